@@ -1,0 +1,1 @@
+"""Archives: recorded upstream ones and our own; suites, snapshots, uploads, publishing."""

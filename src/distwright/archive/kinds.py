@@ -1,0 +1,85 @@
+"""The job kinds of this stage: record, accept, publish, and the proof that a real apt installs what was published."""
+
+import json
+from datetime import datetime
+
+from distwright.archive.publish import PublishRequest, publish
+from distwright.archive.record import RecordRequest, record
+from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND, RECORD_KIND
+from distwright.archive.uploads import accept_upload
+from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, StepResult
+from distwright.model import plain
+from distwright.model.digests import Json
+from distwright.model.serials import Serial
+from distwright.signing.verify import Keyring
+
+
+def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    keyring = Keyring(context.objects.read(plain.digest(inputs, "keyring")), plain.text(inputs, "keyring_name"))
+    request = RecordRequest(
+        archive=plain.text(inputs, "archive"),
+        suites=plain.texts(inputs, "suites"),
+        components=plain.texts(inputs, "components"),
+        architectures=plain.texts(inputs, "architectures"),
+        has_sources=plain.flag(inputs, "sources"),
+        translations=plain.texts(inputs, "translations"),
+        origin=plain.text(inputs, "origin"),
+        label=plain.text(inputs, "label"),
+        accept_expired=plain.flag(inputs, "accept_expired"),
+        url=plain.text(inputs, "url"),
+        keyring=keyring,
+    )
+    serial = None if inputs["serial"] is None else Serial(plain.text(inputs, "serial"))
+    recorded = record(request, context, context.paths.cache / "pool", serial)
+    for note in recorded.notes:
+        context.log(note)
+    row = recorded.row
+    values: dict[str, Json] = {
+        "serial": row.serial,
+        "snapshot": row.digest,
+        "is_new": recorded.is_new,
+        "notes": list(recorded.notes),
+    }
+    return StepResult({}, values=values)
+
+
+def _recorded(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
+    values = earlier["record"].values
+    state = "new" if values["is_new"] else "unchanged"
+    notes = "".join(f"; {note}" for note in plain.texts(values, "notes"))
+    return Conclusion(dict(values), f"{inputs['archive']} {values['serial']} ({state}){notes}")
+
+
+def _accept(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    return accept_upload(context, inputs)
+
+
+def _accepted(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
+    values = earlier["accept"].values
+    return Conclusion(dict(values), f"accepted {values['source']} {values['version']} into {inputs['suite']}")
+
+
+def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    request = PublishRequest(
+        archive=plain.text(inputs, "archive"),
+        suite=plain.text(inputs, "suite"),
+        revision=plain.digest(inputs, "revision"),
+        lists=plain.texts(inputs, "lists"),
+        fields=plain.text_map(inputs, "fields"),
+        added=plain.texts(inputs, "added"),
+    )
+    row = publish(request, context, context.signer(plain.text(inputs, "credential")), context.paths.public)
+    files = json.loads(context.objects.read(row.tree))["files"]
+    return StepResult({}, values={"publication": row.id, "tree": row.tree, "inrelease": files["InRelease"]})
+
+
+def _published(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
+    values = earlier["publish"].values
+    return Conclusion(
+        dict(values), f"published {inputs['archive']}/{inputs['suite']} (publication {values['publication']})"
+    )
+
+
+RECORD = JobKind(RECORD_KIND, (Action("record", _record),), _recorded)
+ACCEPT = JobKind(ACCEPT_KIND, (Action("accept", _accept),), _accepted)
+PUBLISH = JobKind(PUBLISH_KIND, (Action("publish", _publish),), _published)

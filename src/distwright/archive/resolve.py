@@ -1,0 +1,205 @@
+"""Resolve once: from names in the configuration to digests that orders carry."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from distwright.archive.snapshots import parse_snapshot
+from distwright.config.model import Config
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.errors import DistwrightError, NotFound
+from distwright.jobs.order import JobOrder
+from distwright.jobs.step import KindName, ShelfEntry
+from distwright.model.digests import Json, Sha256
+from distwright.store.archives import find_snapshot, get_suite, live_publication, newest_snapshot
+from distwright.store.database import Transaction
+from distwright.store.holds import Hold, object_hold, serial_hold
+from distwright.store.objects import ObjectStore
+from distwright.tools.apt import AptSource
+
+RECORD_KIND = KindName("archive.record", 1)
+ACCEPT_KIND = KindName("upload.accept", 1)
+PUBLISH_KIND = KindName("suite.publish", 1)
+
+
+class NotReadyError(DistwrightError):
+    """What an order needs does not exist yet; it will be asked for again."""
+
+    exit_code = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Suites by digest. components: by `archive/suite`. newest: date of the youngest recorded suite. serials: archive -> serial."""
+
+    shelf: tuple[ShelfEntry, ...]
+    components: Mapping[str, tuple[str, ...]]
+    newest: datetime | None
+    serials: Mapping[str, str]
+    holds: tuple[Hold, ...]
+
+
+def resolve_suites(
+    tx: Transaction,
+    config: Config,
+    objects: ObjectStore,
+    names: Sequence[str],
+    *,
+    pins: Mapping[str, str] | None = None,
+) -> Resolved:
+    """Say which states `archive/suite` names mean now. pins: archive -> serial; without one, the newest.
+
+    Raises NotReadyError if an archive has no snapshot yet, or an own suite was never published.
+    """
+    shelf: list[ShelfEntry] = []
+    components: dict[str, tuple[str, ...]] = {}
+    dates: list[datetime] = []
+    serials: dict[str, str] = {}
+    holds: list[Hold] = []
+    for name in names:
+        archive_name, _, suite = name.partition("/")
+        archive = config.archives[archive_name]
+        components[name] = tuple(archive.components)
+        if isinstance(archive, OwnArchive):
+            shelf.append(_own_entry(tx, config, archive_name, suite))
+            holds.append(object_hold("", shelf[-1].document, name))
+            continue
+        pin = (pins or {}).get(archive_name)
+        row = newest_snapshot(tx, archive_name) if pin is None else find_snapshot(tx, archive_name, pin)
+        if row is None:
+            wanted = "a snapshot" if pin is None else f"snapshot {pin}"
+            raise NotReadyError(
+                f"archive {archive_name} has no {wanted} yet", hint=f"distwright archive record {archive_name}"
+            )
+        recorded = parse_snapshot(objects.read(row.digest)).suites.get(suite)
+        if recorded is None:
+            raise NotReadyError(
+                f"snapshot {row.serial} of {archive_name} has no suite {suite}",
+                hint=f"distwright archive record {archive_name}",
+            )
+        shelf.append(ShelfEntry(archive_name, suite, row.digest))
+        dates.append(recorded.date)
+        serials[archive_name] = row.serial
+        holds.append(serial_hold("", archive_name, row.serial, name))
+    return Resolved(tuple(shelf), components, max(dates, default=None), serials, tuple(holds))
+
+
+def release_fields(config: Config, archive_name: str, suite: str) -> dict[str, str]:
+    """Give what the Release of an own suite says, but for its Date."""
+    archive = config.archives[archive_name]
+    if not isinstance(archive, OwnArchive):
+        raise NotFound(f"archive {archive_name} is not our own", hint="distwright archive list")
+    described = config.suites[suite].description or archive.description or f"{archive.label} {suite}"
+    return {
+        "Origin": archive.origin,
+        "Label": archive.label,
+        "Suite": suite,
+        "Codename": suite,
+        "Description": described,
+    }
+
+
+def index_lists(archive: OwnArchive) -> tuple[str, ...]:
+    """Give the lists that every suite of an archive must have an index for."""
+    binary = [f"{component}/binary-{name}" for component in archive.components for name in archive.architectures]
+    return (*binary, *(f"{component}/source" for component in archive.components))
+
+
+def record_order(
+    config: Config, name: str, *, url: str, keyring: Sha256, serial: str | None, requested: datetime
+) -> JobOrder:
+    """Order a record of an upstream archive. requested: makes each request a job of its own, for upstream may have moved."""
+    archive = config.archives.get(name)
+    if not isinstance(archive, UpstreamArchive):
+        raise NotFound(f"archive {name} is no upstream archive", hint="distwright archive list")
+    inputs: dict[str, Json] = {
+        "archive": name,
+        "suites": list(archive.suites),
+        "components": list(archive.components),
+        "architectures": list(archive.architectures),
+        "sources": archive.sources,
+        "translations": list(archive.translations),
+        "origin": archive.origin or "",
+        "label": archive.label or "",
+        "accept_expired": archive.accept_expired,
+        "url": url,
+        "keyring": str(keyring),
+        "keyring_name": archive.keyring,
+        "serial": serial,
+        "requested": requested.isoformat(),
+    }
+    return JobOrder(RECORD_KIND, inputs, f"record {name}")
+
+
+def accept_order(
+    config: Config, suite: str, *, changes: Sha256, files: Mapping[str, str], signers: bytes, source: str, version: str
+) -> JobOrder:
+    """Order the judgement of an upload."""
+    inputs: dict[str, Json] = {
+        "archive": config.suites[suite].archive,
+        "suite": suite,
+        "changes": str(changes),
+        "files": dict(files),
+        "signers": signers.decode(),
+    }
+    holds = tuple(object_hold("", Sha256(digest), name) for name, digest in files.items())
+    return JobOrder(ACCEPT_KIND, inputs, f"accept {source} {version} into {suite}", holds=holds)
+
+
+def publish_order(config: Config, suite: str, revision: Sha256, added: Sequence[str]) -> JobOrder:
+    """Order the publishing of a suite's revision. added: binary packages that the upload behind it brought."""
+    name = config.suites[suite].archive
+    archive = config.archives[name]
+    if not isinstance(archive, OwnArchive):
+        raise NotFound(f"archive {name} is not our own", hint="distwright archive list")
+    inputs: dict[str, Json] = {
+        "archive": name,
+        "suite": suite,
+        "revision": str(revision),
+        "lists": list(index_lists(archive)),
+        "fields": dict(release_fields(config, name, suite)),
+        "credential": archive.key.credential,
+        "added": list(added),
+    }
+    return JobOrder(PUBLISH_KIND, inputs, f"publish {name}/{suite}", holds=(object_hold("", revision, suite),))
+
+
+def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSource]) -> str:
+    """Say where to fetch an archive: its fetch_from, or as this machine's apt does; raise NotFound if apt has no such archive.
+
+    apt's entry fits if it names one of the suites, or else if its Release has the archive's origin and label (so that a machine
+    with Debian 13 finds Debian 12 on the same mirror).
+    """
+    if archive.fetch_from:
+        return str(archive.fetch_from).rstrip("/")
+    by_suite = [source.url for source in sources if source.suite in archive.suites]
+    by_label = [
+        source.url
+        for source in sources
+        if archive.label and (source.origin, source.label) == (archive.origin, archive.label)
+    ]
+    for url in (*by_suite, *by_label):
+        return url.rstrip("/")
+    raise NotFound(
+        f"this machine's apt has no source for archive {name} ({', '.join(archive.suites)})",
+        hint=f'set fetch_from = "…" in [archive.{name}], or add the archive to /etc/apt/sources.list.d and run apt-get update',
+    )
+
+
+def keyring_bytes(path: str, folder: Path) -> bytes:
+    """Read the keyring that a configuration names, relative to its folder; raise NotFound."""
+    try:
+        return (folder / path).read_bytes()
+    except FileNotFoundError:
+        raise NotFound(
+            f"keyring {path} does not exist", hint="apt-get install debian-archive-keyring, or name another file"
+        ) from None
+
+
+def _own_entry(tx: Transaction, config: Config, archive: str, suite: str) -> ShelfEntry:
+    row = get_suite(tx, archive, suite)
+    if live_publication(tx, archive, suite) is None:
+        raise NotReadyError(f"suite {archive}/{suite} was never published", hint="push a tag of a package to its repo")
+    fields = tuple(sorted(release_fields(config, archive, suite).items()))
+    return ShelfEntry(archive, suite, row.revision, is_own=True, fields=fields)

@@ -1,0 +1,137 @@
+"""The shelf: what a job may read of archives, by digest. Pool files come lazily from upstream and are verified on arrival.
+
+Releases are served unsigned: signatures were verified when the snapshot was recorded, and everything here is known by hash.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from distwright.archive.indexes import index_files, release_of
+from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
+from distwright.archive.record import fetch_object
+from distwright.archive.snapshots import RecordedSuite, parse_snapshot
+from distwright.archive.tree import parse_root
+from distwright.errors import BadInput, NotFound
+from distwright.formats.compression import decompress, split_ending
+from distwright.formats.release import write_release
+from distwright.jobs.step import Context, Fetched, ShelfEntry
+from distwright.model.digests import Sha256, sha256_of
+from distwright.store.archives import find_snapshot_by_digest
+
+_PLAIN_LIMIT_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Suite:
+    entry: ShelfEntry
+    files: Mapping[str, Sha256 | bytes]
+    pools: Sequence[Path]
+    url: str | None
+
+
+class Shelf:
+    """Answers `archive/dists/…` and `archive/pool/…` for the suites of one plan, and remembers which pool files it gave."""
+
+    def __init__(self, entries: Sequence[ShelfEntry], context: Context, pool_indexes: Path) -> None:
+        """Open the documents of all entries; raise NotFound if one is not in the object store."""
+        self._context = context
+        self._pool_indexes = pool_indexes
+        self._lock = threading.Lock()
+        self._fetching: dict[Sha256, threading.Lock] = {}
+        self._fetched: dict[tuple[str, str], Fetched] = {}
+        self._suites = [self._own(entry) if entry.is_own else self._recorded(entry) for entry in entries]
+
+    @property
+    def fetched(self) -> tuple[Fetched, ...]:
+        """The pool files given so far, sorted."""
+        return tuple(sorted(self._fetched.values(), key=lambda file: (file.archive, file.path)))
+
+    def find(self, path: str) -> tuple[BinaryIO, int]:
+        """Open a file by its path; raise NotFound, Refused (wrong bytes from upstream) or Unreachable."""
+        archive, _, below = path.partition("/")
+        for suite in self._suites:
+            if suite.entry.archive != archive:
+                continue
+            prefix = f"dists/{suite.entry.suite}/"
+            if below.startswith(prefix):
+                return self._index(suite, below.removeprefix(prefix))
+            if below.startswith("pool/"):
+                file = self._in_pool(suite, below)
+                if file is not None:
+                    return self._pool_file(suite, file)
+        raise NotFound(f"{path} is not on the shelf", hint="distwright snapshot list")
+
+    def _index(self, suite: _Suite, path: str) -> tuple[BinaryIO, int]:
+        content = suite.files.get(path)
+        if content is None and "/by-hash/SHA256/" in path:
+            wanted = path.rpartition("/")[2]
+            content = next((digest for digest in suite.files.values() if _has_digest(digest, wanted)), None)
+        if content is None:
+            raise NotFound(f"{path} is not recorded of {suite.entry.name}", hint="distwright snapshot list")
+        if isinstance(content, bytes):
+            return BytesIO(content), len(content)
+        return self._context.objects.open(content), self._context.objects.size(content)
+
+    def _in_pool(self, suite: _Suite, path: str) -> PoolFile | None:
+        return next((file for index in suite.pools if (file := find_in_pool_index(index, path))), None)
+
+    def _pool_file(self, suite: _Suite, file: PoolFile) -> tuple[BinaryIO, int]:
+        with self._lock:
+            lock = self._fetching.setdefault(file.sha256, threading.Lock())
+        with lock:
+            if not self._context.objects.has(file.sha256):
+                if suite.url is None:
+                    raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="distwright archive fsck")
+                fetch_object(self._context, f"{suite.url}/{file.path}", file.sha256, file.size_bytes)
+        name = suite.entry
+        with self._lock:
+            self._fetched[(name.archive, file.path)] = Fetched(
+                name.archive, name.suite, file.path, file.sha256, file.size_bytes
+            )
+        return self._context.objects.open(file.sha256), file.size_bytes
+
+    def _recorded(self, entry: ShelfEntry) -> _Suite:
+        document = parse_snapshot(self._context.objects.read(entry.document))
+        recorded = document.suites.get(entry.suite)
+        if recorded is None:
+            raise NotFound(
+                f"snapshot {entry.document.short} of {entry.archive} has no suite {entry.suite}",
+                hint=f"distwright snapshot list {entry.archive}",
+            )
+        with self._context.database.read() as tx:
+            row = find_snapshot_by_digest(tx, entry.document)
+        files: dict[str, Sha256 | bytes] = {index.path: index.sha256 for index in recorded.indexes}
+        files["Release"] = recorded.release
+        return _Suite(entry, files, self._recorded_pools(recorded), None if row is None else row.fetched_from)
+
+    def _recorded_pools(self, recorded: RecordedSuite) -> list[Path]:
+        pools = []
+        for index in recorded.indexes:
+            derived = self._pool_indexes / index.plain
+            if not derived.exists():
+                stem, ending = split_ending(index.path)
+                content = self._context.objects.read(index.sha256)
+                plain = decompress(content, ending, limit_bytes=_PLAIN_LIMIT_BYTES)
+                if sha256_of(plain) != index.plain:
+                    raise BadInput(f"object {index.sha256} has rotted", hint="distwright archive fsck")
+                write_pool_index(derived, pool_files(stem, plain))
+            pools.append(derived)
+        return pools
+
+    def _own(self, entry: ShelfEntry) -> _Suite:
+        root = parse_root(self._context.objects.read(entry.document))
+        plain = index_files(root, self._context.objects.read)
+        files: dict[str, Sha256 | bytes] = dict(plain)
+        files["Release"] = write_release(release_of(dict(entry.fields), plain))
+        derived = self._pool_indexes / entry.document
+        if not derived.exists():
+            write_pool_index(derived, (file for path, text in plain.items() for file in pool_files(path, text)))
+        return _Suite(entry, files, [derived], None)
+
+
+def _has_digest(content: Sha256 | bytes, wanted: str) -> bool:
+    return (sha256_of(content) if isinstance(content, bytes) else content) == wanted

@@ -1,0 +1,82 @@
+"""The snapshot document: which files a recorded archive consisted of. Its digest is the snapshot's identity everywhere."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from distwright.errors import BadInput
+from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
+
+SNAPSHOT_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedIndex:
+    """An index file as upstream served it. path: below `dists/<suite>/`, with its compression. plain: digest of its content."""
+
+    path: str
+    sha256: Sha256
+    size_bytes: int
+    plain: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSuite:
+    """inrelease: upstream's signed bytes. release: the bytes that the signature covers. date: what Release says."""
+
+    name: str
+    inrelease: Sha256
+    release: Sha256
+    date: datetime
+    components: tuple[str, ...]
+    indexes: tuple[RecordedIndex, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDocument:
+    """One moment of an upstream archive; pool files are those that its Packages and Sources name."""
+
+    archive: str
+    suites: Mapping[str, RecordedSuite]
+
+    def to_bytes(self) -> bytes:
+        """Give the canonical form."""
+        suites: dict[str, Json] = {
+            suite.name: {
+                "inrelease": suite.inrelease,
+                "release": suite.release,
+                "date": int(suite.date.timestamp()),
+                "components": list(suite.components),
+                "indexes": [[index.path, index.sha256, index.size_bytes, index.plain] for index in suite.indexes],
+            }
+            for suite in self.suites.values()
+        }
+        return canonical_json({"format": SNAPSHOT_FORMAT, "archive": self.archive, "suites": suites})
+
+    @property
+    def digest(self) -> Sha256:
+        """The identity."""
+        return sha256_of(self.to_bytes())
+
+
+def parse_snapshot(content: bytes) -> SnapshotDocument:
+    """Read what `to_bytes` wrote; raise BadInput for another format."""
+    document = json.loads(content)
+    if document.get("format") != SNAPSHOT_FORMAT:
+        raise BadInput(f"snapshot has format {document.get('format')!r}", hint="install the distwright that wrote it")
+    suites = {
+        name: RecordedSuite(
+            name=name,
+            inrelease=Sha256(suite["inrelease"]),
+            release=Sha256(suite["release"]),
+            date=datetime.fromtimestamp(suite["date"], UTC),
+            components=tuple(suite["components"]),
+            indexes=tuple(
+                RecordedIndex(path, Sha256(sha256), size, Sha256(plain))
+                for path, sha256, size, plain in suite["indexes"]
+            ),
+        )
+        for name, suite in document["suites"].items()
+    }
+    return SnapshotDocument(document["archive"], suites)

@@ -1,0 +1,97 @@
+"""Environments: build roots made by mmdebstrap from exactly the suites that a recipe pins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand, ShelfEntry, Step, StepResult
+from distwright.model import plain
+from distwright.model.digests import Json, Sha256
+
+MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
+APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
+_TIMEOUT_S = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRecipe:
+    """What a build root is made of. epoch: no file in it is newer (seconds, UTC)."""
+
+    shelf: tuple[ShelfEntry, ...]
+    components: Mapping[str, tuple[str, ...]]
+    variant: str
+    include: tuple[str, ...]
+    architecture: str
+    epoch: int
+
+    def to_json(self) -> Json:
+        """Give the part of a job's inputs."""
+        return {
+            "shelf": [entry.to_json() for entry in self.shelf],
+            "components": {name: list(members) for name, members in self.components.items()},
+            "variant": self.variant,
+            "include": list(self.include),
+            "architecture": self.architecture,
+            "epoch": self.epoch,
+        }
+
+    @classmethod
+    def from_json(cls, values: plain.Plain) -> Self:
+        """Read what `to_json` gave; raise BadInput."""
+        components = plain.mapping(values, "components")
+        return cls(
+            shelf=tuple(ShelfEntry.from_json(entry) for entry in plain.members(values, "shelf")),
+            components={name: plain.texts(components, name) for name in components},
+            variant=plain.text(values, "variant"),
+            include=plain.texts(values, "include"),
+            architecture=plain.text(values, "architecture"),
+            epoch=plain.number(values, "epoch"),
+        )
+
+    def source_lines(self) -> list[str]:
+        """Give the lines of a sources.list, with `{shelf:…}` for the addresses."""
+        return [
+            f"deb [trusted=yes] {{shelf:{entry.name}}} {entry.suite} {' '.join(self.components[entry.name])}"
+            for entry in self.shelf
+        ]
+
+
+def environment_step(name: str, key: str) -> Step:
+    """Make the step that builds the environment whose recipe is `inputs[key]`; its output is `root`, a tar."""
+
+    def plan(inputs: Inputs, _earlier: Earlier) -> Plan:
+        return environment_plan(EnvironmentRecipe.from_json(plain.mapping(inputs, key)))
+
+    return Step(name, plan)
+
+
+def environment_plan(recipe: EnvironmentRecipe) -> Plan:
+    """Plan a root: bootstrapped from the shelf, without device nodes, apt lists or anything that names this machine."""
+    hooks = [
+        "--hook-dir", MERGED_USR_HOOK,
+        "--customize-hook", 'rm -f "$1/etc/apt/sources.list" "$1/etc/resolv.conf" "$1/etc/hostname"',
+    ]  # fmt: skip
+    argv = mmdebstrap_argv(recipe, ["--variant", recipe.variant, "--skip=output/dev", *hooks], "root.tar")
+    environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("TMPDIR", "{work}/tmp"))
+    return Plan(
+        commands=(PlannedCommand(argv, _TIMEOUT_S, environment=environment),),
+        write={"tmp/.keep": ""},
+        collect={"root": "root.tar"},
+        shelf=recipe.shelf,
+        programs=("mmdebstrap",),
+    )
+
+
+def mmdebstrap_argv(recipe: EnvironmentRecipe, options: Sequence[str], target: str) -> tuple[str, ...]:
+    """Give the mmdebstrap call for a recipe; the first suite's name is the distribution."""
+    include = ("--include", ",".join(recipe.include)) if recipe.include else ()
+    return (
+        "mmdebstrap", "--mode=unshare", "--architectures", recipe.architecture,
+        "--aptopt", APT_UNPINNED, "--aptopt", "Acquire::Languages none", *include, *options,
+        "--", recipe.shelf[0].suite, target, *recipe.source_lines(),
+    )  # fmt: skip
+
+
+def root_of(result: StepResult) -> Sha256:
+    """Give the root that an environment step made."""
+    return result.outputs["root"]

@@ -1,0 +1,122 @@
+"""The package build: environment, source package, sbuild without network, a signed .changes."""
+
+from datetime import datetime
+
+from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
+from distwright.errors import WorkFailed
+from distwright.jobs.step import (
+    Action,
+    Conclusion,
+    Context,
+    Earlier,
+    Inputs,
+    JobKind,
+    KindName,
+    Plan,
+    PlannedCommand,
+    Step,
+    StepResult,
+)
+from distwright.model import plain
+from distwright.model.digests import Json
+from distwright.model.events import Event, EventKind
+
+KIND = KindName("package.build", 1)
+BUILDER_CREDENTIAL = "builder"
+_SOURCE_TIMEOUT_S = 300
+_BUILD_TIMEOUT_S = 4 * 3600
+
+# inputs: repo, tag, commit, tree (digest of the source tree as tar), source, version, epoch, suite, archive, environment.
+
+
+def plan_source(inputs: Inputs, earlier: Earlier) -> Plan:
+    """Plan the source package: dpkg-source inside the environment, so that its version cannot differ."""
+    folder = f"{inputs['source']}-{inputs['version']}"
+    return Plan(
+        commands=(
+            PlannedCommand(
+                ("sh", "-euc", 'tar --extract --file tree.tar; dpkg-source --build "$1"', "source", folder),
+                _SOURCE_TIMEOUT_S,
+                root=root_of(earlier["environment"]),
+                environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
+            ),
+        ),
+        place={"tree.tar": plain.digest(inputs, "tree")},
+        collect={"source": "*.dsc", "tar": "*.tar.*"},
+    )
+
+
+def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
+    """Plan sbuild: dependencies from the shelf, the build itself without network, everything below the work folder."""
+    recipe = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
+    source = earlier["source"].outputs
+    files = {name.partition("/")[2]: digest for name, digest in source.items()}
+    dsc = next(name for name in files if name.endswith(".dsc"))
+    sources = "\\n".join(recipe.source_lines())
+    argv = (
+        "sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={recipe.shelf[0].suite}",
+        f"--arch={recipe.architecture}", "--source", "--force-orig-source", "--build-dir={work}/out",
+        f"--build-path=/build/{inputs['source']}", "--nolog", "--no-run-lintian", "--no-run-piuparts", "--no-run-autopkgtest",
+        "--no-apt-upgrade", "--no-apt-distupgrade", "--bd-uninstallable-explainer=none",
+        f"--chroot-setup-commands=printf '{sources}\\n' > /etc/apt/sources.list",
+        "--chroot-setup-commands=echo 'Acquire::Check-Valid-Until false;' > /etc/apt/apt.conf.d/90distwright",
+        f"{{work}}/in/{dsc}",
+    )  # fmt: skip
+    environment = (("SBUILD_CONFIG", "{work}/sbuildrc"), ("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
+    return Plan(
+        commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, environment=environment),),
+        place={f"in/{name}": digest for name, digest in files.items()} | {"root.tar": root_of(earlier["environment"])},
+        write={
+            "sbuildrc": "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n",
+            "tmp/.keep": "",
+            "home/.keep": "",
+            "out/.keep": "",
+        },
+        collect={
+            "changes": "out/*.changes", "deb": "out/*.deb", "buildinfo": "out/*.buildinfo",
+            "source": "out/*.dsc", "tar": "out/*.tar.*",
+        },
+        shelf=recipe.shelf,
+        programs=("sbuild",),
+    )  # fmt: skip
+
+
+def sign_changes(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
+    """Sign the .changes with the builder's key, outside of every sandbox."""
+    built = earlier["build"].outputs
+    changes = [(name, digest) for name, digest in built.items() if name.startswith("changes/")]
+    if len(changes) != 1:
+        raise WorkFailed(f"the build left {len(changes)} .changes files, want one", hint="distwright job log")
+    name, digest = changes[0]
+    signed = context.signer(BUILDER_CREDENTIAL).sign_clear(context.objects.read(digest))
+    context.log(f"signed {name.partition('/')[2]}")
+    return StepResult({name: context.objects.put(signed)})
+
+
+def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:
+    """Name what was built and announce it."""
+    built = earlier["build"].outputs.items()
+    files: dict[str, Json] = {
+        name.partition("/")[2]: str(digest) for name, digest in built if not name.startswith("changes/")
+    }
+    name, changes = next(iter(earlier["sign"].outputs.items()))
+    outputs: dict[str, Json] = {"changes": str(changes), "changes_name": name.partition("/")[2], "files": files}
+    body: dict[str, Json] = {
+        **{key: inputs[key] for key in ("repo", "tag", "commit", "archive", "suite", "source", "version")},
+        "changes": str(changes),
+        "files": files,
+    }
+    subject = f"{inputs['source']} {inputs['version']}"
+    return Conclusion(outputs, f"built {subject}", [Event(EventKind.BUILD_FINISHED, now, subject, body, job)])
+
+
+PACKAGE_BUILD = JobKind(
+    KIND,
+    (
+        environment_step("environment", "environment"),
+        Step("source", plan_source),
+        Step("build", plan_build),
+        Action("sign", sign_changes),
+    ),
+    conclude,
+)

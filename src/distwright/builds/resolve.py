@@ -1,0 +1,96 @@
+"""From a tag of a repo to the order of its build: everything named by digest, once."""
+
+from collections.abc import Mapping
+
+from distwright.archive.resolve import Resolved, resolve_suites
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.package import KIND
+from distwright.config.model import Config
+from distwright.errors import BadInput, NotFound
+from distwright.formats.changelog import top_entry
+from distwright.jobs.order import JobOrder
+from distwright.model.digests import Json
+from distwright.model.names import package_name
+from distwright.model.versions import DebVersion
+from distwright.store.database import Transaction
+from distwright.store.objects import ObjectStore
+from distwright.store.paths import StatePaths
+from distwright.tools.git import file_at, resolve, tree_tar
+
+
+def environment_recipe(
+    config: Config, name: str, resolved: Resolved, *, variant: str | None = None
+) -> EnvironmentRecipe:
+    """Make an environment's recipe from its table and the states that its suites have now."""
+    table = config.environments[name]
+    if resolved.newest is None:
+        raise BadInput(
+            f"environment {name} names no upstream suite", hint=f'give from = ["debian/…"] in [environment.{name}]'
+        )
+    return EnvironmentRecipe(
+        shelf=resolved.shelf,
+        components=resolved.components,
+        variant=variant or table.variant,
+        include=() if variant else tuple(table.include),
+        architecture=table.architecture,
+        epoch=int(resolved.newest.timestamp()),
+    )
+
+
+def build_order(
+    tx: Transaction,
+    config: Config,
+    objects: ObjectStore,
+    paths: StatePaths,
+    *,
+    repo: str,
+    tag: str,
+    pins: Mapping[str, str],
+) -> JobOrder:
+    """Order the build of a tagged package.
+
+    Raises NotReadyError while an archive has no snapshot; BadInput or NotFound if the tag holds no Debian package, or its
+    changelog names another version.
+    """
+    table = config.repos[repo]
+    if table.suite is None or table.environment is None:
+        raise BadInput(f"repo {repo} is not a package", hint=f"set package = true in [repo.{repo}]")
+    where = paths.repo(repo)
+    commit = resolve(where, f"refs/tags/{tag}")
+    content = file_at(where, commit, "debian/changelog")
+    if content is None:
+        raise NotFound(f"tag {tag} of {repo} has no debian/changelog", hint="is it a Debian source package?")
+    entry = top_entry(content.decode(errors="replace"))
+    version = DebVersion(str(entry.version))
+    if tag_of_version(version) != tag:
+        raise BadInput(
+            f"tag {tag} of {repo} holds version {version} of {package_name(entry.package)}",
+            hint=f"git tag {tag_of_version(version)}, or correct debian/changelog",
+        )
+    epoch = int(entry.date.timestamp())
+    folder = f"{package_name(entry.package)}-{version.without_epoch}/"
+    tree = objects.put(tree_tar(where, commit, prefix=folder, mtime=epoch))
+    resolved = resolve_suites(tx, config, objects, table_from(config, table.environment), pins=pins)
+    inputs: dict[str, Json] = {
+        "repo": repo,
+        "tag": tag,
+        "commit": commit,
+        "tree": str(tree),
+        "source": entry.package,
+        "version": str(version),
+        "epoch": epoch,
+        "suite": table.suite,
+        "archive": config.suites[table.suite].archive,
+        "environment": environment_recipe(config, table.environment, resolved).to_json(),
+    }
+    return JobOrder(KIND, inputs, f"build {entry.package} {version}", holds=resolved.holds)
+
+
+def tag_of_version(version: DebVersion) -> str:
+    """Say which tag belongs to a version: `:` becomes `%`, `~` becomes `_` (DEP-14)."""
+    return str(version).replace(":", "%").replace("~", "_")
+
+
+def table_from(config: Config, environment: str) -> tuple[str, ...]:
+    """Give the `archive/suite` names of an environment."""
+    return tuple(config.environments[environment].from_)

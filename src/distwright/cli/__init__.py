@@ -1,0 +1,1 @@
+"""The command line: `distwright <noun> <verb> …`. stdout is the answer, stderr is progress."""

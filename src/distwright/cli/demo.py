@@ -1,0 +1,221 @@
+"""`distwright demo`: an example distribution, from its folder to a booted image."""
+
+from pathlib import Path
+
+import click
+
+from distwright.app import App, config_files, open_app
+from distwright.archive.resolve import NotReadyError
+from distwright.cli.options import json_option, print_json, print_table, state_option
+from distwright.cli.watch import TerminalWatcher
+from distwright.config.load import parse_config
+from distwright.config.model import Config
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.errors import BadUsage, NotFound, ProgramFailed, listed
+from distwright.images.resolve import image_order
+from distwright.jobs.order import retry
+from distwright.model.digests import Json
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import Job
+from distwright.model.serials import Serial
+from distwright.signing.signer import make_key
+from distwright.site.applied import apply_config, files_of_commit
+from distwright.site.example import PACKAGES, push_folder
+from distwright.site.line import StageRow, line_rows
+from distwright.site.programs import missing_programs
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "petrel"
+ROLES = ("builder", "image")
+
+
+@click.command()
+@click.argument("example", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@state_option
+@click.option(
+    "--serial",
+    "serials",
+    multiple=True,
+    metavar="[ARCHIVE=]SERIAL",
+    help="Use this snapshot, or record upstream under this name.",
+)
+@click.option(
+    "--fetch-from", "fetch_from", multiple=True, metavar="ARCHIVE=URL", help="Fetch an archive from here, this time."
+)
+@click.option("--follow", is_flag=True, help="Print the logs of all jobs while they run.")
+@json_option
+def command(
+    example: Path | None,
+    state: str | None,
+    serials: tuple[str, ...],
+    fetch_from: tuple[str, ...],
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Carry an example distribution from git to a booted image; run again, it goes on where it stopped.
+
+    EXAMPLE is its folder (default: examples/petrel of this checkout). Exit codes: 0 the image booted, 1 a job failed.
+    """
+    _check_programs()
+    folder = (example or EXAMPLE).absolute()
+    if not folder.is_dir():
+        raise NotFound(f"example {folder} does not exist", hint="distwright demo FOLDER, or run it from a checkout")
+    files = config_files(str(folder))
+    config = parse_config(sorted(files.items()))
+    app = open_app(state, create=True)
+    app.fetch_from.update(_pairs(fetch_from, config))
+    app.pins.update(_serials(serials, config))
+    watcher = TerminalWatcher(app.paths.job_log, follow=follow)
+    _say(f"state: {app.paths.root}")
+    _prepare(app, config, folder)
+    _record(app, config, watcher)
+    _retry_unfinished(app)
+    app.run_until_idle(watcher)
+    _order_images(app, config)
+    app.run_until_idle(watcher)
+    _report(app, as_json=as_json)
+
+
+def _check_programs() -> None:
+    missing = missing_programs()
+    if missing:
+        problems = listed(f"{name} (Debian package {package})" for name, package in sorted(missing.items()))
+        packages = " ".join(sorted(set(missing.values())))
+        raise ProgramFailed(
+            f"programs are missing:\n{problems}", hint=f"make setup, or: sudo apt-get install {packages}"
+        )
+
+
+def _prepare(app: App, config: Config, folder: Path) -> None:
+    """Make keys, push the example, apply its configuration."""
+    for credential in (*ROLES, *_archive_credentials(config)):
+        if make_key(app.paths.key(credential), f"{config.site.name} demo: {credential} <{credential}@demo.invalid>"):
+            _say(f"made demo key {credential}")
+    main_repo = next(iter({image.repo for image in config.images.values()}), None)
+    if main_repo is None:
+        raise BadUsage("the example has no [image.NAME]", hint="see examples/petrel/distwright.toml")
+    bootstrap = config_files(str(folder))
+    if not app.paths.repo(main_repo).exists():
+        apply_config(bootstrap, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+    pushed = push_folder(
+        folder, app.paths.repo(main_repo), config.repos[main_repo].default_branch, without=PACKAGES, tag=False
+    )
+    commit, files = files_of_commit(app.paths, main_repo, pushed.commit)
+    changes = apply_config(files, commit, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+    for change in changes:
+        _say(f"config: {change.action} {change.table} {change.name}")
+    for name, repo in config.repos.items():
+        package = folder / PACKAGES / name
+        if repo.package and package.is_dir():
+            done = push_folder(package, app.paths.repo(name), repo.default_branch, without=None, tag=True)
+            if done.is_new:
+                _say(f"pushed {name} {done.commit[:12]}")
+    if pushed.is_new:
+        _say(f"pushed {main_repo} {pushed.commit[:12]}")
+
+
+def _record(app: App, config: Config, watcher: TerminalWatcher) -> None:
+    """Record every upstream archive; without network, go on with what is recorded already."""
+    worker = app.worker(watcher, may_wait_to_retry=False)
+    worker.clean_up()
+    for name, archive in config.archives.items():
+        if isinstance(archive, UpstreamArchive):
+            app.order_record(name, app.pins.get(name))
+
+
+def _order_images(app: App, config: Config) -> None:
+    """Order each image as the present state asks for: nothing new unless distwright's own steps have changed since."""
+    commit = app.applied()[1]
+    for name in config.images:
+        with app.database.read() as tx:
+            try:
+                order = image_order(tx, config, app.objects, app.paths, name, pins=app.pins, now=app.now())
+            except NotReadyError as error:
+                _say(f"image {name} cannot be built yet: {error.message}")
+                continue
+        app.place(order, commit)
+
+
+def _retry_unfinished(app: App) -> None:
+    """Queue again what an earlier run left undone: asking for the demo is asking for another try."""
+    with app.database.read() as tx:
+        rows = line_rows(tx, app.paths)
+    for row in rows:
+        job = row.job
+        if job.state is JobState.DONE and job.outcome is not Outcome.OK and row.stage != "record":
+            with app.database.write() as tx:
+                retry(tx, job.id, app.now())
+
+
+def _report(app: App, *, as_json: bool) -> None:
+    with app.database.read() as tx:
+        rows = line_rows(tx, app.paths)
+    if as_json:
+        print_json([_row_json(row) for row in rows])
+    else:
+        print_table(("stage", "result", "time", "what", "files"), [_row_text(row) for row in rows], empty="nothing ran")
+        click.echo()
+        click.echo("next:  make serve            the archives, the image and a status page on loopback")
+        click.echo("       distwright job list   every job; distwright job log N shows its log")
+    is_booted = any(row.stage == "boot" and row.job.outcome is Outcome.OK for row in rows)
+    wrong = [row for row in rows if row.job.outcome is not Outcome.OK and not _is_harmless(row.job)]
+    if wrong or not is_booted:
+        raise click.exceptions.Exit(1)
+
+
+def _is_harmless(job: Job) -> bool:
+    """A record that did not reach upstream changes nothing: the line runs on the last snapshot."""
+    return job.kind == "archive.record" and job.outcome is Outcome.BROKEN
+
+
+def _row_text(row: StageRow) -> tuple[str, ...]:
+    seconds = "" if row.seconds is None else f"{row.seconds:.1f} s"
+    return (row.stage, _result(row.job), seconds, row.job.message or row.job.title, row.files)
+
+
+def _row_json(row: StageRow) -> dict[str, Json]:
+    outputs = None if row.job.outputs is None else dict(row.job.outputs)
+    seconds = None if row.seconds is None else f"{row.seconds:.3f}"
+    return {
+        "stage": row.stage,
+        "job": row.job.id,
+        "result": _result(row.job),
+        "seconds": seconds,
+        "message": row.job.message,
+        "files": row.files,
+        "outputs": outputs,
+    }
+
+
+def _result(job: Job) -> str:
+    return str(job.outcome or job.state)
+
+
+def _archive_credentials(config: Config) -> list[str]:
+    return [archive.key.credential for archive in config.archives.values() if isinstance(archive, OwnArchive)]
+
+
+def _serials(given: tuple[str, ...], config: Config) -> dict[str, str]:
+    """Read --serial: for one archive, or for all upstream archives."""
+    upstream = [name for name, archive in config.archives.items() if isinstance(archive, UpstreamArchive)]
+    pins: dict[str, str] = {}
+    for text in given:
+        if "=" in text:
+            pins |= _pairs((text,), config)
+        else:
+            pins |= dict.fromkeys(upstream, text)
+    return {name: Serial(serial) for name, serial in pins.items()}
+
+
+def _pairs(given: tuple[str, ...], config: Config) -> dict[str, str]:
+    pairs = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not isinstance(config.archives.get(name), UpstreamArchive):
+            known = ", ".join(name for name, archive in config.archives.items() if isinstance(archive, UpstreamArchive))
+            raise BadUsage(f"{text!r} names no upstream archive", hint=f"write ARCHIVE=VALUE with one of: {known}")
+        pairs[name] = value
+    return pairs
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

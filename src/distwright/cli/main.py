@@ -1,0 +1,84 @@
+"""Dispatch to a noun's module when that noun is called, so that help and errors start fast."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+import click
+
+from distwright.errors import DistwrightError
+
+_NOUNS: Mapping[str, str] = {
+    "archive": "Record upstream archives; list archives.",
+    "config": "Check, show, plan and apply the configuration.",
+    "demo": "Carry an example distribution from git to a booted image.",
+    "doctor": "Say what is missing or broken on this machine.",
+    "image": "Build images; list them.",
+    "job": "List, follow, retry and cancel jobs.",
+    "package": "Build packages from tags.",
+    "repo": "List hosted git repositories.",
+    "serve": "Serve archives, images and the status page on loopback.",
+    "snapshot": "List recorded snapshots.",
+    "suite": "List suites and their revisions.",
+    "upload": "List uploads with their verdicts.",
+    "worker": "Work through the job table until stopped.",
+}
+INTERRUPTED = 130
+
+
+class _Nouns(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _NOUNS:
+            return None
+        module = importlib.import_module(f"distwright.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Nouns"):
+            formatter.write_dl(sorted(_NOUNS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _NOUNS:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _NOUNS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see distwright --help"
+            raise click.UsageError(f"no such noun: {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=_Nouns,
+    epilog="Exit codes: 0 ok, 1 the work failed, 2 usage, 3 refused by a rule, 10 not found, 11 busy, 12 not allowed, "
+    "20 outside program, 70 bug, 130 interrupted.",
+)
+@click.version_option(package_name="distwright", message="%(prog)s %(version)s")
+def cli() -> None:
+    """From git push to a signed, boot-tested Debian-based image."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes two lines on stderr and its exit code."""
+    try:
+        exit_code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        exit_code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        exit_code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; run the same command again to go on", err=True)
+        exit_code = INTERRUPTED
+    except BrokenPipeError:
+        exit_code = 0
+    except DistwrightError as error:
+        click.echo(f"distwright: {error.message}", err=True)
+        click.echo(f"  try: {error.hint}", err=True)
+        exit_code = error.exit_code
+    sys.exit(exit_code or 0)

@@ -1,0 +1,60 @@
+"""Options and output that all nouns share."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from distwright.model.digests import Json
+
+F = TypeVar("F", bound=Callable[..., object])
+
+state_option = click.option(
+    "--state",
+    "state",
+    metavar="DIR",
+    help="Where the state is (default: $DISTWRIGHT_STATE, /var/lib/distwright, ./state).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def print_json(value: Json) -> None:
+    """Print the answer as JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """Print the answer as a table, or what to do if it is empty; never cuts text when it is not read on a terminal."""
+    if not rows:
+        click.echo(empty)
+        return
+    console = Console(width=None if Console().is_terminal else 240)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def print_rows(rows: Sequence[dict[str, Json]], headings: Sequence[str], *, as_json: bool, empty: str) -> None:
+    """Print rows, either way; headings are the keys to show, in order."""
+    if as_json:
+        print_json(list(rows))
+    else:
+        print_table(headings, [[_shown(row.get(key)) for key in headings] for row in rows], empty=empty)
+
+
+def shown_time(moment: datetime | None) -> str:
+    """Write a time for people."""
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _shown(value: Json) -> str:
+    if value is None:
+        return ""
+    return ", ".join(_shown(member) for member in value) if isinstance(value, list | tuple) else str(value)

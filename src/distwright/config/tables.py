@@ -1,0 +1,106 @@
+"""The tables about the site, its repositories, build roots, images and people."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distwright.config.tables_archive import Table
+from distwright.config.values import (
+    Architecture,
+    BootSeconds,
+    Branch,
+    Fingerprint,
+    Line,
+    MailAddress,
+    NotEmpty,
+    OnceEach,
+    OurName,
+    PackageName,
+    PathBelow,
+    ShownText,
+    SuiteOfArchive,
+    WebUrl,
+)
+
+
+class Site(Table, frozen=True):
+    """This installation as a whole."""
+
+    name: Line = Field(description="Name of the system that is made here.", examples=["Example Live"])
+    url: WebUrl | None = Field(
+        default=None, description="Where its web pages are.", examples=["https://build.example.org"]
+    )
+    contact: MailAddress | None = Field(
+        default=None, description="Whom to write about it.", examples=["release@example.org"]
+    )
+
+
+class Repo(Table, frozen=True):
+    """A git repository that is hosted here."""
+
+    description: Line | None = Field(default=None, description="What it holds.", examples=["The image's configuration"])
+    package: bool = Field(default=False, description="Whether tags of this repo build a Debian package.")
+    suite: OurName | None = Field(
+        default=None, description="The [suite.NAME] where its packages go; required for a package.", examples=["next"]
+    )
+    environment: OurName | None = Field(
+        default=None,
+        description="The [environment.NAME] that its packages are built in; required for a package.",
+        examples=["build"],
+    )
+    default_branch: Branch = Field(default="main", description="The branch that a clone checks out.")
+
+
+class Environment(Table, frozen=True):
+    """A build root: where its packages come from and what is in it."""
+
+    from_: Annotated[tuple[SuiteOfArchive, ...], NotEmpty, OnceEach] = Field(
+        validation_alias="from",
+        serialization_alias="from",
+        description="Where its packages come from, in the order that apt is told: suites of upstream archives and "
+        "[suite.NAME] of own ones.",
+        examples=[["debian/trixie", "ours/next"]],
+    )
+    variant: Literal["buildd", "minbase", "essential", "apt"] = Field(
+        default="buildd", description="Which packages it begins with, as mmdebstrap(1) defines its variants."
+    )
+    include: Annotated[tuple[PackageName, ...], OnceEach] = Field(
+        default=(), description="Packages to add.", examples=[["debhelper", "fakeroot"]]
+    )
+    architecture: Architecture = Field(default="amd64", description="Architecture of its packages.")
+
+
+class Image(Table, frozen=True):
+    """A live image: its recipe, its sources, and how it proves that it boots."""
+
+    repo: OurName = Field(description="The [repo.NAME] that has its recipe.", examples=["live"])
+    recipe: PathBelow = Field(description="Folder of the recipe in the repo.", examples=["config"])
+    from_: Annotated[tuple[SuiteOfArchive, ...], NotEmpty, OnceEach] = Field(
+        validation_alias="from",
+        serialization_alias="from",
+        description="Where its packages come from, as for an environment.",
+        examples=[["debian/trixie", "ours/next"]],
+    )
+    tools: OurName = Field(description="The [environment.NAME] whose programs build it.", examples=["build"])
+    architecture: Architecture = Field(default="amd64", description="Architecture of its packages.")
+    boot_expect: ShownText = Field(
+        description="What the serial console must show for a boot to count.", examples=["example login:"]
+    )
+    boot_timeout_s: BootSeconds = Field(default=900, description="Seconds that a boot may take until then.")
+    kernel_options: tuple[Line, ...] = Field(
+        default=(), description="Words for the kernel's command line.", examples=[["console=ttyS0,115200", "quiet"]]
+    )
+
+
+class Person(Table, frozen=True):
+    """Somebody who may do something here."""
+
+    name: Line = Field(description="Name, as people write it.", examples=["Ada Example"])
+    email: MailAddress = Field(description="Where notices go.", examples=["ada@example.org"])
+    keys: Annotated[tuple[Fingerprint, ...], OnceEach] = Field(
+        description="OpenPGP keys that prove it is them; may be empty.",
+        examples=[["0123456789ABCDEF0123456789ABCDEF01234567"]],
+    )
+    roles: Annotated[tuple[OurName, ...], OnceEach] = Field(
+        default=(), description="What they are trusted with.", examples=[["release-manager"]]
+    )

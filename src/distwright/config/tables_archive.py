@@ -1,0 +1,127 @@
+"""The tables about package sets: archives and suites."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from distwright.config.values import (
+    Architecture,
+    Component,
+    CredentialName,
+    FetchUrl,
+    Language,
+    Line,
+    LiveUrl,
+    NotEmpty,
+    OnceEach,
+    OurName,
+    PathBelow,
+    PathHere,
+    SuiteName,
+    ValidDays,
+)
+
+
+class Table(BaseModel, frozen=True, extra="forbid", strict=True, populate_by_name=True):
+    """One table of the configuration.
+
+    These stay pydantic models all the way inside instead of becoming dataclasses: frozen, strict and made of tuples
+    they are as plain as a frozen dataclass (hashable, compared by value), and each setting keeps its type, bounds,
+    default, description and example in one place, from which the reference and the messages are made. A twin
+    dataclass would state every field a second time. STYLE rule 2 holds where it matters: they are made at the edge
+    only, by `load.parse_config`, and nothing inside validates again.
+    """
+
+
+class Credential(Table, frozen=True):
+    """A secret that is kept outside of the configuration, by its name."""
+
+    credential: CredentialName = Field(description="Name of the credential.", examples=["ours-signing"])
+
+
+class UpstreamArchive(Table, frozen=True):
+    """Somebody else's archive that is recorded here as snapshots."""
+
+    kind: Literal["upstream"] = Field(description="An archive that is recorded.", examples=["upstream"])
+    suites: Annotated[tuple[SuiteName, ...], NotEmpty, OnceEach] = Field(
+        description="Suites to record.", examples=[["trixie", "trixie-updates"]]
+    )
+    components: Annotated[tuple[Component, ...], NotEmpty, OnceEach] = Field(
+        default=("main",), description="Components to record."
+    )
+    architectures: Annotated[tuple[Architecture, ...], NotEmpty, OnceEach] = Field(
+        default=("amd64",), description="Architectures to record; packages for all architectures come along."
+    )
+    sources: bool = Field(default=True, description="Whether source packages are recorded too.")
+    translations: Annotated[tuple[Language, ...], OnceEach] = Field(
+        default=("en",), description="Languages of package descriptions to record; may be empty."
+    )
+    keyring: PathHere = Field(
+        description="OpenPGP keyring that upstream's InRelease must be signed with: absolute on this machine, or "
+        "relative to the folder of the configuration.",
+        examples=["/usr/share/keyrings/debian-archive-keyring.gpg"],
+    )
+    origin: Line | None = Field(
+        default=None, description="What upstream's Release must say as Origin; unset: anything.", examples=["Debian"]
+    )
+    label: Line | None = Field(
+        default=None, description="What upstream's Release must say as Label; unset: anything.", examples=["Debian"]
+    )
+    accept_expired: bool = Field(default=False, description="Whether an upstream past its Valid-Until may be recorded.")
+    fetch_from: FetchUrl | None = Field(
+        default=None,
+        exclude=True,
+        description="Where this machine fetches; unset: as this machine's own apt sources say. Enters no digest and "
+        "no output.",
+        examples=["https://mirror.example.org/debian"],
+    )
+    live_url: LiveUrl | None = Field(
+        default=None, description="What an image names as its source.", examples=["https://archive.example.org/debian"]
+    )
+
+
+class OwnArchive(Table, frozen=True):
+    """Our archive: what the [suite.NAME] tables put packages into."""
+
+    kind: Literal["own"] = Field(description="An archive that is published here.", examples=["own"])
+    components: Annotated[tuple[Component, ...], NotEmpty, OnceEach] = Field(
+        default=("main",), description="Components of its suites."
+    )
+    architectures: Annotated[tuple[Architecture, ...], NotEmpty, OnceEach] = Field(
+        default=("amd64",), description="Architectures of its suites."
+    )
+    origin: Line = Field(description="Origin in its Release files.", examples=["Example"])
+    label: Line = Field(description="Label in its Release files.", examples=["Example"])
+    description: Line | None = Field(
+        default=None, description="Description in its Release files.", examples=["Packages of the Example system"]
+    )
+    live_url: LiveUrl | None = Field(
+        default=None, description="What an image names as its source.", examples=["https://deb.example.org/ours"]
+    )
+    live_key: PathBelow | None = Field(
+        default=None,
+        description="OpenPGP certificate, as a file in the repository, that images trust for this archive.",
+        examples=["config/ours.asc"],
+    )
+    key: Credential = Field(description="The key that signs it.", examples=[{"credential": "ours-signing"}])
+
+
+Archive = UpstreamArchive | OwnArchive
+
+
+class Suite(Table, frozen=True):
+    """A named package set in an archive of our own."""
+
+    archive: OurName = Field(description="The own archive that it belongs to.", examples=["ours"])
+    kind: Literal["base", "overlay", "release"] = Field(
+        default="base", description="base: a whole set; overlay: only what a topic branch adds; release: read-only."
+    )
+    description: Line | None = Field(
+        default=None, description="What it is for.", examples=["Packages of the next release"]
+    )
+    not_automatic: bool = Field(
+        default=False, description="Whether apt installs from it only when asked (NotAutomatic in Release)."
+    )
+    valid_days: ValidDays | None = Field(
+        default=None, description="Days until apt stops trusting a published state; unset: never.", examples=[30]
+    )

@@ -1,0 +1,199 @@
+"""What a single value may be: types that check themselves, and say in plain words what they want."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from distwright.errors import BadInput, quoted
+from distwright.model.names import our_name, package_name
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """How a person is told what a value must be: one of them, and several in a list."""
+
+    one: str
+    many: str
+
+
+def _segments(signs: str) -> str:
+    """Give the pattern of segments joined by '/': letters, digits and `signs`, a letter or digit first."""
+    return f"[A-Za-z0-9][A-Za-z0-9{signs}]*(/[A-Za-z0-9][A-Za-z0-9{signs}]*)*"
+
+
+def _matching(pattern: str, what: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if len(text) > 200 or ".." in text or not compiled.fullmatch(text):
+            raise ValueError(f"{quoted(text)} is not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _name(text: str) -> str:
+    try:
+        return our_name(text, "table")
+    except BadInput:
+        raise ValueError(f"{quoted(text)} cannot be a name") from None
+
+
+def _name_unseen(text: str) -> str:
+    """Check a name without ever showing it: somebody may have put the secret itself there."""
+    try:
+        return our_name(text, "credential")
+    except BadInput:
+        raise ValueError("cannot be a name") from None
+
+
+def _package(text: str) -> str:
+    try:
+        return package_name(text)
+    except BadInput as error:
+        raise ValueError(error.message) from None
+
+
+def _line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    if not text.isprintable() or len(text) > 500:
+        raise ValueError(f"{quoted(text)} is not one printable line of at most 500 characters")
+    return text
+
+
+def _trimmed(text: str) -> str:
+    if text != text.strip():
+        raise ValueError(f"{quoted(text)} begins or ends with a space")
+    return _line(text)
+
+
+def _path(text: str) -> str:
+    _trimmed(text)
+    inner = text.removeprefix("/").removesuffix("/")
+    if text != "." and any(segment in ("", ".", "..") for segment in inner.split("/")):
+        raise ValueError(f"{quoted(text)} is not a path without '.', '..' and '//'")
+    return text
+
+
+def _path_below(text: str) -> str:
+    _path(text)
+    if text.startswith("/"):
+        raise ValueError(f"{quoted(text)} is an absolute path")
+    return text
+
+
+def _architecture(text: str) -> str:
+    if text in ("all", "any", "source") or not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text):
+        raise ValueError(f"{quoted(text)} is not the architecture of a machine")
+    return text
+
+
+def _fingerprint(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Fa-f]{40}", text):
+        raise ValueError(f"{quoted(text)} is not a fingerprint of 40 hexadecimal digits")
+    return text.upper()
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if "@" in text:  # first of all, and never shown: it may be a password
+            raise ValueError("has a user name or password in the URL")
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError(f"{quoted(text)} has signs that no URL has")
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"{quoted(text)} is not a URL") from None
+        if parts.scheme not in schemes or (parts.scheme == "file") == bool(parts.hostname) or port == 0:
+            raise ValueError(f"{quoted(text)} is not such a URL")
+        if parts.query or parts.fragment or (parts.scheme == "file" and not parts.path.startswith("/")):
+            raise ValueError(f"{quoted(text)} is not the URL of a folder")
+        return text
+
+    return AfterValidator(check)
+
+
+def _each_once(members: Sequence[str]) -> Sequence[str]:
+    seen: set[str] = set()
+    for member in members:
+        if member in seen:
+            raise ValueError(f"{quoted(member)} is in the list twice")
+        seen.add(member)
+    return members
+
+
+OnceEach = AfterValidator(_each_once)
+NotEmpty = Field(min_length=1)
+
+OurName = Annotated[str, AfterValidator(_name), Want("a name of a-z 0-9 . _ + -", "names of a-z 0-9 . _ + -")]
+CredentialName = Annotated[str, AfterValidator(_name_unseen), Want("a name of a-z 0-9 . _ + -", "names")]
+PackageName = Annotated[str, AfterValidator(_package), Want("a package name", "package names")]
+Line = Annotated[str, AfterValidator(_trimmed), Want("a string of one line", "strings")]
+ShownText = Annotated[str, AfterValidator(_line), Want("a string that is not empty", "strings that are not empty")]
+SuiteName = Annotated[
+    str,
+    _matching(_segments("._+~-"), "the name of a suite"),
+    Want("a suite", "suites"),
+]
+Component = Annotated[str, _matching(_segments("._+-"), "a component"), Want("a component", "components")]
+Architecture = Annotated[
+    str, AfterValidator(_architecture), Want("an architecture of machines", "architectures of machines")
+]
+Language = Annotated[
+    str,
+    _matching(r"[a-z]{2,3}([_-][A-Za-z]{2,4})?(@[a-z]+)?", "a language code"),
+    Want("a language code", "language codes"),
+]
+SuiteOfArchive = Annotated[
+    str,
+    _matching(r"[a-z0-9][a-z0-9._+-]{0,63}/" + _segments("._+~-"), "written archive/suite"),
+    Want('a string "archive/suite"', 'strings "archive/suite"'),
+]
+Branch = Annotated[
+    str,
+    _matching(_segments("._+-") + r"(?<!\.)(?<!\.lock)", "the name of a branch"),
+    Want("a branch", "branches"),
+]
+PathHere = Annotated[
+    str,
+    AfterValidator(_path),
+    Want("a path: absolute, or relative to the folder of the configuration, without '..'", "paths"),
+]
+PathBelow = Annotated[
+    str,
+    AfterValidator(_path_below),
+    Want("a path relative to the top of the repository, without '..'", "relative paths"),
+]
+MailAddress = Annotated[
+    str,
+    _matching(r"[^\s@<>\"(),;:\\-][^\s@<>\"(),;:\\]*@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?", "a mail address"),
+    Want("a mail address", "mail addresses"),
+]
+Fingerprint = Annotated[
+    str,
+    AfterValidator(_fingerprint),
+    Want("a fingerprint of 40 hexadecimal digits", "fingerprints of 40 hexadecimal digits"),
+]
+WebUrl = Annotated[
+    str,
+    _url("http", "https"),
+    Want("an http:// or https:// URL without a user name or password", "http:// or https:// URLs"),
+]
+LiveUrl = Annotated[
+    str,
+    _url("http", "https", "tor+http", "tor+https"),
+    Want("an http://, https:// or tor+http(s):// URL without a user name or password", "URLs"),
+]
+FetchUrl = Annotated[
+    str,
+    _url("http", "https", "file"),
+    Want("an http://, https:// or file:/// URL without a user name or password", "URLs"),
+]
+ValidDays = Annotated[int, Field(ge=1, le=3650), Want("a whole number of days, 1 to 3650", "numbers of days")]
+BootSeconds = Annotated[int, Field(ge=10, le=7200), Want("a whole number of seconds, 10 to 7200", "numbers of seconds")]

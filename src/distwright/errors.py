@@ -1,0 +1,100 @@
+"""One tree of errors. Each has a message that names the thing, a hint that can be typed, and the exit code of its cause."""
+
+from collections.abc import Iterable
+
+
+class DistwrightError(Exception):
+    """Root of all errors that a person is meant to read.
+
+    The message says what happened to what; `hint` is a command or an edit that helps. Text from outside must be
+    quoted and cut by the caller (see `quoted`).
+    """
+
+    exit_code = 70
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        """Keep both halves; neither may be empty."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class WorkFailed(DistwrightError):
+    """The work itself says no: a package does not build, an image does not boot."""
+
+    exit_code = 1
+
+
+class BadUsage(DistwrightError):
+    """What was typed, or a file that was named, is not usable."""
+
+    exit_code = 2
+
+
+class BadConfig(BadUsage):
+    """The configuration has problems; all of them are listed in the message, one a line."""
+
+
+class BadInput(DistwrightError):
+    """Bytes from outside are not what their format says."""
+
+    exit_code = 2
+
+
+class Refused(DistwrightError):
+    """A rule forbids it: a signature, a hash, an expiry, an access rule."""
+
+    exit_code = 3
+
+
+class NotFound(DistwrightError):
+    """Nothing of that name exists here."""
+
+    exit_code = 10
+
+
+class Busy(DistwrightError):
+    """Somebody else holds what this needs."""
+
+    exit_code = 11
+
+
+class NotAllowed(DistwrightError):
+    """This user may not do that."""
+
+    exit_code = 12
+
+
+class ProgramFailed(DistwrightError):
+    """An outside program is missing, failed, or ran over its limits."""
+
+    exit_code = 20
+
+
+class Unreachable(DistwrightError):
+    """A server outside did not answer, or not with what was asked."""
+
+    exit_code = 20
+
+
+class OutOfSpace(DistwrightError):
+    """The disk is full; nothing was changed."""
+
+    exit_code = 20
+
+
+class Interrupted(DistwrightError):
+    """Somebody pressed Ctrl-C or cancelled the job."""
+
+    exit_code = 130
+
+
+def quoted(text: str, limit: int = 120) -> str:
+    """Make text from outside safe to print: one line, printable, cut at `limit` characters, in quotes."""
+    shown = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown) + "'"
+
+
+def listed(problems: Iterable[str]) -> str:
+    """Join several problems into one message, a line each."""
+    return "\n".join(f"  {problem}" for problem in problems)

@@ -1,0 +1,1 @@
+"""Rules from events to jobs, and the engines that wake workers."""

@@ -1,0 +1,15 @@
+"""What an engine is: hints that a pool has work."""
+
+from typing import Protocol
+
+
+class Engine(Protocol):
+    """Carries hints; tests/contract/test_engine.py says it in full. Hints may be lost, doubled or late."""
+
+    def hint(self, pool: str) -> None:
+        """Say that `pool` has work. Returns at once, and never fails because nobody listens."""
+        ...
+
+    def wait(self, pools: tuple[str, ...], timeout_s: float) -> bool:
+        """Wait for a hint for one of `pools`, at most `timeout_s`; say whether one came."""
+        ...

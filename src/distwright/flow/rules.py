@@ -1,0 +1,132 @@
+"""Rules: what follows from an event. Each gives orders, or says why it must wait; none changes anything itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from distwright.archive.resolve import accept_order, publish_order, resolve_suites
+from distwright.builds.install import install_order
+from distwright.builds.package import BUILDER_CREDENTIAL
+from distwright.builds.resolve import build_order, environment_recipe, table_from
+from distwright.config.model import Config
+from distwright.images.resolve import boot_order, image_order
+from distwright.jobs.order import JobOrder
+from distwright.model import plain
+from distwright.model.events import Event, EventKind
+from distwright.repos.pushes import NOTHING
+from distwright.store.database import Transaction
+from distwright.store.objects import ObjectStore
+from distwright.store.paths import StatePaths
+
+_TAGS, _HEADS = "refs/tags/", "refs/heads/"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What rules may look at. certificate: gives the public certificate of a credential. pins: archive -> serial to use."""
+
+    config: Config
+    objects: ObjectStore
+    paths: StatePaths
+    certificate: Callable[[str], bytes]
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+Rule = Callable[[Transaction, View, Event], list[JobOrder]]
+
+
+def build_pushed_tag(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """A tag pushed to a package's repo is built."""
+    repo, ref = plain.text(event.body, "repo"), plain.text(event.body, "ref")
+    table = view.config.repos.get(repo)
+    if table is None or not table.package or not ref.startswith(_TAGS) or event.body["new"] == NOTHING:
+        return []
+    return [
+        build_order(tx, view.config, view.objects, view.paths, repo=repo, tag=ref.removeprefix(_TAGS), pins=view.pins)
+    ]
+
+
+def image_of_pushed_branch(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """A push to the default branch of an image's repo builds the image."""
+    repo, ref = plain.text(event.body, "repo"), plain.text(event.body, "ref")
+    table = view.config.repos.get(repo)
+    if table is None or ref != f"{_HEADS}{table.default_branch}" or event.body["new"] == NOTHING:
+        return []
+    names = [name for name, image in view.config.images.items() if image.repo == repo]
+    return [image_order(tx, view.config, view.objects, view.paths, name, pins=view.pins) for name in names]
+
+
+def accept_what_was_built(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """A finished build is uploaded to its suite."""
+    return [
+        accept_order(
+            view.config,
+            plain.text(event.body, "suite"),
+            changes=plain.digest(event.body, "changes"),
+            files=plain.text_map(event.body, "files"),
+            signers=view.certificate(BUILDER_CREDENTIAL),
+            source=plain.text(event.body, "source"),
+            version=plain.text(event.body, "version"),
+        )
+    ]
+
+
+def publish_changed_suite(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """A changed suite is published."""
+    suite, revision = plain.text(event.body, "suite"), plain.digest(event.body, "revision")
+    return [publish_order(view.config, suite, revision, plain.texts(event.body, "added"))]
+
+
+def install_what_was_published(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """What an upload brought is installed by a real apt from the published tree."""
+    suite, added = plain.text(event.body, "suite"), plain.texts(event.body, "added")
+    environments = [repo.environment for repo in view.config.repos.values() if repo.suite == suite and repo.environment]
+    if not added or not environments:
+        return []
+    resolved = resolve_suites(tx, view.config, view.objects, table_from(view.config, environments[0]), pins=view.pins)
+    archive = view.config.archives[plain.text(event.body, "archive")]
+    order = install_order(
+        environment_recipe(view.config, environments[0], resolved, variant="apt"),
+        archive=plain.text(event.body, "archive"),
+        suite=suite,
+        components=tuple(archive.components),
+        tree=plain.digest(event.body, "tree"),
+        revision=plain.digest(event.body, "revision"),
+        certificate=view.certificate(archive.key.credential if archive.kind == "own" else ""),
+        packages=added,
+    )
+    return [order]
+
+
+def images_of_published_suite(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """Images that use a suite are built when it is published."""
+    name = f"{plain.text(event.body, 'archive')}/{plain.text(event.body, 'suite')}"
+    return [
+        image_order(tx, view.config, view.objects, view.paths, image_name, pins=view.pins)
+        for image_name, image in view.config.images.items()
+        if name in image.from_
+    ]
+
+
+def images_of_new_snapshot(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """Images that use an upstream archive are built on its new snapshot."""
+    archive = plain.text(event.body, "archive")
+    return [
+        image_order(tx, view.config, view.objects, view.paths, image_name, pins=view.pins)
+        for image_name, image in view.config.images.items()
+        if any(name.partition("/")[0] == archive for name in image.from_)
+    ]
+
+
+def boot_built_image(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+    """A built image is booted."""
+    return [boot_order(view.config, event.body)]
+
+
+RULES: Mapping[EventKind, tuple[Rule, ...]] = {
+    EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch),
+    EventKind.BUILD_FINISHED: (accept_what_was_built,),
+    EventKind.SUITE_CHANGED: (publish_changed_suite,),
+    EventKind.SUITE_PUBLISHED: (install_what_was_published, images_of_published_suite),
+    EventKind.SNAPSHOT_RECORDED: (images_of_new_snapshot,),
+    EventKind.IMAGE_BUILT: (boot_built_image,),
+}

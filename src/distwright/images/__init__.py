@@ -1,0 +1,1 @@
+"""Build images from a recipe in git and boot them."""

@@ -1,0 +1,182 @@
+"""From an image's table to the order of its build: recipe and states by digest, names and times that follow from git."""
+
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from distwright.archive.resolve import Resolved, resolve_suites
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.resolve import environment_recipe, table_from
+from distwright.config.model import Config
+from distwright.config.tables import Image
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.errors import BadInput, NotFound, Refused
+from distwright.formats.changelog import ChangelogEntry, top_entry
+from distwright.images.boot import KIND as BOOT_KIND
+from distwright.images.build import KIND
+from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_recipe
+from distwright.jobs.order import JobOrder
+from distwright.model import plain
+from distwright.model.digests import Json
+from distwright.store.database import Transaction
+from distwright.store.objects import ObjectStore
+from distwright.store.paths import StatePaths
+from distwright.tools.git import Blob, file_at, files_at, resolve
+
+CHANGELOG = "debian/changelog"
+ROOT_VARIANT = "minbase"
+
+
+def image_order(
+    tx: Transaction,
+    config: Config,
+    objects: ObjectStore,
+    paths: StatePaths,
+    name: str,
+    *,
+    pins: Mapping[str, str],
+    now: datetime | None = None,
+) -> JobOrder:
+    """Order the build of an image from the newest commit of its repo's default branch.
+
+    Raises NotReadyError while a suite or snapshot is missing, NotFound or BadInput for a recipe that is not there or wrong.
+    """
+    table = config.images[name]
+    repo = config.repos[table.repo]
+    where = paths.repo(table.repo)
+    commit = resolve(where, f"refs/heads/{repo.default_branch}")
+    entry = _changelog(file_at(where, commit, CHANGELOG), table.repo, now)
+    blobs = files_at(where, commit, f"{table.recipe}/")
+    if not blobs:
+        raise NotFound(f"{table.repo} has no folder {table.recipe}", hint=f"look at recipe in [image.{name}]")
+    recipe = parse_recipe([_image_file(blob, table.recipe) for blob in blobs])
+    keys = {path: file_at(where, commit, path) for path in _live_keys(config, table)}
+    resolved = resolve_suites(tx, config, objects, tuple(table.from_), pins=pins)
+    tools = environment_recipe(
+        config, table.tools, resolve_suites(tx, config, objects, table_from(config, table.tools), pins=pins)
+    )
+    inputs = _inputs(config, name, commit, entry, recipe, resolved, tools, keys)
+    inputs["includes"] = str(objects.put(includes_tar(recipe, int(entry.date.timestamp()))))
+    return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=resolved.holds)
+
+
+def boot_order(config: Config, built: Mapping[str, Json]) -> JobOrder:
+    """Order the boot of an image that was just built."""
+    table = config.images[plain.text(built, "image")]
+    inputs: dict[str, Json] = {
+        **{key: built[key] for key in ("image", "name", "iso", "vmlinuz", "tools")},
+        "firmware": "bios",
+        "expect": table.boot_expect,
+        "timeout_s": table.boot_timeout_s,
+    }
+    return JobOrder(BOOT_KIND, inputs, f"boot {built['name']} (BIOS)")
+
+
+def _inputs(
+    config: Config,
+    name: str,
+    commit: str,
+    entry: ChangelogEntry,
+    recipe: Recipe,
+    resolved: Resolved,
+    tools: EnvironmentRecipe,
+    keys: Mapping[str, bytes | None],
+) -> dict[str, Json]:
+    table = config.images[name]
+    branch = config.repos[table.repo].default_branch
+    epoch = int(entry.date.timestamp())
+    stamp = entry.date.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    full_name = f"{name}-{table.architecture}-{entry.version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}"
+    root = EnvironmentRecipe(
+        resolved.shelf, resolved.components, ROOT_VARIANT, recipe.packages, table.architecture, epoch
+    )
+    states: dict[str, Json] = {item.name: str(item.document) for item in resolved.shelf}
+    return {
+        "image": name,
+        "name": full_name,
+        "commit": commit,
+        "epoch": epoch,
+        "root": root.to_json(),
+        "tools": tools.to_json(),
+        "hooks": dict(recipe.hooks),
+        "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys)),
+        "states": states,
+        "title": f"{config.site.name} {entry.version}",
+        "label": f"{name} {entry.version}".upper()[:32],
+        "disk_info": full_name,
+        "kernel_options": list(table.kernel_options),
+    }
+
+
+def _files(
+    config: Config,
+    table: Image,
+    full_name: str,
+    version: str,
+    branch: str,
+    commit: str,
+    keys: Mapping[str, bytes | None],
+) -> dict[str, str]:
+    more = {"IMAGE_ID": full_name, "IMAGE_VERSION": version, "DISTWRIGHT_BRANCH": branch, "DISTWRIGHT_COMMIT": commit}
+    files = {
+        "hostname": f"{table.repo}\n",
+        "hosts": f"127.0.0.1 localhost\n127.0.1.1 {table.repo}\n::1 localhost ip6-localhost ip6-loopback\n",
+        "os-release-more": "".join(f"{name}={shlex.quote(value)}\n" for name, value in more.items()),
+        "live.sources": live_sources(config, table),
+    }
+    for path, content in keys.items():
+        if content is None:
+            raise NotFound(f"{table.repo} has no file {path}", hint="look at live_key of the archive")
+        files[_key_file(path)] = content.decode(errors="replace")
+    return files
+
+
+def live_sources(config: Config, table: Image) -> str:
+    """Give the sources that the image itself uses: each archive's `live_url`, never a snapshot nor this machine's mirror."""
+    stanzas = []
+    for name in table.from_:
+        archive_name, _, suite = name.partition("/")
+        archive = config.archives[archive_name]
+        if archive.live_url is None:
+            continue
+        key = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        if isinstance(archive, OwnArchive):
+            if archive.live_key is None:
+                continue
+            key = f"/etc/apt/keyrings/{_key_file(archive.live_key)}"
+        elif isinstance(archive, UpstreamArchive):
+            key = archive.keyring
+        stanzas.append(
+            f"Types: deb\nURIs: {archive.live_url}\nSuites: {suite}\n"
+            f"Components: {' '.join(archive.components)}\nSigned-By: {key}\n"
+        )
+    return "\n".join(stanzas)
+
+
+def _live_keys(config: Config, table: Image) -> list[str]:
+    archives = [config.archives[name.partition("/")[0]] for name in table.from_]
+    return [archive.live_key for archive in archives if isinstance(archive, OwnArchive) and archive.live_key]
+
+
+def _key_file(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _changelog(content: bytes | None, repo: str, now: datetime | None) -> ChangelogEntry:
+    if content is None:
+        raise NotFound(f"repo {repo} has no {CHANGELOG}", hint="add one: the image's version and time come from it")
+    entry = top_entry(content.decode(errors="replace"))
+    if now is not None and entry.date > now:
+        raise Refused(
+            f"{CHANGELOG} of {repo} is dated {entry.date:%Y-%m-%d %H:%M}, in the future", hint="correct the date"
+        )
+    return entry
+
+
+def _image_file(blob: Blob, recipe: str) -> ImageFile:
+    path = blob.path.removeprefix(f"{recipe}/")
+    if blob.mode == "120000":
+        return ImageFile(path, b"", is_executable=False, link=blob.content.decode(errors="replace"))
+    if path.startswith("/") or ".." in path.split("/"):
+        raise BadInput(f"{blob.path!r} is no path of a recipe", hint="remove it")
+    return ImageFile(path, blob.content, blob.mode == "100755")

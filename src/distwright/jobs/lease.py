@@ -1,0 +1,121 @@
+"""Leases and fences: who works on a job now, when that ends, and what becomes of a job whose worker is gone."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+
+from distwright.model.digests import Json
+from distwright.model.events import Event
+from distwright.model.outcomes import Outcome
+from distwright.model.records import Job
+from distwright.store.database import Database
+from distwright.store.events import append_event
+from distwright.store.jobs import Finish, claim, finish_attempt, renew_lease, running_jobs
+
+LEASE_S = 60
+RETRY_DELAYS_S = (30, 120, 600)
+LOST_WORKERS_LIMIT = 10  # a job that takes its worker down each time must not run for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended, as its worker saw it."""
+
+    outcome: Outcome
+    message: str
+    outputs: Mapping[str, Json] | None = None
+    events: Sequence[Event] = ()
+
+
+class Retry(Enum):
+    """When a BROKEN attempt is tried again by itself: later (a server), at once (it was interrupted), never (a command)."""
+
+    LATER = "later"
+    AT_ONCE = "at once"
+    NEVER = "never"
+
+
+def retry_at(outcome: Outcome, broken_count: int, now: datetime) -> datetime | None:
+    """Say when to try again by itself: only after BROKEN, three times, later each time."""
+    if outcome is not Outcome.BROKEN or broken_count >= len(RETRY_DELAYS_S):
+        return None
+    return now + timedelta(seconds=RETRY_DELAYS_S[broken_count])
+
+
+def claim_next(database: Database, pools: Sequence[str], holder: str, now: datetime) -> Job | None:
+    """Lease the next job of these pools; None if nothing is ready."""
+    with database.write() as tx:
+        return claim(tx, pools, holder, now, now + timedelta(seconds=LEASE_S))
+
+
+def renew(database: Database, job: Job, now: datetime) -> Job | None:
+    """Keep a lease alive; None means that the job is no longer ours and the attempt must stop."""
+    with database.write() as tx:
+        return renew_lease(tx, job.id, job.fence, now + timedelta(seconds=LEASE_S))
+
+
+def end_attempt(database: Database, job: Job, ending: Ending, now: datetime, *, retry: Retry = Retry.LATER) -> bool:
+    """Write an attempt's end and its events in one transaction, if the fence is still ours; say whether it was."""
+    later = {
+        Retry.LATER: retry_at(ending.outcome, job.broken_count, now),
+        Retry.AT_ONCE: now,
+        Retry.NEVER: None,
+    }[retry]
+    with database.write() as tx:
+        end = Finish(ending.outcome, ending.message, ending.outputs, later)
+        is_ours = finish_attempt(tx, job.id, job.fence, end, now)
+        if is_ours:
+            for event in ending.events:
+                append_event(tx, event)
+    return is_ours
+
+
+def reap(database: Database, now: datetime) -> list[Job]:
+    """Give back the jobs whose lease ran out or whose worker on this machine is dead; they are ready at once."""
+    with database.read() as tx:
+        lost = [job for job in running_jobs(tx) if _is_lost(job, now)]
+    reaped = []
+    for job in lost:
+        with database.write() as tx:
+            later = now if job.broken_count < LOST_WORKERS_LIMIT else None
+            end = Finish(Outcome.BROKEN, f"the worker {job.lease_holder} is gone", retry_at=later)
+            if finish_attempt(tx, job.id, job.fence, end, now):
+                reaped.append(job)
+    return reaped
+
+
+def holder_name(pid: int | None = None) -> str:
+    """Name this process so that another on the same machine can tell whether it still lives: host, boot, pid, start time."""
+    who = os.getpid() if pid is None else pid
+    return f"{os.uname().nodename} {_boot_id()} {who} {_start_ticks(who)}"
+
+
+def is_alive(holder: str) -> bool | None:
+    """Say whether a holder lives; None if it is on another machine, where only its lease can tell."""
+    parts = holder.split(" ")
+    if len(parts) != 4 or parts[0] != os.uname().nodename or not parts[2].isdigit():
+        return None
+    return parts[1] == _boot_id() and parts[3] != "" and _start_ticks(int(parts[2])) == parts[3]
+
+
+def _is_lost(job: Job, now: datetime) -> bool:
+    if job.lease_until is None or job.lease_holder is None:
+        return True
+    alive = is_alive(job.lease_holder)
+    return not alive if alive is not None else job.lease_until < now
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _start_ticks(pid: int) -> str:
+    """Give the start time of a process in clock ticks since boot (proc(5), stat field 22); "" if it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

@@ -1,0 +1,89 @@
+"""A job order: immutable, known by the digest of its kind and inputs; the same order twice is one job."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from distwright.errors import NotFound, Refused
+from distwright.jobs.step import Inputs, KindName
+from distwright.model.digests import Sha256, digest_of
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import Job
+from distwright.store.database import Transaction
+from distwright.store.holds import Hold, replace_holds
+from distwright.store.jobs import find_by_digest, find_job, finish_queued, insert_job, requeue, set_cancelled
+
+DEFAULT_POOL = "local"
+PRIORITY_RELEASE, PRIORITY_BASE, PRIORITY_REVIEW, PRIORITY_TOPIC, PRIORITY_DAILY = 50, 40, 30, 20, 10
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """kind: a key of worker/kinds.py, in its present version. inputs: plain JSON, digests instead of paths. title: for people,
+    not in the identity. holds: serials and objects that must stay while the job is in the table.
+    """
+
+    kind: KindName
+    inputs: Inputs
+    title: str
+    priority: int = PRIORITY_BASE
+    pool: str = DEFAULT_POOL
+    holds: tuple[Hold, ...] = ()
+
+    @property
+    def digest(self) -> Sha256:
+        """The identity: kind, version of its steps, inputs."""
+        return digest_of({"kind": self.kind.name, "version": self.kind.version, "inputs": self.inputs})
+
+
+def place_order(
+    tx: Transaction, order: JobOrder, now: datetime, *, config_commit: str | None = None, cause: int | None = None
+) -> Job:
+    """Queue the order unless its job exists already; give the job either way. cause: number of the event that asked for it."""
+    existing = find_by_digest(tx, order.digest)
+    if existing is not None:
+        return existing
+    job_id = insert_job(
+        tx,
+        kind=order.kind.name,
+        digest=order.digest,
+        inputs=order.inputs,
+        title=order.title,
+        pool=order.pool,
+        priority=order.priority,
+        now=now,
+        config_commit=config_commit,
+        cause=cause,
+    )
+    replace_holds(tx, f"job {job_id}", order.holds, now)
+    return get_job(tx, job_id)
+
+
+def get_job(tx: Transaction, job_id: int) -> Job:
+    """Find a job; raise NotFound."""
+    job = find_job(tx, job_id)
+    if job is None:
+        raise NotFound(f"job {job_id} does not exist", hint="distwright job list")
+    return job
+
+
+def retry(tx: Transaction, job_id: int, now: datetime) -> Job:
+    """Queue a job again that is done and not ok; raise Refused for any other."""
+    job = get_job(tx, job_id)
+    if job.state is not JobState.DONE:
+        raise Refused(f"job {job_id} is {job.state}", hint=f"distwright job show {job_id}")
+    if job.outcome is Outcome.OK:
+        raise Refused(
+            f"job {job_id} is ok; the same inputs give the same result", hint=f"distwright job replay {job_id}"
+        )
+    requeue(tx, job_id, now)
+    return get_job(tx, job_id)
+
+
+def cancel(tx: Transaction, job_id: int, now: datetime) -> Job:
+    """End a job: at once if it is queued, by its runner if it runs; raise Refused if it is done."""
+    job = get_job(tx, job_id)
+    if job.state is JobState.DONE:
+        raise Refused(f"job {job_id} is done ({job.outcome})", hint=f"distwright job show {job_id}")
+    if not finish_queued(tx, job_id, Outcome.CANCELLED, "cancelled before it began", now):
+        set_cancelled(tx, job_id)
+    return get_job(tx, job_id)

@@ -1,0 +1,277 @@
+"""What a job consists of: steps that are pure plans, or actions. Nothing here knows a path of this machine.
+
+A plan names its inputs by digest and its outputs by name, so that any runner can take it: the local one, or later one on
+another host. Its canonical JSON is an identity: the result of an `ok` plan is kept and never computed twice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, Self
+
+from distwright.config.model import Config
+from distwright.model import plain
+from distwright.model.digests import Json, Sha256
+from distwright.model.events import Event
+from distwright.model.findings import Finding
+from distwright.model.outcomes import Outcome
+from distwright.net.fetch import Fetcher
+from distwright.signing.signer import Signer
+from distwright.store.database import Database
+from distwright.store.objects import ObjectStore
+from distwright.store.paths import StatePaths
+
+Inputs = Mapping[str, Json]
+Outputs = Mapping[str, Sha256]
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfEntry:
+    """One suite that a command may read over loopback: a recorded one, or a revision of an own one. By digest only.
+
+    document: the snapshot document (recorded) or the revision root (own). fields: Release fields of an own suite.
+    """
+
+    archive: str
+    suite: str
+    document: Sha256
+    is_own: bool = False
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How plans call it, in `{shelf:NAME}` and in configuration: archive/suite."""
+        return f"{self.archive}/{self.suite}"
+
+    def to_json(self) -> Json:
+        """Give the part of a plan's identity."""
+        return {
+            "archive": self.archive,
+            "suite": self.suite,
+            "document": str(self.document),
+            "is_own": self.is_own,
+            "fields": dict(self.fields),
+        }
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Read what `to_json` gave; raise BadInput."""
+        values = plain.mapping({"shelf entry": value}, "shelf entry")
+        fields = tuple(sorted(plain.text_map(values, "fields").items()))
+        return cls(
+            plain.text(values, "archive"),
+            plain.text(values, "suite"),
+            plain.digest(values, "document"),
+            plain.flag(values, "is_own"),
+            fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCommand:
+    """One program. In argv and in files, `{work}` is the work folder, `{shelf:NAME}` the base URL of a suite's archive, and
+    `{accel:FILE}` the accelerator of QEMU that really works here, tried with the kernel FILE of the work folder.
+
+    root: digest of a root file system (tar) to run in, with nothing else of the machine visible and no network unless
+    reads_shelf; None runs the host's program as the sandbox user. Both begin in the work folder. until: end it with success
+    when its output has this text; never: end it as failed when it has this one.
+    """
+
+    argv: tuple[str, ...]
+    timeout_s: int
+    root: Sha256 | None = None
+    reads_shelf: bool = False
+    until: str | None = None
+    never: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> Json:
+        """Give the part of a plan's identity."""
+        environment: list[Json] = [list(pair) for pair in self.environment]
+        return [list(self.argv), self.timeout_s, self.root, self.reads_shelf, self.until, self.never, environment]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, location-free.
+
+    place: file in the work folder -> object. write: file -> text (executable if it begins with `#!`). collect: output name ->
+    file; a pattern with `*` gives `name/file` for each match. programs: Debian packages of host programs whose version counts.
+    """
+
+    commands: tuple[PlannedCommand, ...]
+    place: Mapping[str, Sha256] = field(default_factory=dict)
+    write: Mapping[str, str] = field(default_factory=dict)
+    collect: Mapping[str, str] = field(default_factory=dict)
+    shelf: tuple[ShelfEntry, ...] = ()
+    programs: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        """Give the identity of the plan; the runner adds the versions of `programs`."""
+        return {
+            "commands": [command.to_json() for command in self.commands],
+            "place": dict(self.place),
+            "write": dict(self.write),
+            "collect": dict(self.collect),
+            "shelf": [entry.to_json() for entry in self.shelf],
+            "programs": list(self.programs),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A pool file that a command took from a shelf."""
+
+    archive: str
+    suite: str
+    path: str
+    sha256: Sha256
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnd:
+    """How one command ended; cut says why we ended it, "" if it ended by itself. tail: the last lines it printed."""
+
+    exit_code: int
+    cut: str
+    tail: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnd:
+    """What a runner reports. ends: the commands that were started, in order; the last one stopped the rest if it failed."""
+
+    plan: Plan
+    ends: tuple[CommandEnd, ...]
+    outputs: Outputs
+    fetched: tuple[Fetched, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge says of a step."""
+
+    outcome: Outcome
+    message: str
+    findings: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What later steps and the conclusion see of an earlier step."""
+
+    outputs: Outputs
+    fetched: tuple[Fetched, ...] = ()
+    values: Mapping[str, Json] = field(default_factory=dict)
+
+
+Earlier = Mapping[str, StepResult]
+
+
+def judge_by_exit(end: StepEnd) -> Verdict:
+    """Judge the usual way: every command exits 0 within its limits, or the step has failed with its last lines."""
+    for planned, ended in zip(end.plan.commands, end.ends, strict=False):
+        name = planned.argv[0]
+        if ended.cut.startswith("time limit"):
+            return Verdict(Outcome.TIMED_OUT, f"{name}: {ended.cut}")
+        if ended.cut or ended.exit_code != 0:
+            last = f": {ended.tail[-1]}" if ended.tail else ""
+            return Verdict(Outcome.FAILED, f"{name} ended with {ended.cut or f'exit {ended.exit_code}'}{last}")
+    return Verdict(Outcome.OK, "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A pure step: plan and judge see values only. repeat: run it even if its result is known (a boot, an install)."""
+
+    name: str
+    plan: Callable[[Inputs, Earlier], Plan]
+    judge: Callable[[StepEnd], Verdict] = judge_by_exit
+    repeat: bool = False
+
+
+class Context(Protocol):
+    """What an action may use; the worker builds it. Times and cancellation come from here, never from the machine."""
+
+    @property
+    def database(self) -> Database:
+        """Rows and events."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Objects."""
+        ...
+
+    @property
+    def fetcher(self) -> Fetcher:
+        """The way out to upstream mirrors."""
+        ...
+
+    @property
+    def config(self) -> Config:
+        """The configuration that was applied when the attempt began."""
+        ...
+
+    @property
+    def paths(self) -> StatePaths:
+        """Where served trees and derived files are."""
+        ...
+
+    def now(self) -> datetime:
+        """The time, aware, UTC."""
+        ...
+
+    def log(self, line: str) -> None:
+        """Add a line to the job's log."""
+        ...
+
+    def progress(self, stage: str, done: int, total: int, unit: str) -> None:
+        """Say how far a long action is; cheap enough for every item."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise Interrupted if somebody wants the job to stop."""
+        ...
+
+    def signer(self, credential: str) -> Signer:
+        """Give the signer of a role; only actions see one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A step that touches our own state: a plain function, safe to repeat."""
+
+    name: str
+    perform: Callable[[Context, Inputs, Earlier], StepResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What a finished job leaves: outputs for the job row, and events written in the same transaction."""
+
+    outputs: Mapping[str, Json]
+    message: str
+    events: Sequence[Event] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KindName:
+    """A kind of job and the version of its steps: part of every job's identity.
+
+    The version grows whenever a plan changes for the same inputs; tests/habits/test_kind_versions.py notices if it was forgotten.
+    """
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """A kind of job: its steps in order, and what follows from them (pure; gets the time and the job's number)."""
+
+    kind: KindName
+    steps: tuple[Step | Action, ...]
+    conclude: Callable[[Inputs, Earlier, datetime, int], Conclusion]

@@ -1,0 +1,71 @@
+"""Events: facts, appended once, never changed. Their schema is versioned; readers refuse versions they do not know."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from distwright.errors import BadInput
+from distwright.model.digests import Json
+
+EVENT_SCHEMA = 1
+
+
+class EventKind(StrEnum):
+    """What can happen. A kind is never renamed; a new meaning is a new kind."""
+
+    CONFIG_APPLIED = "config.applied"
+    REPO_PUSHED = "repo.pushed"
+    SNAPSHOT_RECORDED = "snapshot.recorded"
+    BUILD_FINISHED = "build.finished"
+    UPLOAD_ACCEPTED = "upload.accepted"
+    UPLOAD_REJECTED = "upload.rejected"
+    SUITE_CHANGED = "suite.changed"
+    SUITE_PUBLISHED = "suite.published"
+    SUITE_INSTALLED = "suite.installed"
+    IMAGE_BUILT = "image.built"
+    IMAGE_BOOTED = "image.booted"
+
+
+# Keys that the body of each kind must have; more may come in later schemas, none may go (docs/design/0001).
+BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
+    EventKind.CONFIG_APPLIED: frozenset({"commit", "config"}),
+    EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new"}),
+    EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
+    EventKind.BUILD_FINISHED: frozenset({"repo", "tag", "suite", "source", "version", "changes"}),
+    EventKind.UPLOAD_ACCEPTED: frozenset({"suite", "source", "version", "changes", "revision"}),
+    EventKind.UPLOAD_REJECTED: frozenset({"suite", "changes", "problems"}),
+    EventKind.SUITE_CHANGED: frozenset({"archive", "suite", "revision"}),
+    EventKind.SUITE_PUBLISHED: frozenset({"archive", "suite", "revision", "publication"}),
+    EventKind.SUITE_INSTALLED: frozenset({"archive", "suite", "revision", "package"}),
+    EventKind.IMAGE_BUILT: frozenset({"image", "name", "iso", "commit"}),
+    EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """subject: what the fact is about, for lists. body: plain JSON with at least the keys of its kind. job: who did it."""
+
+    kind: EventKind
+    at: datetime
+    subject: str
+    body: Mapping[str, Json]
+    job: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a body that lacks a key of its kind, and a time without a zone."""
+        missing = BODY_KEYS[self.kind] - self.body.keys()
+        if missing:
+            raise BadInput(f"event {self.kind} lacks {', '.join(sorted(missing))}", hint="see docs/design/0001")
+        if self.at.tzinfo is None:
+            raise BadInput(f"event {self.kind} has a time without a zone", hint="pass an aware datetime in UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event with its place in the one order of all events."""
+
+    number: int
+    schema: int
+    event: Event

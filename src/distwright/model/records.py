@@ -1,0 +1,101 @@
+"""Records: what the database keeps of jobs, archives and uploads, as values that every stage and face may hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from distwright.model.digests import Json, Sha256
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.serials import Serial
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the table has it. `fence` numbers its attempts; `outputs` is set once it is done and ok."""
+
+    id: int
+    kind: str
+    digest: Sha256
+    inputs: Mapping[str, Json]
+    title: str
+    pool: str
+    priority: int
+    state: JobState
+    outcome: Outcome | None
+    message: str | None
+    outputs: Mapping[str, Json] | None
+    created_at: datetime
+    finished_at: datetime | None
+    not_before: datetime
+    fence: int
+    broken_count: int
+    lease_holder: str | None
+    lease_until: datetime | None
+    is_cancelled: bool
+    config_commit: str | None
+    cause: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One execution of a job."""
+
+    job: int
+    fence: int
+    holder: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: Outcome | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A full snapshot of an archive. `digest` names its document (archive/snapshots.py), the serial is only its name here."""
+
+    archive: str
+    serial: Serial
+    digest: Sha256
+    taken_at: datetime
+    valid_until: datetime | None
+    fetched_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteState:
+    """A suite of an own archive and its present revision (root hash of its package tree)."""
+
+    archive: str
+    name: str
+    kind: str
+    revision: Sha256
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One publishing of a revision. state: building, live, retired. tree: the document of all its index files."""
+
+    id: int
+    archive: str
+    suite: str
+    revision: Sha256
+    tree: Sha256
+    state: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UploadVerdict:
+    """An upload and its verdict. files: file name -> object."""
+
+    archive: str
+    suite: str
+    changes: Sha256
+    source: str
+    version: str
+    signer: str | None
+    is_accepted: bool
+    problems: Sequence[str]
+    files: Mapping[str, Sha256]
+    at: datetime

@@ -1,0 +1,94 @@
+"""Fetch files from upstream mirrors: over HTTP with reused connections, or from a mounted disk (file:)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+
+from distwright.errors import BadUsage, NotFound, Unreachable, quoted
+
+CONNECT_TIMEOUT_S = 20.0
+READ_TIMEOUT_S = 60.0
+_CHUNK = 1 << 18
+_NOT_FOUND = (404, 410)
+_TRIES = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), redirect=5)
+
+
+class Fetcher(Protocol):
+    """Gets the bytes behind a URL; tests use one that answers from memory."""
+
+    def fetch(self, url: str, *, limit_bytes: int) -> Iterator[bytes]:
+        """Yield the content in pieces.
+
+        Raises NotFound (404, 410, no such file), Unreachable (no answer, broken off, more than limit_bytes, another status).
+        """
+        ...
+
+
+class NetFetcher:
+    """The real thing. Thread-safe."""
+
+    def __init__(self, *, agent: str, proxy: str | None = None) -> None:
+        """agent: User-Agent that mirrors see. proxy: URL of an HTTP proxy, as apt's Acquire::http::Proxy says."""
+        headers = {"User-Agent": agent, "Accept-Encoding": "identity"}
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        if proxy:
+            self._pool: urllib3.PoolManager = urllib3.ProxyManager(
+                proxy, headers=headers, timeout=timeout, retries=_TRIES, maxsize=8
+            )
+        else:
+            self._pool = urllib3.PoolManager(headers=headers, timeout=timeout, retries=_TRIES, maxsize=8)
+
+    def fetch(self, url: str, *, limit_bytes: int) -> Iterator[bytes]:
+        """Yield the content in pieces."""
+        scheme = urlsplit(url).scheme
+        if scheme == "file":
+            pieces = _from_disk(url)
+        elif scheme in ("http", "https"):
+            pieces = self._from_web(url)
+        else:
+            raise BadUsage(f"cannot fetch {quoted(url)}", hint="use an address that begins with http:, https: or file:")
+        received = 0
+        for piece in pieces:
+            received += len(piece)
+            if received > limit_bytes:
+                raise Unreachable(f"{quoted(url)} sends more than {limit_bytes} bytes", hint="is the address right?")
+            yield piece
+
+    def _from_web(self, url: str) -> Iterator[bytes]:
+        try:
+            response = self._pool.request("GET", url, preload_content=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise _unreachable(url, error) from error
+        try:
+            if response.status in _NOT_FOUND:
+                raise NotFound(f"{quoted(url)} is not on the server ({response.status})", hint="try another mirror")
+            if response.status != 200:
+                raise Unreachable(f"{quoted(url)} answers {response.status}", hint="try again later, or another mirror")
+            yield from response.stream(_CHUNK, decode_content=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise _unreachable(url, error) from error
+        finally:
+            response.release_conn()
+
+
+def _from_disk(url: str) -> Iterator[bytes]:
+    path = Path(unquote(urlsplit(url).path))
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_CHUNK):
+                yield piece
+    except FileNotFoundError:
+        raise NotFound(f"{quoted(url)} does not exist", hint="try another mirror") from None
+    except OSError as error:
+        raise Unreachable(f"{quoted(url)} cannot be read: {error.strerror}", hint="is the disk mounted?") from error
+
+
+def _unreachable(url: str, error: Exception) -> Unreachable:
+    reason = getattr(error, "reason", None) or error
+    return Unreachable(
+        f"{quoted(url)} cannot be fetched: {quoted(str(reason))}",
+        hint="check the network, or name another mirror in fetch_from",
+    )

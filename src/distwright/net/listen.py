@@ -1,0 +1,104 @@
+"""A small HTTP server on loopback, inside a job: sandboxed programs read snapshots from it while it lives."""
+
+import http.server
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from http import HTTPStatus
+from typing import BinaryIO
+from urllib.parse import unquote
+
+from distwright.errors import DistwrightError, NotFound
+
+Answer = tuple[BinaryIO, int]
+_CHUNK = 1 << 18
+
+
+class LoopbackServer(AbstractContextManager["LoopbackServer"]):
+    """Serves GET and HEAD of what `find` gives, under a secret first path segment, until the block ends.
+
+    find(path) gets a relative path ("debian/dists/…") and gives an open file and its size, or raises NotFound; it is called
+    from several threads. Other errors are kept in `errors` and answered with 502, so that the job can name them.
+    """
+
+    def __init__(self, find: Callable[[str], Answer]) -> None:
+        """Prepare; nothing listens before the block is entered."""
+        self.errors: list[DistwrightError] = []
+        self._find = find
+        self._secret = secrets.token_hex(8)
+        self._server: http.server.ThreadingHTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at the end."""
+        assert self._server is not None  # noqa: S101  # used inside the block only
+        return f"http://127.0.0.1:{self._server.server_address[1]}/{self._secret}"
+
+    def __enter__(self) -> "LoopbackServer":
+        """Listen on a free port of 127.0.0.1."""
+        outer = self
+
+        class Handler(_Handler):
+            server_of_job = outer
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def answer(self, path: str) -> Answer:
+        """Find what a request asks for; raise NotFound for a wrong secret too."""
+        secret, _, wanted = path.lstrip("/").partition("/")
+        if not secrets.compare_digest(secret.encode(), self._secret.encode()):
+            raise NotFound("no such page", hint="")
+        try:
+            return self._find(wanted)
+        except NotFound:
+            raise
+        except DistwrightError as error:
+            self.errors.append(error)
+            raise
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server_of_job: LoopbackServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._respond(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._respond(with_body=False)
+
+    def _respond(self, *, with_body: bool) -> None:
+        try:
+            file, size = self.server_of_job.answer(unquote(self.path.partition("?")[0]))
+        except NotFound:
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        except DistwrightError:
+            self._refuse(HTTPStatus.BAD_GATEWAY)
+            return
+        with file:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Length", str(size))
+            self.send_header("Content-Type", "application/octet-stream")
+            self.end_headers()
+            if with_body:
+                while piece := file.read(_CHUNK):
+                    self.wfile.write(piece)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: the job's log is for the job."""

@@ -1,0 +1,1 @@
+"""Hosted git repositories: made from the configuration, their pushes turned into events."""

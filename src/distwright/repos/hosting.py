@@ -1,0 +1,31 @@
+"""Bare repositories and their hook. The hook only spools: it starts no Python, and nothing it does can stop a push."""
+
+import os
+import shlex
+from pathlib import Path
+
+from distwright.store.paths import StatePaths
+from distwright.tools.git import make_bare
+
+_HOOK = """#!/bin/sh
+# Written by distwright. Leaves the updated refs for it to find; never fails, so that a push is never lost to it.
+spool={spool}
+new=$(mktemp "$spool/.new.XXXXXXXXXX") || exit 0
+{{ echo {name}; cat; }} >"$new" && mv "$new" "$spool/$(date +%s.%N).$$.push"
+exit 0
+"""
+
+
+def make_repo(paths: StatePaths, name: str, default_branch: str) -> Path:
+    """Make a hosted repo, or bring an existing one's hook up to date; give its path."""
+    path = paths.repo(name)
+    make_bare(path, default_branch)
+    hook = path / "hooks" / "post-receive"
+    text = _HOOK.format(spool=shlex.quote(str(paths.spool)), name=shlex.quote(name))
+    if not hook.exists() or hook.read_text() != text:
+        hook.parent.mkdir(exist_ok=True)
+        partial = hook.with_name(f"post-receive.{os.getpid()}")
+        partial.write_text(text)
+        partial.chmod(0o755)
+        partial.rename(hook)
+    return path

@@ -1,0 +1,1 @@
+"""Signatures: the Signer protocol, its implementations, and verification."""

@@ -1,0 +1,80 @@
+"""Who signs: a role of its own, so that no build and no web request reaches a key."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import pysequoia
+
+from distwright.errors import NotFound, Refused, quoted
+
+
+class Signer(Protocol):
+    """Signs on behalf of one key; tests/contract/test_signer.py says it in full."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The certificate's fingerprint, lower-case hexadecimal."""
+        ...
+
+    def certificate(self) -> bytes:
+        """Give the public certificate, ASCII-armoured."""
+        ...
+
+    def sign_clear(self, text: bytes) -> bytes:
+        """Sign text with the cleartext framework (InRelease, .changes)."""
+        ...
+
+    def sign_detached(self, content: bytes) -> bytes:
+        """Sign bytes; give the armoured signature alone (Release.gpg, SHA256SUMS.asc)."""
+        ...
+
+
+class SequoiaSigner:
+    """A key in a file, used in this process (the default)."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the key; raise NotFound or Refused (unreadable, without a secret part)."""
+        try:
+            self._key = pysequoia.Tsk.from_bytes(path.read_bytes())
+            self._signer = self._key.signer()
+        except FileNotFoundError:
+            raise NotFound(
+                f"key {path} does not exist", hint="distwright demo makes one; or name the credential's file"
+            ) from None
+        except Exception as error:  # pysequoia raises plain Exception subclasses
+            raise Refused(f"key {path} cannot sign: {quoted(str(error))}", hint=f"sq inspect {path}") from error
+
+    @property
+    def fingerprint(self) -> str:
+        """The certificate's fingerprint."""
+        return str(self._key.extract_certificate().fingerprint)
+
+    def certificate(self) -> bytes:
+        """Give the public certificate."""
+        return str(self._key.extract_certificate()).encode()
+
+    def sign_clear(self, text: bytes) -> bytes:
+        """Sign text with the cleartext framework."""
+        return bytes(pysequoia.sign(self._signer, text, mode=pysequoia.SignatureMode.CLEAR))
+
+    def sign_detached(self, content: bytes) -> bytes:
+        """Sign bytes, armoured."""
+        return bytes(pysequoia.sign(self._signer, content, mode=pysequoia.SignatureMode.DETACHED))
+
+
+def make_key(path: Path, user_id: str) -> bool:
+    """Make a signing key without a password at `path` (mode 0600) unless one is there; say whether it was made."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = pysequoia.Tsk.generate(user_id)
+    partial = path.with_suffix(".new")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(str(key).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    return True

@@ -1,0 +1,80 @@
+"""Is it signed, and by whom? Verification against a given set of certificates; there is no other trust."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pysequoia
+
+from distwright.errors import BadInput, Refused, quoted
+
+_BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
+_END = b"-----END PGP SIGNATURE-----"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """content: exactly the bytes that the signature covers. signers: certificate fingerprints of the valid signatures."""
+
+    content: bytes
+    signers: tuple[str, ...]
+
+
+class Keyring:
+    """The certificates that are trusted for one purpose."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        """Read armoured or binary certificates; `name` is for messages. Raises BadInput if there is none."""
+        try:
+            self._certificates = list(pysequoia.Cert.split_bytes(content))
+        except Exception as error:  # pysequoia raises plain Exception subclasses
+            raise BadInput(f"keyring {name} cannot be read: {_reason(error)}", hint=f"sq inspect {name}") from error
+        if not self._certificates:
+            raise BadInput(f"keyring {name} holds no certificate", hint="name a file of OpenPGP certificates")
+        self.name = name
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The fingerprints of all certificates, lower case."""
+        return tuple(str(certificate.fingerprint) for certificate in self._certificates)
+
+    def verify_clear(self, message: bytes, what: str) -> Verified:
+        """Verify one cleartext-signed message that fills `message` from its first to its last line.
+
+        One valid signature of a certificate in the keyring is enough. Not checked: which of them, and how old the signature is.
+        Raises Refused, naming `what`, for anything else: no signature, unknown key, edited text, text outside the armour.
+        """
+        stripped = message.strip()
+        if not (stripped.startswith(_BEGIN) and stripped.endswith(_END)) or stripped.count(_BEGIN) != 1:
+            raise Refused(
+                f"{what} is not one signed message", hint="is the address right, and is it really the signed file?"
+            )
+        return self._verified(what, message, None)
+
+    def verify_detached(self, content: bytes, signature: bytes, what: str) -> Verified:
+        """Verify a detached signature over `content`; raise Refused, naming `what`, if none is valid."""
+        try:
+            parsed = pysequoia.Sig.from_bytes(signature)
+        except Exception as error:  # pysequoia raises plain Exception subclasses
+            raise Refused(f"{what} has no readable signature: {_reason(error)}", hint="fetch it again") from error
+        return self._verified(what, content, parsed)
+
+    def _verified(self, what: str, content: bytes, signature: "pysequoia.Sig | None") -> Verified:
+        def store(_ids: Sequence[str]) -> list[pysequoia.Cert]:
+            return self._certificates
+
+        try:
+            if signature is None:
+                result = pysequoia.verify(bytes=content, store=store)
+            else:
+                result = pysequoia.verify(bytes=content, store=store, signature=signature)
+        except Exception as error:  # pysequoia raises plain Exception subclasses
+            raise Refused(
+                f"{what} has no valid signature by a key of {self.name}: {_reason(error)}",
+                hint="compare the archive's key with the keyring that the configuration names",
+            ) from error
+        covered = content if signature is not None else bytes(result.bytes or b"")
+        return Verified(covered, tuple(str(sig.certificate) for sig in result.valid_sigs))
+
+
+def _reason(error: Exception) -> str:
+    return quoted(str(error).partition("\n")[0])

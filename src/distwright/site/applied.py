@@ -1,0 +1,72 @@
+"""The applied configuration: planned, applied, kept as an object with the commit it came from."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+import distwright.archive.configured as archive_part
+import distwright.repos.configured as repos_part
+from distwright.config.difference import Change, changed_tables
+from distwright.config.load import parse_config
+from distwright.config.model import Config
+from distwright.errors import NotFound
+from distwright.model.digests import Json, canonical_json
+from distwright.model.events import Event, EventKind
+from distwright.store.database import Database
+from distwright.store.events import append_event
+from distwright.store.objects import ObjectStore
+from distwright.store.paths import StatePaths
+from distwright.store.refs import AppliedConfig, applied_config, keep_applied_config
+from distwright.tools.git import files_at, resolve
+
+CONFIG_FILE, CONFIG_FOLDER = "distwright.toml", "distwright.d"
+
+
+def load_applied(database: Database, objects: ObjectStore) -> tuple[Config, str] | None:
+    """Give the configuration in force and its commit; None before the first `config apply`."""
+    with database.read() as tx:
+        row = applied_config(tx)
+    if row is None:
+        return None
+    files = json.loads(objects.read(row.config))["files"]
+    return parse_config(sorted(files.items())), row.commit
+
+
+def files_of_commit(paths: StatePaths, repo: str, revision: str) -> tuple[str, dict[str, str]]:
+    """Read the configuration files of a commit: `distwright.toml` and `distwright.d/*.toml`; give the commit and name -> text."""
+    where = paths.repo(repo)
+    if not where.exists():
+        raise NotFound(f"repo {repo} is not hosted here", hint="distwright repo list")
+    commit = resolve(where, revision)
+    blobs = [*files_at(where, commit, CONFIG_FILE), *files_at(where, commit, f"{CONFIG_FOLDER}/")]
+    files = {blob.path: blob.content.decode(errors="replace") for blob in blobs if blob.path.endswith(".toml")}
+    if not files:
+        raise NotFound(f"commit {commit[:12]} of {repo} has no {CONFIG_FILE}", hint="is it the right repo?")
+    return commit, files
+
+
+def plan_changes(old: Config | None, new: Config) -> list[Change]:
+    """List every table that applying `new` would add, change or remove."""
+    return list(changed_tables(old, new))
+
+
+def apply_config(
+    files: Mapping[str, str], commit: str, *, database: Database, objects: ObjectStore, paths: StatePaths, now: datetime
+) -> list[Change]:
+    """Make the installation what the files say and give what changed; nothing, if it is that already. Safe to repeat."""
+    new = parse_config(sorted(files.items()))
+    before = load_applied(database, objects)
+    old = None if before is None else before[0]
+    for change in repos_part.plan_config(old, new):
+        repos_part.apply_change(change, new, paths)
+    for change in archive_part.plan_config(old, new):
+        archive_part.apply_change(change, new, database, objects, now)
+    document: dict[str, Json] = {"files": dict(files)}
+    kept = objects.put(canonical_json(document))
+    changes = plan_changes(old, new)
+    if before is None or changes or before[1] != commit:
+        with database.write() as tx:
+            keep_applied_config(tx, AppliedConfig(commit, kept, now))
+            body = {"commit": commit, "config": str(kept)}
+            append_event(tx, Event(EventKind.CONFIG_APPLIED, now, commit[:12], body))
+    return changes

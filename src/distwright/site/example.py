@@ -1,0 +1,84 @@
+"""Push an example distribution into hosted repos: real commits, real pushes, the same object names on every machine."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from distwright.builds.resolve import tag_of_version
+from distwright.errors import NotFound, Refused
+from distwright.formats.changelog import ChangelogEntry, top_entry
+from distwright.model.versions import DebVersion
+from distwright.tools.git import git, refs, tree_of
+from distwright.tools.run import run_checked
+
+PACKAGES = "packages"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push left: the commit that the branch has now, and whether anything was new."""
+
+    repo: str
+    commit: str
+    is_new: bool
+
+
+def push_folder(folder: Path, target: Path, branch: str, *, without: str | None, tag: bool) -> Pushed:
+    """Commit a folder on top of what a bare repo has, dated as its changelog says, and push it (with a tag of its version).
+
+    Nothing happens if the repo has exactly that content. Raises Refused if the tag exists with other content.
+    """
+    entry = _changelog(folder)
+    known = refs(target)
+    head = known.get(f"refs/heads/{branch}")
+    with tempfile.TemporaryDirectory() as scratch:
+        local = Path(scratch) / "push.git"
+        run_checked(("git", "init", "--quiet", "--bare", f"--initial-branch={branch}", "--", str(local)))
+        if head is not None:
+            git(local, "fetch", "--quiet", str(target), f"refs/heads/{branch}")
+        commit = _commit(local, folder, head, entry, without)
+        is_new = head is None or tree_of(local, commit) != tree_of(target, head)
+        wanted = commit if is_new or head is None else head
+        refspecs = [f"{wanted}:refs/heads/{branch}"] if is_new else []
+        if tag:
+            name = tag_of_version(DebVersion(str(entry.version)))
+            refspecs += _tag(target, name, wanted, known)
+        if refspecs:
+            git(local, "push", "--quiet", "--atomic", str(target), *refspecs)
+    return Pushed(target.stem, wanted, is_new)
+
+
+def _tag(target: Path, name: str, commit: str, known: Mapping[str, str]) -> list[str]:
+    existing = known.get(f"refs/tags/{name}")
+    if existing is None:
+        return [f"{commit}:refs/tags/{name}"]
+    if existing != commit:
+        raise Refused(
+            f"tag {name} of {target.stem} exists and holds something else",
+            hint="a version is built once: add a new version to debian/changelog (dch -i)",
+        )
+    return []
+
+
+def _commit(local: Path, folder: Path, head: str | None, entry: ChangelogEntry, without: str | None) -> str:
+    environment = {**_identity(entry), "GIT_WORK_TREE": str(folder)}
+    excluded = (f":(exclude){without}",) if without else ()
+    git(local, "add", "--all", "--", ".", *excluded, environment=environment)
+    tree = git(local, "write-tree", environment=environment).decode().strip()
+    parents = ("-p", head) if head else ()
+    message = f"{entry.package} {entry.version}\n".encode()
+    return git(local, "commit-tree", tree, *parents, stdin=message, environment=environment).decode().strip()
+
+
+def _identity(entry: ChangelogEntry) -> dict[str, str]:
+    date = f"{int(entry.date.timestamp())} +0000"
+    who = {"NAME": entry.maintainer, "EMAIL": entry.email, "DATE": date}
+    return {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()}
+
+
+def _changelog(folder: Path) -> ChangelogEntry:
+    path = folder / "debian" / "changelog"
+    if not path.is_file():
+        raise NotFound(f"{path} does not exist", hint="an example needs a changelog for its version and date")
+    return top_entry(path.read_text())

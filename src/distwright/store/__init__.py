@@ -1,0 +1,1 @@
+"""Database, object files and logs: everything that outlives a process."""

@@ -1,0 +1,99 @@
+"""The event log (outbox): appended in the transaction of the change, read in order by number."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from distwright.errors import Refused
+from distwright.model.digests import canonical_json
+from distwright.model.events import EVENT_SCHEMA, Event, EventKind, StoredEvent
+from distwright.store.database import Transaction, inserted_id
+from distwright.store.schema import cursors, events, waiting_events
+from distwright.store.times import from_text, to_text
+
+
+def append_event(tx: Transaction, event: Event) -> int:
+    """Append a fact and return its number. Call it in the transaction that makes the fact true."""
+    inserted = tx.connection.execute(
+        events.insert().values(
+            schema=EVENT_SCHEMA,
+            kind=event.kind.value,
+            at=to_text(event.at),
+            subject=event.subject,
+            body=canonical_json(event.body).decode(),
+            job=event.job,
+        )
+    )
+    return inserted_id(inserted)
+
+
+def events_after(tx: Transaction, number: int, limit: int = 500) -> list[StoredEvent]:
+    """List events with a higher number, oldest first. Raises Refused for a schema this version does not know."""
+    rows = tx.connection.execute(
+        sa.select(events).where(events.c.number > number).order_by(events.c.number).limit(limit)
+    )
+    return [_stored(row) for row in rows]
+
+
+def newest_events(tx: Transaction, limit: int) -> list[StoredEvent]:
+    """List the latest events, newest first."""
+    rows = tx.connection.execute(sa.select(events).order_by(events.c.number.desc()).limit(limit))
+    return [_stored(row) for row in rows]
+
+
+def cursor_of(tx: Transaction, reader: str) -> int:
+    """Say up to which event a reader has read; 0 for a new reader."""
+    found = tx.connection.execute(sa.select(cursors.c.number).where(cursors.c.reader == reader)).scalar()
+    return 0 if found is None else int(found)
+
+
+def move_cursor(tx: Transaction, reader: str, number: int) -> None:
+    """Note that a reader has dealt with everything up to `number`."""
+    changed = tx.connection.execute(cursors.update().where(cursors.c.reader == reader).values(number=number))
+    if changed.rowcount == 0:
+        tx.connection.execute(cursors.insert().values(reader=reader, number=number))
+
+
+def set_waiting(tx: Transaction, reader: str, number: int, reason: str) -> None:
+    """Keep an event that a reader could not act on yet, with the reason that a person sees."""
+    same = sa.and_(waiting_events.c.reader == reader, waiting_events.c.number == number)
+    changed = tx.connection.execute(waiting_events.update().where(same).values(reason=reason))
+    if changed.rowcount == 0:
+        tx.connection.execute(waiting_events.insert().values(reader=reader, number=number, reason=reason))
+
+
+def clear_waiting(tx: Transaction, reader: str, number: int) -> None:
+    """Drop an event from the waiting ones."""
+    same = sa.and_(waiting_events.c.reader == reader, waiting_events.c.number == number)
+    tx.connection.execute(waiting_events.delete().where(same))
+
+
+def waiting(tx: Transaction, reader: str) -> Sequence[tuple[StoredEvent, str]]:
+    """List the events that wait, oldest first, each with its reason."""
+    rows = tx.connection.execute(
+        sa.select(events, waiting_events.c.reason)
+        .join(waiting_events, waiting_events.c.number == events.c.number)
+        .where(waiting_events.c.reader == reader)
+        .order_by(events.c.number)
+    )
+    return [(_stored(row), str(row.reason)) for row in rows]
+
+
+def last_event_time(tx: Transaction) -> datetime | None:
+    """Say when the newest event happened."""
+    found = tx.connection.execute(sa.select(events.c.at).order_by(events.c.number.desc()).limit(1)).scalar()
+    return None if found is None else from_text(str(found))
+
+
+def _stored(row: sa.Row[tuple[object, ...]]) -> StoredEvent:
+    if row.schema > EVENT_SCHEMA:
+        raise Refused(
+            f"event {row.number} has schema {row.schema}, this version reads up to {EVENT_SCHEMA}",
+            hint="install the newer distwright that wrote it",
+        )
+    event = Event(
+        kind=EventKind(row.kind), at=from_text(row.at), subject=row.subject, body=json.loads(row.body), job=row.job
+    )
+    return StoredEvent(number=row.number, schema=row.schema, event=event)

@@ -1,0 +1,253 @@
+"""Rows of the job table: the one truth about work. Decisions about them are in `jobs`; here is only the SQL."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from distwright.model.digests import Json, Sha256, canonical_json
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import Attempt, Job
+from distwright.store.database import Transaction, inserted_id
+from distwright.store.schema import attempts, jobs, step_results
+from distwright.store.times import from_text, maybe_from_text, to_text
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How an attempt ended; `retry_at` puts the job back into the queue for then."""
+
+    outcome: Outcome
+    message: str
+    outputs: Mapping[str, Json] | None = None
+    retry_at: datetime | None = None
+
+
+def find_by_digest(tx: Transaction, digest: Sha256) -> Job | None:
+    """Find the job of an identity."""
+    return _maybe_job(tx.connection.execute(sa.select(jobs).where(jobs.c.digest == digest)).first())
+
+
+def find_job(tx: Transaction, job_id: int) -> Job | None:
+    """Find a job by its number."""
+    return _maybe_job(tx.connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).first())
+
+
+def list_jobs(
+    tx: Transaction, *, kind: str | None = None, states: Collection[JobState] = (), limit: int = 100
+) -> list[Job]:
+    """List jobs, newest first."""
+    query = sa.select(jobs).order_by(jobs.c.id.desc()).limit(limit)
+    if kind is not None:
+        query = query.where(jobs.c.kind == kind)
+    if states:
+        query = query.where(jobs.c.state.in_([state.value for state in states]))
+    return [_job(row) for row in tx.connection.execute(query)]
+
+
+def insert_job(
+    tx: Transaction,
+    *,
+    kind: str,
+    digest: Sha256,
+    inputs: Mapping[str, Json],
+    title: str,
+    pool: str,
+    priority: int,
+    now: datetime,
+    config_commit: str | None,
+    cause: int | None,
+) -> int:
+    """Queue a job; its digest must not be in the table yet."""
+    inserted = tx.connection.execute(
+        jobs.insert().values(
+            kind=kind,
+            digest=digest,
+            inputs=canonical_json(inputs).decode(),
+            title=title,
+            pool=pool,
+            priority=priority,
+            state=JobState.QUEUED.value,
+            created_at=to_text(now),
+            not_before=to_text(now),
+            fence=0,
+            broken_count=0,
+            is_cancelled=False,
+            config_commit=config_commit,
+            cause=cause,
+        )
+    )
+    return inserted_id(inserted)
+
+
+def requeue(tx: Transaction, job_id: int, now: datetime) -> None:
+    """Put a finished job back into the queue, as new."""
+    tx.connection.execute(
+        jobs.update()
+        .where(jobs.c.id == job_id, jobs.c.state == JobState.DONE.value)
+        .values(
+            state=JobState.QUEUED.value, outcome=None, message=None, outputs=None, finished_at=None,
+            not_before=to_text(now), broken_count=0, is_cancelled=False,
+        )
+    )  # fmt: skip
+
+
+def claim(tx: Transaction, pools: Sequence[str], holder: str, now: datetime, lease_until: datetime) -> Job | None:
+    """Take the next job of these pools under a lease, its fence raised by one; None if there is nothing to do.
+
+    One UPDATE: two claimers never get the same job. Order: priority, then age.
+    """
+    turn = (
+        sa.select(jobs.c.id)
+        .where(
+            jobs.c.state == JobState.QUEUED.value, jobs.c.pool.in_(list(pools)), jobs.c.not_before <= to_text(now),
+        )
+        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )  # fmt: skip
+    row = tx.connection.execute(
+        jobs.update()
+        .where(jobs.c.id == turn)
+        .values(
+            state=JobState.RUNNING.value,
+            fence=jobs.c.fence + 1,
+            lease_holder=holder,
+            lease_until=to_text(lease_until),
+        )
+        .returning(*jobs.c)
+    ).first()
+    if row is None:
+        return None
+    job = _job(row)
+    tx.connection.execute(attempts.insert().values(job=job.id, fence=job.fence, holder=holder, started_at=to_text(now)))
+    return job
+
+
+def renew_lease(tx: Transaction, job_id: int, fence: int, lease_until: datetime) -> Job | None:
+    """Extend a lease; None if the fence is no longer ours."""
+    row = tx.connection.execute(
+        jobs.update()
+        .where(jobs.c.id == job_id, jobs.c.fence == fence, jobs.c.state == JobState.RUNNING.value)
+        .values(lease_until=to_text(lease_until))
+        .returning(*jobs.c)
+    ).first()
+    return _maybe_job(row)
+
+
+def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: datetime) -> bool:
+    """Write the end of an attempt if the fence is still ours; say whether it was."""
+    values: dict[str, object] = {"lease_holder": None, "lease_until": None, "message": end.message}
+    if end.retry_at is None:
+        outputs = None if end.outputs is None else canonical_json(end.outputs).decode()
+        values |= {
+            "state": JobState.DONE.value, "outcome": end.outcome.value, "outputs": outputs, "finished_at": to_text(now),
+        }  # fmt: skip
+    else:
+        values |= {
+            "state": JobState.QUEUED.value, "not_before": to_text(end.retry_at), "broken_count": jobs.c.broken_count + 1,
+        }  # fmt: skip
+    ours = tx.connection.execute(
+        jobs.update()
+        .where(jobs.c.id == job_id, jobs.c.fence == fence, jobs.c.state == JobState.RUNNING.value)
+        .values(**values)
+    )
+    if ours.rowcount == 0:
+        return False
+    tx.connection.execute(
+        attempts.update()
+        .where(attempts.c.job == job_id, attempts.c.fence == fence)
+        .values(finished_at=to_text(now), outcome=end.outcome.value, message=end.message)
+    )
+    return True
+
+
+def running_jobs(tx: Transaction) -> list[Job]:
+    """List the jobs that hold a lease."""
+    return [_job(row) for row in tx.connection.execute(sa.select(jobs).where(jobs.c.state == JobState.RUNNING.value))]
+
+
+def set_cancelled(tx: Transaction, job_id: int) -> None:
+    """Mark a job so that its runner stops it."""
+    tx.connection.execute(jobs.update().where(jobs.c.id == job_id).values(is_cancelled=True))
+
+
+def finish_queued(tx: Transaction, job_id: int, outcome: Outcome, message: str, now: datetime) -> bool:
+    """End a job that has not begun; say whether it was still queued."""
+    changed = tx.connection.execute(
+        jobs.update()
+        .where(jobs.c.id == job_id, jobs.c.state == JobState.QUEUED.value)
+        .values(state=JobState.DONE.value, outcome=outcome.value, message=message, finished_at=to_text(now))
+    )
+    return changed.rowcount == 1
+
+
+def attempts_of(tx: Transaction, job_id: int) -> list[Attempt]:
+    """List the attempts of a job, first to last."""
+    rows = tx.connection.execute(sa.select(attempts).where(attempts.c.job == job_id).order_by(attempts.c.fence))
+    return [
+        Attempt(
+            job=row.job,
+            fence=row.fence,
+            holder=row.holder,
+            started_at=from_text(row.started_at),
+            finished_at=maybe_from_text(row.finished_at),
+            outcome=None if row.outcome is None else Outcome(row.outcome),
+            message=row.message,
+        )
+        for row in rows
+    ]
+
+
+def count_by_state(tx: Transaction) -> dict[JobState, int]:
+    """Count the jobs in each state."""
+    rows = tx.connection.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))
+    return {JobState(state): count for state, count in rows}
+
+
+def find_step_result(tx: Transaction, key: Sha256) -> Sha256 | None:
+    """Find the cached result (an object) of a step with this key."""
+    found = tx.connection.execute(sa.select(step_results.c.result).where(step_results.c.key == key)).scalar()
+    return None if found is None else Sha256(found)
+
+
+def keep_step_result(tx: Transaction, key: Sha256, step: str, result: Sha256, now: datetime) -> None:
+    """Remember the result of a step; a second result for the same key replaces the first."""
+    changed = tx.connection.execute(
+        step_results.update().where(step_results.c.key == key).values(step=step, result=result, at=to_text(now))
+    )
+    if changed.rowcount == 0:
+        tx.connection.execute(step_results.insert().values(key=key, step=step, result=result, at=to_text(now)))
+
+
+def _maybe_job(row: sa.Row[tuple[object, ...]] | None) -> Job | None:
+    return None if row is None else _job(row)
+
+
+def _job(row: sa.Row[tuple[object, ...]]) -> Job:
+    return Job(
+        id=row.id,
+        kind=row.kind,
+        digest=Sha256(row.digest),
+        inputs=json.loads(row.inputs),
+        title=row.title,
+        pool=row.pool,
+        priority=row.priority,
+        state=JobState(row.state),
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        message=row.message,
+        outputs=None if row.outputs is None else json.loads(row.outputs),
+        created_at=from_text(row.created_at),
+        finished_at=maybe_from_text(row.finished_at),
+        not_before=from_text(row.not_before),
+        fence=row.fence,
+        broken_count=row.broken_count,
+        lease_holder=row.lease_holder,
+        lease_until=maybe_from_text(row.lease_until),
+        is_cancelled=bool(row.is_cancelled),
+        config_commit=row.config_commit,
+        cause=row.cause,
+    )

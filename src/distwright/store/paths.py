@@ -1,0 +1,94 @@
+"""Where things are below the state directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class StatePaths:
+    """The folders of one installation. Only `work` and the folders in `roots` are ever writable by sandboxed programs."""
+
+    root: Path
+
+    @property
+    def database_url(self) -> str:
+        """The default database."""
+        return f"sqlite:///{self.root / 'db.sqlite'}"
+
+    @property
+    def objects(self) -> Path:
+        """The object store."""
+        return self.root / "objects"
+
+    @property
+    def public(self) -> Path:
+        """Trees that any web server or rsync may serve."""
+        return self.root / "public"
+
+    @property
+    def repos(self) -> Path:
+        """Bare git repositories."""
+        return self.root / "repos"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of jobs."""
+        return self.root / "logs"
+
+    @property
+    def keys(self) -> Path:
+        """Secret keys (0700)."""
+        return self.root / "keys"
+
+    @property
+    def spool(self) -> Path:
+        """Where git hooks leave their events."""
+        return self.root / "run" / "spool"
+
+    @property
+    def work(self) -> Path:
+        """Work folders of running jobs."""
+        return self.root / "run" / "work"
+
+    @property
+    def progress(self) -> Path:
+        """How far running jobs are: one small file each."""
+        return self.root / "run" / "progress"
+
+    @property
+    def cache(self) -> Path:
+        """Derived things: all of it may be removed at any time."""
+        return self.root / "cache"
+
+    @property
+    def roots(self) -> Path:
+        """Unpacked root file systems."""
+        return self.cache / "roots"
+
+    def job_log(self, job: int, fence: int) -> Path:
+        """The log of one attempt."""
+        return self.logs / f"{job // 1000:04d}" / f"{job}-{fence}.log"
+
+    def repo(self, name: str) -> Path:
+        """A bare repository."""
+        return self.repos / f"{name}.git"
+
+    def key(self, credential: str) -> Path:
+        """The key file of a credential."""
+        return self.keys / f"{credential}.pgp"
+
+    def make(self) -> None:
+        """Make all folders that are missing."""
+        for folder in (
+            self.root,
+            self.objects,
+            self.public,
+            self.repos,
+            self.logs,
+            self.spool,
+            self.work,
+            self.progress,
+            self.roots,
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.keys.mkdir(exist_ok=True, mode=0o700)

@@ -1,0 +1,170 @@
+"""The tables, for SQLite and PostgreSQL alike. Changes go into a migration as well (store/migrations)."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+# Times are ISO 8601 in UTC with microseconds (store/times.py): sortable text, the same on both databases.
+TIME = sa.String(32)
+DIGEST = sa.String(64)
+NAME = sa.String(128)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("schema", sa.Integer, nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("job", sa.Integer),
+    sqlite_autoincrement=True,
+)
+
+cursors = sa.Table(
+    "cursors",
+    metadata,
+    sa.Column("reader", NAME, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+)
+
+waiting_events = sa.Table(
+    "waiting_events",
+    metadata,
+    sa.Column("reader", NAME, primary_key=True),
+    sa.Column("number", sa.Integer, sa.ForeignKey("events.number"), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("digest", DIGEST, nullable=False, unique=True),
+    sa.Column("inputs", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("pool", NAME, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("outcome", sa.String(16)),
+    sa.Column("message", sa.Text),
+    sa.Column("outputs", sa.Text),
+    sa.Column("created_at", TIME, nullable=False),
+    sa.Column("not_before", TIME, nullable=False),
+    sa.Column("finished_at", TIME),
+    sa.Column("fence", sa.Integer, nullable=False, default=0),
+    sa.Column("broken_count", sa.Integer, nullable=False, default=0),
+    sa.Column("lease_holder", sa.Text),
+    sa.Column("lease_until", TIME),
+    sa.Column("is_cancelled", sa.Boolean, nullable=False, default=False),
+    sa.Column("config_commit", sa.String(64)),
+    sa.Column("cause", sa.Integer),
+    sa.Index("jobs_by_turn", "state", "pool", "priority", "id"),
+    sqlite_autoincrement=True,
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("job", sa.Integer, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Column("fence", sa.Integer, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("started_at", TIME, nullable=False),
+    sa.Column("finished_at", TIME),
+    sa.Column("outcome", sa.String(16)),
+    sa.Column("message", sa.Text),
+)
+
+step_results = sa.Table(
+    "step_results",
+    metadata,
+    sa.Column("key", DIGEST, primary_key=True),
+    sa.Column("step", sa.String(64), nullable=False),
+    sa.Column("result", DIGEST, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+)
+
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("holder", NAME, primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("target", NAME, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.Index("holds_by_target", "kind", "target"),
+)
+
+snapshots = sa.Table(
+    "snapshots",
+    metadata,
+    sa.Column("archive", NAME, primary_key=True),
+    sa.Column("serial", sa.String(10), primary_key=True),
+    sa.Column("digest", DIGEST, nullable=False),
+    sa.Column("taken_at", TIME, nullable=False),
+    sa.Column("valid_until", TIME),
+    sa.Column("fetched_from", sa.Text, nullable=False),
+)
+
+suites = sa.Table(
+    "suites",
+    metadata,
+    sa.Column("archive", NAME, primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("revision", DIGEST, nullable=False),
+    sa.Column("changed_at", TIME, nullable=False),
+)
+
+publications = sa.Table(
+    "publications",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("archive", NAME, nullable=False),
+    sa.Column("suite", NAME, nullable=False),
+    sa.Column("revision", DIGEST, nullable=False),
+    sa.Column("tree", DIGEST, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.Index("publications_by_suite", "archive", "suite", "state"),
+    sqlite_autoincrement=True,
+)
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("archive", NAME, nullable=False),
+    sa.Column("suite", NAME, nullable=False),
+    sa.Column("changes", DIGEST, nullable=False),
+    sa.Column("source", NAME, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("signer", sa.String(64)),
+    sa.Column("is_accepted", sa.Boolean, nullable=False),
+    sa.Column("problems", sa.Text, nullable=False),
+    sa.Column("files", sa.Text, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.UniqueConstraint("archive", "suite", "changes"),
+    sqlite_autoincrement=True,
+)
+
+refs = sa.Table(
+    "refs",
+    metadata,
+    sa.Column("repo", NAME, primary_key=True),
+    sa.Column("ref", sa.String(256), primary_key=True),
+    sa.Column("object", sa.String(64), nullable=False),
+    sa.Column("at", TIME, nullable=False),
+)
+
+applied_configs = sa.Table(
+    "applied_configs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("commit", sa.String(64), nullable=False),
+    sa.Column("config", DIGEST, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sqlite_autoincrement=True,
+)

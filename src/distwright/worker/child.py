@@ -1,0 +1,106 @@
+"""One attempt in a process of its own: forked by the worker, dies with it, and takes along whatever it started."""
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NoReturn
+
+from distwright.errors import DistwrightError
+from distwright.jobs.lease import Ending
+from distwright.jobs.step import JobKind
+from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import Outcome
+from distwright.model.records import Job
+from distwright.tools.run import become_subreaper, end_descendants
+from distwright.worker.context import JobContext
+from distwright.worker.execute import execute
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(slots=True)
+class Child:
+    """The parent's view. reports: the reading end of the pipe, JSON lines, the last one `{"end": …}`."""
+
+    pid: int
+    reports: int
+
+
+def fork_child(
+    kind: JobKind, job: Job, make_context: Callable[[Job, Callable[[str], None], Callable[[], bool]], JobContext]
+) -> Child:
+    """Fork the process that executes `job`. make_context is called in the child: database connections do not survive a fork."""
+    reading, writing = os.pipe()
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        _be_the_child(kind, job, make_context, writing, parent)
+    os.close(writing)
+    return Child(pid, reading)
+
+
+def _be_the_child(
+    kind: JobKind,
+    job: Job,
+    make_context: Callable[[Job, Callable[[str], None], Callable[[], bool]], JobContext],
+    writing: int,
+    parent: int,
+) -> NoReturn:
+    exit_code = 1
+    stop: list[int] = []
+    try:
+        os.setsid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+        become_subreaper()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
+
+        def tell(line: str) -> None:
+            os.write(writing, line.encode() + b"\n")
+
+        context = make_context(job, tell, lambda: bool(stop))
+        try:
+            ending = execute(kind, job.inputs, context)
+        except Exception:  # a bug of ours: its traceback belongs into the job's log, the job is BROKEN
+            context.log(traceback.format_exc())
+            last = traceback.format_exc().strip().splitlines()[-1]
+            ending = Ending(Outcome.BROKEN, f"a bug of distwright: {last}; see distwright job log {job.id}")
+        with contextlib.suppress(DistwrightError):
+            end_descendants()
+        tell(_ending_to_line(ending))
+        exit_code = 0
+    finally:
+        os._exit(exit_code)
+
+
+def _ending_to_line(ending: Ending) -> str:
+    events = [
+        {"kind": event.kind, "at": event.at.isoformat(), "subject": event.subject, "body": event.body, "job": event.job}
+        for event in ending.events
+    ]
+    return json.dumps(
+        {"end": {"outcome": ending.outcome, "message": ending.message, "outputs": ending.outputs, "events": events}}
+    )
+
+
+def ending_from_report(document: dict[str, object]) -> Ending:
+    """Read the last line that a child reported."""
+    events = [
+        Event(
+            EventKind(event["kind"]), datetime.fromisoformat(event["at"]), event["subject"], event["body"], event["job"]
+        )
+        for event in document["events"]  # type: ignore[attr-defined]
+    ]
+    return Ending(Outcome(str(document["outcome"])), str(document["message"]), document["outputs"], events)  # type: ignore[arg-type]

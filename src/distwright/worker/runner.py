@@ -1,0 +1,140 @@
+"""The local runner: turns a plan into programs on this machine and reports what they did. Knows nothing of jobs."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from distwright.archive.shelf import Shelf
+from distwright.errors import DistwrightError, OutOfSpace
+from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd
+from distwright.model.digests import Json, Sha256, digest_of
+from distwright.net.listen import LoopbackServer
+from distwright.tools.dpkg import installed_versions
+from distwright.tools.qemu import accelerator
+from distwright.tools.run import Command, Finished, last_lines, run
+from distwright.tools.sandbox import RootFolders
+from distwright.worker.context import JobContext
+from distwright.worker.workfolder import collect, fill
+
+_TAIL_LINES = 15
+_ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
+_LOG_LIMIT_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    work: str
+    shelf_url: str
+
+    def fill_in(self, text: str, plan: Plan, accel: Callable[[str], str]) -> str:
+        text = text.replace("{work}", self.work)
+        for entry in plan.shelf:
+            text = text.replace(f"{{shelf:{entry.name}}}", f"{self.shelf_url}/{entry.archive}")
+        return _ACCELERATOR.sub(lambda match: accel(match[1]), text)
+
+
+class LocalRunner:
+    """Runs plans in work folders below `run/work`, with unpacked roots below `cache/roots`."""
+
+    def __init__(self, context: JobContext) -> None:
+        """Use the context of one attempt."""
+        self._context = context
+
+    def key(self, plan: Plan) -> Sha256:
+        """Say the identity of a plan on this machine: the plan and the versions of the host programs it names."""
+        versions: dict[str, Json] = dict(installed_versions(plan.programs))
+        return digest_of({"plan": plan.to_json(), "host": versions})
+
+    def run(self, step: str, plan: Plan) -> StepEnd:
+        """Run the commands in order until one fails; keep the outputs if none did.
+
+        Raises errors of our own side only: no space, objects that are gone, upstream unreachable while a program read from it.
+        """
+        context = self._context
+        work = context.paths.work / f"{context.job}-{context.fence}-{step}"
+        context.sandbox.remove(work)
+        shelf = Shelf(plan.shelf, context, context.paths.cache / "pool")
+        try:
+            with LoopbackServer(shelf.find) as server:
+                tokens = _Tokens(str(work / "files"), server.url)
+                written = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.write.items()}
+                work.mkdir(parents=True)
+                fill(work / "files", plan.place, written, context.objects, context.sandbox)
+                ends = self._run_all(plan, work, tokens)
+            if server.errors:
+                raise server.errors[0]
+            failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
+            outputs = {} if failed else collect(work / "files", plan.collect, context.objects)
+            return StepEnd(plan, tuple(ends), outputs, shelf.fetched)
+        except OSError as error:
+            raise _our_fault(error, work) from error
+        finally:
+            context.sandbox.remove(work)
+
+    def _run_all(self, plan: Plan, work: Path, tokens: _Tokens) -> list[CommandEnd]:
+        ends: list[CommandEnd] = []
+        for number, planned in enumerate(plan.commands):
+            finished = self._run_one(planned, plan, work, number, tokens)
+            tail = tuple(last_lines(finished.stdout or finished.stderr, _TAIL_LINES))
+            missed = planned.until is not None and not finished.saw and not finished.cut
+            cut = f"the end, without showing {planned.until!r}" if missed else finished.cut
+            ends.append(CommandEnd(0 if finished.saw else finished.exit_code, cut, tail))
+            if ends[-1].cut or ends[-1].exit_code != 0:
+                break
+        return ends
+
+    def _run_one(self, planned: PlannedCommand, plan: Plan, work: Path, number: int, tokens: _Tokens) -> Finished:
+        context = self._context
+        argv = tuple(self._filled(word, tokens, plan, rooted=planned.root is not None) for word in planned.argv)
+        environment = {
+            name: self._filled(text, tokens, plan, rooted=planned.root is not None)
+            for name, text in planned.environment
+        }
+        context.log(f"$ {Command(argv, 0).shown}")
+        if planned.root is None:
+            wrapped = context.sandbox.argv(argv)
+        else:
+            wrapped = context.sandbox.rooted_argv(
+                self._root_folders(planned.root, work, number), argv, reads_shelf=planned.reads_shelf
+            )
+        command = Command(
+            wrapped,
+            timeout_s=planned.timeout_s,
+            environment={"HOME": "/nonexistent", **environment},
+            cwd=work / "files",
+            log=context.log_path,
+            output_limit_bytes=_LOG_LIMIT_BYTES,
+            until=(planned.until or "").encode(),
+            never=(planned.never or "").encode(),
+        )
+        return run(command, is_cancelled=context.is_cancelled)
+
+    def _root_folders(self, root: Sha256, work: Path, number: int) -> RootFolders:
+        context = self._context
+        lower = context.paths.roots / root
+        if not lower.exists():
+            fresh = context.paths.roots / f"new-{os.getpid()}-{root}"
+            context.sandbox.remove(fresh)
+            context.sandbox.unpack(context.objects.path(root), fresh)
+            try:
+                fresh.rename(lower)
+            except OSError:
+                context.sandbox.remove(fresh)
+        base = work / f"root-{number}"
+        folders = RootFolders(lower, base / "upper", base / "scratch", base / "merged", work / "files")
+        for folder in (base, folders.upper, folders.scratch, folders.merged):
+            context.sandbox.make_folder(folder)
+        return folders
+
+    def _filled(self, text: str, tokens: _Tokens, plan: Plan, *, rooted: bool) -> str:
+        seen = _Tokens("/work", tokens.shelf_url) if rooted else tokens
+        cache, sandbox = self._context.paths.cache, self._context.sandbox
+        return seen.fill_in(text, plan, lambda kernel: accelerator(cache, sandbox, Path(tokens.work) / kernel))
+
+
+def _our_fault(error: OSError, work: Path) -> DistwrightError:
+    if error.errno == 28:
+        return OutOfSpace(f"no space left below {work}", hint="free some space, then run the same command again")
+    return DistwrightError(f"the work folder {work} does not work: {error}", hint="distwright doctor")

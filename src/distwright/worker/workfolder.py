@@ -1,0 +1,104 @@
+"""The work folder of a step: filled from objects, handed to the sandbox, read back without trusting what is in it."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from distwright.errors import BadInput, Refused
+from distwright.model.digests import Sha256
+from distwright.store.objects import ObjectStore
+from distwright.tools.sandbox import Sandbox
+
+_CHUNK = 1 << 20
+
+
+def fill(
+    work: Path, place: Mapping[str, Sha256], write: Mapping[str, str], objects: ObjectStore, sandbox: Sandbox
+) -> None:
+    """Put objects (read-only) and small files into the work folder; its folders belong to the sandbox."""
+    sandbox.make_folder(work)
+    for name in [*place, *write]:
+        _make_folders(work, _safe(name).parent, sandbox)
+    for name, digest in place.items():
+        objects.place(digest, work / _safe(name))
+    for name, text in write.items():
+        target = work / _safe(name)
+        target.write_text(text)
+        target.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def collect(work: Path, wanted: Mapping[str, str], objects: ObjectStore) -> dict[str, Sha256]:
+    """Keep the outputs: name -> file, or `name/file` for each file that a pattern with `*` matches.
+
+    What sandboxed programs left is hostile: only regular files with one name are read, never through a symlink. Raises
+    Refused for anything else, BadInput if a plain name is missing.
+    """
+    found: dict[str, Sha256] = {}
+    for name, pattern in wanted.items():
+        folder, _, last = str(_safe(pattern)).rpartition("/")
+        for file_name in _matching(work, folder, last):
+            key = f"{name}/{file_name}" if "*" in last else name
+            found[key] = _keep(work, PurePosixPath(folder) / file_name, objects)
+        if "*" not in last and name not in found:
+            raise BadInput(f"the program did not leave {pattern}", hint="distwright job log")
+    return found
+
+
+def _matching(work: Path, folder: str, pattern: str) -> Iterator[str]:
+    descriptor = _open_folder(work, PurePosixPath(folder))
+    try:
+        names = os.listdir(descriptor)  # noqa: PTH208  # pathlib cannot list an open folder
+    finally:
+        os.close(descriptor)
+    yield from sorted(name for name in names if fnmatchcase(name, pattern))
+
+
+def _keep(work: Path, path: PurePosixPath, objects: ObjectStore) -> Sha256:
+    folder = _open_folder(work, path.parent)
+    try:
+        descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except OSError as error:
+        raise Refused(f"output {path} is not a plain file: {error.strerror}", hint="distwright job log") from error
+    finally:
+        os.close(folder)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise Refused(f"output {path} is not a plain file with one name", hint="distwright job log")
+        with objects.writing() as writer:
+            while piece := file.read(_CHUNK):
+                writer.write(piece)
+    return writer.digest
+
+
+def _open_folder(work: Path, below: PurePosixPath) -> int:
+    descriptor = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    for part in below.parts:
+        try:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                raise BadInput(f"the program removed its folder {below}", hint="distwright job log") from error
+            raise Refused(f"{below} is no longer a folder", hint="distwright job log") from error
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def _make_folders(work: Path, below: PurePosixPath, sandbox: Sandbox) -> None:
+    for depth in range(1, len(below.parts) + 1):
+        folder = work.joinpath(*below.parts[:depth])
+        if not folder.exists():
+            folder.mkdir()
+            sandbox.give(folder)
+
+
+def _safe(name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise BadInput(f"{name!r} is not a path inside the work folder", hint="report this as a bug of distwright")
+    return path

@@ -1,0 +1,163 @@
+"""Names that one table gives of another."""
+
+import pytest
+from tests.unit.config.worlds import GOOD, good_config, good_with, problems_of, problems_with
+
+from distwright.config.model import Config
+from distwright.config.problems import Fault
+from distwright.config.references import reference_faults
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (
+            'archive = "petrel"',
+            'archive = "debian"',
+            (
+                "15 suite.devel.archive: archive 'debian' is an upstream one, which has its own suites; "
+                'want the name of an archive with kind = "own": petrel'
+            ),
+        ),
+        (
+            'suite = "devel"',
+            'suite = "devle"',
+            (
+                "19 repo.greeter.suite: suite 'devle' does not exist; "
+                "want the name of a [suite.NAME] table; did you mean devel?"
+            ),
+        ),
+        (
+            'suite = "devel"\nenvironment',
+            "environment",
+            (
+                "17 repo.greeter.suite: is missing, and package = true needs it; "
+                "want the name of a [suite.NAME] table: devel"
+            ),
+        ),
+        (
+            'environment = "build"\n',
+            "",
+            (
+                "17 repo.greeter.environment: is missing, and package = true needs it; "
+                "want the name of a [environment.NAME] table: build"
+            ),
+        ),
+        (
+            'from = ["debian/bookworm", "petrel/devel"]\n[image',
+            'from = ["debian/bookwork",\n"petrel/next"]\n[image',
+            (
+                "23 environment.build.from[0]: archive 'debian' has no suite 'bookwork'; "
+                "want archive/suite that exists; did you mean debian/bookworm?"
+            ),
+        ),
+        (
+            'from = ["debian/bookworm", "petrel/devel"]\n[image',
+            'from = ["debian/bookworm",\n"petral/devel"]\n[image',
+            (
+                "24 environment.build.from[1]: archive 'petral' does not exist; "
+                "want archive/suite of an archive that exists; did you mean petrel/devel?"
+            ),
+        ),
+        (
+            "boot_expect",
+            'architecture = "arm64"\nboot_expect',
+            (
+                "27 image.petrel.from[1]: archive 'petrel' has no architecture 'arm64'; "
+                'want "arm64" among the architectures of [archive.petrel]'
+            ),
+        ),
+        (
+            'repo = "live"',
+            'repo = "lively"',
+            (
+                "25 image.petrel.repo: repo 'lively' does not exist; "
+                "want the name of a [repo.NAME] table; did you mean live?"
+            ),
+        ),
+        (
+            'tools = "build"',
+            'tools = "zzz"',
+            (
+                "28 image.petrel.tools: environment 'zzz' does not exist; "
+                "want the name of a [environment.NAME] table: build"
+            ),
+        ),
+        (
+            "valid_days = 30",
+            'kind = "release"',
+            (
+                "19 repo.greeter.suite: suite 'devel' is a release and takes no packages; "
+                "want a suite that is not a release; there is none yet"
+            ),
+        ),
+        (
+            "[repo.greeter]",
+            (
+                '[suite."dev.el"]\narchive = "petrel"\n[suite.dev_el]\narchive = "petrel"\n'
+                '[suite.dev-el]\narchive = "petrel"\n[repo.greeter]'
+            ),
+            "19 suite.dev_el: stands for the same branches as suite 'dev-el'; want one suite of that name",
+        ),
+        (
+            "[person.ada]",
+            (
+                '[person.eve]\nname = "Eve"\nemail = "e@example.org"\n'
+                'keys = ["0123456789ABCDEF0123456789ABCDEF01234567"]\n[person.ada]'
+            ),
+            "33 person.eve.keys[0]: is already a key of person 'ada'; want a key of their own",
+        ),
+    ],
+)
+def test_a_name_that_does_not_fit_is_named_with_the_nearest(old: str, new: str, problem: str) -> None:
+    assert f"a.toml:{problem}" in problems_with((old, new))
+
+
+def test_nothing_is_called_missing_that_an_unreadable_file_may_have() -> None:
+    cut = GOOD.index("[archive.petrel]")
+    rest = GOOD[GOOD.index("[suite.devel]") :].replace('"petrel/devel"', '"petrel/devel", "debian/bookwork"', 1)
+    problems = problems_of(GOOD[:cut], rest, "[archive.petrel\n")
+    assert [problem.split(":")[:2] for problem in problems] == [
+        ["b.toml", "10 environment.build.from[2]"],
+        ["c.toml", "1 TOML"],
+    ]
+
+
+def test_right_settings_of_a_wrong_table_are_still_checked() -> None:
+    problems = problems_with(('repo = "live"', 'repo = "lve"'), ('"petrel login:"', "3"))
+    assert [problem.split(":")[1] for problem in problems] == ["25 image.petrel.repo", "29 image.petrel.boot_expect"]
+
+
+def test_a_right_config_has_no_faults_and_the_check_takes_it_as_it_is() -> None:
+    assert list(reference_faults(good_config())) == []
+
+
+def test_the_check_is_a_function_of_the_config_alone() -> None:
+    config = good_config()
+    without = Config(
+        site=config.site,
+        archives=config.archives,
+        suites=config.suites,
+        repos={},
+        environments={},
+        images=config.images,
+        persons={},
+        origins={},
+    )
+    assert list(reference_faults(without)) == [
+        Fault(
+            ("image", "petrel", "repo"),
+            "repo 'live' does not exist",
+            "the name of a [repo.NAME] table; there is none yet",
+        ),
+        Fault(
+            ("image", "petrel", "tools"),
+            "environment 'build' does not exist",
+            "the name of a [environment.NAME] table; there is none yet",
+        ),
+    ]
+
+
+def test_suites_of_two_files_count_for_each_other() -> None:
+    extra = '[suite.next]\narchive = "petrel"\n'
+    assert problems_of(good_with(('"petrel/devel"]', '"petrel/devel", "petrel/next"]')), extra) == []
