@@ -1,26 +1,32 @@
 """Wiring: reads the environment, files and the clock once, and builds the objects that faces use."""
 
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from distwright.archive.resolve import keyring_bytes, record_order, upstream_url
+from distwright.archive.serving import RecordedServing
+from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import UpstreamArchive
-from distwright.errors import BadUsage, NotAllowed, NotFound
+from distwright.errors import BadUsage, NotAllowed, NotFound, quoted
 from distwright.flow.advance import advance
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
-from distwright.jobs.order import JobOrder, place_order
+from distwright.images.resolve import image_order
+from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
 from distwright.net.fetch import Fetcher, NetFetcher
 from distwright.repos.pushes import take_in_pushes
 from distwright.signing.signer import SequoiaSigner
 from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, load_applied
+from distwright.site.views import job_detail
 from distwright.store.database import Database
 from distwright.store.jobs import list_jobs
 from distwright.store.migrations import upgrade
@@ -33,6 +39,7 @@ from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
 AGENT = "distwright/0.1 (+https://distwright.example)"
+IDLE_S = 2.0
 ROOT_STATE = Path("/var/lib/distwright")
 
 
@@ -104,6 +111,38 @@ class App:
         self.engine.hint(order.pool)
         return job
 
+    def order_build(self, repo: str, tag: str) -> Job:
+        """Order the build of a package's tag."""
+        config, commit = self.applied()
+        if repo not in config.repos:
+            raise NotFound(f"repo {repo} is not configured", hint="distwright repo list")
+        with self.database.read() as tx:
+            order = build_order(tx, config, self.objects, self.paths, repo=repo, tag=tag, pins=self.pins)
+        return self.place(order, commit)
+
+    def order_image(self, name: str) -> Job:
+        """Order an image as its repo and suites are now."""
+        config, commit = self.applied()
+        if name not in config.images:
+            raise NotFound(
+                f"image {name} is not configured", hint="look at the [image.NAME] tables: distwright config show"
+            )
+        with self.database.read() as tx:
+            order = image_order(tx, config, self.objects, self.paths, name, pins=self.pins, now=self.now())
+        return self.place(order, commit)
+
+    def retry_job(self, number: int) -> Job:
+        """Queue a job again that did not end well; raise Refused, NotFound."""
+        with self.database.write() as tx:
+            job = retry(tx, number, self.now())
+        self.engine.hint(job.pool)
+        return job
+
+    def cancel_job(self, number: int) -> Job:
+        """End a job; raise Refused, NotFound."""
+        with self.database.write() as tx:
+            return cancel(tx, number, self.now())
+
     def worker(self, watcher: Watcher, *, may_wait_to_retry: bool, pools: Sequence[str] = ("local",)) -> Worker:
         """Give a worker of this process."""
         return Worker(
@@ -145,10 +184,71 @@ class App:
             if not worker.run_one() and not self._queued():
                 return
 
+    def run_for_ever(self, watcher: Watcher, pools: tuple[str, ...] = ("local",)) -> None:
+        """Serve the job table until interrupted."""
+        worker = self.worker(watcher, may_wait_to_retry=True, pools=pools)
+        worker.clean_up()
+        while True:
+            self.take_in()
+            if not worker.run_one():
+                self.engine.wait(pools, IDLE_S)
+
     def _queued(self) -> bool:
         with self.database.read() as tx:
             queued = list_jobs(tx, states=[JobState.QUEUED], limit=100)
         return any(job.not_before <= self.now() for job in queued)
+
+
+class Serving:
+    """Files that the web face gives: of recorded archives, of our own published trees, and logs."""
+
+    def __init__(self, app: App) -> None:
+        """Serve an installation; the network is used only for pool files that are not here yet."""
+        self._app = app
+        self._recorded: dict[str, RecordedServing] = {}
+        self.fetcher = make_fetcher()
+
+    @property
+    def database(self) -> Database:
+        """Rows."""
+        return self._app.database
+
+    @property
+    def objects(self) -> FileObjects:
+        """Objects."""
+        return self._app.objects
+
+    def recorded(self, archive: str, path: str) -> tuple[BinaryIO, int]:
+        """Open a file of a recorded archive; raise NotFound."""
+        if archive not in self._recorded:
+            self._recorded[archive] = RecordedServing(archive, self, self._app.paths.cache / "pool")
+        return self._recorded[archive].find(path)
+
+    def published(self, archive: str, path: str) -> Path:
+        """Find a file of an own archive's published tree; raise NotFound."""
+        root = (self._app.paths.public / archive).resolve()
+        file = (root / path).resolve()
+        if not file.is_relative_to(root) or not file.is_file():
+            raise NotFound(f"{archive} has no file {quoted(path)}", hint=f"see /archive/{archive}")
+        return file
+
+    def log(self, number: int) -> Path:
+        """Find the log of a job's newest attempt; raise NotFound."""
+        log = job_detail(self._app.database, self._app.paths, number).log
+        if not log.exists():
+            raise NotFound(f"job {number} has no log yet", hint=f"see /job/{number}")
+        return log
+
+
+def is_port_free(port: int) -> bool:
+    """Say whether something could listen on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def make_fetcher() -> Fetcher:
@@ -164,9 +264,14 @@ def state_folder(given: str | None, environment: Mapping[str, str], uid: int) ->
     return ROOT_STATE if uid == 0 else Path("state").absolute()
 
 
+def state_paths(given: str | None) -> StatePaths:
+    """Say where the state is, whether it exists or not."""
+    return StatePaths(state_folder(given, os.environ, os.geteuid()))
+
+
 def open_app(state: str | None, *, create: bool = False) -> App:
     """Open the installation; raise NotFound if there is none (and create is not wanted), NotAllowed if it is not ours."""
-    paths = StatePaths(state_folder(state, os.environ, os.geteuid()))
+    paths = state_paths(state)
     if create:
         try:
             paths.make()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from distwright.archive.fetching import fetch_object
 from distwright.archive.poolindex import pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedIndex, RecordedSuite, SnapshotDocument, parse_snapshot
-from distwright.errors import BadInput, NotFound, Refused, Unreachable
+from distwright.errors import BadInput, NotFound, Refused
 from distwright.formats.compression import ENDINGS, decompress, split_ending
 from distwright.formats.release import IndexEntry, Release, parse_release
 from distwright.jobs.step import Context
@@ -227,25 +228,6 @@ def _fetch_first(context: Context, urls: Sequence[str], entry: IndexEntry) -> No
         except (NotFound, Refused) as error:
             if number == len(urls):
                 raise _UpstreamMovedError(error) from error
-
-
-def fetch_object(context: Context, url: str, sha256: Sha256, size_bytes: int) -> None:
-    """Fetch a file whose hash and size a signature promises, and keep it; raise Refused if the bytes are others."""
-    with context.objects.writing(expect=sha256) as writer:
-        try:
-            for piece in context.fetcher.fetch(url, limit_bytes=size_bytes):
-                writer.write(piece)
-        except Unreachable as error:
-            if writer.size_bytes >= size_bytes:
-                raise Refused(
-                    f"{url} is larger than the {size_bytes} bytes that were signed", hint="try another mirror"
-                ) from error
-            raise
-        if writer.size_bytes != size_bytes:
-            raise Refused(
-                f"{url} has {writer.size_bytes} bytes, {size_bytes} were signed: cut off, or another version",
-                hint="try another mirror",
-            )
 
 
 def _commit(

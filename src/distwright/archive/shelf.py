@@ -10,15 +10,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from distwright.archive.fetching import Holdings, fetch_object
 from distwright.archive.indexes import index_files, release_of
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
-from distwright.archive.record import fetch_object
 from distwright.archive.snapshots import RecordedSuite, parse_snapshot
 from distwright.archive.tree import parse_root
 from distwright.errors import BadInput, NotFound
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import write_release
-from distwright.jobs.step import Context, Fetched, ShelfEntry
+from distwright.jobs.step import Fetched, ShelfEntry
 from distwright.model.digests import Sha256, sha256_of
 from distwright.store.archives import find_snapshot_by_digest
 
@@ -36,9 +36,15 @@ class _Suite:
 class Shelf:
     """Answers `archive/dists/…` and `archive/pool/…` for the suites of one plan, and remembers which pool files it gave."""
 
-    def __init__(self, entries: Sequence[ShelfEntry], context: Context, pool_indexes: Path) -> None:
-        """Open the documents of all entries; raise NotFound if one is not in the object store."""
-        self._context = context
+    def __init__(
+        self, entries: Sequence[ShelfEntry], holdings: Holdings, pool_indexes: Path, *, signed: bool = False
+    ) -> None:
+        """Open the documents of all entries; raise NotFound if one is not in the object store.
+
+        signed: serve upstream's own InRelease too, for clients that have no other way to trust us.
+        """
+        self._holdings = holdings
+        self._signed = signed
         self._pool_indexes = pool_indexes
         self._lock = threading.Lock()
         self._fetching: dict[Sha256, threading.Lock] = {}
@@ -74,7 +80,7 @@ class Shelf:
             raise NotFound(f"{path} is not recorded of {suite.entry.name}", hint="distwright snapshot list")
         if isinstance(content, bytes):
             return BytesIO(content), len(content)
-        return self._context.objects.open(content), self._context.objects.size(content)
+        return self._holdings.objects.open(content), self._holdings.objects.size(content)
 
     def _in_pool(self, suite: _Suite, path: str) -> PoolFile | None:
         return next((file for index in suite.pools if (file := find_in_pool_index(index, path))), None)
@@ -83,29 +89,31 @@ class Shelf:
         with self._lock:
             lock = self._fetching.setdefault(file.sha256, threading.Lock())
         with lock:
-            if not self._context.objects.has(file.sha256):
+            if not self._holdings.objects.has(file.sha256):
                 if suite.url is None:
                     raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="distwright archive fsck")
-                fetch_object(self._context, f"{suite.url}/{file.path}", file.sha256, file.size_bytes)
+                fetch_object(self._holdings, f"{suite.url}/{file.path}", file.sha256, file.size_bytes)
         name = suite.entry
         with self._lock:
             self._fetched[(name.archive, file.path)] = Fetched(
                 name.archive, name.suite, file.path, file.sha256, file.size_bytes
             )
-        return self._context.objects.open(file.sha256), file.size_bytes
+        return self._holdings.objects.open(file.sha256), file.size_bytes
 
     def _recorded(self, entry: ShelfEntry) -> _Suite:
-        document = parse_snapshot(self._context.objects.read(entry.document))
+        document = parse_snapshot(self._holdings.objects.read(entry.document))
         recorded = document.suites.get(entry.suite)
         if recorded is None:
             raise NotFound(
                 f"snapshot {entry.document.short} of {entry.archive} has no suite {entry.suite}",
                 hint=f"distwright snapshot list {entry.archive}",
             )
-        with self._context.database.read() as tx:
+        with self._holdings.database.read() as tx:
             row = find_snapshot_by_digest(tx, entry.document)
         files: dict[str, Sha256 | bytes] = {index.path: index.sha256 for index in recorded.indexes}
         files["Release"] = recorded.release
+        if self._signed:
+            files["InRelease"] = recorded.inrelease
         return _Suite(entry, files, self._recorded_pools(recorded), None if row is None else row.fetched_from)
 
     def _recorded_pools(self, recorded: RecordedSuite) -> list[Path]:
@@ -114,7 +122,7 @@ class Shelf:
             derived = self._pool_indexes / index.plain
             if not derived.exists():
                 stem, ending = split_ending(index.path)
-                content = self._context.objects.read(index.sha256)
+                content = self._holdings.objects.read(index.sha256)
                 plain = decompress(content, ending, limit_bytes=_PLAIN_LIMIT_BYTES)
                 if sha256_of(plain) != index.plain:
                     raise BadInput(f"object {index.sha256} has rotted", hint="distwright archive fsck")
@@ -123,8 +131,8 @@ class Shelf:
         return pools
 
     def _own(self, entry: ShelfEntry) -> _Suite:
-        root = parse_root(self._context.objects.read(entry.document))
-        plain = index_files(root, self._context.objects.read)
+        root = parse_root(self._holdings.objects.read(entry.document))
+        plain = index_files(root, self._holdings.objects.read)
         files: dict[str, Sha256 | bytes] = dict(plain)
         files["Release"] = write_release(release_of(dict(entry.fields), plain))
         derived = self._pool_indexes / entry.document

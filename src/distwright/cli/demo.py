@@ -12,8 +12,6 @@ from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadUsage, NotFound, ProgramFailed, listed
-from distwright.images.resolve import image_order
-from distwright.jobs.order import retry
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
@@ -21,8 +19,9 @@ from distwright.model.serials import Serial
 from distwright.signing.signer import make_key
 from distwright.site.applied import apply_config, files_of_commit
 from distwright.site.example import PACKAGES, push_folder
-from distwright.site.line import StageRow, line_rows
+from distwright.site.line import StageRow
 from distwright.site.programs import missing_programs
+from distwright.site.views import line
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "petrel"
 ROLES = ("builder", "image")
@@ -124,31 +123,24 @@ def _record(app: App, config: Config, watcher: TerminalWatcher) -> None:
 
 def _order_images(app: App, config: Config) -> None:
     """Order each image as the present state asks for: nothing new unless distwright's own steps have changed since."""
-    commit = app.applied()[1]
     for name in config.images:
-        with app.database.read() as tx:
-            try:
-                order = image_order(tx, config, app.objects, app.paths, name, pins=app.pins, now=app.now())
-            except NotReadyError as error:
-                _say(f"image {name} cannot be built yet: {error.message}")
-                continue
-        app.place(order, commit)
+        try:
+            app.order_image(name)
+        except NotReadyError as error:
+            _say(f"image {name} cannot be built yet: {error.message}")
 
 
 def _retry_unfinished(app: App) -> None:
     """Queue again what an earlier run left undone: asking for the demo is asking for another try."""
-    with app.database.read() as tx:
-        rows = line_rows(tx, app.paths)
+    rows = line(app.database, app.paths)
     for row in rows:
         job = row.job
         if job.state is JobState.DONE and job.outcome is not Outcome.OK and row.stage != "record":
-            with app.database.write() as tx:
-                retry(tx, job.id, app.now())
+            app.retry_job(job.id)
 
 
 def _report(app: App, *, as_json: bool) -> None:
-    with app.database.read() as tx:
-        rows = line_rows(tx, app.paths)
+    rows = line(app.database, app.paths)
     if as_json:
         print_json([_row_json(row) for row in rows])
     else:

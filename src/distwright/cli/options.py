@@ -9,7 +9,11 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from distwright.app import App
 from distwright.model.digests import Json
+from distwright.model.outcomes import Outcome
+from distwright.model.records import Job
+from distwright.site.views import job_detail
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -47,6 +51,23 @@ def print_rows(rows: Sequence[dict[str, Json]], headings: Sequence[str], *, as_j
         print_json(list(rows))
     else:
         print_table(headings, [[_shown(row.get(key)) for key in headings] for row in rows], empty=empty)
+
+
+def finish_jobs(app: App, jobs: Sequence[Job], *, as_json: bool) -> None:
+    """Print how ordered jobs ended; exit 1 if one did not end well."""
+    ended = [job_detail(app.database, app.paths, job.id).job for job in jobs]
+    rows: list[dict[str, Json]] = [
+        {
+            "job": job.id,
+            "result": str(job.outcome or job.state),
+            "message": job.message,
+            "outputs": None if job.outputs is None else dict(job.outputs),
+        }
+        for job in ended
+    ]
+    print_rows(rows, ("job", "result", "message"), as_json=as_json, empty="nothing to do")
+    if any(job.outcome is not Outcome.OK for job in ended):
+        raise click.exceptions.Exit(1)
 
 
 def shown_time(moment: datetime | None) -> str:

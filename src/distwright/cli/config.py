@@ -1,0 +1,102 @@
+"""`distwright config`."""
+
+import click
+
+from distwright.app import config_files, open_app, read_config
+from distwright.cli.options import json_option, print_json, print_rows, state_option
+from distwright.config.difference import Change, changed_tables
+from distwright.config.load import parse_config
+from distwright.model.digests import Json, digest_of
+from distwright.site.applied import apply_config, files_of_commit, load_applied
+
+config_option = click.option(
+    "--config", "path", metavar="PATH", help="File or folder (default: $DISTWRIGHT_CONFIG, this folder)."
+)
+
+
+@click.group()
+def command() -> None:
+    """The configuration: tables in git."""
+
+
+@command.command()
+@config_option
+@json_option
+def check(path: str | None, as_json: bool) -> None:
+    """Check configuration files; list every problem with its file and line. Exit codes: 0 good, 2 problems."""
+    config = read_config(path)
+    tables = sum(1 for _ in config.tables())
+    if as_json:
+        print_json({"ok": True, "tables": tables, "digest": str(digest_of(config.canonical()))})
+    else:
+        click.echo(f"good: {tables} tables")
+
+
+@command.command()
+@config_option
+@click.option("--origin", is_flag=True, help="Say where each setting is written.")
+@json_option
+def show(path: str | None, origin: bool, as_json: bool) -> None:
+    """Show the configuration with all defaults."""
+    config = read_config(path)
+    canonical = config.canonical()
+    if as_json:
+        print_json({"config": canonical, "origins": dict(config.origins) if origin else {}})
+        return
+    for table, name, value in config.tables():
+        header = f"{table}.{name}" if name else table
+        click.echo(f"[{header}]{_origin(config.origins.get(header), wanted=origin)}")
+        for key, setting in value.model_dump(mode="json", by_alias=True, exclude_none=True).items():
+            click.echo(f"  {key} = {setting!r}{_origin(config.origins.get(f'{header}.{key}'), wanted=origin)}")
+
+
+@command.command()
+@config_option
+@state_option
+@json_option
+def plan(path: str | None, state: str | None, as_json: bool) -> None:
+    """Say what applying the files would add, change and remove."""
+    new = read_config(path)
+    app = open_app(state)
+    found = load_applied(app.database, app.objects)
+    _print_changes(changed_tables(None if found is None else found[0], new), as_json=as_json)
+
+
+@command.command()
+@click.argument("commit")
+@click.option("--repo", required=True, help="The hosted repo that has the configuration.")
+@state_option
+@json_option
+def apply(commit: str, repo: str, state: str | None, as_json: bool) -> None:
+    """Apply the configuration of a commit: what is configured exists afterwards. Nothing is deleted."""
+    app = open_app(state)
+    found, files = files_of_commit(app.paths, repo, commit)
+    changes = apply_config(files, found, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+    _print_changes(changes, as_json=as_json)
+
+
+@command.command()
+@click.argument("path", required=False)
+@state_option
+def init(path: str | None, state: str | None) -> None:
+    """Make a new installation from configuration files that are in no hosted repo yet.
+
+    Push the same files to a hosted repo afterwards, and apply that commit.
+    """
+    files = config_files(path)
+    parse_config(sorted(files.items()))
+    app = open_app(state, create=True)
+    changes = apply_config(files, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+    _print_changes(changes, as_json=False)
+
+
+def _print_changes(changes: "tuple[Change, ...] | list[Change]", *, as_json: bool) -> None:
+    rows: list[dict[str, Json]] = [
+        {"action": change.action, "table": change.table, "name": change.name, "detail": change.detail}
+        for change in changes
+    ]
+    print_rows(rows, ("action", "table", "name", "detail"), as_json=as_json, empty="nothing to do")
+
+
+def _origin(place: str | None, *, wanted: bool) -> str:
+    return f"    # {place or 'default'}" if wanted else ""

@@ -1,0 +1,50 @@
+"""`distwright image`."""
+
+import click
+
+from distwright.app import open_app
+from distwright.cli.options import finish_jobs, json_option, print_rows, shown_time, state_option
+from distwright.cli.watch import TerminalWatcher
+from distwright.model import plain
+from distwright.model.digests import Json
+from distwright.site.views import jobs
+
+
+@click.group()
+def command() -> None:
+    """Live images."""
+
+
+@command.command()
+@click.argument("name")
+@state_option
+@click.option("--follow", is_flag=True, help="Print the logs.")
+@json_option
+def build(name: str, state: str | None, follow: bool, as_json: bool) -> None:
+    """Build an image from the newest commit of its repo, and boot it.
+
+    Exit codes: 0 built, 1 it does not build, 10 no such image, 11 something it needs is not there yet.
+    """
+    app = open_app(state)
+    ordered = [app.order_image(name)]
+    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow))
+    finish_jobs(app, ordered, as_json=as_json)
+
+
+@command.command("list")
+@state_option
+@json_option
+def list_images(state: str | None, as_json: bool) -> None:
+    """List the images that were built, newest first."""
+    app = open_app(state)
+    built = [job for job in jobs(app.database, limit=10000) if job.kind == "image.build" and job.outputs]
+    rows: list[dict[str, Json]] = [
+        {
+            "image": plain.text(job.inputs, "image"),
+            "built": shown_time(job.finished_at),
+            "iso sha256": plain.text(job.outputs or {}, "iso"),
+            "files": str(app.paths.public / "images" / plain.text(job.outputs or {}, "name")),
+        }
+        for job in built
+    ]
+    print_rows(rows, ("image", "built", "iso sha256", "files"), as_json=as_json, empty="no image was built yet")

@@ -1,0 +1,140 @@
+"""`distwright job`."""
+
+import sys
+import time
+
+import click
+
+from distwright.app import App, open_app
+from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
+from distwright.errors import NotFound
+from distwright.model.digests import Json
+from distwright.model.outcomes import JobState
+from distwright.model.records import Job
+from distwright.site.views import job_detail, jobs
+
+_POLL_S = 0.3
+
+
+@click.group()
+def command() -> None:
+    """Work orders: what was done, is being done, will be done."""
+
+
+@command.command("list")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000), help="How many, newest first.")
+@state_option
+@json_option
+def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
+    """List jobs, newest first."""
+    app = open_app(state)
+    rows: list[dict[str, Json]] = [
+        {
+            "job": job.id,
+            "kind": job.kind,
+            "state": str(job.outcome or job.state),
+            "created": shown_time(job.created_at),
+            "attempts": job.fence,
+            "title": job.title,
+            "message": job.message or "",
+        }
+        for job in jobs(app.database, limit=limit)
+    ]
+    headings = ("job", "kind", "state", "created", "attempts", "title", "message")
+    print_rows(rows, headings, as_json=as_json, empty="no job yet: distwright demo, or push to a repo")
+
+
+@command.command()
+@click.argument("number", type=int)
+@state_option
+@json_option
+def show(number: int, state: str | None, as_json: bool) -> None:
+    """Show a job: its inputs, outputs and attempts."""
+    app = open_app(state)
+    detail = job_detail(app.database, app.paths, number)
+    document = _as_json(detail.job)
+    document["attempts"] = [
+        {
+            "number": attempt.fence,
+            "began": shown_time(attempt.started_at),
+            "ended": shown_time(attempt.finished_at),
+            "outcome": None if attempt.outcome is None else str(attempt.outcome),
+            "message": attempt.message,
+        }
+        for attempt in detail.attempts
+    ]
+    document["log"] = str(detail.log)
+    if as_json:
+        print_json(document)
+        return
+    for key, value in document.items():
+        click.echo(f"{key}: {value}" if not isinstance(value, dict | list) else f"{key}:")
+        members = value.items() if isinstance(value, dict) else enumerate(value, 1) if isinstance(value, list) else ()
+        for name, member in members:
+            click.echo(f"  {name}: {member}")
+
+
+@command.command()
+@click.argument("number", type=int)
+@click.option("--follow", is_flag=True, help="Go on until the job ends.")
+@state_option
+def log(number: int, follow: bool, state: str | None) -> None:
+    """Print the log of a job's newest attempt."""
+    app = open_app(state)
+    path = job_detail(app.database, app.paths, number).log
+    if not path.exists() and not follow:
+        raise NotFound(f"job {number} has no log yet", hint=f"distwright job show {number}")
+    offset = 0
+    while True:
+        is_over = _job(app, number).state is not JobState.RUNNING
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(offset)
+                content = file.read()
+            offset += len(content)
+            sys.stdout.buffer.write(content)
+            sys.stdout.flush()
+        if is_over or not follow:
+            return
+        time.sleep(_POLL_S)
+
+
+@command.command("retry")
+@click.argument("number", type=int)
+@state_option
+def retry_job(number: int, state: str | None) -> None:
+    """Queue a job again that did not end well. Exit code 3 if it is ok or still runs."""
+    app = open_app(state)
+    job = app.retry_job(number)
+    click.echo(f"job {job.id} is {job.state}; distwright worker --until-idle runs it, or the next demo")
+
+
+@command.command("cancel")
+@click.argument("number", type=int)
+@state_option
+def cancel_job(number: int, state: str | None) -> None:
+    """End a job: at once if it waits, within seconds if it runs. Exit code 3 if it is done."""
+    app = open_app(state)
+    job = app.cancel_job(number)
+    click.echo(f"job {job.id} is {job.outcome or 'being cancelled'}")
+
+
+def _job(app: App, number: int) -> Job:
+    return job_detail(app.database, app.paths, number).job
+
+
+def _as_json(job: Job) -> dict[str, Json]:
+    return {
+        "job": job.id,
+        "kind": job.kind,
+        "title": job.title,
+        "state": str(job.state),
+        "outcome": None if job.outcome is None else str(job.outcome),
+        "message": job.message,
+        "digest": str(job.digest),
+        "created": shown_time(job.created_at),
+        "config commit": job.config_commit,
+        "caused by event": job.cause,
+        "inputs": dict(job.inputs),
+        "outputs": None if job.outputs is None else dict(job.outputs),
+    }

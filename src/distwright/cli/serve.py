@@ -1,0 +1,22 @@
+"""`distwright serve`."""
+
+import click
+import uvicorn
+
+from distwright.app import is_port_free, open_app
+from distwright.cli.options import state_option
+from distwright.errors import Busy
+from distwright.web.application import web_application
+
+
+@click.command()
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port on 127.0.0.1.")
+@state_option
+def command(port: int, state: str | None) -> None:
+    """Serve archives, images and the status page on loopback. Ctrl-C stops it. Works without network."""
+    app = open_app(state)
+    app.config()
+    if not is_port_free(port):
+        raise Busy(f"port {port} of 127.0.0.1 is in use", hint=f"distwright serve --port {port + 1}")
+    click.echo(f"http://127.0.0.1:{port}/  (Ctrl-C stops)", err=True)
+    uvicorn.run(web_application(app), host="127.0.0.1", port=port, log_level="warning", access_log=False)

@@ -1,0 +1,133 @@
+"""Is this machine able to do the work? Each question is tried for real, and answered with what to type."""
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from distwright.errors import DistwrightError, NotFound
+from distwright.site.programs import missing_programs
+from distwright.store.paths import StatePaths
+from distwright.tools.apt import configured_sources
+from distwright.tools.run import Command, run
+from distwright.tools.sandbox import SANDBOX_USER, RootFolders, Sandbox, sandbox_for
+
+SPACE_WANTED_BYTES = 12 << 30
+INODES_WANTED = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class HealthFinding:
+    """state: well, or wrong, or note (works, but a person should know)."""
+
+    check: str
+    state: str
+    what: str
+    hint: str
+
+
+def examine_machine(paths: StatePaths) -> list[HealthFinding]:
+    """Ask every question about this machine and a state folder (which need not exist)."""
+    findings = []
+    checks: tuple[Callable[[StatePaths], HealthFinding], ...] = (_programs, _user, _sandbox, _space, _sources, _kvm)
+    for check in checks:
+        try:
+            findings.append(check(paths))
+        except DistwrightError as error:
+            findings.append(HealthFinding(check.__name__.strip("_"), "wrong", error.message, error.hint))
+    return findings
+
+
+def _programs(_paths: StatePaths) -> HealthFinding:
+    missing = missing_programs()
+    if not missing:
+        return HealthFinding("programs", "well", "all programs are here", "")
+    named = ", ".join(f"{name} ({package})" for name, package in sorted(missing.items()))
+    packages = " ".join(sorted(set(missing.values())))
+    return HealthFinding("programs", "wrong", f"missing: {named}", f"sudo apt-get install {packages}")
+
+
+def _user(_paths: StatePaths) -> HealthFinding:
+    who = sandbox_for(os.geteuid()).user
+    name = who or _own_name()
+    for file in (Path("/etc/subuid"), Path("/etc/subgid")):
+        ranges = [line.split(":") for line in file.read_text().splitlines()] if file.exists() else []
+        if not any(row[0] == name and len(row) == 3 and int(row[2]) >= 65536 for row in ranges):
+            hint = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
+            return HealthFinding("user", "wrong", f"{name} has no 65536 subordinate ids in {file}", hint)
+    return HealthFinding("user", "well", f"sandboxed programs run as {name}", "")
+
+
+def _sandbox(_paths: StatePaths) -> HealthFinding:
+    sandbox = sandbox_for(os.geteuid())
+    with tempfile.TemporaryDirectory(prefix="distwright-doctor-") as base:
+        root = Path(base)
+        root.chmod(0o755)
+        folders = RootFolders(*(root / name for name in ("lower", "upper", "scratch", "merged", "work")))
+        for folder in (folders.lower, folders.upper, folders.scratch, folders.merged, folders.work):
+            sandbox.make_folder(folder)
+        ran = _enter(sandbox, folders)
+        sandbox.remove(root / "upper")
+        sandbox.remove(root / "scratch")
+    return ran
+
+
+def _enter(sandbox: Sandbox, folders: RootFolders) -> HealthFinding:
+    argv = sandbox.rooted_argv(folders, ("/nothing",), reads_shelf=False)
+    ended = run(Command(argv, timeout_s=20))
+    # The root is empty, so the program cannot be found: getting that far means that all of the sandbox works.
+    if b"sandbox: /nothing" in ended.stderr:
+        return HealthFinding("sandbox", "well", "user, mount, pid and network namespaces and overlay work", "")
+    reason = ended.stderr.decode(errors="replace").strip() or f"exit {ended.exit_code}"
+    return HealthFinding(
+        "sandbox", "wrong", reason, "sysctl kernel.unprivileged_userns_clone=1; is this a container without namespaces?"
+    )
+
+
+def _space(paths: StatePaths) -> HealthFinding:
+    place = next(folder for folder in (paths.root, *paths.root.parents) if folder.exists())
+    free, status = shutil.disk_usage(place).free, os.statvfs(place)
+    what = f"{free >> 30} GiB and {status.f_favail} inodes are free for {paths.root}"
+    is_low = free < SPACE_WANTED_BYTES or (status.f_files and status.f_favail < INODES_WANTED)
+    if is_low:
+        return HealthFinding(
+            "space",
+            "wrong",
+            what,
+            f"want {SPACE_WANTED_BYTES >> 30} GiB and {INODES_WANTED} inodes; name another place with --state DIR",
+        )
+    return HealthFinding("space", "well", what, "")
+
+
+def _sources(_paths: StatePaths) -> HealthFinding:
+    sources = configured_sources()
+    labelled = sorted({f"{source.label} {source.suite}" for source in sources if source.label})
+    if not labelled:
+        return HealthFinding(
+            "apt sources",
+            "wrong",
+            "apt knows no archive yet",
+            "sudo apt-get update; or set fetch_from in the archives' tables",
+        )
+    return HealthFinding("apt sources", "well", f"archives can be fetched as apt does: {', '.join(labelled)}", "")
+
+
+def _kvm(_paths: StatePaths) -> HealthFinding:
+    if os.access("/dev/kvm", os.R_OK | os.W_OK) and os.geteuid() != 0:
+        return HealthFinding("kvm", "well", "/dev/kvm can be opened; the first boot tries whether it works", "")
+    return HealthFinding(
+        "kvm",
+        "note",
+        "no KVM for the sandbox user: images boot under emulation, about 90 s each",
+        f"sudo adduser {SANDBOX_USER if os.geteuid() == 0 else _own_name()} kvm",
+    )
+
+
+def _own_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise NotFound(f"user {os.geteuid()} has no name here", hint="run as a user of /etc/passwd") from None

@@ -1,0 +1,97 @@
+"""What faces show: short reads of the installation as plain values. Nothing here changes anything."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from distwright.flow.advance import waiting_reasons
+from distwright.jobs.order import get_job
+from distwright.model.events import StoredEvent
+from distwright.model.outcomes import JobState
+from distwright.model.records import Attempt, Job, Publication, Snapshot, SuiteState, UploadVerdict
+from distwright.site.line import StageRow, line_rows
+from distwright.store.archives import list_publications, list_snapshots, list_suites, list_uploads
+from distwright.store.database import Database
+from distwright.store.events import newest_events
+from distwright.store.jobs import attempts_of, count_by_state, list_jobs
+from distwright.store.paths import StatePaths
+from distwright.tools.git import refs
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The front page."""
+
+    line: list[StageRow]
+    waiting: list[tuple[StoredEvent, str]]
+    events: list[StoredEvent]
+    snapshots: list[Snapshot]
+    suites: list[SuiteState]
+    live: dict[str, Publication]
+    counts: dict[JobState, int]
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetail:
+    """One job with its attempts and the log of the newest one."""
+
+    job: Job
+    attempts: list[Attempt]
+    log: Path
+
+
+def overview(database: Database, paths: StatePaths, *, events: int = 20) -> Overview:
+    """Read everything for the front page, in one consistent view."""
+    with database.read() as tx:
+        return Overview(
+            line=line_rows(tx, paths),
+            waiting=waiting_reasons(tx),
+            events=newest_events(tx, events),
+            snapshots=list_snapshots(tx),
+            suites=list_suites(tx),
+            live={f"{row.archive}/{row.suite}": row for row in list_publications(tx, state="live")},
+            counts=count_by_state(tx),
+        )
+
+
+def line(database: Database, paths: StatePaths) -> list[StageRow]:
+    """Read the line from record to boot."""
+    with database.read() as tx:
+        return line_rows(tx, paths)
+
+
+def jobs(database: Database, *, limit: int) -> list[Job]:
+    """List jobs, newest first."""
+    with database.read() as tx:
+        return list_jobs(tx, limit=limit)
+
+
+def job_detail(database: Database, paths: StatePaths, job_id: int) -> JobDetail:
+    """Read one job; raise NotFound."""
+    with database.read() as tx:
+        job = get_job(tx, job_id)
+        return JobDetail(job, attempts_of(tx, job_id), paths.job_log(job.id, job.fence))
+
+
+def snapshots(database: Database, archive: str | None = None) -> list[Snapshot]:
+    """List snapshots, newest serial first."""
+    with database.read() as tx:
+        return list_snapshots(tx, archive)
+
+
+def suites(database: Database) -> list[tuple[SuiteState, Publication | None]]:
+    """List suites, each with what is served of it."""
+    with database.read() as tx:
+        live = {(row.archive, row.suite): row for row in list_publications(tx, state="live")}
+        return [(row, live.get((row.archive, row.name))) for row in list_suites(tx)]
+
+
+def uploads(database: Database, *, limit: int) -> list[UploadVerdict]:
+    """List uploads, newest first."""
+    with database.read() as tx:
+        return list_uploads(tx, limit)
+
+
+def repo_refs(paths: StatePaths, name: str) -> dict[str, str]:
+    """List the branches and tags of a hosted repo."""
+    path = paths.repo(name)
+    return refs(path) if path.exists() else {}
