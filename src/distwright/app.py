@@ -173,6 +173,7 @@ class App:
             fence=job.fence,
             tell=tell,
             is_cancelled=is_cancelled,
+            alternates=alternates(os.environ),
         )
 
     def run_until_idle(self, watcher: Watcher) -> None:
@@ -207,6 +208,7 @@ class Serving:
         self._app = app
         self._recorded: dict[str, RecordedServing] = {}
         self.fetcher = make_fetcher()
+        self.alternates = alternates(os.environ)
 
     @property
     def database(self) -> Database:
@@ -249,6 +251,12 @@ def is_port_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def alternates(environment: Mapping[str, str]) -> tuple[FileObjects, ...]:
+    """Give the object stores that DISTWRIGHT_ALTERNATES names (folders, separated by colons): tried before the network."""
+    named = environment.get("DISTWRIGHT_ALTERNATES", "")
+    return tuple(FileObjects(Path(folder)) for folder in named.split(":") if folder)
 
 
 def make_fetcher() -> Fetcher:

@@ -18,9 +18,7 @@ from distwright.store.paths import StatePaths
 from distwright.tools.git import file_at, resolve, tree_tar
 
 
-def environment_recipe(
-    config: Config, name: str, resolved: Resolved, *, variant: str | None = None
-) -> EnvironmentRecipe:
+def environment_recipe(config: Config, name: str, resolved: Resolved) -> EnvironmentRecipe:
     """Make an environment's recipe from its table and the states that its suites have now."""
     table = config.environments[name]
     if resolved.newest is None:
@@ -30,8 +28,8 @@ def environment_recipe(
     return EnvironmentRecipe(
         shelf=resolved.shelf,
         components=resolved.components,
-        variant=variant or table.variant,
-        include=() if variant else tuple(table.include),
+        variant=table.variant,
+        include=tuple(table.include),
         architecture=table.architecture,
         epoch=int(resolved.newest.timestamp()),
     )

@@ -8,7 +8,7 @@ import click
 
 from distwright.errors import DistwrightError
 
-_NOUNS: Mapping[str, str] = {
+NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
     "config": "Check, show, plan and apply the configuration.",
     "demo": "Carry an example distribution from git to a booted image.",
@@ -28,10 +28,10 @@ INTERRUPTED = 130
 
 class _Nouns(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_NOUNS)
+        return sorted(NOUNS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _NOUNS:
+        if cmd_name not in NOUNS:
             return None
         module = importlib.import_module(f"distwright.cli.{cmd_name}")
         command: click.Command = module.command
@@ -39,15 +39,15 @@ class _Nouns(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Nouns"):
-            formatter.write_dl(sorted(_NOUNS.items()))
+            formatter.write_dl(sorted(NOUNS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in _NOUNS:
+        if args and args[0] not in NOUNS:
             import difflib
 
-            near = difflib.get_close_matches(args[0], _NOUNS, n=1)
+            near = difflib.get_close_matches(args[0], NOUNS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see distwright --help"
             raise click.UsageError(f"no such noun: {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)

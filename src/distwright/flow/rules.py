@@ -85,7 +85,7 @@ def install_what_was_published(tx: Transaction, view: View, event: Event) -> lis
     resolved = resolve_suites(tx, view.config, view.objects, table_from(view.config, environments[0]), pins=view.pins)
     archive = view.config.archives[plain.text(event.body, "archive")]
     order = install_order(
-        environment_recipe(view.config, environments[0], resolved, variant="apt"),
+        environment_recipe(view.config, environments[0], resolved),
         archive=plain.text(event.body, "archive"),
         suite=suite,
         components=tuple(archive.components),

@@ -82,10 +82,15 @@ def main() -> None:
     check(_libc.sethostname(b"distwright", 10), "sethostname")
     build(lower, upper, scratch, merged, work)
     enter(merged)
-    try:
-        os.execvp(program[0], program)
-    except OSError as error:
-        sys.exit(f"sandbox: {program[0]}: {error.strerror}")
+    # Not os.execvp: it imports a module for its search, and the machine's modules are gone.
+    names = program[:1] if "/" in program[0] else [f"{folder}/{program[0]}" for folder in os.environ["PATH"].split(":")]
+    reason = "not found"
+    for name in names:
+        try:
+            os.execv(name, program)
+        except OSError as error:
+            reason = error.strerror or reason
+    sys.exit(f"sandbox: {program[0]}: {reason}")
 
 
 main()

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ class JobContext:
     fence: int
     tell: Callable[[str], None]
     is_cancelled: Callable[[], bool]
+    alternates: Sequence[FileObjects] = ()
     last_progress: float = 0.0
 
     @property

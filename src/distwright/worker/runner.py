@@ -1,5 +1,6 @@
 """The local runner: turns a plan into programs on this machine and reports what they did. Knows nothing of jobs."""
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from distwright.worker.context import JobContext
 from distwright.worker.workfolder import collect, fill
 
 _TAIL_LINES = 15
+_NO_SPACE = os.strerror(errno.ENOSPC)  # programs run with LC_ALL=C.UTF-8, so this is what they print
 _ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
 _LOG_LIMIT_BYTES = 256 << 20
 
@@ -66,6 +68,8 @@ class LocalRunner:
             if server.errors:
                 raise server.errors[0]
             failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
+            if failed and any(_NO_SPACE in line for line in ends[-1].tail):
+                raise _no_space(work)
             outputs = {} if failed else collect(work / "files", plan.collect, context.objects)
             return StepEnd(plan, tuple(ends), outputs, shelf.fetched)
         except OSError as error:
@@ -134,7 +138,13 @@ class LocalRunner:
         return seen.fill_in(text, plan, lambda kernel: accelerator(cache, sandbox, Path(tokens.work) / kernel))
 
 
+def _no_space(work: Path) -> OutOfSpace:
+    return OutOfSpace(
+        f"no space left below {work}", hint="free some space (df -h, df -i), then run the same command again"
+    )
+
+
 def _our_fault(error: OSError, work: Path) -> DistwrightError:
-    if error.errno == 28:
-        return OutOfSpace(f"no space left below {work}", hint="free some space, then run the same command again")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _no_space(work)
     return DistwrightError(f"the work folder {work} does not work: {error}", hint="distwright doctor")
