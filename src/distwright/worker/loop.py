@@ -94,6 +94,9 @@ class Worker:
             self._stop(child)
             self._write_end(job, Ending(Outcome.BROKEN, "interrupted at the terminal"), Retry.AT_ONCE)
             raise
+        except BaseException:
+            self._stop(child)  # our own trouble (a full disk): the lease stays, and the next worker gives the job back
+            raise
         self._write_end(job, ending)
         return True
 

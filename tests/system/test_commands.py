@@ -1,0 +1,111 @@
+"""The command line as a newcomer meets it: wrong words, missing states, broken files, Ctrl-C."""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.system.line import DISTWRIGHT, EXAMPLE, Line, state_folder, wait_until_gone
+
+pytestmark = pytest.mark.system
+
+BROKEN = """format = 1
+[site]
+nam = "Petrel"
+[archive.debian]
+kind = "upstream"
+suites = "bookworm"
+keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+[repo.petrel]
+[image.petrel]
+repo = "petrle"
+recipe = "images/petrel"
+from = ["debian/bookworm"]
+tools = "image-tools"
+boot_expect = "hello"
+"""
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(DISTWRIGHT), *arguments], capture_output=True, text=True, cwd=cwd, timeout=60)
+
+
+def test_unknown_noun_names_the_nearest() -> None:
+    done = run("archiv", "list")
+    assert done.returncode == 2
+    assert "'archive'" in done.stderr
+
+
+def test_missing_state_says_what_makes_one(tmp_path: Path) -> None:
+    done = run("job", "list", "--state", str(tmp_path / "nothing"))
+    assert done.returncode == 10
+    assert "distwright demo" in done.stderr
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_broken_config_lists_every_problem_with_file_line_and_nearest_key(tmp_path: Path) -> None:
+    (tmp_path / "distwright.toml").write_text(BROKEN)
+    done = run("config", "check", "--config", str(tmp_path))
+    assert done.returncode == 2
+    problems = [line.strip() for line in done.stderr.splitlines() if "distwright.toml:" in line]
+    where = [problem.partition(" ")[0] for problem in problems]
+    assert "distwright.toml:3" in where
+    assert "distwright.toml:6" in where
+    assert "distwright.toml:10" in where
+    assert any("name" in problem and "nam" in problem for problem in problems)
+    assert any("petrel" in problem and "petrle" in problem for problem in problems)
+
+
+def test_demo_with_a_broken_config_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "distwright.toml").write_text(BROKEN)
+    done = run("demo", str(tmp_path), "--state", str(tmp_path / "state"))
+    assert done.returncode == 2
+    assert not (tmp_path / "state").exists()
+
+
+def test_example_is_good() -> None:
+    done = run("config", "check", "--config", str(EXAMPLE), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["ok"] is True
+
+
+def test_doctor_finds_this_machine_able_to_do_the_work() -> None:
+    done = run("doctor", "--json")
+    wrong = [row for row in json.loads(done.stdout) if row["state"] == "wrong"]
+    assert (done.returncode, wrong) == (0, [])
+
+
+def test_bad_serial_is_refused_before_anything_happens(tmp_path: Path) -> None:
+    done = run("demo", str(EXAMPLE), "--serial", "yesterday", "--state", str(tmp_path / "state"))
+    assert done.returncode == 2
+    assert "YYYYMMDDNN" in done.stderr
+
+
+def test_version_and_help_answer_without_a_state(tmp_path: Path) -> None:
+    assert run("--version", cwd=tmp_path).stdout.startswith("distwright ")
+    for words in (("--help",), ("archive", "--help"), ("job", "log", "--help"), ("demo", "--help")):
+        done = run(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "Usage: distwright" in done.stdout
+
+
+def test_ctrl_c_ends_with_130_and_the_next_run_goes_on() -> None:
+    with state_folder() as folder:
+        line = Line(folder / "state")
+        argv = [str(DISTWRIGHT), "demo", str(EXAMPLE), "--state", str(line.state)]
+        with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            for text in process.stderr:
+                if text.startswith("  environment"):
+                    time.sleep(2)
+                    process.send_signal(signal.SIGINT)
+                    break
+            rest = process.stderr.read()
+        assert process.returncode == 130, rest
+        assert "run the same command again" in rest
+        wait_until_gone(line.state)
+        assert list((line.state / "run" / "work").iterdir()) == []
+        states = {row["kind"]: row["state"] for row in line.answer("job", "list")}
+        assert states["package.build"] == "queued"
