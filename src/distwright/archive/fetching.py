@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from distwright.errors import Refused, Unreachable
+from distwright.errors import Refused
 from distwright.model.digests import Sha256
 from distwright.net.fetch import Fetcher
 from distwright.store.database import Database
 from distwright.store.objects import FileObjects, ObjectStore
+
+# We stop at the first piece too many ourselves. Were the fetcher to stop at the signed size, a file that has grown would look
+# like a mirror that does not answer: no other mirror would be tried, and no newer InRelease.
+_MORE_BYTES = 1 << 20
 
 
 class Holdings(Protocol):
@@ -41,17 +45,15 @@ def fetch_object(holdings: Holdings, url: str, sha256: Sha256, size_bytes: int) 
             holdings.objects.put_file(alternate.path(sha256))
             return
     with holdings.objects.writing(expect=sha256) as writer:
-        try:
-            for piece in holdings.fetcher.fetch(url, limit_bytes=size_bytes):
-                writer.write(piece)
-        except Unreachable as error:
-            if writer.size_bytes >= size_bytes:
-                raise Refused(
-                    f"{url} is larger than the {size_bytes} bytes that were signed", hint="try another mirror"
-                ) from error
-            raise
+        for piece in holdings.fetcher.fetch(url, limit_bytes=size_bytes + _MORE_BYTES):
+            writer.write(piece)
+            if writer.size_bytes > size_bytes:
+                raise _other(url, f"is larger than the {size_bytes} bytes that were signed")
         if writer.size_bytes != size_bytes:
-            raise Refused(
-                f"{url} has {writer.size_bytes} bytes, {size_bytes} were signed: cut off, or another version",
-                hint="try another mirror",
-            )
+            raise _other(url, f"has {writer.size_bytes} bytes, {size_bytes} were signed: cut off, or another version")
+        if writer.digest != sha256:
+            raise _other(url, f"has SHA-256 {writer.digest}, {sha256} was signed")
+
+
+def _other(url: str, what: str) -> Refused:
+    return Refused(f"{url} {what}", hint="try another mirror")

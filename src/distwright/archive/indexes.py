@@ -1,8 +1,9 @@
 """From a package tree to the index files that apt reads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from distwright.archive.poolindex import PoolFile, pool_files
 from distwright.archive.tree import Get, TreeRoot, list_text
 from distwright.formats.release import IndexEntry, Release
 from distwright.model.digests import sha256_of
@@ -19,7 +20,7 @@ def index_files(root: TreeRoot, get: Get, lists: tuple[str, ...] = ()) -> dict[s
     names = sorted(set(root.lists) | set(lists))
     rendered: dict[str, bytes] = {}
     for name in names:
-        component, _, kind = name.partition("/")
+        component, _, kind = name.rpartition("/")  # a component may have slashes of its own: updates/main
         if kind == ALL:
             continue
         if kind == "source":
@@ -30,16 +31,21 @@ def index_files(root: TreeRoot, get: Get, lists: tuple[str, ...] = ()) -> dict[s
     return rendered
 
 
+def pool_of(root: TreeRoot, get: Get) -> Iterator[PoolFile]:
+    """List the pool files that a tree names."""
+    for name in root.lists:
+        yield from pool_files("Sources" if name.endswith("/source") else "Packages", list_text(root, name, get))
+
+
 def release_of(fields: Mapping[str, str], indexes: Mapping[str, bytes]) -> Release:
     """Describe indexes in a Release. fields: Origin, Label, Suite, Codename, Description and, in ISO form, Date.
 
     Without a Date it is the epoch: such a Release never leaves a job, and must be the same each time.
     """
     date = datetime.fromisoformat(fields["Date"]) if "Date" in fields else datetime.fromtimestamp(0, UTC)
-    components = sorted({path.partition("/")[0] for path in indexes})
-    architectures = sorted(
-        {path.split("/")[1].removeprefix("binary-") for path in indexes if path.split("/")[1].startswith("binary-")}
-    )
+    places = [path.rsplit("/", 2)[:2] for path in indexes]
+    components = sorted({component for component, _ in places})
+    architectures = sorted({kind.removeprefix("binary-") for _, kind in places if kind.startswith("binary-")})
     return Release(
         origin=fields.get("Origin", ""),
         label=fields.get("Label", ""),

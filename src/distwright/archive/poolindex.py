@@ -5,6 +5,7 @@ Derived from signed indexes and kept in the cache; it may be removed at any time
 
 import mmap
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -46,8 +47,12 @@ def write_pool_index(target: Path, files: Iterable[PoolFile]) -> None:
         if first == second:
             raise BadInput(f"the indexes give two contents for {first}", hint="tell the archive's maintainers")
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}")
-    partial.write_text("".join(rows))
+    # Several threads of a record meet here: empty indexes of different lists are one file.
+    partial = target.with_name(f"{target.name}.{os.getpid()}-{threading.get_ident()}")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write("".join(rows))
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave an empty index, which says that no file is in the pool
     partial.rename(target)
 
 

@@ -17,7 +17,13 @@ from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.records import Publication
 from distwright.signing.signer import Signer
-from distwright.store.archives import insert_publication, list_publications, live_publication, set_publication_state
+from distwright.store.archives import (
+    find_suite,
+    insert_publication,
+    list_publications,
+    live_publication,
+    set_publication_state,
+)
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.objects import ObjectStore
@@ -41,13 +47,21 @@ class PublishRequest:
 def publish(request: PublishRequest, context: Context, signer: Signer, public: Path) -> Publication:
     """Make a revision the served state of its suite and give the publication; nothing happens if it is that already.
 
+    Nothing happens either if the suite has moved on and its present state is served: a job that is retried, or runs twice after
+    its worker was lost, must not take the suite back.
+
     Order: index objects, row `building`, pool links and by-hash names (only new ones), tree, one rename, row `live` with its
     event. Cut anywhere, the previous state stays served and a repetition ends in the same state.
     """
     reconcile(request, context, public)
     with context.database.read() as tx:
         live = live_publication(tx, request.archive, request.suite)
+        present = find_suite(tx, request.archive, request.suite)
     if live is not None and live.revision == request.revision:
+        return live
+    if live is not None and present is not None and live.revision == present.revision:
+        name = f"{request.archive}/{request.suite}"
+        context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
         return live
     root = parse_root(context.objects.read(request.revision))
     plain = index_files(root, context.objects.read, request.lists)
@@ -132,7 +146,7 @@ def _render(request: PublishRequest, context: Context, plain: Mapping[str, bytes
 def _link(objects: ObjectStore, digest: Sha256, target: Path) -> None:
     if target.exists():
         if sha256_of(target.read_bytes()) != digest:
-            raise Refused(f"{target} is published with other content", hint="distwright archive fsck")
+            raise Refused(f"{target} is published with other content", hint="upload it as a new version: dch -i")
         return
     objects.place(digest, target)
 

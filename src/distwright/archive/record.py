@@ -9,7 +9,7 @@ from pathlib import Path
 from distwright.archive.fetching import fetch_object
 from distwright.archive.poolindex import pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedIndex, RecordedSuite, SnapshotDocument, parse_snapshot
-from distwright.errors import BadInput, NotFound, Refused
+from distwright.errors import BadInput, Busy, NotFound, Refused, quoted
 from distwright.formats.compression import ENDINGS, decompress, split_ending
 from distwright.formats.release import IndexEntry, Release, parse_release
 from distwright.jobs.step import Context
@@ -64,7 +64,7 @@ class _UpstreamMovedError(Exception):
 def record(request: RecordRequest, context: Context, pool_indexes: Path, serial: Serial | None = None) -> Recorded:
     """Record an archive and give its newest snapshot, a new one only if upstream has changed.
 
-    Raises Refused (signature, expiry, older than what we have, an index that is not what was signed), Unreachable, NotFound;
+    Raises Refused (signature, expiry, older than what we have, an index that is not what was signed), Unreachable, NotFound, Busy;
     then nothing has changed and the previous serial stays served. What had arrived is kept for the next try.
     """
     with context.database.read() as tx:
@@ -81,7 +81,7 @@ def record(request: RecordRequest, context: Context, pool_indexes: Path, serial:
             context.log(f"upstream is not consistent (try {attempt} of {MOVED_LIMIT}): {moved.refusal}")
             if attempt == MOVED_LIMIT:
                 raise moved.refusal from None
-    row = _commit(request, context, document, valid_until, serial)
+    row = _commit(request, context, document, valid_until, serial, newest)
     return Recorded(row, is_new=newest is None or row.serial != newest.serial, notes=notes)
 
 
@@ -102,13 +102,13 @@ def _fetch_document(
         if before is not None and release.date < before.date:
             raise Refused(
                 f"InRelease of {what} is of {release.date:%Y-%m-%d %H:%M}, the last recorded one of {before.date:%Y-%m-%d %H:%M}",
-                hint="the mirror lags behind (or replays): try later, or name another one in fetch_from",
+                hint="try later, or name another mirror in fetch_from: this one lags behind, or replays",
             )
         if release.valid_until is not None:
             ends.append(release.valid_until)
         inrelease = context.objects.put(signed)
         wanted = wanted_indexes(release, request)
-        if before is not None and _is_same(before, inrelease, wanted):
+        if before is not None and _is_same(before, inrelease, wanted) and _is_whole(before, context):
             suites[name] = before
             continue
         indexes = _fetch_indexes(request, context, pool_indexes, name, wanted, release)
@@ -125,23 +125,29 @@ def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEnt
     }
 
 
+def _is_whole(before: RecordedSuite, context: Context) -> bool:
+    """Say whether all its indexes are still here; a lost one is fetched again, under the same serial."""
+    return all(context.objects.has(index.sha256) for index in before.indexes)
+
+
 def check_release(release: Release, request: RecordRequest, suite: str, now: datetime) -> list[str]:
     """Judge a signed Release; give notes for what was accepted by request, raise Refused for what is not acceptable."""
     what = f"{request.archive}/{suite}"
     if suite not in (release.suite, release.codename):
         raise Refused(
-            f"Release of {what} calls itself {release.codename or release.suite}",
-            hint="is fetch_from the right archive?",
+            f"Release of {what} calls itself {quoted(release.codename or release.suite or '')}",
+            hint="name the right archive in fetch_from",
         )
     for field, expected, found in (("Origin", request.origin, release.origin), ("Label", request.label, release.label)):
         if expected and expected != found:
             raise Refused(
-                f"Release of {what} has {field} {found!r}, want {expected!r}", hint="is fetch_from the right archive?"
+                f"Release of {what} has {field} {quoted(found or '')}, want {quoted(expected)}",
+                hint="name the right archive in fetch_from",
             )
     if release.date > now and (release.date - now).total_seconds() > 24 * 3600:
         raise Refused(
             f"Release of {what} is dated {release.date:%Y-%m-%d %H:%M}, in the future",
-            hint="is this machine's clock right? (date -u)",
+            hint="set this machine's clock right (date -u), or use another mirror",
         )
     if release.valid_until is None or release.valid_until >= now:
         return []
@@ -236,12 +242,17 @@ def _commit(
     document: SnapshotDocument,
     valid_until: datetime | None,
     serial: Serial | None,
+    before: Snapshot | None,
 ) -> Snapshot:
     digest = context.objects.put(document.to_bytes())
     with context.database.write() as tx:
         newest = newest_snapshot(tx, request.archive)
         if newest is not None and newest.digest == digest and serial is None:
             return newest
+        if newest != before:  # ours was compared with an older one: it might take the archive back
+            raise Busy(
+                f"archive {request.archive} was recorded by somebody else meanwhile", hint="distwright job retry JOB"
+            )
         if serial is not None and newest is not None and serial < newest.serial:
             raise Refused(
                 f"serial {serial} is older than {newest.serial}, the newest of {request.archive}",

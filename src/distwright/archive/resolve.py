@@ -68,7 +68,7 @@ def resolve_suites(
         pin = (pins or {}).get(archive_name)
         row = newest_snapshot(tx, archive_name) if pin is None else find_snapshot(tx, archive_name, pin)
         if row is None:
-            wanted = "a snapshot" if pin is None else f"snapshot {pin}"
+            wanted = "snapshot" if pin is None else f"snapshot {pin}"
             raise NotReadyError(
                 f"archive {archive_name} has no {wanted} yet", hint=f"distwright archive record {archive_name}"
             )
@@ -129,7 +129,7 @@ def record_order(
         "serial": serial,
         "requested": requested.isoformat(),
     }
-    return JobOrder(RECORD_KIND, inputs, f"record {name}")
+    return JobOrder(RECORD_KIND, inputs, f"record {name}", holds=(object_hold("", keyring, "keyring"),))
 
 
 def accept_order(
@@ -168,17 +168,17 @@ def publish_order(config: Config, suite: str, revision: Sha256, added: Sequence[
 def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSource]) -> str:
     """Say where to fetch an archive: its fetch_from, or as this machine's apt does; raise NotFound if apt has no such archive.
 
-    apt's entry fits if it names one of the suites, or else if its Release has the archive's origin and label (so that a machine
-    with Debian 13 finds Debian 12 on the same mirror).
+    apt's entry fits if it names one of the suites and its Release, if apt has read it, says nothing else than the archive's origin
+    and label (other vendors call their suites after Debian's); or else if its Release says exactly these (so that a machine with
+    Debian 13 finds Debian 12 on the same mirror).
     """
     if archive.fetch_from:
         return str(archive.fetch_from).rstrip("/")
-    by_suite = [source.url for source in sources if source.suite in archive.suites]
-    by_label = [
-        source.url
-        for source in sources
-        if archive.label and (source.origin, source.label) == (archive.origin, archive.label)
+    fitting = [
+        source for source in sources if _may_be(archive.origin, source.origin) and _may_be(archive.label, source.label)
     ]
+    by_suite = [source.url for source in fitting if source.suite in archive.suites]
+    by_label = [source.url for source in fitting if archive.label and source.label]
     for url in (*by_suite, *by_label):
         return url.rstrip("/")
     raise NotFound(
@@ -197,9 +197,15 @@ def keyring_bytes(path: str, folder: Path) -> bytes:
         ) from None
 
 
+def _may_be(wanted: str | None, found: str) -> bool:
+    return not wanted or not found or wanted == found
+
+
 def _own_entry(tx: Transaction, config: Config, archive: str, suite: str) -> ShelfEntry:
     row = get_suite(tx, archive, suite)
     if live_publication(tx, archive, suite) is None:
         raise NotReadyError(f"suite {archive}/{suite} was never published", hint="push a tag of a package to its repo")
     fields = tuple(sorted(release_fields(config, archive, suite).items()))
-    return ShelfEntry(archive, suite, row.revision, is_own=True, fields=fields)
+    table = config.archives[archive]
+    lists = index_lists(table) if isinstance(table, OwnArchive) else ()
+    return ShelfEntry(archive, suite, row.revision, is_own=True, fields=fields, lists=lists)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distwright.archive.fetching import Holdings, fetch_object
-from distwright.archive.indexes import index_files, release_of
+from distwright.archive.indexes import index_files, pool_of, release_of
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedSuite, parse_snapshot
 from distwright.archive.tree import parse_root
@@ -91,7 +91,7 @@ class Shelf:
         with lock:
             if not self._holdings.objects.has(file.sha256):
                 if suite.url is None:
-                    raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="distwright archive fsck")
+                    raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
                 fetch_object(self._holdings, f"{suite.url}/{file.path}", file.sha256, file.size_bytes)
         name = suite.entry
         with self._lock:
@@ -125,19 +125,22 @@ class Shelf:
                 content = self._holdings.objects.read(index.sha256)
                 plain = decompress(content, ending, limit_bytes=_PLAIN_LIMIT_BYTES)
                 if sha256_of(plain) != index.plain:
-                    raise BadInput(f"object {index.sha256} has rotted", hint="distwright archive fsck")
+                    raise BadInput(
+                        f"object {index.sha256} has rotted",
+                        hint="remove its file, then: distwright archive record ARCHIVE",
+                    )
                 write_pool_index(derived, pool_files(stem, plain))
             pools.append(derived)
         return pools
 
     def _own(self, entry: ShelfEntry) -> _Suite:
         root = parse_root(self._holdings.objects.read(entry.document))
-        plain = index_files(root, self._holdings.objects.read)
+        plain = index_files(root, self._holdings.objects.read, entry.lists)
         files: dict[str, Sha256 | bytes] = dict(plain)
         files["Release"] = write_release(release_of(dict(entry.fields), plain))
         derived = self._pool_indexes / entry.document
         if not derived.exists():
-            write_pool_index(derived, (file for path, text in plain.items() for file in pool_files(path, text)))
+            write_pool_index(derived, pool_of(root, self._holdings.objects.read))
         return _Suite(entry, files, [derived], None)
 
 

@@ -1,73 +1,33 @@
 """Uploads: look at everything, say everything that is wrong at once, and take in what is right."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from distwright.archive.indexes import pool_of
 from distwright.archive.tree import TreeEntry, TreeRoot, build_tree, leaf_entries, parse_root
-from distwright.errors import BadInput, DistwrightError, Refused, listed
-from distwright.formats.changes import Changes, parse_changes
-from distwright.formats.deb import DebControl, read_deb
+from distwright.archive.upload_checks import Upload, UploadedDeb, check_upload
+from distwright.errors import BadInput, Busy, DistwrightError, Refused, listed
+from distwright.formats.changes import parse_changes
+from distwright.formats.deb import read_deb
 from distwright.formats.deb822 import parse_one
-from distwright.formats.dsc import Dsc, parse_dsc
+from distwright.formats.dsc import parse_dsc
 from distwright.formats.packages import package_stanza
 from distwright.formats.sources import source_stanza
 from distwright.jobs.step import Context, Inputs, StepResult
 from distwright.model import plain
-from distwright.model.digests import Json, Sha256
+from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.names import package_name, pool_folder
-from distwright.model.records import UploadVerdict
+from distwright.model.records import SuiteState, UploadVerdict
 from distwright.model.versions import DebVersion
 from distwright.signing.verify import Keyring
-from distwright.store.archives import find_upload, get_suite, insert_upload, move_suite
+from distwright.store.archives import find_upload, get_suite, insert_upload, list_suites, move_suite
+from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.objects import ObjectStore
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedDeb:
-    """A .deb of an upload: what the .changes calls it, and what it says of itself."""
-
-    file_name: str
-    digest: Sha256
-    size_bytes: int
-    md5: str
-    deb: DebControl
-
-    @property
-    def name(self) -> str:
-        """The package's name."""
-        return self.deb.control["Package"]
-
-    @property
-    def version(self) -> DebVersion:
-        """The package's version."""
-        return DebVersion(self.deb.control["Version"])
-
-    @property
-    def source(self) -> str:
-        """The source package it was built from."""
-        return self.deb.control.get("Source", self.name).partition(" ")[0]
-
-    @property
-    def architecture(self) -> str:
-        """`all` or a Debian architecture."""
-        return self.deb.control["Architecture"]
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A .changes and its files, opened; nothing in it is trusted yet. present: the suite's entries before it."""
-
-    suite: str
-    changes: Changes
-    files: Mapping[str, Sha256]
-    sizes: Mapping[str, int]
-    debs: tuple[UploadedDeb, ...]
-    dsc: Dsc | None
-    present: Sequence[TreeEntry]
 
 
 def key_of_stanza(stanza: bytes) -> tuple[str, DebVersion]:
@@ -86,96 +46,15 @@ def all_entries(root: TreeRoot, objects: ObjectStore) -> list[TreeEntry]:
     ]
 
 
-def _files_are_here(upload: Upload) -> list[str]:
-    return [f"{file.name} is missing" for file in upload.changes.files if file.name not in upload.files]
-
-
-def _hashes_match(upload: Upload) -> list[str]:
-    problems = []
-    for file in upload.changes.files:
-        if file.name not in upload.files:
-            continue
-        if upload.files[file.name] != file.sha256:
-            problems.append(f"{file.name} has another SHA-256 than .changes says")
-        elif upload.sizes[file.name] != file.size:
-            problems.append(f"{file.name} has {upload.sizes[file.name]} bytes, .changes says {file.size}")
-    return problems
-
-
-def _names_match(upload: Upload) -> list[str]:
-    problems = []
-    for deb in upload.debs:
-        right = f"{deb.name}_{deb.version.without_epoch}_{deb.architecture}.deb"
-        if deb.file_name != right:
-            problems.append(f"{deb.file_name} holds {right}")
-        if deb.source != upload.changes.source:
-            problems.append(f"{deb.file_name} is of source {deb.source}, not {upload.changes.source}")
-        if deb.architecture not in upload.changes.architectures:
-            problems.append(f"{deb.file_name} is for {deb.architecture}, which .changes does not list")
-    if upload.dsc is not None and (upload.dsc.source, upload.dsc.version) != (
-        upload.changes.source,
-        upload.changes.source_version,
-    ):
-        problems.append(f".dsc is of {upload.dsc.source} {upload.dsc.version}, not of what .changes says")
-    return problems
-
-
-def _listed_architectures_have_debs(upload: Upload) -> list[str]:
-    present = {deb.architecture for deb in upload.debs} | ({"source"} if upload.dsc is not None else set())
-    return [f"no file for architecture {name}" for name in upload.changes.architectures if name not in present]
-
-
-def _is_newer(upload: Upload) -> list[str]:
-    version = DebVersion(upload.changes.version)
-    return [
-        f"{entry.name} {entry.version} is in {upload.suite} already and not older than {version}"
-        for entry in upload.present
-        if entry.list_name.endswith("/source")
-        and entry.name == upload.changes.source
-        and entry.version.sort_key() >= version.sort_key()
+def entries_of(upload: Upload) -> list[TreeEntry]:
+    """Give what the upload adds to the suite: a stanza for each .deb and one for the source; raise BadInput."""
+    entries = [
+        TreeEntry(f"{deb.component}/binary-{deb.architecture}", deb.name, deb.version, stanza_of(deb))
+        for deb in upload.debs
     ]
-
-
-def _same_name_means_same_content(upload: Upload) -> list[str]:
-    present = {
-        parse_one(entry.stanza).get("Filename"): parse_one(entry.stanza).get("SHA256") for entry in upload.present
-    }
-    problems = []
-    for deb in upload.debs:
-        path = f"{pool_folder('main', deb.source)}/{deb.file_name}"
-        if present.get(path, deb.digest) != deb.digest:
-            problems.append(f"{deb.file_name} is in {upload.suite} already, with other content")
-    return problems
-
-
-CHECKS: Mapping[str, Callable[[Upload], list[str]]] = {
-    "files-are-here": _files_are_here,
-    "hashes-match": _hashes_match,
-    "names-match": _names_match,
-    "listed-architectures-have-debs": _listed_architectures_have_debs,
-    "version-is-newer": _is_newer,
-    "same-name-same-content": _same_name_means_same_content,
-}
-
-
-def check_upload(upload: Upload) -> list[str]:
-    """Ask every check; give all problems, each with the name of its check."""
-    return [f"{name}: {problem}" for name, check in CHECKS.items() for problem in check(upload)]
-
-
-def entries_of(upload: Upload, dsc_digest: Sha256 | None) -> list[TreeEntry]:
-    """Give what the upload adds to the suite: a stanza for each .deb and one for the source."""
-    entries = []
-    for deb in upload.debs:
-        component = _component(deb.deb.control.get("Section", ""))
-        path = f"{pool_folder(component, deb.source)}/{deb.file_name}"
-        stanza = package_stanza(deb.deb.control, filename=path, size=deb.size_bytes, md5=deb.md5, sha256=deb.digest)
-        entries.append(
-            TreeEntry(f"{component}/binary-{deb.architecture}", deb.name, deb.version, stanza.rstrip(b"\n") + b"\n")
-        )
-    if upload.dsc is not None and dsc_digest is not None:
+    if upload.dsc is not None:
         file = next(file for file in upload.changes.files if file.name.endswith(".dsc"))
-        component = _component(file.section)
+        component = upload.source_component
         stanza = source_stanza(
             upload.dsc,
             directory=pool_folder(component, upload.dsc.source),
@@ -183,9 +62,15 @@ def entries_of(upload: Upload, dsc_digest: Sha256 | None) -> list[TreeEntry]:
             section=file.section,
             priority=file.priority,
         )
-        name, version = upload.dsc.source, DebVersion(upload.dsc.version)
-        entries.append(TreeEntry(f"{component}/source", name, version, stanza.rstrip(b"\n") + b"\n"))
+        entries.append(TreeEntry(f"{component}/source", upload.dsc.source, upload.dsc.version, _ending_once(stanza)))
     return entries
+
+
+def stanza_of(deb: UploadedDeb) -> bytes:
+    """Give the paragraph that the index shows; raise BadInput with all problems of the control file."""
+    control = deb.deb.control
+    stanza = package_stanza(control, filename=deb.pool_path, size=deb.size_bytes, md5=deb.md5, sha256=deb.digest)
+    return _ending_once(stanza)
 
 
 def without_source(entries: Sequence[TreeEntry], source: str) -> list[TreeEntry]:
@@ -193,31 +78,28 @@ def without_source(entries: Sequence[TreeEntry], source: str) -> list[TreeEntry]
     return [entry for entry in entries if _source_of(entry) != source]
 
 
+def pool_of_archive(tx: Transaction, archive: str, objects: ObjectStore) -> dict[str, Sha256]:
+    """Say what every pool path means that a suite of the archive names: path -> content."""
+    roots = [parse_root(objects.read(row.revision)) for row in list_suites(tx) if row.archive == archive]
+    return {file.path: file.sha256 for root in roots for file in pool_of(root, objects.read)}
+
+
 def accept_upload(context: Context, inputs: Inputs) -> StepResult:
     """Judge an upload and, if nothing is wrong, make the suite's next revision of it. Safe to repeat.
 
     inputs: archive, suite, changes (digest), files (name -> digest), signers (armoured certificates that may upload).
-    Raises Refused with all problems; they are kept with the upload.
+    Raises Refused with all problems, which are kept with the upload; Busy if the suite changed meanwhile.
     """
-    archive, suite, changes_digest = (
-        plain.text(inputs, "archive"),
-        plain.text(inputs, "suite"),
-        plain.digest(inputs, "changes"),
-    )
-    files = plain.digest_map(inputs, "files")
+    archive, suite = plain.text(inputs, "archive"), plain.text(inputs, "suite")
+    changes = plain.digest(inputs, "changes")
     with context.database.read() as tx:
-        before = find_upload(tx, archive, suite, changes_digest)
-        row = get_suite(tx, archive, suite)
-    if before is None:
-        root = parse_root(context.objects.read(row.revision))
-        upload, signer, problems = _open_upload(
-            context, inputs, suite, changes_digest, files, all_entries(root, context.objects)
-        )
-        if upload is not None:
-            problems += check_upload(upload)
-        _decide(context, archive, suite, changes_digest, files, upload, signer, problems)
+        known = find_upload(tx, archive, suite, changes)
+        before = get_suite(tx, archive, suite)
+        taken = pool_of_archive(tx, archive, context.objects)
+    if known is None:
+        _judge(context, inputs, before, taken)
     with context.database.read() as tx:
-        verdict = find_upload(tx, archive, suite, changes_digest)
+        verdict = find_upload(tx, archive, suite, changes)
         revision = get_suite(tx, archive, suite).revision
     if verdict is None or not verdict.is_accepted:
         problems = [] if verdict is None else list(verdict.problems)
@@ -227,21 +109,95 @@ def accept_upload(context: Context, inputs: Inputs) -> StepResult:
     return StepResult({}, values={"revision": revision, "source": verdict.source, "version": verdict.version})
 
 
+def _judge(context: Context, inputs: Inputs, before: SuiteState, taken: Mapping[str, Sha256]) -> None:
+    files = plain.digest_map(inputs, "files")
+    present = all_entries(parse_root(context.objects.read(before.revision)), context.objects)
+    opened = _open_upload(context, inputs, before, files, present, taken)
+    problems, added = list(opened.problems), []
+    if opened.upload is not None:
+        problems += check_upload(opened.upload)
+    if opened.upload is not None and not problems:
+        try:
+            added = entries_of(opened.upload)
+        except BadInput as error:
+            problems.append(f"readable: {_in_one_line(error)}")
+    root = None
+    if opened.upload is not None and not problems:
+        kept = without_source(present, opened.upload.changes.source)
+        root = build_tree([*kept, *added], context.objects.put)
+        context.objects.put(root.to_bytes())
+    changes = None if opened.upload is None else opened.upload.changes
+    verdict = UploadVerdict(
+        archive=before.archive,
+        suite=before.name,
+        changes=plain.digest(inputs, "changes"),
+        source="" if changes is None else changes.source,
+        version="" if changes is None else str(changes.version),
+        signer=opened.signer,
+        is_accepted=root is not None,
+        problems=problems,
+        files=files,
+        at=context.now(),
+    )
+    names = [] if opened.upload is None else sorted({deb.name for deb in opened.upload.debs})
+    with context.database.write() as tx:
+        _write_verdict(tx, verdict, before, root, [name for name in names if not name.endswith("-dbgsym")])
+
+
+def _write_verdict(
+    tx: Transaction, verdict: UploadVerdict, before: SuiteState, root: TreeRoot | None, added: Sequence[str]
+) -> None:
+    archive, suite, now = verdict.archive, verdict.suite, verdict.at
+    insert_upload(tx, verdict)
+    if root is None:
+        body: dict[str, Json] = {"suite": suite, "changes": verdict.changes, "problems": list(verdict.problems)}
+        append_event(tx, Event(EventKind.UPLOAD_REJECTED, now, f"{archive}/{suite} {verdict.source}", body))
+        return
+    # The tree was made of the suite as it was before; if it has another revision now, that one must not be lost.
+    if not move_suite(tx, before, root.revision, now):
+        raise Busy(f"suite {archive}/{suite} has changed while the upload was judged", hint="distwright job retry JOB")
+    replace_holds(tx, f"suite {archive}/{suite}", [object_hold("", root.revision, "present state")], now)
+    kept = [object_hold("", digest, name) for name, digest in verdict.files.items()]
+    replace_holds(tx, f"upload {verdict.changes}", kept, now)
+    fact: dict[str, Json] = {
+        "archive": archive,
+        "suite": suite,
+        "source": verdict.source,
+        "version": verdict.version,
+        "changes": verdict.changes,
+        "revision": root.revision,
+    }
+    subject = f"{archive}/{suite} {verdict.source} {verdict.version}"
+    append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, fact))
+    change: dict[str, Json] = {"archive": archive, "suite": suite, "revision": root.revision, "added": list(added)}
+    append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{suite}", change))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    upload: Upload | None
+    signer: str | None
+    problems: Sequence[str]
+
+
 def _open_upload(
     context: Context,
     inputs: Inputs,
-    suite: str,
-    changes_digest: Sha256,
+    before: SuiteState,
     files: Mapping[str, Sha256],
     present: Sequence[TreeEntry],
-) -> tuple[Upload | None, str | None, list[str]]:
+    taken: Mapping[str, Sha256],
+) -> _Opened:
     try:
         keyring = Keyring(plain.text(inputs, "signers").encode(), "the uploaders")
-        verified = keyring.verify_clear(context.objects.read(changes_digest), ".changes")
+        verified = keyring.verify_clear(context.objects.read(plain.digest(inputs, "changes")), ".changes")
+    except DistwrightError as error:
+        return _Opened(None, None, [f"signature: {_in_one_line(error)}"])
+    try:
         changes = parse_changes(verified.content)
         package_name(changes.source)
-    except DistwrightError as error:
-        return None, None, [f"signature: {error.message}"]
+    except BadInput as error:
+        return _Opened(None, verified.signers[0], [f"readable: {_in_one_line(error)}"])
     problems: list[str] = []
     debs: list[UploadedDeb] = []
     dsc = None
@@ -252,71 +208,41 @@ def _open_upload(
             elif name.endswith(".dsc"):
                 dsc = parse_dsc(context.objects.read(digest))
         except BadInput as error:
-            problems.append(f"readable: {name}: {error.message}")
+            problems.append(f"readable: {name}: {_in_one_line(error)}")
+    table = context.config.archives[before.archive]
     sizes = {name: context.objects.size(digest) for name, digest in files.items()}
-    upload = Upload(suite, changes, files, sizes, tuple(debs), dsc, present)
-    return upload, verified.signers[0], problems
+    upload = Upload(
+        before.name, changes, files, sizes, tuple(debs), dsc, present, taken, table.components, table.architectures
+    )
+    published = _published(upload, context.paths.public / before.archive)
+    return _Opened(replace(upload, taken={**taken, **published}), verified.signers[0], problems)
 
 
 def _open_deb(objects: ObjectStore, name: str, digest: Sha256) -> UploadedDeb:
     with objects.open(digest) as file:
         deb = read_deb(file)
-        package_name(deb.control["Package"])
         file.seek(0)
         md5 = hashlib.md5(usedforsecurity=False)
         while piece := file.read(1 << 20):
             md5.update(piece)
-    return UploadedDeb(name, digest, objects.size(digest), md5.hexdigest(), deb)
+    opened = UploadedDeb(name, digest, objects.size(digest), md5.hexdigest(), deb)
+    stanza_of(opened)  # asks for everything that an index needs
+    return opened
 
 
-def _decide(
-    context: Context,
-    archive: str,
-    suite: str,
-    changes_digest: Sha256,
-    files: Mapping[str, Sha256],
-    upload: Upload | None,
-    signer: str | None,
-    problems: list[str],
-) -> None:
-    now = context.now()
-    root: TreeRoot | None = None
-    source = "" if upload is None else upload.changes.source
-    version = "" if upload is None else str(upload.changes.version)
-    if upload is not None and not problems:
-        dsc = next((digest for name, digest in files.items() if name.endswith(".dsc")), None)
-        entries = without_source(upload.present, source) + entries_of(upload, dsc)
-        root = build_tree(entries, context.objects.put)
-        context.objects.put(root.to_bytes())
-    row = UploadVerdict(archive, suite, changes_digest, source, version, signer, root is not None, problems, files, now)
-    with context.database.write() as tx:
-        before = get_suite(tx, archive, suite)
-        insert_upload(tx, row)
-        if root is None:
-            body = {"suite": suite, "changes": changes_digest, "problems": list(problems)}
-            append_event(tx, Event(EventKind.UPLOAD_REJECTED, now, f"{archive}/{suite} {source}", body))
-            return
-        move_suite(tx, before, root.revision, now)
-        replace_holds(tx, f"suite {archive}/{suite}", [object_hold("", root.revision, "present state")], now)
-        kept = [object_hold("", digest, name) for name, digest in files.items()]
-        replace_holds(tx, f"upload {changes_digest}", kept, now)
-        subject = f"{archive}/{suite} {source} {version}"
-        fact = {
-            "suite": suite,
-            "source": source,
-            "version": version,
-            "changes": changes_digest,
-            "revision": root.revision,
-        }
-        append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, {**fact, "archive": archive}))
-        added = [] if upload is None else sorted({deb.name for deb in upload.debs if not deb.name.endswith("-dbgsym")})
-        change: dict[str, Json] = {"archive": archive, "suite": suite, "revision": root.revision, "added": added}
-        append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{suite}", change))
+def _published(upload: Upload, pool: Path) -> dict[str, Sha256]:
+    """Say what is published already under the paths of the upload, even if no suite names it any more."""
+    paths = {path for path, _ in upload.pool_paths() if path not in upload.taken and ".." not in path.split("/")}
+    return {path: sha256_of((pool / path).read_bytes()) for path in paths if (pool / path).is_file()}
 
 
-def _component(section: str) -> str:
-    area, slash, _ = section.partition("/")
-    return area if slash else "main"
+def _in_one_line(error: DistwrightError) -> str:
+    first, *more = error.message.split("\n")
+    return f"{first} {'; '.join(line.strip() for line in more)}".strip()
+
+
+def _ending_once(stanza: bytes) -> bytes:
+    return stanza.rstrip(b"\n") + b"\n"
 
 
 def _source_of(entry: TreeEntry) -> str:

@@ -20,6 +20,7 @@ from distwright.jobs.step import (
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
+from distwright.model.versions import DebVersion
 
 KIND = KindName("package.build", 1)
 BUILDER_CREDENTIAL = "builder"
@@ -31,7 +32,8 @@ _BUILD_TIMEOUT_S = 4 * 3600
 
 def plan_source(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the source package: dpkg-source inside the environment, so that its version cannot differ."""
-    folder = f"{inputs['source']}-{inputs['version']}"
+    version = DebVersion(plain.text(inputs, "version"))
+    folder = f"{inputs['source']}-{version.without_epoch}"  # as build_order named it in the tar
     return Plan(
         commands=(
             PlannedCommand(
@@ -86,7 +88,7 @@ def sign_changes(context: Context, inputs: Inputs, earlier: Earlier) -> StepResu
     built = earlier["build"].outputs
     changes = [(name, digest) for name, digest in built.items() if name.startswith("changes/")]
     if len(changes) != 1:
-        raise WorkFailed(f"the build left {len(changes)} .changes files, want one", hint="distwright job log")
+        raise WorkFailed(f"the build left {len(changes)} .changes files, want one", hint="distwright job log JOB")
     name, digest = changes[0]
     signed = context.signer(BUILDER_CREDENTIAL).sign_clear(context.objects.read(digest))
     context.log(f"signed {name.partition('/')[2]}")

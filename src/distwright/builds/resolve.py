@@ -13,6 +13,7 @@ from distwright.model.digests import Json
 from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 from distwright.store.database import Transaction
+from distwright.store.holds import object_hold
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.tools.git import file_at, resolve, tree_tar
@@ -57,7 +58,7 @@ def build_order(
     commit = resolve(where, f"refs/tags/{tag}")
     content = file_at(where, commit, "debian/changelog")
     if content is None:
-        raise NotFound(f"tag {tag} of {repo} has no debian/changelog", hint="is it a Debian source package?")
+        raise NotFound(f"tag {tag} of {repo} has no debian/changelog", hint="add one: dch --create")
     entry = top_entry(content.decode(errors="replace"))
     version = DebVersion(str(entry.version))
     if tag_of_version(version) != tag:
@@ -81,7 +82,9 @@ def build_order(
         "archive": config.suites[table.suite].archive,
         "environment": environment_recipe(config, table.environment, resolved).to_json(),
     }
-    return JobOrder(KIND, inputs, f"build {entry.package} {version}", holds=resolved.holds)
+    return JobOrder(
+        KIND, inputs, f"build {entry.package} {version}", holds=(*resolved.holds, object_hold("", tree, "source tree"))
+    )
 
 
 def tag_of_version(version: DebVersion) -> str:

@@ -9,10 +9,11 @@ from distwright.cli.main import NOUNS
 
 _HEAD = """# Commands
 
-`distwright <noun> <verb> [names]`. stdout is the answer, stderr is progress; `--json` gives the answer as JSON. This page is generated from the
-commands (`DISTWRIGHT_RECORD=1 .venv/bin/python -m pytest tests/habits/test_generated_pages.py`).
+`distwright <noun> <verb> [names]`. stdout is the answer, stderr is progress; `--json` gives the answer as JSON.
+This page is generated from the commands: `DISTWRIGHT_RECORD=1 .venv/bin/python -m pytest tests/habits/test_generated_pages.py`.
 
-Exit codes: 0 ok, 1 the work failed, 2 usage, 3 refused by a rule, 10 not found, 11 busy, 12 not allowed, 20 outside program, 70 our bug, 130 interrupted.
+Exit codes: 0 ok, 1 the work failed, 2 usage, 3 refused by a rule, 10 not found, 11 busy, 12 not allowed, 20 outside program,
+70 our bug, 130 interrupted.
 """
 
 

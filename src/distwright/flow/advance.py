@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from distwright.errors import DistwrightError, NotFound
+from distwright.errors import DistwrightError, NotFound, quoted
 from distwright.flow.rules import RULES, View
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.events import StoredEvent
@@ -44,6 +44,8 @@ def _deal_with(
 ) -> None:
     orders, reasons = _ask_rules(database, view, event)
     with database.write() as tx:
+        if is_new and cursor_of(tx, READER) >= event.number:
+            return  # another process was faster; our answer may be older than its
         for order in orders:
             place_order(tx, order, now, config_commit=commit, cause=event.number)
         if reasons:
@@ -69,6 +71,8 @@ def _ask_rules(database: Database, view: View, event: StoredEvent) -> tuple[list
         except KeyError as error:
             missing = NotFound(f"the configuration no longer has {error}", hint="distwright config check")
             reasons.append(missing.message)
+        except Exception as error:  # one event that a rule chokes on must not hold up all that come after it
+            reasons.append(f"a bug of distwright in rule {rule.__name__}: {quoted(repr(error))}")
     return orders, reasons
 
 

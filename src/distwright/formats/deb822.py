@@ -189,7 +189,7 @@ def _decoded(data: bytes) -> str:
     except UnicodeDecodeError as problem:
         raise BadInput(f"the byte at offset {problem.start} is not UTF-8", hint="recode the file to UTF-8") from None
     if "\0" in text:
-        raise BadInput(f"NUL at character {text.index(chr(0))}", hint="control data is text: remove it")
+        raise BadInput(f"NUL at character {text.index(chr(0))}", hint="remove it: control data is text")
     return text.replace("\r\n", "\n")
 
 

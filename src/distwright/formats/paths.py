@@ -25,7 +25,7 @@ def safe_path(text: str) -> str:
     if not _SPECIAL.isdisjoint(components):
         raise BadInput(f"{quoted(text)} is not a plain relative path", hint="write it like pool/main/h/hello/hello.dsc")
     if len(path.encode()) > _PATH_BYTES or any(len(name.encode()) > _NAME_BYTES for name in components):
-        raise BadInput(f"the path {quoted(text)} is too long", hint="4,096 bytes in all, 255 between two slashes")
+        raise BadInput(f"the path {quoted(text)} is too long", hint="use 4,096 bytes in all, 255 between two slashes")
     return path
 
 

@@ -24,13 +24,14 @@ MEMORY_MB = 2048
 PANIC = "Kernel panic - not syncing"
 _INSPECT_TIMEOUT_S = 120
 
-# El Torito must offer both platforms, and the system area both ways of booting from a stick.
+# El Torito must offer both platforms, and the system area an MBR that BIOS boots and a GPT with an EFI system partition.
 _INSPECT = """#!/bin/sh
 set -eu
 xorriso -indev image.iso -report_el_torito plain -report_system_area plain 2>&1 | tee report
 grep -q '^El Torito boot img :.*BIOS  y' report
 grep -q '^El Torito boot img :.*UEFI  y' report
-grep -q '^MBR partition *: *2 .*0xef' report || grep -q '^GPT type GUID' report
+grep -q '^System area summary: MBR protective-msdos-label .*grub2-mbr .*GPT' report
+grep -q '^GPT type GUID *: *2 *28732ac11ff8d211ba4b00a0c93ec93b' report
 """
 
 # inputs: image, name, iso, vmlinuz (canary for the accelerator), tools (a root), firmware, expect, timeout_s.

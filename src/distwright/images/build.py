@@ -29,14 +29,14 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     files["SHA256SUMS"] = context.objects.put(sums)
     files["SHA256SUMS.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
     folder = context.paths.public / "images" / name
+    # Everything is replaced, the ISO too: the name follows from the commit, so a newer state of an archive gives other bytes under
+    # it. rename(2) leaves both names if they are links to one object.
     for file, digest in files.items():
-        target = folder / file
-        if target.exists() and not file.startswith("SHA256SUMS"):
-            continue
-        partial = target.with_name(f".{file}.new")
+        partial = folder / f".{file}.new"
         partial.unlink(missing_ok=True)
         context.objects.place(digest, partial)
-        partial.rename(target)
+        partial.rename(folder / file)
+        partial.unlink(missing_ok=True)
     return StepResult(files)
 
 

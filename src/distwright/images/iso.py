@@ -68,11 +68,13 @@ grub-mkimage -O i386-pc-eltorito -d /usr/lib/grub/i386-pc -p /boot/grub -c early
 (cd iso && find . -type f ! -name md5sum.txt ! -path ./boot/grub/bios.img -print0 | LC_ALL=C sort -z | xargs -0 md5sum >md5sum.txt)
 # xorriso does not clamp times: touch everything, folders too.
 find iso -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-exec xorriso -as mkisofs -quiet -o image.iso -volid "$label" -iso-level 3 -r -J -joliet-long -partition_offset 16 \
-    --grub2-mbr /usr/lib/grub/i386-pc/boot_hybrid.img \
+# A real GPT beside the protective MBR: with --grub2-mbr, -isohybrid-gpt-basdat alone leaves MBR entries only.
+exec xorriso -as mkisofs -quiet -o image.iso -volid "$label" -iso-level 3 -r -J -joliet-long \
+    --grub2-mbr /usr/lib/grub/i386-pc/boot_hybrid.img --protective-msdos-label --mbr-force-bootable \
+    -partition_cyl_align off -partition_offset 16 \
     -b boot/grub/bios.img -no-emul-boot -boot-load-size 4 -boot-info-table --grub2-boot-info -c boot.catalog \
     -eltorito-alt-boot -e --interval:appended_partition_2:all:: -no-emul-boot \
-    -append_partition 2 0xef efi.img -isohybrid-gpt-basdat iso
+    -append_partition 2 c12a7328-f81f-11d2-ba4b-00a0c93ec93b efi.img -appended_part_as_gpt iso
 """
 
 # inputs used here: title, label, disk_info, kernel_options, epoch.

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from distwright.errors import BadInput, listed, quoted
 from distwright.model.names import package_name
 
-_LIST, _INCLUDE, _HOOK = "package-lists/", "includes.chroot/", "hooks/"
+_INCLUDE = "includes.chroot/"
+# Not in folders below: live-build's hooks/normal/ would be passed over by the script that runs the hooks.
+_LIST_FILE = re.compile(r"package-lists/[^/]+\.list\.chroot")
+_HOOK_FILE = re.compile(r"hooks/([^/]+\.hook\.chroot)")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 
 
@@ -39,13 +42,13 @@ def parse_recipe(files: list[ImageFile]) -> Recipe:
     includes: list[ImageFile] = []
     hooks: dict[str, str] = {}
     for file in files:
-        if file.path.startswith(_LIST) and file.path.endswith(".list.chroot"):
-            packages |= _packages(file, problems)
-        elif file.path.startswith(_INCLUDE):
+        if file.path.startswith(_INCLUDE):
             path = file.path.removeprefix(_INCLUDE)
             includes.append(ImageFile(path, file.content, file.is_executable, file.link))
-        elif file.path.startswith(_HOOK) and file.path.endswith(".hook.chroot"):
-            hooks[file.path.removeprefix(_HOOK)] = _script(file, problems)
+        elif _LIST_FILE.fullmatch(file.path):
+            packages |= _packages(file, problems)
+        elif found := _HOOK_FILE.fullmatch(file.path):
+            hooks[found[1]] = _script(file, problems)
         elif "/" in file.path or not file.path.endswith(".md"):
             problems.append(f"{file.path}: this version has no use for it")
     if not packages:
@@ -72,7 +75,9 @@ def includes_tar(recipe: Recipe, epoch: int) -> bytes:
 
 
 def _packages(file: ImageFile, problems: list[str]) -> set[str]:
-    found = set()
+    found: set[str] = set()
+    if _is_link(file, problems):
+        return found
     for number, line in enumerate(file.content.decode(errors="replace").splitlines(), start=1):
         if line.startswith(("#if ", "#endif")):
             problems.append(f"{file.path}:{number}: conditions are not supported yet")
@@ -85,6 +90,8 @@ def _packages(file: ImageFile, problems: list[str]) -> set[str]:
 
 
 def _script(file: ImageFile, problems: list[str]) -> str:
+    if _is_link(file, problems):
+        return ""
     if not file.content.startswith(b"#!"):
         problems.append(f"{file.path}: does not begin with #!")
     try:
@@ -92,3 +99,9 @@ def _script(file: ImageFile, problems: list[str]) -> str:
     except UnicodeDecodeError:
         problems.append(f"{file.path}: is not UTF-8 text")
         return ""
+
+
+def _is_link(file: ImageFile, problems: list[str]) -> bool:
+    if file.link is not None:
+        problems.append(f"{file.path}: is a symlink, put the file itself there")
+    return file.link is not None

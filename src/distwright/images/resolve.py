@@ -19,6 +19,7 @@ from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.store.database import Transaction
+from distwright.store.holds import object_hold
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.tools.git import Blob, file_at, files_at, resolve
@@ -50,14 +51,20 @@ def image_order(
     if not blobs:
         raise NotFound(f"{table.repo} has no folder {table.recipe}", hint=f"look at recipe in [image.{name}]")
     recipe = parse_recipe([_image_file(blob, table.recipe) for blob in blobs])
-    keys = {path: file_at(where, commit, path) for path in _live_keys(config, table)}
+    keys = {
+        archive: _certificate(file_at(where, commit, path), path, table.repo)
+        for archive, path in _live_keys(config, table).items()
+    }
     resolved = resolve_suites(tx, config, objects, tuple(table.from_), pins=pins)
     tools = environment_recipe(
         config, table.tools, resolve_suites(tx, config, objects, table_from(config, table.tools), pins=pins)
     )
     inputs = _inputs(config, name, commit, entry, recipe, resolved, tools, keys)
-    inputs["includes"] = str(objects.put(includes_tar(recipe, int(entry.date.timestamp()))))
-    return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=resolved.holds)
+    includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
+    hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
+    inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
+    kept = [object_hold("", digest, name) for name, digest in {"includes": includes, **hooks}.items()]
+    return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=(*resolved.holds, *kept))
 
 
 def boot_order(config: Config, built: Mapping[str, Json]) -> JobOrder:
@@ -80,13 +87,14 @@ def _inputs(
     recipe: Recipe,
     resolved: Resolved,
     tools: EnvironmentRecipe,
-    keys: Mapping[str, bytes | None],
+    keys: Mapping[str, str],
 ) -> dict[str, Json]:
     table = config.images[name]
     branch = config.repos[table.repo].default_branch
     epoch = int(entry.date.timestamp())
     stamp = entry.date.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    full_name = f"{name}-{table.architecture}-{entry.version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}"
+    version = entry.version.without_epoch  # a colon in a file name reads as a host to rsync and scp
+    full_name = f"{name}-{table.architecture}-{version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}"
     root = EnvironmentRecipe(
         resolved.shelf, resolved.components, ROOT_VARIANT, recipe.packages, table.architecture, epoch
     )
@@ -98,11 +106,10 @@ def _inputs(
         "epoch": epoch,
         "root": root.to_json(),
         "tools": tools.to_json(),
-        "hooks": dict(recipe.hooks),
         "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys)),
         "states": states,
         "title": f"{config.site.name} {entry.version}",
-        "label": f"{name} {entry.version}".upper()[:32],
+        "label": f"{name} {version}".upper()[:32],
         "disk_info": full_name,
         "kernel_options": list(table.kernel_options),
     }
@@ -115,7 +122,7 @@ def _files(
     version: str,
     branch: str,
     commit: str,
-    keys: Mapping[str, bytes | None],
+    keys: Mapping[str, str],
 ) -> dict[str, str]:
     more = {"IMAGE_ID": full_name, "IMAGE_VERSION": version, "DISTWRIGHT_BRANCH": branch, "DISTWRIGHT_COMMIT": commit}
     files = {
@@ -124,11 +131,7 @@ def _files(
         "os-release-more": "".join(f"{name}={shlex.quote(value)}\n" for name, value in more.items()),
         "live.sources": live_sources(config, table),
     }
-    for path, content in keys.items():
-        if content is None:
-            raise NotFound(f"{table.repo} has no file {path}", hint="look at live_key of the archive")
-        files[_key_file(path)] = content.decode(errors="replace")
-    return files
+    return files | {_key_file(archive): text for archive, text in keys.items()}
 
 
 def live_sources(config: Config, table: Image) -> str:
@@ -143,7 +146,7 @@ def live_sources(config: Config, table: Image) -> str:
         if isinstance(archive, OwnArchive):
             if archive.live_key is None:
                 continue
-            key = f"/etc/apt/keyrings/{_key_file(archive.live_key)}"
+            key = f"/etc/apt/keyrings/{_key_file(archive_name)}"
         elif isinstance(archive, UpstreamArchive):
             key = archive.keyring
         stanzas.append(
@@ -153,13 +156,25 @@ def live_sources(config: Config, table: Image) -> str:
     return "\n".join(stanzas)
 
 
-def _live_keys(config: Config, table: Image) -> list[str]:
-    archives = [config.archives[name.partition("/")[0]] for name in table.from_]
-    return [archive.live_key for archive in archives if isinstance(archive, OwnArchive) and archive.live_key]
+def _live_keys(config: Config, table: Image) -> dict[str, str]:
+    archives = {name.partition("/")[0]: config.archives[name.partition("/")[0]] for name in table.from_}
+    return {
+        name: archive.live_key
+        for name, archive in archives.items()
+        if isinstance(archive, OwnArchive) and archive.live_key
+    }
 
 
-def _key_file(path: str) -> str:
-    return path.rpartition("/")[2]
+def _certificate(content: bytes | None, path: str, repo: str) -> str:
+    if content is None:
+        raise NotFound(f"{repo} has no file {path}", hint="look at live_key of the archive")
+    if not content.startswith(b"-----BEGIN PGP PUBLIC KEY BLOCK-----") or not content.isascii():
+        raise BadInput(f"{path} of {repo} is not an armoured OpenPGP certificate", hint=f"sq toolbox armor {path}")
+    return content.decode()
+
+
+def _key_file(archive: str) -> str:
+    return f"{archive}.asc"  # by archive: two keys may have one file name in the repo, and apt wants .asc for armoured ones
 
 
 def _changelog(content: bytes | None, repo: str, now: datetime | None) -> ChangelogEntry:

@@ -12,6 +12,10 @@ _CUSTOMIZE = """#!/bin/sh
 set -eu
 root=$1
 cd "$(dirname "$0")"
+# mmdebstrap copied these from the machine; the recipe's includes and hooks may still replace them.
+rm -f "$root/etc/resolv.conf"
+: >"$root/etc/resolv.conf"
+cp etc/hostname etc/hosts "$root/etc/"
 tar --extract --file includes.tar --directory "$root" --numeric-owner --no-overwrite-dir --keep-directory-symlink
 for hook in hooks/*.hook.chroot; do
     [ -e "$hook" ] || continue
@@ -21,8 +25,7 @@ for hook in hooks/*.hook.chroot; do
         SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" DEBIAN_FRONTEND=noninteractive /tmp/hook
     rm "$root/tmp/hook"
 done
-cp etc/hostname etc/hosts "$root/etc/"
-rm -f "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/resolv.conf"
+rm -f "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/99mmdebstrap"
 mkdir -p "$root/etc/apt/sources.list.d" "$root/etc/apt/keyrings"
 cp etc/live.sources "$root/etc/apt/sources.list.d/"
 for key in etc/*.asc; do
@@ -42,7 +45,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/tmp/initrd LC_ALL=C.UTF-8
     mkinitramfs -o initrd.img "$version"
 """
 
-# inputs used here: root (EnvironmentRecipe), includes (digest of a tar), hooks (name -> script), files (name -> text), epoch.
+# inputs used here: root (EnvironmentRecipe), includes (digest of a tar), hooks (name -> digest), files (name -> text), epoch.
 
 
 def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
@@ -54,15 +57,16 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
         "--customize-hook", '{work}/customize.sh "$1"',
     )  # fmt: skip
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("INITRD", "No"), ("TMPDIR", "{work}/tmp"))
-    hooks, files = plain.text_map(inputs, "hooks"), plain.text_map(inputs, "files")
+    files = plain.text_map(inputs, "files")
+    # Hooks are placed, not written: a runner fills in {work} in what is written, and ${work} is a variable of many scripts.
+    hooks = {f"hooks/{name}": digest for name, digest in plain.digest_map(inputs, "hooks").items()}
     return Plan(
         commands=(PlannedCommand(mmdebstrap_argv(recipe, options, "root.tar"), _TIMEOUT_S, environment=environment),),
-        place={"includes.tar": plain.digest(inputs, "includes")},
+        place={"includes.tar": plain.digest(inputs, "includes"), **hooks},
         write={
             "customize.sh": _CUSTOMIZE,
             "tmp/.keep": "",
             "hooks/.keep": "",
-            **{f"hooks/{name}": text for name, text in hooks.items()},
             **{f"etc/{name}": text for name, text in files.items()},
         },
         collect={"root": "root.tar"},

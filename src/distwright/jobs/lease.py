@@ -11,9 +11,9 @@ from distwright.model.digests import Json
 from distwright.model.events import Event
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
-from distwright.store.database import Database
+from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
-from distwright.store.jobs import Finish, claim, finish_attempt, renew_lease, running_jobs
+from distwright.store.jobs import Finish, claim, find_job, finish_attempt, renew_lease, running_jobs
 
 LEASE_S = 60
 RETRY_DELAYS_S = (30, 120, 600)
@@ -58,14 +58,17 @@ def renew(database: Database, job: Job, now: datetime) -> Job | None:
 
 
 def end_attempt(database: Database, job: Job, ending: Ending, now: datetime, *, retry: Retry = Retry.LATER) -> bool:
-    """Write an attempt's end and its events in one transaction, if the fence is still ours; say whether it was."""
+    """Write an attempt's end and its events in one transaction, if the fence is still ours; say whether it was.
+
+    A BROKEN attempt of a job that somebody cancelled meanwhile is CANCELLED, and not tried again.
+    """
     later = {
         Retry.LATER: retry_at(ending.outcome, job.broken_count, now),
-        Retry.AT_ONCE: now,
+        Retry.AT_ONCE: now if ending.outcome is Outcome.BROKEN else None,
         Retry.NEVER: None,
     }[retry]
     with database.write() as tx:
-        end = Finish(ending.outcome, ending.message, ending.outputs, later)
+        end = _unless_cancelled(tx, job, Finish(ending.outcome, ending.message, ending.outputs, later))
         is_ours = finish_attempt(tx, job.id, job.fence, end, now)
         if is_ours:
             for event in ending.events:
@@ -82,6 +85,7 @@ def reap(database: Database, now: datetime) -> list[Job]:
         with database.write() as tx:
             later = now if job.broken_count < LOST_WORKERS_LIMIT else None
             end = Finish(Outcome.BROKEN, f"the worker {job.lease_holder} is gone", retry_at=later)
+            end = _unless_cancelled(tx, job, end)
             if finish_attempt(tx, job.id, job.fence, end, now):
                 reaped.append(job)
     return reaped
@@ -99,6 +103,13 @@ def is_alive(holder: str) -> bool | None:
     if len(parts) != 4 or parts[0] != os.uname().nodename or not parts[2].isdigit():
         return None
     return parts[1] == _boot_id() and parts[3] != "" and _start_ticks(int(parts[2])) == parts[3]
+
+
+def _unless_cancelled(tx: Transaction, job: Job, end: Finish) -> Finish:
+    current = find_job(tx, job.id)
+    if end.outcome is not Outcome.BROKEN or current is None or not current.is_cancelled:
+        return end
+    return Finish(Outcome.CANCELLED, f"cancelled ({end.message})")
 
 
 def _is_lost(job: Job, now: datetime) -> bool:

@@ -72,9 +72,7 @@ def retry(tx: Transaction, job_id: int, now: datetime) -> Job:
     if job.state is not JobState.DONE:
         raise Refused(f"job {job_id} is {job.state}", hint=f"distwright job show {job_id}")
     if job.outcome is Outcome.OK:
-        raise Refused(
-            f"job {job_id} is ok; the same inputs give the same result", hint=f"distwright job replay {job_id}"
-        )
+        raise Refused(f"job {job_id} is ok; the same inputs give the same result", hint=f"distwright job show {job_id}")
     requeue(tx, job_id, now)
     return get_job(tx, job_id)
 

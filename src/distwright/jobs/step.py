@@ -29,7 +29,8 @@ Outputs = Mapping[str, Sha256]
 class ShelfEntry:
     """One suite that a command may read over loopback: a recorded one, or a revision of an own one. By digest only.
 
-    document: the snapshot document (recorded) or the revision root (own). fields: Release fields of an own suite.
+    document: the snapshot document (recorded) or the revision root (own). fields, lists: of an own suite, what its Release
+    says and the lists that have an index even if they are empty.
     """
 
     archive: str
@@ -37,6 +38,7 @@ class ShelfEntry:
     document: Sha256
     is_own: bool = False
     fields: tuple[tuple[str, str], ...] = ()
+    lists: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -51,6 +53,7 @@ class ShelfEntry:
             "document": str(self.document),
             "is_own": self.is_own,
             "fields": dict(self.fields),
+            "lists": list(self.lists),
         }
 
     @classmethod
@@ -64,6 +67,7 @@ class ShelfEntry:
             plain.digest(values, "document"),
             plain.flag(values, "is_own"),
             fields,
+            plain.texts(values, "lists"),
         )
 
 

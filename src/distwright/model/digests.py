@@ -10,7 +10,7 @@ from distwright.errors import BadInput, quoted
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
-type_error_hint = "canonical JSON takes str, int, bool, None, lists and string-keyed mappings"
+type_error_hint = "pass str, int, bool, None, lists or string-keyed mappings only"
 
 Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
 
@@ -41,15 +41,27 @@ def canonical_json(value: Json) -> bytes:
     """Write a value the only way: UTF-8, sorted keys, no spaces, no floats, no NaN, one newline at the end.
 
     Two equal values give equal bytes on every machine, so the SHA-256 of the bytes is an identity.
-    Raises BadInput for floats and for values that JSON does not have.
+    Raises BadInput for floats, for values that JSON does not have, and for text that is not Unicode (lone surrogates).
     """
     _refuse_inexact(value)
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_as_json_has_it)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - 20) : error.end + 20]
+        raise BadInput(
+            f"{quoted(around)} is not Unicode text", hint="rename it: names from outside must be UTF-8"
+        ) from None
 
 
 def digest_of(value: Json) -> Sha256:
     """Say the identity of a value: the SHA-256 of its canonical JSON."""
     return sha256_of(canonical_json(value))
+
+
+def _as_json_has_it(value: Sequence[Json] | Mapping[str, Json]) -> Json:
+    """Turn a mapping that is no dict into one, and a sequence that is no list or tuple into a list."""
+    return dict(value) if isinstance(value, Mapping) else list(value)
 
 
 def _refuse_inexact(value: Json) -> None:

@@ -32,13 +32,13 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.CONFIG_APPLIED: frozenset({"commit", "config"}),
     EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new"}),
     EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
-    EventKind.BUILD_FINISHED: frozenset({"repo", "tag", "suite", "source", "version", "changes"}),
+    EventKind.BUILD_FINISHED: frozenset({"repo", "tag", "suite", "source", "version", "changes", "files"}),
     EventKind.UPLOAD_ACCEPTED: frozenset({"suite", "source", "version", "changes", "revision"}),
     EventKind.UPLOAD_REJECTED: frozenset({"suite", "changes", "problems"}),
-    EventKind.SUITE_CHANGED: frozenset({"archive", "suite", "revision"}),
-    EventKind.SUITE_PUBLISHED: frozenset({"archive", "suite", "revision", "publication"}),
+    EventKind.SUITE_CHANGED: frozenset({"archive", "suite", "revision", "added"}),
+    EventKind.SUITE_PUBLISHED: frozenset({"archive", "suite", "revision", "publication", "tree", "added"}),
     EventKind.SUITE_INSTALLED: frozenset({"archive", "suite", "revision", "package"}),
-    EventKind.IMAGE_BUILT: frozenset({"image", "name", "iso", "commit"}),
+    EventKind.IMAGE_BUILT: frozenset({"image", "name", "iso", "commit", "vmlinuz", "tools"}),
     EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),
 }
 

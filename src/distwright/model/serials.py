@@ -6,7 +6,7 @@ from typing import Self
 
 from distwright.errors import BadInput, Refused, quoted
 
-_SERIAL = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})")
+_SERIAL = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})")
 
 
 class Serial(str):

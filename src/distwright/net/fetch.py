@@ -13,7 +13,7 @@ CONNECT_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 60.0
 _CHUNK = 1 << 18
 _NOT_FOUND = (404, 410)
-_TRIES = urllib3.Retry(total=4, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), redirect=5)
+RETRY_DELAY_S = 0.5
 
 
 class Fetcher(Protocol):
@@ -30,20 +30,27 @@ class Fetcher(Protocol):
 class NetFetcher:
     """The real thing. Thread-safe."""
 
-    def __init__(self, *, agent: str, proxy: str | None = None) -> None:
-        """agent: User-Agent that mirrors see. proxy: URL of an HTTP proxy, as apt's Acquire::http::Proxy says."""
+    def __init__(self, *, agent: str, proxy: str | None = None, retry_delay_s: float = RETRY_DELAY_S) -> None:
+        """agent: User-Agent that mirrors see. proxy: URL of an HTTP proxy, as apt's Acquire::http::Proxy says.
+
+        retry_delay_s: pause before the third try, doubled for each of the two after it.
+        """
+        tries = urllib3.Retry(
+            total=4, backoff_factor=retry_delay_s, status_forcelist=(429, 500, 502, 503, 504), redirect=5,
+            respect_retry_after_header=False,  # a server must not make a worker sleep; the job is tried again later
+        )  # fmt: skip
         headers = {"User-Agent": agent, "Accept-Encoding": "identity"}
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
         if proxy:
             self._pool: urllib3.PoolManager = urllib3.ProxyManager(
-                proxy, headers=headers, timeout=timeout, retries=_TRIES, maxsize=8
+                proxy, headers=headers, timeout=timeout, retries=tries, maxsize=8
             )
         else:
-            self._pool = urllib3.PoolManager(headers=headers, timeout=timeout, retries=_TRIES, maxsize=8)
+            self._pool = urllib3.PoolManager(headers=headers, timeout=timeout, retries=tries, maxsize=8)
 
     def fetch(self, url: str, *, limit_bytes: int) -> Iterator[bytes]:
         """Yield the content in pieces."""
-        scheme = urlsplit(url).scheme
+        scheme = _scheme(url)
         if scheme == "file":
             pieces = _from_disk(url)
         elif scheme in ("http", "https"):
@@ -54,13 +61,16 @@ class NetFetcher:
         for piece in pieces:
             received += len(piece)
             if received > limit_bytes:
-                raise Unreachable(f"{quoted(url)} sends more than {limit_bytes} bytes", hint="is the address right?")
+                raise Unreachable(
+                    f"{quoted(url)} sends more than {limit_bytes} bytes",
+                    hint="compare the address with what the mirror serves",
+                )
             yield piece
 
     def _from_web(self, url: str) -> Iterator[bytes]:
         try:
             response = self._pool.request("GET", url, preload_content=False)
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: a redirect to what is no address
             raise _unreachable(url, error) from error
         try:
             if response.status in _NOT_FOUND:
@@ -71,7 +81,17 @@ class NetFetcher:
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(url, error) from error
         finally:
-            response.release_conn()
+            # After the whole body the connection is back in the pool; with a rest in it, it must not get there.
+            response.close()
+
+
+def _scheme(url: str) -> str:
+    """Give the scheme of an address; "" for what is none."""
+    try:
+        scheme, _, path, _, _ = urlsplit(url)
+    except ValueError:
+        return ""
+    return "" if "\0" in unquote(path) else scheme
 
 
 def _from_disk(url: str) -> Iterator[bytes]:
@@ -83,7 +103,9 @@ def _from_disk(url: str) -> Iterator[bytes]:
     except FileNotFoundError:
         raise NotFound(f"{quoted(url)} does not exist", hint="try another mirror") from None
     except OSError as error:
-        raise Unreachable(f"{quoted(url)} cannot be read: {error.strerror}", hint="is the disk mounted?") from error
+        raise Unreachable(
+            f"{quoted(url)} cannot be read: {error.strerror}", hint="mount the disk, or name another mirror"
+        ) from error
 
 
 def _unreachable(url: str, error: Exception) -> Unreachable:

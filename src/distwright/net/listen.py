@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import BinaryIO
 from urllib.parse import unquote
 
-from distwright.errors import DistwrightError, NotFound
+from distwright.errors import BadInput, DistwrightError, NotFound
 
 Answer = tuple[BinaryIO, int]
 _CHUNK = 1 << 18
@@ -39,11 +39,10 @@ class LoopbackServer(AbstractContextManager["LoopbackServer"]):
         """Listen on a free port of 127.0.0.1."""
         outer = self
 
-        class Handler(_Handler):
+        class Request(_Request):
             server_of_job = outer
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Request)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
         return self
 
@@ -57,17 +56,30 @@ class LoopbackServer(AbstractContextManager["LoopbackServer"]):
         """Find what a request asks for; raise NotFound for a wrong secret too."""
         secret, _, wanted = path.lstrip("/").partition("/")
         if not secrets.compare_digest(secret.encode(), self._secret.encode()):
-            raise NotFound("no such page", hint="")
+            raise NotFound("no such page", hint="use the address that this server gave")
         try:
             return self._find(wanted)
         except NotFound:
             raise
-        except DistwrightError as error:
-            self.errors.append(error)
-            raise
+        except Exception as error:
+            raise self.keep(error, wanted) from error
+
+    def keep(self, error: Exception, wanted: str) -> DistwrightError:
+        """Keep an error for the job, which alone can say it to a person; one that is not made for people is put into words."""
+        if not isinstance(error, DistwrightError):
+            error = DistwrightError(f"{wanted} cannot be given: {error!r}", hint="distwright doctor")
+        self.errors.append(error)
+        return error
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of clients that went away: a program may end in the middle of a download. The rest was kept already."""
+
+
+class _Request(http.server.BaseHTTPRequestHandler):
     server_of_job: LoopbackServer
     protocol_version = "HTTP/1.1"
 
@@ -92,8 +104,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Type", "application/octet-stream")
             self.end_headers()
             if with_body:
-                while piece := file.read(_CHUNK):
-                    self.wfile.write(piece)
+                self._send(file, size)
+
+    def _send(self, file: BinaryIO, size: int) -> None:
+        """Send the body; whatever keeps it from being whole ends the connection, or the client would wait for the rest."""
+        left = size
+        try:
+            while piece := file.read(_CHUNK):
+                self.wfile.write(piece)
+                left -= len(piece)
+            if left:
+                raise BadInput(
+                    f"{self.path} is not the {size} bytes that it was", hint="restore objects/ from a backup"
+                )
+        except ConnectionError:
+            self.close_connection = True
+        except (OSError, DistwrightError) as error:
+            self.close_connection = True
+            self.server_of_job.keep(error, self.path)
 
     def _refuse(self, status: HTTPStatus) -> None:
         self.send_response(status)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pysequoia
 
 from distwright.errors import BadInput, Refused, quoted
+from distwright.formats.clearsign import strip_clearsign
 
-_BEGIN = b"-----BEGIN PGP SIGNED MESSAGE-----"
-_END = b"-----END PGP SIGNATURE-----"
+_WHITE = b" \t\r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,20 @@ class Keyring:
         One valid signature of a certificate in the keyring is enough. Not checked: which of them, and how old the signature is.
         Raises Refused, naming `what`, for anything else: no signature, unknown key, edited text, text outside the armour.
         """
-        stripped = message.strip()
-        if not (stripped.startswith(_BEGIN) and stripped.endswith(_END)) or stripped.count(_BEGIN) != 1:
+        try:
+            text = strip_clearsign(message)
+        except BadInput as error:
             raise Refused(
-                f"{what} is not one signed message", hint="is the address right, and is it really the signed file?"
+                f"{what} is not one signed message: {error.message}",
+                hint="compare the address: it must be that of the signed file",
+            ) from error
+        verified = self._verified(what, message, None)
+        # Sequoia is lenient with what stands around the text; should the two readers ever see two texts, neither is believed.
+        if b"".join(line.rstrip(_WHITE) + b"\n" for line in verified.content.split(b"\n")) != text:
+            raise Refused(
+                f"{what} can be read in two ways", hint="fetch it again; if it stays, somebody tampered with it"
             )
-        return self._verified(what, message, None)
+        return verified
 
     def verify_detached(self, content: bytes, signature: bytes, what: str) -> Verified:
         """Verify a detached signature over `content`; raise Refused, naming `what`, if none is valid."""

@@ -41,7 +41,10 @@ def files_of_commit(paths: StatePaths, repo: str, revision: str) -> tuple[str, d
     blobs = [*files_at(where, commit, CONFIG_FILE), *files_at(where, commit, f"{CONFIG_FOLDER}/")]
     files = {blob.path: blob.content.decode(errors="replace") for blob in blobs if blob.path.endswith(".toml")}
     if not files:
-        raise NotFound(f"commit {commit[:12]} of {repo} has no {CONFIG_FILE}", hint="is it the right repo?")
+        raise NotFound(
+            f"commit {commit[:12]} of {repo} has no {CONFIG_FILE}",
+            hint="name another repo or commit: distwright repo list",
+        )
     return commit, files
 
 

@@ -56,7 +56,7 @@ def _tag(target: Path, name: str, commit: str, known: Mapping[str, str]) -> list
     if existing != commit:
         raise Refused(
             f"tag {name} of {target.stem} exists and holds something else",
-            hint="a version is built once: add a new version to debian/changelog (dch -i)",
+            hint="add a new version to debian/changelog: dch -i",
         )
     return []
 
@@ -80,5 +80,5 @@ def _identity(entry: ChangelogEntry) -> dict[str, str]:
 def _changelog(folder: Path) -> ChangelogEntry:
     path = folder / "debian" / "changelog"
     if not path.is_file():
-        raise NotFound(f"{path} does not exist", hint="an example needs a changelog for its version and date")
+        raise NotFound(f"{path} does not exist", hint="add one, for its version and date: dch --create")
     return top_entry(path.read_text())

@@ -21,6 +21,16 @@ STAGES = (
     ("boot", "image.boot"),
 )
 
+_SUBJECTS: Mapping[str, tuple[str, ...]] = {
+    "archive.record": ("archive",),
+    "package.build": ("repo",),
+    "upload.accept": ("archive", "suite"),
+    "suite.publish": ("archive", "suite"),
+    "suite.install": ("archive", "suite", "packages"),
+    "image.build": ("image",),
+    "image.boot": ("image",),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
@@ -45,11 +55,11 @@ def line_rows(tx: Transaction, paths: StatePaths) -> list[StageRow]:
 
 
 def _subject(job: Job) -> str:
-    for key in ("archive", "source", "image"):
-        if key in job.inputs and job.kind != "suite.publish":
-            suite = job.inputs.get("suite")
-            return f"{job.inputs[key]}/{suite}" if suite else str(job.inputs[key])
-    return job.kind
+    """Say what a job is about: a newer one about the same takes its place in the table, one about something else must not."""
+    subject = [str(job.inputs[key]) for key in _SUBJECTS[job.kind]]
+    if job.kind == "upload.accept":
+        subject += [name.partition("_")[0] for name in plain.text_map(job.inputs, "files") if name.endswith(".dsc")]
+    return "/".join(subject)
 
 
 def _seconds(attempts: list[Attempt]) -> float | None:

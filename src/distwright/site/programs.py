@@ -24,6 +24,8 @@ FILES: Mapping[str, str] = {
     "/usr/share/mmdebstrap/hooks/merged-usr": "mmdebstrap",
 }
 
+TO_BEGIN = ("python3", "python3-venv")  # what makes the virtual environment, before anything here can run
+
 
 def missing_programs() -> dict[str, str]:
     """Give program or file -> Debian package for everything that is missing."""

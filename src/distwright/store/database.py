@@ -22,10 +22,11 @@ class Transaction:
 class Database:
     """A pool of connections. Not to be carried across a fork: the child opens its own (see `reopen`)."""
 
-    def __init__(self, url: str) -> None:
-        """Open lazily; nothing is read or written before the first transaction."""
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        """Open lazily; nothing is read or written before the first transaction. busy_timeout_s: patience with other writers."""
         self.url = url
-        self._engine = _engine(url)
+        self._busy_timeout_s = busy_timeout_s
+        self._engine = _engine(url, busy_timeout_s)
 
     @property
     def is_sqlite(self) -> bool:
@@ -37,11 +38,12 @@ class Database:
         """Begin a writing transaction, commit at the end, roll back on any error.
 
         Short by rule: no program, network or hashing inside. On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so it
-        never fails half-way for want of it. Raises Busy after 30 s of waiting, OutOfSpace when the disk is full.
+        never fails half-way for want of it. Raises Busy after `busy_timeout_s` of waiting, OutOfSpace when the disk is full.
         """
-        connected = self._engine.connect().execution_options(distwright_write=True)
-        with self._translated(), connected as connection, connection.begin():
-            yield Transaction(connection)
+        with self._translated(), self._engine.connect() as connection:
+            writing = connection.execution_options(distwright_write=True)
+            with writing.begin():
+                yield Transaction(writing)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -56,13 +58,16 @@ class Database:
     def reopen(self) -> "Database":
         """Give a database of the same URL with connections of its own, for a forked child; the parent's stay untouched."""
         self._engine.dispose(close=False)
-        return Database(self.url)
+        return Database(self.url, busy_timeout_s=self._busy_timeout_s)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.OperationalError as error:
+        except sa.exc.DatabaseError as error:
+            # Its other subclasses (IntegrityError, ProgrammingError, …) are bugs of ours and stay what they are.
+            if type(error) not in (sa.exc.OperationalError, sa.exc.DatabaseError):
+                raise
             raise _translate(error, self.url) from error
 
 
@@ -74,7 +79,7 @@ def inserted_id(result: "sa.CursorResult[Any]") -> int:
     return int(key[0])
 
 
-def _translate(error: sa.exc.OperationalError, url: str) -> DistwrightError:
+def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
     text = str(error.orig)
     if "full" in text or "No space left" in text:
         return OutOfSpace(
@@ -86,14 +91,15 @@ def _translate(error: sa.exc.OperationalError, url: str) -> DistwrightError:
     return DistwrightError(f"the database {shown} does not work: {text}", hint="distwright doctor")
 
 
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str, busy_timeout_s: float) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return sa.create_engine(parsed, pool_pre_ping=True)
     engine = sa.create_engine(
         parsed,
-        connect_args={"timeout": BUSY_TIMEOUT_S},
-        poolclass=sa.pool.NullPool if parsed.database is None else None,
+        connect_args={"timeout": busy_timeout_s},
+        # `sqlite://` is a database in memory (for tests): it lives in its one connection.
+        poolclass=sa.pool.StaticPool if parsed.database is None else None,
     )
 
     @sa.event.listens_for(engine, "connect")

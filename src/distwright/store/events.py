@@ -6,7 +6,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from distwright.errors import Refused
+from distwright.errors import Refused, quoted
 from distwright.model.digests import canonical_json
 from distwright.model.events import EVENT_SCHEMA, Event, EventKind, StoredEvent
 from distwright.store.database import Transaction, inserted_id
@@ -30,7 +30,7 @@ def append_event(tx: Transaction, event: Event) -> int:
 
 
 def events_after(tx: Transaction, number: int, limit: int = 500) -> list[StoredEvent]:
-    """List events with a higher number, oldest first. Raises Refused for a schema this version does not know."""
+    """List events with a higher number, oldest first. Raises Refused for a schema or kind this version does not know."""
     rows = tx.connection.execute(
         sa.select(events).where(events.c.number > number).order_by(events.c.number).limit(limit)
     )
@@ -91,6 +91,11 @@ def _stored(row: sa.Row[tuple[object, ...]]) -> StoredEvent:
     if row.schema > EVENT_SCHEMA:
         raise Refused(
             f"event {row.number} has schema {row.schema}, this version reads up to {EVENT_SCHEMA}",
+            hint="install the newer distwright that wrote it",
+        )
+    if row.kind not in set(EventKind):
+        raise Refused(
+            f"event {row.number} is of kind {quoted(row.kind)}, which this version does not know",
             hint="install the newer distwright that wrote it",
         )
     event = Event(

@@ -71,7 +71,10 @@ class ObjectStore(Protocol):
         ...
 
     def place(self, digest: Sha256, target: Path) -> None:
-        """Make the object appear, read-only, as the file `target`, without copying where the disk allows. Raises NotFound."""
+        """Make the object appear, whole and read-only, as the new file `target`, without copying where the disk allows.
+
+        Raises NotFound, and FileExistsError if the place is taken.
+        """
         ...
 
     def digests(self) -> Iterator[Sha256]:
@@ -136,7 +139,7 @@ class FileObjects:
     def _adopt(self, partial: Path, digest: Sha256) -> None:
         final = self.path(digest)
         with _full_disk_named(self._root):
-            final.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(final.parent)
             partial.rename(final)
             _fsync_folder(final.parent)
 
@@ -175,8 +178,7 @@ class FileObjects:
             except OSError as error:
                 if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
                     raise
-                shutil.copyfile(source, target)
-                target.chmod(0o444)
+                _copy_whole(source, target)
 
     def digests(self) -> Iterator[Sha256]:
         """List all objects."""
@@ -249,8 +251,10 @@ class MemoryObjects:
 
     def place(self, digest: Sha256, target: Path) -> None:
         """Write the object to `target`."""
+        content = self.read(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self.read(digest))
+        with target.open("xb") as file:
+            file.write(content)
         target.chmod(0o444)
 
     def digests(self) -> Iterator[Sha256]:
@@ -263,7 +267,10 @@ class MemoryObjects:
 
 
 def _missing(digest: Sha256) -> NotFound:
-    return NotFound(f"object {digest} is not here", hint="distwright archive fsck")
+    return NotFound(
+        f"object {digest} is not here",
+        hint="restore objects/ from a backup, or do again what made it: distwright job list",
+    )
 
 
 @contextmanager
@@ -277,6 +284,26 @@ def _full_disk_named(place: Path) -> Iterator[None]:
                 hint=f"free some space (df -h {place}; df -i {place}), then run the same command again",
             ) from error
         raise
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy under another name first: a target that exists is whole, whatever ends us (and nobody copies it a second time)."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(source, partial)
+        partial.chmod(0o444)
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that a power cut does not take away again: its name is on disk before anything is put into it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _fsync_folder(folder.parent)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import math
 import os
+import select
 import selectors
 import shlex
 import signal
@@ -20,6 +22,7 @@ TERM_GRACE_S = 5.0
 _POLL_S = 0.2
 _CHUNK = 1 << 16
 _TAIL_BYTES = 1 << 14
+_PIPE_LIMIT_BYTES = 1 << 20  # what one pipe can hold at most (pipe(7), pipe-max-size)
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -27,9 +30,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 class Command:
     """One start of a program.
 
-    timeout_s: wall seconds until it is ended. environment: added to ENVIRONMENT, nothing is inherited. log: file that both
-    outputs are appended to (live); without it both are kept in memory, with it the last lines only. output_limit_bytes: more
-    output ends the program. until: this text in the output ends the program, with success; never: this one ends it too, cut.
+    timeout_s: wall seconds until it is ended; grace_s: from TERM to KILL then. environment: added to ENVIRONMENT, nothing is
+    inherited. log: file that both outputs are appended to (live); without it both are kept in memory, with it the last lines
+    only. output_limit_bytes: more output ends the program. until: this text in the output ends the program, with success;
+    never: this one ends it too, cut; whichever comes first.
     keep_fds: open file descriptors that the program may use (secrets go this way, never through argv).
     """
 
@@ -43,6 +47,7 @@ class Command:
     until: bytes = b""
     never: bytes = b""
     keep_fds: tuple[int, ...] = ()
+    grace_s: float = TERM_GRACE_S
 
     @property
     def shown(self) -> str:
@@ -84,26 +89,21 @@ def run(command: Command, *, is_cancelled: Callable[[], bool] | None = None) -> 
     Raises ProgramFailed if the program cannot be started. A non-zero exit is not an error here: see `Finished.checked`.
     """
     began = time.monotonic()
-    process = _start(command)
-    pump = _Pump(command, process)
-    cut = ""
-    try:
-        while not cut and not pump.saw and pump.step(_POLL_S):
+    with contextlib.ExitStack() as stack:
+        log = None if command.log is None else stack.enter_context(_opened_log(command.log))
+        process = _start(command)
+        stack.callback(_close_pipes, process)
+        stack.callback(end_group, process, command.grace_s)
+        pump = stack.enter_context(contextlib.closing(_Pump(command, process, log)))
+        while pump.step(_POLL_S):
             if is_cancelled is not None and is_cancelled():
-                raise Interrupted(f"{command.argv[0]} was cancelled", hint="distwright job retry")
+                raise Interrupted(f"{command.argv[0]} was cancelled", hint="distwright job retry JOB")
             if time.monotonic() - began > command.timeout_s:
-                cut = f"time limit of {command.timeout_s:.0f} s"
-            elif pump.received > command.output_limit_bytes:
-                cut = f"output limit of {command.output_limit_bytes} bytes"
-            else:
-                cut = pump.cut
-        if not cut and not pump.saw:
-            cut = _wait_for_exit(process, began + command.timeout_s, command)
-    finally:
-        end_group(process)
-        pump.close()
+                pump.cut = f"time limit of {command.timeout_s:.0f} s"
+                break
+        pump.drain()
     took_s = time.monotonic() - began
-    return Finished(command, process.returncode, bytes(pump.stdout), bytes(pump.stderr), took_s, cut, pump.saw)
+    return Finished(command, process.returncode, bytes(pump.stdout), bytes(pump.stderr), took_s, pump.cut, pump.saw)
 
 
 def run_checked(argv: tuple[str, ...], *, timeout_s: float = 60, cwd: Path | None = None, stdin: bytes = b"") -> bytes:
@@ -111,36 +111,14 @@ def run_checked(argv: tuple[str, ...], *, timeout_s: float = 60, cwd: Path | Non
     return run(Command(argv, timeout_s=timeout_s, cwd=cwd, stdin=stdin)).checked().stdout
 
 
-class Running:
-    """A program that runs beside us (a virtual machine). Use as a context manager: leaving it ends the program."""
+def end_group(process: "subprocess.Popen[bytes]", grace_s: float = TERM_GRACE_S) -> None:
+    """End a process group: TERM, a grace, KILL; at once if the leader has ended.
 
-    def __init__(self, command: Command) -> None:
-        """Start it; its output goes to `command.log`, which is required."""
-        self.command = command
-        self._log = _opened_log(command)
-        self.process = _start(command, output=self._log)
-
-    def __enter__(self) -> "Running":
-        """Begin the block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the program and everything it started."""
-        end_group(self.process)
-        if self._log is not None:
-            self._log.close()
-
-    def exit_code(self) -> int | None:
-        """Say the exit code, or None while it runs."""
-        return self.process.poll()
-
-
-def end_group(process: "subprocess.Popen[bytes]") -> None:
-    """End a process group: TERM, five seconds, KILL; returns at once if the leader is gone and nobody is left."""
-    if process.poll() is None:
+    The leader is buried last: until then its number cannot become that of another group.
+    """
+    if not _ends_within(process, 0):
         _signal_group(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(TERM_GRACE_S)
+        _ends_within(process, grace_s)
     _signal_group(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -149,7 +127,7 @@ def become_subreaper() -> None:
     """Make orphans of our descendants our own children, so that `end_descendants` finds them (prctl(2))."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise ProgramFailed("the kernel refuses PR_SET_CHILD_SUBREAPER", hint="distwright needs Linux 3.4 or later")
+        raise ProgramFailed("the kernel refuses PR_SET_CHILD_SUBREAPER", hint="use Linux 3.4 or later")
 
 
 def end_descendants(patience_s: float = 10.0) -> None:
@@ -165,66 +143,91 @@ def end_descendants(patience_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def _start(command: Command, output: "IO[bytes] | None" = None) -> "subprocess.Popen[bytes]":
+def _start(command: Command) -> "subprocess.Popen[bytes]":
     environment = {**ENVIRONMENT, **command.environment}
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command.argv,
             stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
-            stdout=output or subprocess.PIPE,
-            stderr=output or (subprocess.STDOUT if command.log else subprocess.PIPE),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if command.log else subprocess.PIPE,
             cwd=command.cwd,
             env=environment,
             start_new_session=True,
             pass_fds=command.keep_fds,
             umask=0o022,
         )
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a word
+        reason = getattr(error, "strerror", None) or str(error)
+        where = f" in {command.cwd}" if command.cwd is not None and not command.cwd.is_dir() else ""
         raise ProgramFailed(
-            f"{quoted(command.argv[0])} cannot be started: {reason}", hint="distwright doctor"
+            f"{quoted(command.argv[0])} cannot be started{where}: {reason}", hint="distwright doctor"
         ) from error
-    return process
 
 
-def _opened_log(command: Command) -> "IO[bytes] | None":
-    if command.log is None:
-        return None
-    command.log.parent.mkdir(parents=True, exist_ok=True)
-    return command.log.open("ab", buffering=0)
+def _opened_log(path: Path) -> "IO[bytes]":
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab", buffering=0)
+
+
+def _close_pipes(process: "subprocess.Popen[bytes]") -> None:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 class _Pump:
-    """Moves a program's output to memory or its log, and our input to it, without threads."""
+    """Moves a program's output to memory or its log, and our input to it, without threads, until it has ended."""
 
-    def __init__(self, command: Command, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, command: Command, process: "subprocess.Popen[bytes]", log: "IO[bytes] | None") -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.received = 0
         self.saw = False
         self.cut = ""
-        self._log = _opened_log(command)
+        self._log = log
         self._command = command
         self._to_send = memoryview(command.stdin)
         self._selector = selectors.DefaultSelector()
-        self._streams = [stream for stream in (process.stdin, process.stdout, process.stderr) if stream is not None]
         self._kept = {}
         for stream, kept in ((process.stdout, self.stdout), (process.stderr, self.stderr)):
             if stream is not None:
                 self._kept[stream.fileno()] = kept
                 self._selector.register(stream.fileno(), selectors.EVENT_READ)
-        if process.stdin is not None:
-            os.set_blocking(process.stdin.fileno(), False)
-            self._selector.register(process.stdin.fileno(), selectors.EVENT_WRITE)
+        self._stdin = process.stdin
+        if self._stdin is not None:
+            os.set_blocking(self._stdin.fileno(), False)
+            self._selector.register(self._stdin.fileno(), selectors.EVENT_WRITE)
+        self._end = os.pidfd_open(process.pid)
+        self._selector.register(self._end, selectors.EVENT_READ)
+
+    @property
+    def is_decided(self) -> bool:
+        """Say whether a text has appeared that ends the program."""
+        return self.saw or self.cut != ""
 
     def step(self, timeout_s: float) -> bool:
-        """Move what is ready; say whether any stream is still open."""
+        """Move what is ready; say whether to go on: the program has not ended, and has not said what ends it."""
+        goes_on = True
         for key, _ in self._selector.select(timeout_s):
-            if key.events & selectors.EVENT_WRITE:
+            if key.fd == self._end:
+                goes_on = False
+            elif self.is_decided:
+                break
+            elif key.events & selectors.EVENT_WRITE:
                 self._send(key.fd)
             else:
                 self._receive(key.fd)
-        return bool(self._selector.get_map())
+        return goes_on and not self.is_decided
+
+    def drain(self) -> None:
+        """Take what a program that has ended left in the pipes, and no more: daemons of its may hold them open for ever."""
+        for _ in range(_PIPE_LIMIT_BYTES // _CHUNK + 1):
+            ready = [key.fd for key, _ in self._selector.select(0) if key.fd in self._kept]
+            if not ready or self.is_decided:
+                return
+            for descriptor in ready:
+                self._receive(descriptor)
 
     def _receive(self, descriptor: int) -> None:
         content = os.read(descriptor, _CHUNK)
@@ -237,14 +240,19 @@ class _Pump:
         kept.extend(wanted)
         if self._log is not None:
             self._log.write(wanted)
-        until = self._command.until
-        if until and kept.find(until, max(0, len(kept) - len(wanted) - len(until))) >= 0:
-            self.saw = True
-        never = self._command.never
-        if never and kept.find(never, max(0, len(kept) - len(wanted) - len(never))) >= 0:
-            self.cut = f"{quoted(never.decode(errors='replace'))} in its output"
+        self._decide(kept, len(wanted))
         if self._log is not None and len(kept) > _TAIL_BYTES:
             del kept[:-_TAIL_BYTES]
+
+    def _decide(self, kept: bytearray, new: int) -> None:
+        """Look for the two texts in what is new, of which the first to be complete counts; then at the limit."""
+        until, never = (_end_of(text, kept, new) for text in (self._command.until, self._command.never))
+        if until < never:
+            self.saw = True
+        elif never < math.inf:
+            self.cut = f"{quoted(self._command.never.decode(errors='replace'))} in its output"
+        elif self.received > self._command.output_limit_bytes:
+            self.cut = f"output limit of {self._command.output_limit_bytes} bytes"
 
     def _send(self, descriptor: int) -> None:
         try:
@@ -254,24 +262,29 @@ class _Pump:
         self._to_send = self._to_send[sent:]
         if not self._to_send:
             self._selector.unregister(descriptor)
-            self._streams[0].close()
+            assert self._stdin is not None  # noqa: S101  # it was registered
+            self._stdin.close()
 
     def close(self) -> None:
         self._selector.close()
-        for stream in self._streams:
-            if not stream.closed:
-                stream.close()
-        if self._log is not None:
-            self._log.close()
+        os.close(self._end)
 
 
-def _wait_for_exit(process: "subprocess.Popen[bytes]", deadline: float, command: Command) -> str:
-    """Wait for a program that has closed its outputs; give the reason if it had to be cut."""
+def _end_of(text: bytes, kept: bytearray, new: int) -> float:
+    """Say where a text ends that reaches into the last `new` bytes; infinity if it is not there."""
+    begins = kept.find(text, max(0, len(kept) - new - len(text))) if text else -1
+    return begins + len(text) if begins >= 0 else math.inf
+
+
+def _ends_within(process: "subprocess.Popen[bytes]", patience_s: float) -> bool:
+    """Wait for the end of a program without burying it."""
+    descriptor = os.pidfd_open(process.pid)
     try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return f"time limit of {command.timeout_s:.0f} s"
-    return ""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(patience_s * 1000))
+    finally:
+        os.close(descriptor)
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
@@ -282,10 +295,13 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _children_of(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    """List the children of a process: Linux keeps them by the thread that forked them."""
+    children = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                children += [int(child) for child in (thread / "children").read_text().split()]
+    return children
 
 
 def _kill_tree(pid: int) -> None:

@@ -55,11 +55,11 @@ class _Web:
             Route("/index.json", self.front),
             Route("/job", self.jobs),
             Route("/job.json", self.jobs),
-            Route("/job/{number:int}", self.job),
             Route("/job/{number:int}.json", self.job),
+            Route("/job/{number:int}", self.job),
             Route("/job/{number:int}/log", self.log),
-            Route("/archive/{name}", self.archive),
             Route("/archive/{name}.json", self.archive),
+            Route("/archive/{name}", self.archive),
             Mount("/static", StaticFiles(directory=static)),
             Mount("/images", StaticFiles(directory=images)),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),
@@ -99,7 +99,7 @@ class _Web:
                 file.close()
                 return Response(headers=headers)
             return StreamingResponse(_pieces(file), headers=headers, media_type="application/octet-stream")
-        raise NotFound(f"there is no archive {name}", hint="the archives are listed on the front page")
+        raise NotFound(f"there is no archive {name}", hint="see the archives on the front page")
 
     async def failed(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, DistwrightError)  # noqa: S101  # registered for that class only

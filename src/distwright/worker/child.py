@@ -68,21 +68,35 @@ def _be_the_child(
         signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
 
         def tell(line: str) -> None:
-            os.write(writing, line.encode() + b"\n")
+            left = memoryview(line.encode() + b"\n")
+            while left:  # a signal may cut a long write short
+                left = left[os.write(writing, left) :]
 
-        context = make_context(job, tell, lambda: bool(stop))
-        try:
-            ending = execute(kind, job.inputs, context)
-        except Exception:  # a bug of ours: its traceback belongs into the job's log, the job is BROKEN
-            context.log(traceback.format_exc())
-            last = traceback.format_exc().strip().splitlines()[-1]
-            ending = Ending(Outcome.BROKEN, f"a bug of distwright: {last}; see distwright job log {job.id}")
+        report = _ending_to_line(_attempt(kind, job, lambda: make_context(job, tell, lambda: bool(stop))))
         with contextlib.suppress(DistwrightError):
             end_descendants()
-        tell(_ending_to_line(ending))
+        tell(report)
         exit_code = 0
     finally:
         os._exit(exit_code)
+
+
+def _attempt(kind: JobKind, job: Job, make_context: Callable[[], JobContext]) -> Ending:
+    """Execute the job and say how it ended, whatever happens."""
+    log: Callable[[str], object] = sys.stderr.write  # until there is a log
+    try:
+        context = make_context()
+        log = context.log
+        ending = execute(kind, job.inputs, context)
+        _ending_to_line(ending)
+    except DistwrightError as error:
+        return Ending(Outcome.BROKEN, f"{error.message} ({error.hint})")
+    except Exception:  # a bug of ours: its traceback belongs into the job's log, the job is BROKEN
+        with contextlib.suppress(OSError):  # the disk may be full
+            log(traceback.format_exc())
+        last = traceback.format_exc().strip().splitlines()[-1]
+        return Ending(Outcome.BROKEN, f"a bug of distwright: {last}; see distwright job log {job.id}")
+    return ending
 
 
 def _ending_to_line(ending: Ending) -> str:

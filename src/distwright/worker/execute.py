@@ -52,8 +52,8 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
         conclusion = kind.conclude(inputs, earlier, context.now(), context.job)
     except StepFailedError as failed:
         return _ended(context, failed.outcome, f"{step_name}: {failed.message}")
-    except Interrupted as error:
-        return _ended(context, Outcome.CANCELLED, error.message)
+    except Interrupted:
+        return _ended(context, Outcome.CANCELLED, f"cancelled in step {step_name}")
     except _OF_THE_WORLD as error:
         return _ended(context, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
     except _OF_THE_WORK as error:

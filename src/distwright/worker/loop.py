@@ -8,14 +8,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
+from distwright.errors import Busy, OutOfSpace
 from distwright.jobs.lease import LEASE_S, Ending, Retry, claim_next, end_attempt, holder_name, reap, renew
 from distwright.jobs.step import JobKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database
 from distwright.store.jobs import running_jobs
+from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.run import become_subreaper, end_descendants
 from distwright.tools.sandbox import Sandbox
@@ -23,7 +26,6 @@ from distwright.worker.child import Child, ending_from_report, fork_child
 from distwright.worker.context import JobContext
 
 _TICK_S = 0.25
-_CANCEL_GRACE_S = 20.0
 
 MakeContext = Callable[[Job, Callable[[str], None], Callable[[], bool]], JobContext]
 
@@ -54,7 +56,11 @@ class Watcher(Protocol):
 
 @dataclass(slots=True)
 class Worker:
-    """Leases and runs jobs of some pools. may_wait_to_retry: put BROKEN jobs back for later (a server does, a command does not)."""
+    """Leases and runs jobs of some pools.
+
+    may_wait_to_retry: put BROKEN jobs back for later (a server does, a command does not). renew_every_s: how often the lease is
+    renewed, and a cancel noticed. cancel_grace_s: how long an attempt may take to stop before it is killed.
+    """
 
     database: Database
     paths: StatePaths
@@ -64,16 +70,24 @@ class Worker:
     pools: Sequence[str]
     watcher: Watcher
     may_wait_to_retry: bool = True
+    renew_every_s: float = LEASE_S / 12
+    cancel_grace_s: float = 20.0
 
     def clean_up(self) -> None:
         """Give back what dead workers on this machine held, and remove what they left. Call once before `run_one`."""
         become_subreaper()
         for _job in reap(self.database, _now()):
             pass
+        # Folders before leases: one that is made in between belongs to a job that has its lease already.
+        folders = list(self.paths.work.iterdir())
         with_lease = self._leased()
-        for folder in self.paths.work.iterdir():
-            if folder.name.rpartition("-")[0] not in with_lease:
+        for folder in folders:
+            if "-".join(folder.name.split("-")[:2]) not in with_lease:
                 self.sandbox.remove(folder)
+        for fresh in self.paths.roots.glob("new-*-*"):
+            if not Path(f"/proc/{fresh.name.split('-')[1]}").exists():
+                self.sandbox.remove(fresh)
+        FileObjects(self.paths.objects).drop_leftovers()
 
     def run_one(self) -> bool:
         """Run the next job to its end; say whether there was one. KeyboardInterrupt cancels the attempt, then is raised again."""
@@ -89,18 +103,19 @@ class Worker:
             return True
         child = fork_child(kind, job, self.make_context)
         try:
-            ending = self._watch(child, job)
-        except KeyboardInterrupt:
+            reported = self._watch(child, job)
+        except BaseException as error:
             self._stop(child)
-            self._write_end(job, Ending(Outcome.BROKEN, "interrupted at the terminal"), Retry.AT_ONCE)
+            if isinstance(error, KeyboardInterrupt):
+                self._write_end(job, Ending(Outcome.BROKEN, "interrupted at the terminal"), Retry.AT_ONCE)
             raise
-        except BaseException:
-            self._stop(child)  # our own trouble (a full disk): the lease stays, and the next worker gives the job back
-            raise
-        self._write_end(job, ending)
+        status = self._bury(child)
+        killed = f"the job's process was killed (status {status}): out of memory?"
+        self._write_end(job, reported or Ending(Outcome.BROKEN, killed))
         return True
 
-    def _watch(self, child: Child, job: Job) -> Ending:
+    def _watch(self, child: Child, job: Job) -> Ending | None:
+        """Follow an attempt until its process has ended; None if that came before its report."""
         ending: Ending | None = None
         buffer = b""
         renewed = time.monotonic()
@@ -116,21 +131,31 @@ class Worker:
                     for line in lines:
                         ending = self._report(job, json.loads(line)) or ending
                 self.watcher.tick(job)
-                if time.monotonic() - renewed > LEASE_S / 12:
+                if time.monotonic() - renewed > self.renew_every_s:
                     renewed = time.monotonic()
-                    current = renew(self.database, job, _now())
-                    if (current is None or current.is_cancelled) and cancelled_at is None:
+                    if cancelled_at is None and self._must_stop(job):
                         cancelled_at = renewed
                         os.kill(child.pid, signal.SIGTERM)
-                if cancelled_at is not None and time.monotonic() - cancelled_at > _CANCEL_GRACE_S:
+                if cancelled_at is not None and time.monotonic() - cancelled_at > self.cancel_grace_s:
                     os.kill(child.pid, signal.SIGKILL)
+        return ending
+
+    def _must_stop(self, job: Job) -> bool:
+        """Renew the lease; say whether it is lost, or the job cancelled."""
+        try:
+            current = renew(self.database, job, _now())
+        except (
+            Busy,
+            OutOfSpace,
+        ):  # a bad moment ends no attempt (its own files may fill the disk); the fence decides in the end
+            return False
+        return current is None or current.is_cancelled
+
+    def _bury(self, child: Child) -> int:
         os.close(child.reports)
         _, status = os.waitpid(child.pid, 0)
         end_descendants()
-        if ending is None:
-            reason = os.waitstatus_to_exitcode(status)
-            return Ending(Outcome.BROKEN, f"the job's process was killed (status {reason}): out of memory?")
-        return ending
+        return os.waitstatus_to_exitcode(status)
 
     def _report(self, job: Job, report: dict[str, object]) -> Ending | None:
         match report:
@@ -144,7 +169,7 @@ class Worker:
 
     def _stop(self, child: Child) -> None:
         os.kill(child.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _CANCEL_GRACE_S
+        deadline = time.monotonic() + self.cancel_grace_s
         while time.monotonic() < deadline:
             pid, _ = os.waitpid(child.pid, os.WNOHANG)
             if pid:

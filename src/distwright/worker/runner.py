@@ -1,14 +1,15 @@
 """The local runner: turns a plan into programs on this machine and reports what they did. Knows nothing of jobs."""
 
+import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.shelf import Shelf
-from distwright.errors import DistwrightError, OutOfSpace
+from distwright.errors import DistwrightError, NotFound, OutOfSpace
 from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.net.listen import LoopbackServer
@@ -57,13 +58,15 @@ class LocalRunner:
         context = self._context
         work = context.paths.work / f"{context.job}-{context.fence}-{step}"
         context.sandbox.remove(work)
-        shelf = Shelf(plan.shelf, context, context.paths.cache / "pool")
+        with _objects_of_ours():
+            shelf = Shelf(plan.shelf, context, context.paths.cache / "pool")
         try:
             with LoopbackServer(shelf.find) as server:
                 tokens = _Tokens(str(work / "files"), server.url)
                 written = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.write.items()}
                 work.mkdir(parents=True)
-                fill(work / "files", plan.place, written, context.objects, context.sandbox)
+                with _objects_of_ours():
+                    fill(work / "files", plan.place, written, context.objects, context.sandbox)
                 ends = self._run_all(plan, work, tokens)
             if server.errors:
                 raise server.errors[0]
@@ -121,10 +124,11 @@ class LocalRunner:
         if not lower.exists():
             fresh = context.paths.roots / f"new-{os.getpid()}-{root}"
             context.sandbox.remove(fresh)
-            context.sandbox.unpack(context.objects.path(root), fresh)
             try:
-                fresh.rename(lower)
-            except OSError:
+                context.sandbox.unpack(context.objects.path(root), fresh)
+                with contextlib.suppress(OSError):  # somebody else was faster
+                    fresh.rename(lower)
+            finally:
                 context.sandbox.remove(fresh)
         base = work / f"root-{number}"
         folders = RootFolders(lower, base / "upper", base / "scratch", base / "merged", work / "files")
@@ -136,6 +140,15 @@ class LocalRunner:
         seen = _Tokens("/work", tokens.shelf_url) if rooted else tokens
         cache, sandbox = self._context.paths.cache, self._context.sandbox
         return seen.fill_in(text, plan, lambda kernel: accelerator(cache, sandbox, Path(tokens.work) / kernel))
+
+
+@contextlib.contextmanager
+def _objects_of_ours() -> Iterator[None]:
+    """An input that is gone from the store is our fault, not the work's."""
+    try:
+        yield
+    except NotFound as error:
+        raise DistwrightError(error.message, hint=error.hint) from error
 
 
 def _no_space(work: Path) -> OutOfSpace:

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from distwright.errors import BadInput, Refused
+from distwright.errors import BadInput, Refused, quoted
 from distwright.model.digests import Sha256
 from distwright.store.objects import ObjectStore
 from distwright.tools.sandbox import Sandbox
@@ -23,11 +24,21 @@ def fill(
     for name in [*place, *write]:
         _make_folders(work, _safe(name).parent, sandbox)
     for name, digest in place.items():
-        objects.place(digest, work / _safe(name))
+        if sandbox.user is None:
+            _copy(objects, digest, work / _safe(name))
+        else:
+            objects.place(digest, work / _safe(name))
     for name, text in write.items():
         target = work / _safe(name)
         target.write_text(text)
         target.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def _copy(objects: ObjectStore, digest: Sha256, target: Path) -> None:
+    """Copy an object: a sandboxed program that is ourselves owns the object's file too, and could change it through a hard link."""
+    with objects.open(digest) as source, target.open("xb") as file:
+        shutil.copyfileobj(source, file, _CHUNK)
+    target.chmod(0o444)
 
 
 def collect(work: Path, wanted: Mapping[str, str], objects: ObjectStore) -> dict[str, Sha256]:
@@ -43,7 +54,7 @@ def collect(work: Path, wanted: Mapping[str, str], objects: ObjectStore) -> dict
             key = f"{name}/{file_name}" if "*" in last else name
             found[key] = _keep(work, PurePosixPath(folder) / file_name, objects)
         if "*" not in last and name not in found:
-            raise BadInput(f"the program did not leave {pattern}", hint="distwright job log")
+            raise BadInput(f"the program did not leave {pattern}", hint="distwright job log JOB")
     return found
 
 
@@ -53,7 +64,11 @@ def _matching(work: Path, folder: str, pattern: str) -> Iterator[str]:
         names = os.listdir(descriptor)  # noqa: PTH208  # pathlib cannot list an open folder
     finally:
         os.close(descriptor)
-    yield from sorted(name for name in names if fnmatchcase(name, pattern))
+    wanted = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+    for name in sorted(filter(wanted.fullmatch, names)):
+        if not name.isprintable():  # lone surrogates, which stand for bytes that are no UTF-8, are not printable either
+            raise Refused(f"output {quoted(name)} has a name that is not UTF-8 to print", hint="distwright job log JOB")
+        yield name
 
 
 def _keep(work: Path, path: PurePosixPath, objects: ObjectStore) -> Sha256:
@@ -61,16 +76,16 @@ def _keep(work: Path, path: PurePosixPath, objects: ObjectStore) -> Sha256:
     try:
         descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except OSError as error:
-        raise Refused(f"output {path} is not a plain file: {error.strerror}", hint="distwright job log") from error
+        raise Refused(f"output {path} is not a plain file: {error.strerror}", hint="distwright job log JOB") from error
     finally:
         os.close(folder)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise Refused(f"output {path} is not a plain file with one name", hint="distwright job log")
-        with objects.writing() as writer:
-            while piece := file.read(_CHUNK):
-                writer.write(piece)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        raise Refused(f"output {path} is not a plain file with one name", hint="distwright job log JOB")
+    with os.fdopen(descriptor, "rb") as file, objects.writing() as writer:
+        while piece := file.read(_CHUNK):
+            writer.write(piece)
     return writer.digest
 
 
@@ -81,8 +96,8 @@ def _open_folder(work: Path, below: PurePosixPath) -> int:
             inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
         except OSError as error:
             if error.errno == errno.ENOENT:
-                raise BadInput(f"the program removed its folder {below}", hint="distwright job log") from error
-            raise Refused(f"{below} is no longer a folder", hint="distwright job log") from error
+                raise BadInput(f"the program removed its folder {below}", hint="distwright job log JOB") from error
+            raise Refused(f"{below} is no longer a folder", hint="distwright job log JOB") from error
         finally:
             os.close(descriptor)
         descriptor = inner

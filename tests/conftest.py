@@ -1,0 +1,50 @@
+"""Fixtures that all tests share, and one rule: only system tests may talk to anything but this machine."""
+
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+
+from distwright.store.database import Database
+from tests.worlds.installation import close_worlds
+from tests.worlds.state import Clock, memory_database
+
+_at_home = [True]
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    """Give an empty database of the present schema, in memory; its transactions must not overlap."""
+    database = memory_database()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock that stands until it is moved."""
+    return Clock()
+
+
+@pytest.fixture(autouse=True)
+def _stay_at_home(request: pytest.FixtureRequest) -> None:
+    _at_home[0] = request.node.get_closest_marker("system") is None
+
+
+@pytest.fixture(autouse=True)
+def _close_worlds() -> Iterator[None]:
+    yield
+    close_worlds()
+
+
+def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
+    if event != "socket.connect" or not _at_home[0]:
+        return
+    address = arguments[1]
+    host = address[0] if isinstance(address, tuple) else "127.0.0.1"
+    if not ip_address(str(host)).is_loopback:
+        raise RuntimeError(f"a test talks to {address}: use a fake that passes the same contract")
+
+
+sys.addaudithook(_refuse_the_world)

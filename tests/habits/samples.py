@@ -1,0 +1,65 @@
+"""One sample of inputs for each kind of job, and what its earlier steps would have left: fixed for good.
+
+A new input gets a sample value here together with a raised version; nothing else in this file ever changes.
+"""
+
+from collections.abc import Mapping
+
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.jobs.step import ShelfEntry, StepResult
+from distwright.model.digests import Json, sha256_of
+
+STATE, TREE, TAR, ISO, VMLINUZ, INITRD, SQUASHFS, ROOT, DSC, DEB = (
+    sha256_of(word.encode())
+    for word in ("state", "tree", "tar", "iso", "vmlinuz", "initrd", "squashfs", "root", "dsc", "deb")
+)
+EPOCH = 1704888000
+SHELF = (
+    ShelfEntry("debian", "bookworm", STATE),
+    ShelfEntry("petrel", "devel", TREE, is_own=True, fields=(("Suite", "devel"),), lists=("main/binary-amd64",)),
+)
+RECIPE = EnvironmentRecipe(
+    shelf=SHELF,
+    components={"debian/bookworm": ("main",), "petrel/devel": ("main",)},
+    variant="buildd",
+    include=("debhelper", "fakeroot"),
+    architecture="amd64",
+    epoch=EPOCH,
+).to_json()
+
+INPUTS: Mapping[str, Mapping[str, Json]] = {
+    "archive.record": {},
+    "upload.accept": {},
+    "suite.publish": {},
+    "package.build": {
+        "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "tree": TREE, "source": "greeter", "version": "1.0",
+        "epoch": EPOCH, "suite": "devel", "archive": "petrel", "environment": RECIPE,
+    },
+    "suite.install": {
+        "archive": "petrel", "suite": "devel", "components": ["main"], "tree": TREE, "revision": STATE,
+        "certificate": "key\n", "packages": ["greeter"], "environment": RECIPE,
+    },
+    "image.build": {
+        "image": "petrel", "name": "petrel-amd64-1.0", "commit": "0" * 40, "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
+        "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""},
+        "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
+        "kernel_options": ["quiet"], "includes": TAR,
+    },
+    "image.boot": {
+        "image": "petrel", "name": "petrel-amd64-1.0", "iso": ISO, "vmlinuz": VMLINUZ, "tools": ROOT, "firmware": "bios",
+        "expect": "petrel greets you", "timeout_s": 900,
+    },
+}  # fmt: skip
+
+EARLIER: Mapping[str, StepResult] = {
+    "environment": StepResult({"root": ROOT}),
+    "tools": StepResult({"root": ROOT}),
+    "root": StepResult({"root": ROOT}),
+    "source": StepResult({"source/greeter_1.0.dsc": DSC, "tar/greeter_1.0.tar.xz": TAR}),
+    "build": StepResult({"changes/greeter_1.0_amd64.changes": TAR, "deb/greeter_1.0_amd64.deb": DEB}),
+    "initrd": StepResult({"vmlinuz": VMLINUZ, "initrd": INITRD}),
+    "squashfs": StepResult({"squashfs": SQUASHFS}),
+    "iso": StepResult({"iso": ISO}),
+    "published": StepResult({"dists/devel/InRelease": TREE}, values={"pool": {"pool/main/g/greeter/x.deb": str(DEB)}}),
+    "inspect": StepResult({}),
+}

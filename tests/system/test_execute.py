@@ -1,0 +1,351 @@
+"""Executing a job: steps in order, known results used again, every end judged by whose fault it is."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from tests.system.line import state_folder
+from tests.worlds.rootfs import root_tar
+from tests.worlds.work import Workshop, kind_of, workshop
+
+from distwright.errors import (
+    BadConfig,
+    BadInput,
+    Busy,
+    DistwrightError,
+    Interrupted,
+    NotFound,
+    OutOfSpace,
+    ProgramFailed,
+    Refused,
+    Unreachable,
+    WorkFailed,
+)
+from distwright.jobs.lease import Ending
+from distwright.jobs.step import (
+    Action,
+    Conclusion,
+    Context,
+    Earlier,
+    Inputs,
+    JobKind,
+    Plan,
+    PlannedCommand,
+    Step,
+    StepEnd,
+    StepResult,
+    Verdict,
+)
+from distwright.model.digests import Json, sha256_of
+from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import Outcome
+from distwright.tools.sandbox import Sandbox, sandbox_for
+from distwright.worker.execute import execute
+from distwright.worker.runner import LocalRunner
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Workshop]:
+    """Give an installation whose programs run as ourselves, which needs no user and no folder that others can reach."""
+    shop = workshop(tmp_path / "state", Sandbox(None))
+    yield shop
+    shop.database.close()
+
+
+def shell(script: str, timeout_s: int = 60, **more: object) -> PlannedCommand:
+    return PlannedCommand(("sh", "-euc", script), timeout_s, **more)  # type: ignore[arg-type]
+
+
+def step(*scripts: str | PlannedCommand, name: str = "count", repeat: bool = False, **plan: object) -> Step:
+    commands = tuple(script if isinstance(script, PlannedCommand) else shell(script) for script in scripts)
+    made = Plan(commands, **plan)  # type: ignore[arg-type]
+    return Step(name, lambda _inputs, _earlier: made, repeat=repeat)
+
+
+# Steps
+
+
+def test_steps_run_in_order_and_each_sees_what_came_before(shop: Workshop) -> None:
+    def plan_second(inputs: Inputs, earlier: Earlier) -> Plan:
+        script = f"read line <before; echo $line and {inputs['number']} >after"
+        return Plan((shell(script),), place={"before": earlier["first"].outputs["out"]}, collect={"out": "after"})
+
+    def look(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
+        text = context.objects.read(earlier["second"].outputs["out"])
+        return StepResult({"seen": context.objects.put(b"seen: " + text)})
+
+    kind = kind_of(
+        step("echo one >out", name="first", collect={"out": "out"}), Step("second", plan_second), Action("look", look)
+    )
+    ending = execute(kind, {"number": 2}, shop.context())
+    contents = {"first/out": b"one\n", "second/out": b"one and 2\n", "look/seen": b"seen: one and 2\n"}
+    assert ending == Ending(Outcome.OK, "counted", {name: sha256_of(text) for name, text in contents.items()})
+    assert shop.told == ['{"step": ["first", 1, 3]}', '{"step": ["second", 2, 3]}', '{"step": ["look", 3, 3]}']
+    stages = [line[9:] for line in shop.log().splitlines() if line[9:11] in ("==", "ok")]
+    assert stages == ["== first (1 of 3)", "== second (2 of 3)", "== look (3 of 3)", "ok: counted"]
+
+
+def test_conclusion_gives_outputs_and_events_and_knows_the_job(shop: Workshop) -> None:
+    def conclude(inputs: Inputs, _earlier: Earlier, now: datetime, job: int) -> Conclusion:
+        body: dict[str, Json] = {"commit": str(inputs["number"]), "config": "x"}
+        return Conclusion({"x": 1}, "done", [Event(EventKind.CONFIG_APPLIED, now, "x", body, job)])
+
+    kind = JobKind(kind_of().kind, (), conclude)
+    ending = execute(kind, {"number": 7}, shop.context(job=12))
+    assert (ending.outcome, ending.outputs, ending.message) == (Outcome.OK, {"x": 1}, "done")
+    ((event,),) = [ending.events]
+    assert (event.body, event.job) == ({"commit": "7", "config": "x"}, 12)
+
+
+def test_commands_begin_in_the_work_folder_and_know_its_place(shop: Workshop) -> None:
+    script = 'test "$(pwd)" = "{work}"; test "$WHERE" = "{work}/x"; ./run >out'
+    command = shell(script, environment=(("WHERE", "{work}/x"),))
+    texts = {"run": "#!/bin/sh\necho run in {work}\n"}
+    kind = kind_of(step(command, write=texts, collect={"out": "out"}))
+    ending = execute(kind, {}, shop.context(3, 4))
+    folder = shop.paths.work / "3-4-count" / "files"
+    assert ending.outputs == {"count/out": sha256_of(f"run in {folder}\n".encode())}
+    assert list(shop.paths.work.iterdir()) == [], "nothing of it stays"
+
+
+def test_work_folder_is_removed_after_a_failure_too(shop: Workshop) -> None:
+    execute(kind_of(step("mkdir -p a/b; chmod 0 a; exit 1")), {}, shop.context())
+    assert list(shop.paths.work.iterdir()) == []
+
+
+# What is known already
+
+
+def test_same_plan_is_not_run_twice_even_in_another_job(shop: Workshop, tmp_path: Path) -> None:
+    kind = kind_of(step(f"echo x >>{tmp_path}/runs; echo result >out", collect={"out": "out"}))
+    endings = [execute(kind, {}, shop.context(job)) for job in (1, 2, 3)]
+    assert endings == [Ending(Outcome.OK, "counted", {"count/out": sha256_of(b"result\n")})] * 3
+    assert (tmp_path / "runs").read_text() == "x\n"
+    assert "count is known already" in shop.log(3)
+
+
+@pytest.mark.parametrize("lost", ["the output", "the result"])
+def test_step_whose_result_is_gone_is_run_again(shop: Workshop, tmp_path: Path, lost: str) -> None:
+    """Retention may have taken it: a name in a table is no proof of the bytes."""
+    kind = kind_of(step(f"echo x >>{tmp_path}/runs; echo result >out", collect={"out": "out"}))
+    output = sha256_of(b"result\n")
+    execute(kind, {}, shop.context(1))
+    (result,) = set(shop.objects.digests()) - {output}
+    shop.objects.path(output if lost == "the output" else result).unlink()
+    ending = execute(kind, {}, shop.context(2))
+    assert (ending.outputs, shop.objects.read(output)) == ({"count/out": output}, b"result\n")
+    assert (tmp_path / "runs").read_text() == "x\nx\n"
+
+
+def test_step_that_is_to_be_repeated_is_run_each_time(shop: Workshop, tmp_path: Path) -> None:
+    kind = kind_of(step(f"echo x >>{tmp_path}/runs", repeat=True))
+    for job in (1, 2):
+        execute(kind, {}, shop.context(job))
+    assert (tmp_path / "runs").read_text() == "x\nx\n"
+
+
+def test_failure_is_not_remembered(shop: Workshop, tmp_path: Path) -> None:
+    kind = kind_of(step(f"test -e {tmp_path}/mended"))
+    assert execute(kind, {}, shop.context(1)).outcome is Outcome.FAILED
+    (tmp_path / "mended").touch()
+    assert execute(kind, {}, shop.context(2)).outcome is Outcome.OK
+
+
+def test_identity_of_a_plan_is_all_of_it_and_the_versions_of_its_programs(shop: Workshop) -> None:
+    digest = sha256_of(b"")
+    command = PlannedCommand(("true",), 1)
+    plan = Plan((command,), place={"a": digest}, write={"b": "c"}, collect={"d": "e"})
+    others = [
+        replace(plan, commands=()),
+        replace(plan, commands=(replace(command, argv=("false",)),)),
+        replace(plan, commands=(replace(command, timeout_s=2),)),
+        replace(plan, commands=(replace(command, root=digest),)),
+        replace(plan, commands=(replace(command, reads_shelf=True),)),
+        replace(plan, commands=(replace(command, until="x"),)),
+        replace(plan, commands=(replace(command, never="x"),)),
+        replace(plan, commands=(replace(command, environment=(("A", "b"),)),)),
+        replace(plan, place={"a": sha256_of(b"x")}),
+        replace(plan, write={"b": "d"}),
+        replace(plan, collect={"d": "f"}),
+        replace(plan, programs=("dpkg",)),
+    ]
+    runner = LocalRunner(shop.context())
+    keys = [runner.key(one) for one in (plan, *others)]
+    assert len(set(keys)) == len(keys)
+    assert runner.key(replace(plan, place=dict(plan.place))) == keys[0]
+
+
+# How commands end
+
+
+def test_first_command_that_fails_is_the_last(shop: Workshop, tmp_path: Path) -> None:
+    kind = kind_of(
+        step(
+            f"echo one >>{tmp_path}/runs",
+            f"echo two >>{tmp_path}/runs; echo no good >&2; exit 7",
+            f"echo three >>{tmp_path}/runs",
+        ),
+        step(f"echo four >>{tmp_path}/runs", name="later"),
+    )
+    ending = execute(kind, {}, shop.context())
+    assert ending == Ending(Outcome.FAILED, "count: sh ended with exit 7: no good")
+    assert (tmp_path / "runs").read_text() == "one\ntwo\n"
+    assert shop.log().splitlines()[-1][9:] == "failed: count: sh ended with exit 7: no good"
+
+
+ENDS: Mapping[str, tuple[PlannedCommand, Outcome, str]] = {
+    "time": (shell("sleep 1000", timeout_s=0), Outcome.TIMED_OUT, "count: sh: time limit of 0 s"),
+    "until": (shell("echo login:; sleep 1000", until="login:"), Outcome.OK, "counted"),
+    "not until": (
+        shell("echo logout", until="login:"), Outcome.FAILED, "count: sh ended with the end, without showing 'login:': logout",
+    ),
+    "never": (
+        shell("echo Kernel panic; sleep 1000", until="login:", never="panic"), Outcome.FAILED,
+        "count: sh ended with 'panic' in its output: Kernel panic",
+    ),
+    "signal": (shell("kill -SEGV $$"), Outcome.FAILED, "count: sh ended with exit -11"),
+    "full disk": (
+        shell("echo cp: error writing x: No space left on device >&2; exit 1"), Outcome.BROKEN, "count: no space left below WORK",
+    ),
+    "missing program": (
+        PlannedCommand(("no-such-program",), 60), Outcome.FAILED,
+        "count: no-such-program ended with exit 127: setpriv: failed to execute no-such-program: No such file or directory",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "outcome", "message"), ENDS.values(), ids=ENDS)
+def test_end_of_a_command_is_judged(shop: Workshop, command: PlannedCommand, outcome: Outcome, message: str) -> None:
+    ending = execute(kind_of(step(command)), {}, shop.context())
+    assert (ending.outcome, ending.message.replace(str(shop.paths.work / "1-1-count"), "WORK").partition(" (")[0]) == (
+        outcome,
+        message,
+    )
+
+
+def test_judge_of_a_step_has_the_last_word(shop: Workshop) -> None:
+    def judge(end: StepEnd) -> Verdict:
+        (ended,) = end.ends
+        return Verdict(Outcome.OK if ended.exit_code == 3 else Outcome.SKIPPED, f"{ended.exit_code} {ended.tail}")
+
+    def judged(name: str, script: str) -> Ending:
+        return execute(kind_of(replace(step(script, name=name), judge=judge)), {}, shop.context())
+
+    assert judged("right", "echo x; exit 3") == Ending(Outcome.OK, "counted", {})
+    assert judged("wrong", "echo y") == Ending(Outcome.SKIPPED, "wrong: 0 ('y',)")
+
+
+@pytest.mark.parametrize("script", ["true", "ln -s /etc/passwd out", "mkdir out", "mkfifo out"])
+def test_output_that_is_missing_or_no_file_is_the_fault_of_the_work(shop: Workshop, script: str) -> None:
+    ending = execute(kind_of(step(script, collect={"out": "out"})), {}, shop.context())
+    assert (ending.outcome, "out" in ending.message) == (Outcome.FAILED, True)
+
+
+def test_input_that_is_gone_from_the_store_is_our_fault(shop: Workshop) -> None:
+    gone = sha256_of(b"gone")
+    ending = execute(kind_of(step("true", place={"x": gone})), {}, shop.context())
+    assert (ending.outcome, ending.message.partition(" (")[0]) == (Outcome.BROKEN, f"count: object {gone} is not here")
+    ending = execute(kind_of(step(shell("true", root=gone))), {}, shop.context())
+    assert (ending.outcome, str(gone) in ending.message) == (Outcome.BROKEN, True)
+
+
+def test_cancel_stops_between_steps_and_within_a_command(shop: Workshop, tmp_path: Path) -> None:
+    shop.is_cancelled = (tmp_path / "cancel").exists
+    kind = kind_of(step(f"touch {tmp_path}/cancel; sleep 1000"), step("true", name="later"))
+    assert execute(kind, {}, shop.context()) == Ending(Outcome.CANCELLED, "cancelled in step count")
+    assert execute(kind, {}, shop.context()) == Ending(Outcome.CANCELLED, "cancelled in step count")
+    assert "later" not in shop.log()
+
+
+# Actions and whose fault it is
+
+FAULTS: Mapping[type[DistwrightError], Outcome] = {
+    WorkFailed: Outcome.FAILED,
+    Refused: Outcome.FAILED,
+    BadInput: Outcome.FAILED,
+    NotFound: Outcome.FAILED,
+    Unreachable: Outcome.BROKEN,
+    ProgramFailed: Outcome.BROKEN,
+    OutOfSpace: Outcome.BROKEN,
+    Busy: Outcome.BROKEN,
+    BadConfig: Outcome.BROKEN,
+    DistwrightError: Outcome.BROKEN,
+}
+
+
+@pytest.mark.parametrize(("error", "outcome"), FAULTS.items(), ids=[error.__name__ for error in FAULTS])
+def test_error_of_an_action_is_of_the_work_or_of_the_world(
+    shop: Workshop, error: type[DistwrightError], outcome: Outcome
+) -> None:
+    def fail(_context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
+        raise error("it went wrong", hint="do this")
+
+    ending = execute(kind_of(Action("act", fail)), {}, shop.context())
+    assert ending == Ending(outcome, "act: it went wrong (do this)")
+
+
+def test_interrupted_action_is_cancelled(shop: Workshop) -> None:
+    def stop(_context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
+        raise Interrupted("stopped", hint="retry")
+
+    assert execute(kind_of(Action("act", stop)), {}, shop.context()) == Ending(
+        Outcome.CANCELLED, "cancelled in step act"
+    )
+
+
+@pytest.mark.parametrize("where", ["plan", "action", "conclusion"])
+def test_error_is_named_wherever_it_comes_from_and_a_bug_is_let_through(shop: Workshop, where: str) -> None:
+    """The child process of the attempt catches bugs, with their traceback; see worker/child.py."""
+
+    def kind_that(fail: Callable[..., object]) -> JobKind:
+        if where == "plan":
+            return kind_of(Step("act", fail))  # type: ignore[arg-type]
+        if where == "action":
+            return kind_of(Action("act", fail))  # type: ignore[arg-type]
+        return replace(kind_of(), conclude=fail)  # type: ignore[arg-type]
+
+    def refuse(*_: object) -> object:
+        raise Refused("no", hint="hint")
+
+    def stumble(*_: object) -> object:
+        raise KeyError("x")
+
+    assert execute(kind_that(refuse), {}, shop.context()).outcome is Outcome.FAILED
+    with pytest.raises(KeyError):
+        execute(kind_that(stumble), {}, shop.context())
+
+
+# Roots
+
+
+def test_rooted_command_runs_in_its_root_which_is_unpacked_once() -> None:
+    with state_folder() as folder:
+        shop = workshop(folder / "state", sandbox_for(os.geteuid()))
+        root = shop.objects.put(root_tar())
+        script = "pwd >out; echo {work} >>out; ls / >>out; touch /etc/changed"
+        kind = kind_of(step(*[shell(script, root=root) for _ in range(2)], collect={"out": "out"}))
+        ending = execute(kind, {}, shop.context())
+        seen = b"/work\n/work\nbin\ndev\netc\nhome\nproc\nroot\nsys\ntmp\nwork\n"
+        assert ending == Ending(Outcome.OK, "counted", {"count/out": sha256_of(seen)})
+        (unpacked,) = shop.paths.roots.iterdir()
+        assert (unpacked.name, sorted(file.name for file in (unpacked / "etc").iterdir())) == (root, ["owned"])
+        before = unpacked.stat().st_ctime_ns
+        again = execute(kind_of(step(shell("true", root=root))), {}, shop.context(2))
+        assert (again.outcome, unpacked.stat().st_ctime_ns) == (Outcome.OK, before)
+        shop.sandbox.remove(unpacked)
+        shop.database.close()
+
+
+def test_root_that_does_not_unpack_leaves_nothing() -> None:
+    with state_folder() as folder:
+        shop = workshop(folder / "state", sandbox_for(os.geteuid()))
+        broken = shop.objects.put(root_tar()[:100_000])
+        kind = kind_of(step(shell("true", root=broken)))
+        assert execute(kind, {}, shop.context()).outcome is Outcome.BROKEN
+        assert list(shop.paths.roots.iterdir()) == []
+        shop.database.close()

@@ -1,0 +1,165 @@
+"""Publishing: a complete, signed tree behind one name; what was published before stays reachable by its hash."""
+
+from pathlib import Path
+
+import pytest
+from tests.worlds.archive import DAY, make_deb, make_source, signer
+from tests.worlds.client import see_suite
+from tests.worlds.suite import OwnSuite, own_suite
+
+from distwright.errors import Refused
+from distwright.formats.release import parse_release
+from distwright.model.digests import sha256_of
+from distwright.model.events import EventKind
+from distwright.store.holds import all_holds
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> OwnSuite:
+    return own_suite(tmp_path)
+
+
+def names_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_published_suite_is_a_tree_that_any_client_can_read(suite: OwnSuite) -> None:
+    row = suite.publish(suite.version("1.0"))
+    assert (row.id, row.state, row.at) == (1, "live", suite.context.clock)
+    assert suite.see().packages == ["hello 1.0", "world 1.0"]
+    assert names_below(suite.archive / "dists" / "devel") == [
+        "InRelease", "Release", "Release.gpg",
+        *(f"main/binary-amd64/Packages{ending}" for ending in ("", ".gz", ".xz")),
+        *(f"main/source/Sources{ending}" for ending in ("", ".gz", ".xz")),
+    ]  # fmt: skip
+    assert names_below(suite.archive / "pool") == [
+        "main/h/hello/hello_1.0.dsc", "main/h/hello/hello_1.0.tar.gz", "main/h/hello/hello_1.0_amd64.deb",
+        "main/w/world/world_1.0_all.deb",
+    ]  # fmt: skip
+    assert (suite.archive / "pool/main/h/hello/hello_1.0_amd64.deb").stat().st_nlink == 2
+
+
+def test_release_says_what_the_suite_is_and_when_it_was_published(suite: OwnSuite) -> None:
+    suite.publish(suite.version("1.0"))
+    release = parse_release(suite.see().release.encode())
+    assert (release.origin, release.label, release.suite, release.codename) == ("Petrel", "Petrel", "devel", "devel")
+    assert (release.date, release.valid_until) == (suite.context.clock, None)
+    assert (release.architectures, release.components, release.acquire_by_hash) == (("amd64",), ("main",), True)
+
+
+def test_an_empty_suite_is_published_with_empty_indexes(suite: OwnSuite) -> None:
+    suite.publish(suite.hold())
+    assert suite.see().indexes == {"main/binary-amd64/Packages": b"", "main/source/Sources": b""}
+
+
+def test_the_event_says_what_is_served_and_what_the_upload_brought(suite: OwnSuite) -> None:
+    row = suite.publish(suite.version("1.0"), added=("hello", "world"))
+    [event] = suite.context.events()
+    assert (event.kind, event.subject) == (EventKind.SUITE_PUBLISHED, "petrel/devel")
+    assert event.body == {
+        "archive": "petrel", "suite": "devel", "revision": row.revision, "publication": 1, "tree": row.tree,
+        "added": ["hello", "world"],
+    }  # fmt: skip
+
+
+def test_the_same_revision_is_published_once(suite: OwnSuite) -> None:
+    revision = suite.version("1.0")
+    first = suite.publish(revision)
+    before = names_below(suite.archive)
+    suite.context.clock += DAY
+    assert suite.publish(revision) == first
+    assert (names_below(suite.archive), len(suite.context.events())) == (before, 1)
+
+
+def test_a_second_publish_keeps_the_files_of_the_first_by_their_hash(suite: OwnSuite) -> None:
+    first = suite.version("1.0")
+    suite.publish(first)
+    seen = suite.see()
+    second = suite.version("2.0")
+    suite.publish(second)
+    assert suite.see().packages == ["hello 2.0", "world 1.0"]
+    assert suite.publications() == [(1, first, "retired"), (2, second, "live")]
+    for path, content in seen.indexes.items():
+        by_hash = suite.archive / "dists" / "devel" / path
+        assert (by_hash.parent / "by-hash" / "SHA256" / sha256_of(content)).read_bytes() == content
+    assert all((suite.archive / path).read_bytes() == content for path, content in seen.pool.items())
+
+
+def test_only_what_is_served_is_held(suite: OwnSuite) -> None:
+    suite.publish(suite.version("1.0"))
+    row = suite.publish(suite.version("2.0"))
+    with suite.context.database.read() as tx:
+        holds = [hold for hold in all_holds(tx) if hold.holder.startswith("publication")]
+    assert {hold.holder for hold in holds} == {"publication 2"}
+    assert {"tree", "state", "InRelease", "main/binary-amd64/Packages.xz"} <= {hold.reason for hold in holds}
+    assert {row.tree, row.revision} <= {hold.target for hold in holds}
+
+
+def test_going_back_to_an_earlier_state_of_the_suite_publishes_it_again(suite: OwnSuite) -> None:
+    revision = suite.version("1.0")
+    suite.publish(revision)
+    suite.publish(suite.version("2.0"))
+    assert suite.version("1.0") == revision
+    assert suite.publish(revision).id == 3
+    assert suite.see().packages == ["hello 1.0", "world 1.0"]
+
+
+def test_a_publish_that_comes_late_does_not_take_the_suite_back(suite: OwnSuite) -> None:
+    """A job that was retried, or ran twice, after a newer revision went out."""
+    old = suite.version("1.0")
+    new = suite.version("2.0")
+    suite.publish(old)
+    row = suite.publish(new)
+    assert suite.publish(old) == row
+    assert suite.see().packages == ["hello 2.0", "world 1.0"]
+    assert suite.context.lines == [f"petrel/devel has moved on to {new.short}; {old.short} is not published any more"]
+
+
+def test_two_revisions_that_wait_go_out_in_their_order(suite: OwnSuite) -> None:
+    old = suite.version("1.0")
+    new = suite.version("2.0")
+    assert [suite.publish(old).id, suite.publish(new).id] == [1, 2]
+    assert [event.body["revision"] for event in suite.context.events()] == [old, new]
+
+
+def test_suites_of_one_archive_share_the_pool_and_nothing_else(suite: OwnSuite, tmp_path: Path) -> None:
+    topic = own_suite(tmp_path, "topic", suite.context)
+    suite.publish(suite.version("1.0"))
+    topic.publish(topic.hold(make_deb("hello", "1.0"), make_deb("more")))
+    suite.publish(suite.version("2.0"))
+    assert topic.see().packages == ["hello 1.0", "more 1.0"]
+    assert suite.see().packages == ["hello 2.0", "world 1.0"]
+
+
+def test_a_pool_file_that_is_published_with_other_content_stops_the_publish_and_the_old_state_stays(
+    suite: OwnSuite,
+) -> None:
+    suite.publish(suite.version("1.0"))
+    other = suite.hold(make_deb("hello", "1.0", depends="other"), make_source("hello", "1.0"))
+    with pytest.raises(Refused, match=r"hello_1\.0_amd64\.deb is published with other content"):
+        suite.publish(other)
+    assert suite.see().packages == ["hello 1.0", "world 1.0"]
+    revision = suite.version("2.0")
+    suite.publish(revision)
+    assert [state for _, _, state in suite.publications()] == ["retired", "discarded", "live"]
+
+
+def test_a_suite_may_change_its_key(suite: OwnSuite) -> None:
+    suite.publish(suite.version("1.0"))
+    suite.key = "another"
+    suite.publish(suite.version("2.0"))
+    assert suite.see().packages == ["hello 2.0", "world 1.0"]
+    with pytest.raises(Refused, match="InRelease has no valid signature"):
+        see_suite(suite.archive, "devel", signer("petrel").certificate())
+
+
+def test_the_public_tree_has_no_link_that_leaves_it_and_nothing_half_made(suite: OwnSuite) -> None:
+    suite.publish(suite.version("1.0"))
+    suite.publish(suite.version("2.0"))
+    links = [path for path in suite.archive.rglob("*") if path.is_symlink()]
+    assert links
+    for link in links:
+        assert not link.readlink().is_absolute()
+        assert link.resolve().is_relative_to(suite.archive.resolve())
+    assert [path.name for path in (suite.archive / "dists").iterdir() if path.name.startswith(".new")] == []
+    assert not [path for path in suite.archive.rglob("*") if path.is_file() and path.stat().st_mode & 0o222]

@@ -1,0 +1,231 @@
+"""Package builds: the order names everything by digest, the plans follow from it, the .changes is signed outside."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.archive.requests import record_request
+from tests.worlds.archive import DATE, MIRROR, Upstream, UpstreamFetcher, make_deb, make_source, make_upload, signer
+from tests.worlds.installation import WorldContext, make_context
+from tests.worlds.repos import changelog, commit
+
+from distwright.archive.record import record
+from distwright.archive.resolve import NotReadyError, resolve_suites
+from distwright.builds.environment import EnvironmentRecipe, environment_plan, environment_step
+from distwright.builds.package import PACKAGE_BUILD, conclude, plan_build, plan_source, sign_changes
+from distwright.builds.resolve import build_order, environment_recipe, tag_of_version
+from distwright.errors import BadInput, NotFound, WorkFailed
+from distwright.jobs.order import JobOrder
+from distwright.jobs.step import Plan, ShelfEntry, StepResult
+from distwright.model.digests import Json, Sha256, digest_of, sha256_of
+from distwright.model.events import Event, EventKind
+from distwright.model.versions import DebVersion
+from distwright.signing.verify import Keyring
+from distwright.store.holds import object_hold, serial_hold
+from distwright.tools.git import tree_tar
+
+ROOT, TREE = sha256_of(b"root"), sha256_of(b"tree")
+ENTRY = ShelfEntry("debian", "stable", sha256_of(b"snapshot"))
+OURS = ShelfEntry(
+    "petrel", "devel", sha256_of(b"state"), is_own=True, fields=(("Suite", "devel"),), lists=("main/source",)
+)
+RECIPE = EnvironmentRecipe(
+    shelf=(ENTRY, OURS),
+    components={"debian/stable": ("main", "contrib"), "petrel/devel": ("main",)},
+    variant="buildd",
+    include=("debhelper", "fakeroot"),
+    architecture="amd64",
+    epoch=1704888000,
+)
+INPUTS: dict[str, Json] = {
+    "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "tree": TREE, "source": "greeter", "version": "1.0",
+    "epoch": 1704888000, "suite": "devel", "archive": "petrel", "environment": RECIPE.to_json(),
+}  # fmt: skip
+DSC = sha256_of(b"dsc")
+EARLIER = {
+    "environment": StepResult({"root": ROOT}),
+    "source": StepResult({"source/greeter_1.0.dsc": DSC, "tar/greeter_1.0.tar.xz": TREE}),
+}
+
+
+def test_an_environment_recipe_comes_back_from_json() -> None:
+    assert EnvironmentRecipe.from_json(RECIPE.to_json()) == RECIPE  # type: ignore[arg-type]
+
+
+def test_the_sources_of_an_environment_are_the_shelf_alone() -> None:
+    assert RECIPE.source_lines() == [
+        "deb [trusted=yes] {shelf:debian/stable} stable main contrib",
+        "deb [trusted=yes] {shelf:petrel/devel} devel main",
+    ]
+
+
+def test_an_environment_is_bootstrapped_from_the_shelf_as_one_plan() -> None:
+    plan = environment_plan(RECIPE)
+    [command] = plan.commands
+    assert command.argv[:4] == ("mmdebstrap", "--mode=unshare", "--architectures", "amd64")
+    assert command.argv[-4:] == ("stable", "root.tar", *RECIPE.source_lines())
+    assert "--include" in command.argv
+    assert command.argv[command.argv.index("--include") + 1] == "debhelper,fakeroot"
+    assert dict(command.environment)["SOURCE_DATE_EPOCH"] == "1704888000"
+    assert (plan.shelf, plan.collect, plan.programs) == (RECIPE.shelf, {"root": "root.tar"}, ("mmdebstrap",))
+    assert "--include" not in environment_plan(replace(RECIPE, include=())).commands[0].argv
+    assert environment_step("environment", "environment").plan(INPUTS, {}) == plan
+
+
+def test_the_plan_of_an_environment_depends_on_states_and_not_on_serials() -> None:
+    other = replace(RECIPE, shelf=(replace(ENTRY, document=sha256_of(b"another")), OURS))
+    plans = [environment_plan(recipe) for recipe in (RECIPE, RECIPE, other)]
+    digests = [digest_of(plan.to_json()) for plan in plans]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_source_package_is_made_inside_the_environment() -> None:
+    plan = plan_source(INPUTS, EARLIER)
+    assert plan.commands[0].argv[-1] == "greeter-1.0"
+    assert (plan.commands[0].root, plan.commands[0].reads_shelf) == (ROOT, False)
+    assert (plan.place, plan.collect) == ({"tree.tar": TREE}, {"source": "*.dsc", "tar": "*.tar.*"})
+
+
+def test_a_version_with_an_epoch_is_built_from_the_folder_that_the_order_made() -> None:
+    assert plan_source({**INPUTS, "version": "2:1.0"}, EARLIER).commands[0].argv[-1] == "greeter-1.0"
+
+
+def test_the_build_reads_the_shelf_and_is_told_nothing_else_of_any_network() -> None:
+    plan = plan_build(INPUTS, EARLIER)
+    [command] = plan.commands
+    argv = command.argv
+    assert (argv[0], argv[-1]) == ("sbuild", "{work}/in/greeter_1.0.dsc")
+    lines = "\\n".join(RECIPE.source_lines())
+    assert f"--chroot-setup-commands=printf '{lines}\\n' > /etc/apt/sources.list" in argv
+    assert {"--dist=stable", "--arch=amd64", "--chroot-mode=unshare", "--chroot={work}/root.tar"} <= set(argv)
+    assert plan.place == {"in/greeter_1.0.dsc": DSC, "in/greeter_1.0.tar.xz": TREE, "root.tar": ROOT}
+    assert "://" not in " ".join(argv)
+    assert (plan.shelf, plan.programs) == (RECIPE.shelf, ("sbuild",))
+
+
+def test_plans_name_no_place_of_this_machine_outside_of_what_debian_has() -> None:
+    for plan in (environment_plan(RECIPE), plan_source(INPUTS, EARLIER), plan_build(INPUTS, EARLIER)):
+        words = [word for command in plan.commands for word in command.argv]
+        places = [word for word in words if word.startswith("/") and not word.startswith(("/usr/", "/build/", "/etc/"))]
+        assert places == []
+        assert isinstance(plan, Plan)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WorldContext:
+    return make_context(tmp_path)
+
+
+def built(context: WorldContext, *names: str) -> dict[str, StepResult]:
+    upload = make_upload(make_source("greeter"), make_deb("greeter"))
+    unsigned = upload.changes.partition(b"\n\n")[2].partition(b"\n-----BEGIN")[0] + b"\n"
+    outputs = {f"changes/{name}": context.objects.put(unsigned) for name in names}
+    return {"build": StepResult({**outputs, "deb/greeter_1.0_amd64.deb": ROOT, "source/greeter_1.0.dsc": DSC})}
+
+
+def test_the_changes_file_is_signed_by_the_builder_and_says_the_same(context: WorldContext) -> None:
+    earlier = built(context, "greeter_1.0_amd64.changes")
+    result = sign_changes(context, INPUTS, earlier)
+    [(name, digest)] = result.outputs.items()
+    keyring = Keyring(signer("builder").certificate(), "the builder")
+    verified = keyring.verify_clear(context.objects.read(digest), ".changes")
+    assert name == "changes/greeter_1.0_amd64.changes"
+    assert verified.content == context.objects.read(earlier["build"].outputs[name])
+    assert context.lines == ["signed greeter_1.0_amd64.changes"]
+
+
+@pytest.mark.parametrize("names", [(), ("a.changes", "b.changes")])
+def test_a_build_that_left_none_or_several_changes_files_has_failed(
+    context: WorldContext, names: tuple[str, ...]
+) -> None:
+    with pytest.raises(WorkFailed, match=rf"the build left {len(names)} \.changes files, want one"):
+        sign_changes(context, INPUTS, built(context, *names))
+
+
+def test_a_build_announces_its_files_by_name_and_the_signed_changes(context: WorldContext) -> None:
+    earlier = built(context, "greeter_1.0_amd64.changes") | {
+        "sign": StepResult({"changes/greeter_1.0_amd64.changes": TREE})
+    }
+    ended = conclude(INPUTS, earlier, DATE, 3)
+    files: dict[str, Json] = {"greeter_1.0_amd64.deb": ROOT, "greeter_1.0.dsc": DSC}
+    assert ended.outputs == {"changes": TREE, "changes_name": "greeter_1.0_amd64.changes", "files": files}
+    body: dict[str, Json] = {
+        "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "archive": "petrel", "suite": "devel", "source": "greeter",
+        "version": "1.0", "changes": TREE, "files": files,
+    }  # fmt: skip
+    assert list(ended.events) == [Event(EventKind.BUILD_FINISHED, DATE, "greeter 1.0", body, 3)]
+    assert [step.name for step in PACKAGE_BUILD.steps] == ["environment", "source", "build", "sign"]
+
+
+@pytest.mark.parametrize(("version", "tag"), [("1.0", "1.0"), ("1:2.0~rc1-1", "1%2.0_rc1-1"), ("2.0+b1", "2.0+b1")])
+def test_a_tag_is_its_version_as_dep_14_writes_it(version: str, tag: str) -> None:
+    assert tag_of_version(DebVersion(version)) == tag
+
+
+def recorded(context: WorldContext) -> WorldContext:
+    upstream = Upstream()
+    upstream.add(make_deb("hello"))
+    upstream.publish()
+    context.fetcher = UpstreamFetcher({MIRROR: upstream})
+    record(record_request(), context, context.paths.cache / "pool")
+    return context
+
+
+def order(context: WorldContext, tag: str, repo: str = "greeter") -> JobOrder:
+    with context.database.read() as tx:
+        return build_order(tx, context.config, context.objects, context.paths, repo=repo, tag=tag, pins={})
+
+
+def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) -> None:
+    recorded(context)
+    files = {"debian/changelog": changelog("greeter", "1:2.0~rc1"), "src/x.c": "int x;\n"}
+    head = commit(context.paths, "greeter", files, tag="1%2.0_rc1")
+    made = order(context, "1%2.0_rc1")
+    tree = tree_tar(context.paths.repo("greeter"), head, prefix="greeter-2.0~rc1/", mtime=int(DATE.timestamp()))
+    with context.database.read() as tx:
+        resolved = resolve_suites(tx, context.config, context.objects, ("debian/stable",))
+    recipe = environment_recipe(context.config, "build", resolved)
+    assert made.inputs == {
+        "repo": "greeter", "tag": "1%2.0_rc1", "commit": head, "tree": sha256_of(tree), "source": "greeter",
+        "version": "1:2.0~rc1", "epoch": int(DATE.timestamp()), "suite": "devel", "archive": "petrel",
+        "environment": recipe.to_json(),
+    }  # fmt: skip
+    assert context.objects.read(Sha256(str(made.inputs["tree"]))) == tree
+    assert (recipe.epoch, recipe.include, recipe.variant) == (int(DATE.timestamp()), ("debhelper",), "buildd")
+    assert made.holds == (
+        serial_hold("", "debian", "2024011001", "debian/stable"),
+        object_hold("", sha256_of(tree), "source tree"),
+    )
+    assert made.title == "build greeter 1:2.0~rc1"
+
+
+def test_a_tag_that_names_another_version_is_refused_with_the_right_tag(context: WorldContext) -> None:
+    recorded(context)
+    commit(context.paths, "greeter", {"debian/changelog": changelog("greeter", "1.1")}, tag="1.0")
+    with pytest.raises(BadInput, match=r"tag 1\.0 of greeter holds version 1\.1 of greeter") as caught:
+        order(context, "1.0")
+    assert caught.value.hint.startswith("git tag 1.1")
+
+
+def test_what_is_no_package_is_not_built(context: WorldContext) -> None:
+    commit(context.paths, "greeter", {"README": "x"}, tag="1.0")
+    with pytest.raises(NotFound, match=r"tag 1\.0 of greeter has no debian/changelog"):
+        order(context, "1.0")
+    with pytest.raises(NotFound, match=r"'refs/tags/2\.0' is not in repo greeter"):
+        order(context, "2.0")
+    with pytest.raises(BadInput, match="repo live is not a package") as caught:
+        order(context, "1.0", repo="live")
+    assert caught.value.hint == "set package = true in [repo.live]"
+
+
+def test_a_build_waits_for_the_snapshot_that_its_environment_needs(context: WorldContext) -> None:
+    commit(context.paths, "greeter", {"debian/changelog": changelog("greeter", "1.0")}, tag="1.0")
+    with pytest.raises(NotReadyError, match="archive debian has no snapshot yet"):
+        order(context, "1.0")
+
+
+def test_an_environment_without_an_upstream_suite_is_refused(context: WorldContext) -> None:
+    with context.database.read() as tx:
+        nothing = resolve_suites(tx, context.config, context.objects, ())
+    with pytest.raises(BadInput, match="environment build names no upstream suite"):
+        environment_recipe(context.config, "build", nothing)

@@ -1,0 +1,203 @@
+"""What stands beside an ISO: manifest, checksums, signature; and how a boot is judged."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.worlds.archive import DATE, MadeDeb, make_deb, signer
+from tests.worlds.installation import WorldContext, make_context
+
+from distwright.errors import BadInput, NotFound
+from distwright.images.boot import IMAGE_BOOT, judge_boot, plan_boot
+from distwright.images.build import IMAGE_BUILD, conclude, describe
+from distwright.images.manifest import manifest_of, package_list
+from distwright.jobs.step import CommandEnd, Fetched, StepEnd, StepResult, Verdict
+from distwright.model.digests import Json, Sha256, sha256_of
+from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import Outcome
+from distwright.signing.verify import Keyring
+
+HELLO = make_deb("hello", "1:2.0+b1", source="greeting (1:2.0)")
+DATA = make_deb("hello-data", "2.0", architecture="all", source="greeting")
+STATES: dict[str, Json] = {"debian/stable": "a" * 64, "petrel/devel": "b" * 64}
+
+
+def fetched(deb: MadeDeb, place: str = "debian/stable", path: str | None = None) -> Fetched:
+    archive, _, suite = place.partition("/")
+    return Fetched(archive, suite, path or deb.pool_path(), deb.sha256, len(deb.content))
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WorldContext:
+    context = make_context(tmp_path)
+    for deb in (HELLO, DATA):
+        context.objects.put(deb.content)
+    return context
+
+
+def test_the_manifest_names_every_package_file_with_all_places_that_had_it(context: WorldContext) -> None:
+    files = [fetched(DATA), fetched(HELLO, "petrel/devel"), fetched(HELLO)]
+    manifest = json.loads(manifest_of("petrel-1", files, STATES, context.objects))
+    assert manifest == {
+        "format": 1,
+        "image": "petrel-1",
+        "states": STATES,
+        "packages": [
+            {
+                "name": "hello", "version": "1:2.0+b1", "architecture": "amd64", "source": "greeting",
+                "source_version": "1:2.0", "sha256": HELLO.sha256, "size_bytes": len(HELLO.content),
+                "from": [
+                    "debian/stable/pool/main/g/greeting/hello_2.0+b1_amd64.deb",
+                    "petrel/devel/pool/main/g/greeting/hello_2.0+b1_amd64.deb",
+                ],
+            },
+            {
+                "name": "hello-data", "version": "2.0", "architecture": "all", "source": "greeting",
+                "source_version": "2.0", "sha256": DATA.sha256, "size_bytes": len(DATA.content),
+                "from": ["debian/stable/pool/main/g/greeting/hello-data_2.0_all.deb"],
+            },
+        ],
+    }  # fmt: skip
+    assert package_list(manifest) == b"hello\t1:2.0+b1\nhello-data\t2.0\n"
+
+
+def test_the_manifest_does_not_depend_on_the_order_of_fetching(context: WorldContext) -> None:
+    files = [fetched(HELLO, "petrel/devel"), fetched(DATA), fetched(HELLO)]
+    manifests = {manifest_of("petrel-1", order, STATES, context.objects) for order in (files, files[::-1])}
+    assert len(manifests) == 1
+
+
+def test_the_manifest_believes_the_package_and_not_the_path(context: WorldContext) -> None:
+    lying = fetched(HELLO, path="pool/main/e/evil/evil_9_amd64.deb")
+    [package] = json.loads(manifest_of("petrel-1", [lying], STATES, context.objects))["packages"]
+    assert (package["name"], package["version"]) == ("hello", "1:2.0+b1")
+
+
+def test_the_manifest_fails_on_what_it_cannot_account_for(context: WorldContext) -> None:
+    with pytest.raises(BadInput, match=r"pool/main/x\.tar\.gz went into petrel-1 and is not a package"):
+        manifest_of("petrel-1", [fetched(HELLO, path="pool/main/x.tar.gz")], STATES, context.objects)
+    with pytest.raises(NotFound):
+        manifest_of("petrel-1", [fetched(make_deb("lost"))], STATES, context.objects)
+
+
+def describe_build(context: WorldContext, iso: bytes, name: str = "petrel-1") -> StepResult:
+    inputs: dict[str, Json] = {"name": name, "states": STATES}
+    earlier = {
+        "root": StepResult({}, (fetched(HELLO), fetched(DATA))),
+        "iso": StepResult({"iso": context.objects.put(iso)}),
+    }
+    return describe(context, inputs, earlier)
+
+
+def assert_vouched_for(context: WorldContext, iso: bytes, name: str = "petrel-1") -> None:
+    """See an image as somebody who downloads it: sums match, the signature is right, nothing else is there."""
+    folder = context.paths.public / "images" / name
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(files) == {f"{name}{ending}" for ending in (".iso", ".manifest.json", ".packages")} | {
+        "SHA256SUMS", "SHA256SUMS.asc",
+    }  # fmt: skip
+    sums = dict(line.split("  ")[::-1] for line in files["SHA256SUMS"].decode().splitlines())
+    assert sums == {file: sha256_of(content) for file, content in files.items() if not file.startswith("SHA256SUMS")}
+    keyring = Keyring(signer("image").certificate(), "the image key")
+    keyring.verify_detached(files["SHA256SUMS"], files["SHA256SUMS.asc"], "SHA256SUMS")
+    assert files[f"{name}.iso"] == iso
+
+
+def test_an_image_is_published_with_sums_and_a_signature(context: WorldContext) -> None:
+    result = describe_build(context, b"an iso")
+    assert_vouched_for(context, b"an iso")
+    assert result.outputs["petrel-1.iso"] == sha256_of(b"an iso")
+    assert {file: context.objects.read(digest) for file, digest in result.outputs.items()} == {
+        path.name: path.read_bytes() for path in (context.paths.public / "images" / "petrel-1").iterdir()
+    }
+
+
+def test_describing_twice_leaves_the_same_files_and_nothing_half_made(context: WorldContext) -> None:
+    for _ in range(3):
+        describe_build(context, b"an iso")
+    assert_vouched_for(context, b"an iso")
+
+
+def test_an_image_of_the_same_name_on_other_states_replaces_the_iso_too(context: WorldContext) -> None:
+    """The name follows from the commit; a new snapshot gives other bytes under it."""
+    describe_build(context, b"an iso")
+    describe_build(context, b"another iso")
+    assert_vouched_for(context, b"another iso")
+
+
+def test_a_build_announces_what_the_boot_needs() -> None:
+    digest = {letter: Sha256(letter * 64) for letter in "abcd"}
+    earlier = {
+        "describe": StepResult({"petrel-1.iso": digest["a"], "SHA256SUMS": digest["d"]}),
+        "iso": StepResult({"iso": digest["a"]}),
+        "initrd": StepResult({"vmlinuz": digest["b"], "initrd": digest["d"]}),
+        "tools": StepResult({"root": digest["c"]}),
+    }
+    ended = conclude({"image": "petrel", "name": "petrel-1", "commit": "0" * 40}, earlier, DATE, 7)
+    body: dict[str, Json] = {
+        "image": "petrel", "name": "petrel-1", "iso": digest["a"], "commit": "0" * 40, "vmlinuz": digest["b"],
+        "tools": digest["c"],
+    }  # fmt: skip
+    assert ended.message == "built petrel-1.iso"
+    assert ended.outputs == {
+        "name": "petrel-1", "iso": digest["a"], "files": {"petrel-1.iso": digest["a"], "SHA256SUMS": digest["d"]},
+    }  # fmt: skip
+    assert list(ended.events) == [Event(EventKind.IMAGE_BUILT, DATE, "petrel-1", body, 7)]
+
+
+BOOT: dict[str, Json] = {
+    "image": "petrel", "name": "petrel-1", "iso": "a" * 64, "vmlinuz": "b" * 64, "tools": "c" * 64, "firmware": "bios",
+    "expect": "petrel greets you", "timeout_s": 900,
+}  # fmt: skip
+
+
+def judged(exit_code: int, cut: str, *tail: str) -> Verdict:
+    return judge_boot(StepEnd(plan_boot(BOOT, {}), (CommandEnd(exit_code, cut, tail),), {}, ()))
+
+
+def test_a_boot_counts_if_the_console_showed_what_is_expected() -> None:
+    assert judged(0, "", "petrel greets you") == Verdict(Outcome.OK, "the console showed what was expected")
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "cut", "outcome", "why"),
+    [
+        (0, "time limit of 900 s", Outcome.TIMED_OUT, "time limit of 900 s"),
+        (0, "the end, without showing 'petrel greets you'", Outcome.FAILED, "the end, without showing 'petrel greets you'"),
+        (1, "", Outcome.FAILED, "QEMU ended with exit 1"),
+        (0, "'Kernel panic - not syncing'", Outcome.FAILED, "'Kernel panic - not syncing'"),
+    ],
+)  # fmt: skip
+def test_a_boot_that_does_not_count_says_why_and_shows_the_end_of_the_console(
+    exit_code: int, cut: str, outcome: Outcome, why: str
+) -> None:
+    lines = [f"line {number}" for number in range(9)]
+    assert judged(exit_code, cut, *lines) == Verdict(
+        outcome,
+        f"the image did not show 'petrel greets you': {why}; last on the console: line 4 | line 5 | line 6 | line 7 | line 8",
+    )
+    assert judged(exit_code, cut).message.endswith("last on the console: nothing")
+
+
+def test_the_boot_has_no_network_and_ends_on_the_text_or_a_panic() -> None:
+    [command] = plan_boot(BOOT, {}).commands
+    assert (command.until, command.never, command.timeout_s) == ("petrel greets you", "Kernel panic - not syncing", 900)
+    assert command.argv[command.argv.index("-nic") + 1] == "none"
+    ended = IMAGE_BOOT.conclude(BOOT, {}, DATE, 9)
+    body = {key: BOOT[key] for key in ("image", "name", "iso", "firmware")}
+    assert list(ended.events) == [Event(EventKind.IMAGE_BOOTED, DATE, "petrel-1", body, 9)]
+
+
+def test_a_boot_is_never_taken_from_the_cache_and_a_build_step_may_be() -> None:
+    steps = {step.name: getattr(step, "repeat", None) for step in (*IMAGE_BUILD.steps, *IMAGE_BOOT.steps)}
+    assert steps == {
+        "tools": False, "root": False, "initrd": False, "squashfs": False, "iso": False, "describe": None,
+        "inspect": False, "boot": True,
+    }  # fmt: skip
+
+
+def test_a_manifest_for_the_same_bytes_under_two_names_keeps_one_package(context: WorldContext) -> None:
+    twice = [fetched(HELLO), replace(fetched(HELLO), path="pool/main/h/hello/other.deb")]
+    [package] = json.loads(manifest_of("petrel-1", twice, STATES, context.objects))["packages"]
+    assert len(package["from"]) == 2

@@ -1,0 +1,251 @@
+"""Orders of images: names and times follow from git, states from digests, and nothing says where this machine fetched."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+from tests.unit.archive.requests import record_request
+from tests.worlds.archive import DATE, DAY, MIRROR, NOW, Upstream, UpstreamFetcher, make_deb, signer
+from tests.worlds.installation import WorldContext, make_context
+from tests.worlds.repos import Files, changelog, commit
+from tests.worlds.suite import own_suite
+
+from distwright.archive.record import record
+from distwright.archive.resolve import NotReadyError
+from distwright.errors import BadInput, NotFound, Refused
+from distwright.images.recipe import ImageFile, includes_tar, parse_recipe
+from distwright.images.resolve import boot_order, image_order, live_sources
+from distwright.jobs.order import JobOrder
+from distwright.model.digests import Sha256, canonical_json, sha256_of
+from distwright.store.holds import object_hold, serial_hold
+
+KEY = signer("petrel").certificate()
+FILES: Files = {
+    "debian/changelog": changelog("live", "2.0~rc1"),
+    "debian/petrel.asc": KEY,
+    "images/petrel/package-lists/base.list.chroot": "live-boot sudo\n",
+    "images/petrel/includes.chroot/etc/motd": "hello\n",
+    "images/petrel/includes.chroot/etc/link@": "motd",
+    "images/petrel/hooks/0100-a.hook.chroot*": "#!/bin/sh\ntrue\n",
+}
+
+
+@cache
+def upstreams() -> Mapping[str, Upstream]:
+    """Two archives; made once, for a second signature of the same text has other bytes."""
+    made = {
+        "debian": Upstream(suites=("stable",), label="Debian"),
+        "security": Upstream(suites=("stable-security",), label="Debian-Security"),
+    }
+    for name, upstream in made.items():
+        upstream.add(make_deb(f"of-{name}"))
+        upstream.publish(DATE)
+    return made
+
+
+def installation(folder: Path, mirror: str = MIRROR) -> WorldContext:
+    """Both upstreams are recorded, devel is published; the repo of the image is still empty."""
+    context = make_context(folder)
+    for archive, upstream in upstreams().items():
+        url = f"{mirror}/{archive}"
+        context.fetcher = UpstreamFetcher({url: upstream})
+        request = replace(record_request(url, suites=upstream.suites), archive=archive, label=upstream.label)
+        record(request, context, context.paths.cache / "pool")
+    suite_of_ours = own_suite(folder, context=context)
+    suite_of_ours.publish(suite_of_ours.version("1.0"))
+    return context
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WorldContext:
+    return installation(tmp_path)
+
+
+def order(context: WorldContext, *, pins: dict[str, str] | None = None, is_asked_now: bool = False) -> JobOrder:
+    with context.database.read() as tx:
+        return image_order(
+            tx, context.config, context.objects, context.paths, "petrel", pins=pins or {},
+            now=context.clock if is_asked_now else None,
+        )  # fmt: skip
+
+
+def test_an_order_names_everything_by_digest_and_by_what_git_says(context: WorldContext) -> None:
+    head = commit(context.paths, "live", FILES)
+    made = order(context)
+    inputs = made.inputs
+    name = f"petrel-amd64-2.0~rc1-main-{head[:12]}-20240110T120000Z"
+    assert (inputs["name"], inputs["commit"], inputs["epoch"]) == (name, head, int(DATE.timestamp()))
+    assert (inputs["title"], inputs["label"], inputs["disk_info"]) == ("Petrel 2.0~rc1", "PETREL 2.0~RC1", name)
+    assert inputs["hooks"] == {"0100-a.hook.chroot": sha256_of(b"#!/bin/sh\ntrue\n")}
+    assert context.objects.has(sha256_of(b"#!/bin/sh\ntrue\n"))
+    assert inputs["kernel_options"] == ["quiet"]
+    files = inputs["files"]
+    assert isinstance(files, dict)
+    assert set(files) == {"hostname", "hosts", "os-release-more", "live.sources", "petrel.asc"}
+    assert (files["hostname"], files["petrel.asc"]) == ("live\n", KEY.decode())
+    assert files["os-release-more"] == (
+        f"IMAGE_ID='{name}'\nIMAGE_VERSION='2.0~rc1'\nDISTWRIGHT_BRANCH=main\nDISTWRIGHT_COMMIT={head}\n"
+    )
+    root = inputs["root"]
+    assert isinstance(root, dict)
+    assert (root["include"], root["variant"], root["epoch"]) == (["live-boot", "sudo"], "minbase", inputs["epoch"])
+    assert made.title == f"build image {name}"
+
+
+def test_states_and_holds_are_those_that_were_resolved(context: WorldContext) -> None:
+    commit(context.paths, "live", FILES)
+    made = order(context)
+    states = made.inputs["states"]
+    assert isinstance(states, dict)
+    assert list(states) == ["debian/stable", "security/stable-security", "petrel/devel"]
+    assert made.holds == (
+        serial_hold("", "debian", "2024011001", "debian/stable"),
+        serial_hold("", "security", "2024011001", "security/stable-security"),
+        object_hold("", states["petrel/devel"], "petrel/devel"),
+        object_hold("", Sha256(str(made.inputs["includes"])), "includes"),
+        object_hold("", sha256_of(b"#!/bin/sh\ntrue\n"), "0100-a.hook.chroot"),
+    )
+
+
+def test_the_same_commit_on_the_same_states_is_the_same_job_wherever_it_was_fetched_from(tmp_path: Path) -> None:
+    orders = []
+    for number, mirror in enumerate((MIRROR, "https://other.example/mirrors")):
+        context = installation(tmp_path / str(number), mirror)
+        commit(context.paths, "live", FILES)
+        orders.append(order(context))
+    assert orders[0].inputs == orders[1].inputs
+    assert orders[0].digest == orders[1].digest
+    text = canonical_json(orders[0].inputs).decode()
+    assert not [word for word in ("mirror.example", "other.example", "2024011001", str(tmp_path)) if word in text]
+
+
+def test_a_newer_snapshot_is_another_job_and_a_pin_goes_back_to_the_first(context: WorldContext) -> None:
+    commit(context.paths, "live", FILES)
+    first = order(context)
+    upstream = Upstream()
+    upstream.add(make_deb("of-debian", "2.0"))
+    upstream.publish(DATE + DAY)
+    context.fetcher = UpstreamFetcher({MIRROR: upstream})
+    context.clock += DAY
+    record(record_request(), context, context.paths.cache / "pool")
+    second = order(context)
+    assert second.digest != first.digest
+    assert second.inputs["name"] == first.inputs["name"]
+    assert order(context, pins={"debian": "2024011001"}).digest == first.digest
+
+
+def test_the_live_sources_are_the_archives_own_addresses_and_never_a_mirror_or_a_snapshot(
+    context: WorldContext,
+) -> None:
+    assert live_sources(context.config, context.config.images["petrel"]) == (
+        "Types: deb\nURIs: https://archive.example/debian\nSuites: stable\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
+        "Types: deb\nURIs: https://security.example/debian-security\nSuites: stable-security\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
+        "Types: deb\nURIs: https://deb.petrel.example/petrel\nSuites: devel\nComponents: main\n"
+        "Signed-By: /etc/apt/keyrings/petrel.asc\n"
+    )
+
+
+def test_an_archive_without_live_url_or_without_a_key_is_no_live_source(context: WorldContext) -> None:
+    archives = dict(context.config.archives)
+    archives["security"] = archives["security"].model_copy(update={"live_url": None})
+    archives["petrel"] = archives["petrel"].model_copy(update={"live_key": None})
+    config = replace(context.config, archives=archives)
+    assert live_sources(config, config.images["petrel"]).count("URIs:") == 1
+    context.config = config
+    commit(context.paths, "live", {path: text for path, text in FILES.items() if not path.endswith(".asc")})
+    assert "petrel.asc" not in str(order(context).inputs["files"])
+
+
+def test_two_archives_whose_keys_have_one_file_name_keep_both(context: WorldContext) -> None:
+    archives = dict(context.config.archives)
+    archives["petrel"] = archives["petrel"].model_copy(update={"live_key": "keys/petrel/archive.asc"})
+    archives["skua"] = archives["petrel"].model_copy(update={"live_key": "keys/skua/archive.asc"})
+    suites = {**context.config.suites, "next": context.config.suites["devel"].model_copy(update={"archive": "skua"})}
+    image = context.config.images["petrel"].model_copy(
+        update={"from_": ("debian/stable", "petrel/devel", "skua/devel")}
+    )
+    config = replace(context.config, archives=archives, suites=suites, images={"petrel": image})
+    sources = live_sources(config, image)
+    assert [line for line in sources.splitlines() if line.startswith("Signed-By: /etc")] == [
+        "Signed-By: /etc/apt/keyrings/petrel.asc",
+        "Signed-By: /etc/apt/keyrings/skua.asc",
+    ]
+
+
+def test_a_key_that_is_not_there_or_not_armoured_is_refused_by_its_path(context: WorldContext) -> None:
+    commit(context.paths, "live", {path: text for path, text in FILES.items() if not path.endswith(".asc")})
+    with pytest.raises(NotFound, match=r"live has no file debian/petrel\.asc"):
+        order(context)
+    commit(context.paths, "live", {**FILES, "debian/petrel.asc": b"\x99\x01\x0d\x04binary"})
+    with pytest.raises(BadInput, match=r"debian/petrel\.asc of live is not an armoured OpenPGP certificate"):
+        order(context)
+
+
+def test_an_image_dated_in_the_future_is_refused_when_somebody_asks_for_it(context: WorldContext) -> None:
+    commit(context.paths, "live", {**FILES, "debian/changelog": changelog("live", "2", NOW + timedelta(hours=1))})
+    with pytest.raises(Refused, match="debian/changelog of live is dated 2024-01-10 16:00, in the future"):
+        order(context, is_asked_now=True)
+
+
+def test_a_version_with_an_epoch_makes_no_colon_in_file_names(context: WorldContext) -> None:
+    commit(context.paths, "live", {**FILES, "debian/changelog": changelog("live", "1:2.0")})
+    inputs = order(context).inputs
+    assert str(inputs["name"]).startswith("petrel-amd64-2.0-main-")
+    assert ":" not in f"{inputs['name']}{inputs['label']}"
+    assert inputs["title"] == "Petrel 1:2.0"
+
+
+def test_a_repo_without_changelog_recipe_or_commit_is_not_found(context: WorldContext) -> None:
+    commit(context.paths, "live", {"images/petrel/package-lists/a.list.chroot": "x"})
+    with pytest.raises(NotFound, match="repo live has no debian/changelog"):
+        order(context)
+    commit(context.paths, "live", {"debian/changelog": changelog()})
+    with pytest.raises(NotFound, match="live has no folder images/petrel"):
+        order(context)
+
+
+def test_a_wrong_recipe_is_refused_with_its_problems(context: WorldContext) -> None:
+    commit(context.paths, "live", {**FILES, "images/petrel/package-lists/b.list.chroot": "A\n"})
+    with pytest.raises(BadInput, match=r"package-lists/b\.list\.chroot:1: 'A' is not a package name"):
+        order(context)
+
+
+def test_an_image_waits_for_the_states_that_it_needs(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    commit(context.paths, "live", FILES)
+    with pytest.raises(NotReadyError, match="archive debian has no snapshot yet"):
+        order(context)
+
+
+def test_the_boot_is_of_exactly_the_image_that_was_built(context: WorldContext) -> None:
+    built = {
+        "image": "petrel",
+        "name": "petrel-1",
+        "iso": "a" * 64,
+        "vmlinuz": "b" * 64,
+        "tools": "c" * 64,
+        "more": "x",
+    }
+    made = boot_order(context.config, built)
+    assert made.inputs == {
+        "image": "petrel", "name": "petrel-1", "iso": "a" * 64, "vmlinuz": "b" * 64, "tools": "c" * 64,
+        "firmware": "bios", "expect": "petrel greets you", "timeout_s": 900,
+    }  # fmt: skip
+    assert made.title == "boot petrel-1 (BIOS)"
+
+
+def test_the_includes_of_the_order_are_those_of_the_recipe(context: WorldContext) -> None:
+    commit(context.paths, "live", FILES)
+    recipe = parse_recipe(
+        [
+            ImageFile("package-lists/base.list.chroot", b"live-boot", is_executable=False),
+            ImageFile("includes.chroot/etc/motd", b"hello\n", is_executable=False),
+            ImageFile("includes.chroot/etc/link", b"", is_executable=False, link="motd"),
+        ]
+    )
+    assert order(context).inputs["includes"] == sha256_of(includes_tar(recipe, int(DATE.timestamp())))

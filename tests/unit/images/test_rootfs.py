@@ -1,0 +1,48 @@
+"""The root of an image: what the recipe says goes in as it is."""
+
+from tests.habits.samples import EARLIER, INPUTS
+
+from distwright.images.iso import plan_iso, plan_squashfs
+from distwright.images.rootfs import plan_initrd, plan_root
+from distwright.jobs.step import Plan
+from distwright.model.digests import Json, sha256_of
+
+BUILD = INPUTS["image.build"]
+
+
+def tokens_in(plan: Plan) -> list[str]:
+    """Give the files in which a runner would fill in places of its machine."""
+    return [name for name, text in plan.write.items() if "{work}" in text or "{shelf:" in text or "{accel:" in text]
+
+
+def test_a_hook_goes_in_as_it_is_even_if_it_has_a_variable_called_work() -> None:
+    hook = b"#!/bin/sh\nwork=/tmp/x\nmkdir ${work}\n"
+    inputs: dict[str, Json] = {**BUILD, "hooks": {"0100-a.hook.chroot": sha256_of(hook)}}
+    plan = plan_root(inputs, {})
+    assert plan.place["hooks/0100-a.hook.chroot"] == sha256_of(hook)
+    assert tokens_in(plan) == []
+
+
+def test_no_script_of_ours_is_changed_by_the_machine_that_runs_it() -> None:
+    for plan in (
+        plan_root(BUILD, {}),
+        plan_initrd(BUILD, EARLIER),
+        plan_squashfs(BUILD, EARLIER),
+        plan_iso(BUILD, EARLIER),
+    ):
+        assert tokens_in(plan) == []
+
+
+def test_everything_that_shapes_bytes_runs_in_a_root_and_only_mmdebstrap_on_the_host() -> None:
+    plans = {
+        "root": plan_root(BUILD, {}),
+        "initrd": plan_initrd(BUILD, EARLIER),
+        "squashfs": plan_squashfs(BUILD, EARLIER),
+        "iso": plan_iso(BUILD, EARLIER),
+    }
+    roots = {name: [command.root for command in plan.commands] for name, plan in plans.items()}
+    tools, image = EARLIER["tools"].outputs["root"], EARLIER["root"].outputs["root"]
+    assert roots == {"root": [None], "initrd": [image], "squashfs": [tools], "iso": [tools]}
+    assert {name: plan.programs for name, plan in plans.items() if plan.programs} == {"root": ("mmdebstrap",)}
+    for plan in plans.values():
+        assert all(dict(command.environment)["SOURCE_DATE_EPOCH"] == "1704888000" for command in plan.commands)

@@ -1,0 +1,107 @@
+"""The applied configuration: everything it names exists afterwards, once; what is wrong changes nothing."""
+
+from pathlib import Path
+
+import pytest
+from tests.worlds.archive import DAY
+from tests.worlds.installation import CONFIG, WorldContext, config, make_context
+from tests.worlds.repos import commit
+
+from distwright.config.difference import Change
+from distwright.errors import BadConfig, NotFound
+from distwright.model.digests import Json
+from distwright.model.events import EventKind
+from distwright.site.applied import apply_config, files_of_commit, load_applied
+from distwright.store.archives import list_suites
+
+FIRST, SECOND = "1" * 40, "2" * 40
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WorldContext:
+    return make_context(tmp_path)
+
+
+def apply(context: WorldContext, text: str = CONFIG, commit_name: str = FIRST) -> list[Change]:
+    files = {"distwright.toml": text}
+    return apply_config(
+        files, commit_name, database=context.database, objects=context.objects, paths=context.paths, now=context.clock
+    )
+
+
+def suites(context: WorldContext) -> list[str]:
+    with context.database.read() as tx:
+        return [row.name for row in list_suites(tx)]
+
+
+def applied(context: WorldContext) -> list[dict[str, Json]]:
+    return [dict(event.body) for event in context.events() if event.kind is EventKind.CONFIG_APPLIED]
+
+
+def test_before_the_first_apply_there_is_no_configuration(context: WorldContext) -> None:
+    assert load_applied(context.database, context.objects) is None
+
+
+def test_applying_makes_repos_and_suites_and_keeps_the_files_with_their_commit(context: WorldContext) -> None:
+    changes = apply(context)
+    assert {change.action for change in changes} == {"add"}
+    assert suites(context) == ["devel"]
+    assert sorted(path.name for path in context.paths.repos.iterdir()) == ["greeter.git", "live.git"]
+    assert load_applied(context.database, context.objects) == (config(), FIRST)
+    [body] = applied(context)
+    assert body["commit"] == FIRST
+
+
+def test_applying_the_same_again_changes_and_announces_nothing(context: WorldContext) -> None:
+    apply(context)
+    events = context.events()
+    context.clock += DAY
+    assert apply(context) == []
+    assert context.events() == events
+
+
+def test_another_commit_with_the_same_files_is_announced_without_a_change(context: WorldContext) -> None:
+    apply(context)
+    assert apply(context, commit_name=SECOND) == []
+    assert [body["commit"] for body in applied(context)] == [FIRST, SECOND]
+    found = load_applied(context.database, context.objects)
+    assert found is not None
+    assert found[1] == SECOND
+
+
+def test_a_change_is_named_and_made(context: WorldContext) -> None:
+    apply(context)
+    changes = apply(context, CONFIG + '[suite.next]\narchive = "petrel"\n', SECOND)
+    assert changes == [Change("add", "suite", "next", "")]
+    assert suites(context) == ["devel", "next"]
+
+
+def test_a_wrong_configuration_changes_nothing(context: WorldContext) -> None:
+    apply(context)
+    with pytest.raises(BadConfig, match=r"distwright\.toml:\d+ suite\.next"):
+        apply(context, CONFIG + '[suite.next]\narchive = "nowhere"\n', SECOND)
+    assert load_applied(context.database, context.objects) == (config(), FIRST)
+    assert suites(context) == ["devel"]
+
+
+def test_the_files_of_a_commit_are_the_tables_wherever_they_are_spread(context: WorldContext) -> None:
+    files = {
+        "distwright.toml": "format = 1\n",
+        "distwright.d/a.toml": "# a\n",
+        "distwright.d/README": "x",
+        "other.toml": "y",
+    }
+    head = commit(context.paths, "live", files)
+    expected = {"distwright.toml": "format = 1\n", "distwright.d/a.toml": "# a\n"}
+    assert files_of_commit(context.paths, "live", "main") == (head, expected)
+    assert files_of_commit(context.paths, "live", head[:12]) == (head, expected)
+
+
+def test_a_commit_without_tables_and_a_repo_that_is_not_here_are_not_found(context: WorldContext) -> None:
+    head = commit(context.paths, "live", {"README": "x"})
+    with pytest.raises(NotFound, match=rf"commit {head[:12]} of live has no distwright\.toml"):
+        files_of_commit(context.paths, "live", "main")
+    with pytest.raises(NotFound, match="repo nowhere is not hosted here"):
+        files_of_commit(context.paths, "nowhere", "main")
+    with pytest.raises(NotFound, match="'topic' is not in repo live"):
+        files_of_commit(context.paths, "live", "topic")

@@ -1,0 +1,91 @@
+"""A real apt with everything private: lists, cache, sources and keys below one folder; the host's are neither read nor written."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+_CONF = """\
+Dir "{folder}";
+Dir::State "state";
+Dir::State::status "{folder}/state/status";
+Dir::Cache "cache";
+Dir::Etc "etc";
+Dir::Etc::trusted "none";
+Dir::Etc::trustedparts "none";
+Dir::Log "log";
+Dir::Bin::methods "/usr/lib/apt/methods";
+APT::Architecture "amd64";
+APT::Architectures "amd64";
+APT::Sandbox::User "{user}";
+Acquire::Languages "none";
+Acquire::Retries "0";
+Acquire::http::Proxy "DIRECT";
+Acquire::AllowInsecureRepositories "false";
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed. complaints: its lines that warn or fail, without what names a place."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def complaints(self) -> list[str]:
+        """Give the lines that begin with W:, E: or N:, or tell of an error."""
+        return [line for line in self.stderr.splitlines() if line[:2] in ("W:", "E:", "N:")]
+
+
+@dataclass(frozen=True)
+class Apt:
+    """An apt that knows one suite of one archive and one key."""
+
+    folder: Path
+
+    def run(self, *argv: str) -> Ran:
+        """Run apt-get, apt-cache or another program of apt."""
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "APT_CONFIG": str(self.folder / "apt.conf"),
+        }
+        ran = subprocess.run(
+            argv, env=environment, cwd=self.folder / "here", capture_output=True, text=True, timeout=60, check=False
+        )
+        return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+    def update(self) -> Ran:
+        """Read the indexes; any error counts."""
+        return self.run("apt-get", "--error-on=any", "update")
+
+    def candidates(self) -> list[str]:
+        """List name and version of everything that could be installed, sorted."""
+        shown = self.run("apt-cache", "dumpavail").stdout
+        stanzas = [dict(line.split(": ", 1) for line in stanza.splitlines() if not line.startswith(" "))
+                   for stanza in shown.split("\n\n") if stanza.strip()]  # fmt: skip
+        return sorted(f"{stanza['Package']} {stanza['Version']}" for stanza in stanzas)
+
+    def download(self, *names: str) -> Ran:
+        """Download packages into `here`."""
+        return self.run("apt-get", "download", *names)
+
+    def here(self) -> dict[str, bytes]:
+        """Give what was downloaded."""
+        return {path.name: path.read_bytes() for path in sorted((self.folder / "here").iterdir())}
+
+
+def make_apt(folder: Path, url: str, certificate: bytes, *, suite: str = "devel", sources: bool = True) -> Apt:
+    """Make an apt that knows `url` and trusts one certificate."""
+    for name in ("state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d", "log", "here"):
+        (folder / name).mkdir(parents=True)
+    (folder / "state" / "status").write_text("")
+    (folder / "key.asc").write_bytes(certificate)
+    user = "root" if os.geteuid() == 0 else ""
+    (folder / "apt.conf").write_text(_CONF.format(folder=folder, user=user))
+    kinds = ("deb", "deb-src") if sources else ("deb",)
+    lines = [f"{kind} [signed-by={folder}/key.asc] {url} {suite} main\n" for kind in kinds]
+    (folder / "etc" / "sources.list").write_text("".join(lines))
+    return Apt(folder)
