@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from distwright.archive.resolve import keyring_bytes, record_order, upstream_url
+from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
@@ -20,12 +20,13 @@ from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
 from distwright.images.resolve import image_order
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
+from distwright.model.digests import Sha256
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
 from distwright.net.fetch import Fetcher, NetFetcher
 from distwright.repos.pushes import take_in_pushes
 from distwright.signing.signer import SequoiaSigner
-from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, load_applied
+from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, applied_keyring, load_applied
 from distwright.site.views import job_detail
 from distwright.store.database import Database
 from distwright.store.jobs import list_jobs
@@ -74,7 +75,11 @@ class App:
 
     def view(self) -> View:
         """Give what flow rules see."""
-        return View(self.config(), self.objects, self.paths, self.certificate, dict(self.pins))
+        return View(self.ground(), self.certificate)
+
+    def ground(self) -> Ground:
+        """Give what orders are resolved against."""
+        return Ground(self.config(), self.objects, self.paths, self.now(), dict(self.pins))
 
     def certificate(self, credential: str) -> bytes:
         """Give the public certificate of a credential."""
@@ -100,9 +105,15 @@ class App:
             if given
             else upstream_url(name, archive, [] if archive.fetch_from else configured_sources())
         )
-        keyring = self.objects.put(keyring_bytes(archive.keyring, self.paths.root))
+        keyring = self._keyring(archive.keyring)
         order = record_order(config, name, url=url, keyring=keyring, serial=serial, requested=self.now())
         return self.place(order, commit)
+
+    def _keyring(self, path: str) -> Sha256:
+        """Keep the keyring that a table names: a file of this machine, or of the applied configuration."""
+        if path.startswith("/"):
+            return self.objects.put(machine_keyring(path))
+        return applied_keyring(self.database, self.objects, path)
 
     def place(self, order: JobOrder, commit: str | None = None) -> Job:
         """Queue an order."""
@@ -117,7 +128,7 @@ class App:
         if repo not in config.repos:
             raise NotFound(f"repo {repo} is not configured", hint="distwright repo list")
         with self.database.read() as tx:
-            order = build_order(tx, config, self.objects, self.paths, repo=repo, tag=tag, pins=self.pins)
+            order = build_order(tx, self.ground(), repo=repo, tag=tag)
         return self.place(order, commit)
 
     def order_image(self, name: str) -> Job:
@@ -128,7 +139,7 @@ class App:
                 f"image {name} is not configured", hint="look at the [image.NAME] tables: distwright config show"
             )
         with self.database.read() as tx:
-            order = image_order(tx, config, self.objects, self.paths, name, pins=self.pins, now=self.now())
+            order = image_order(tx, self.ground(), name)
         return self.place(order, commit)
 
     def retry_job(self, number: int) -> Job:
@@ -304,7 +315,7 @@ def open_app(state: str | None, *, create: bool = False) -> App:
 
 def config_files(given: str | None) -> dict[str, str]:
     """Read configuration files: of a folder (`distwright.toml`, `distwright.d/*.toml`), or one file; raise NotFound."""
-    place = Path(given or os.environ.get("DISTWRIGHT_CONFIG") or ".")
+    place = _config_place(given)
     if place.is_dir():
         found = [
             file for file in (place / CONFIG_FILE, *sorted((place / CONFIG_FOLDER).glob("*.toml"))) if file.is_file()
@@ -313,11 +324,21 @@ def config_files(given: str | None) -> dict[str, str]:
         found = [place] if place.is_file() else []
     if not found:
         raise NotFound(f"there is no {CONFIG_FILE} in {place}", hint="name it with --config PATH")
-    base = place if place.is_dir() else place.parent
+    base = config_folder(given)
     try:
         return {str(file.relative_to(base)): file.read_text() for file in found}
     except UnicodeDecodeError as error:
         raise BadUsage(f"a configuration file is not UTF-8 text: {error}", hint="file distwright.toml") from error
+
+
+def config_folder(given: str | None) -> Path:
+    """Say which folder the configuration files are in."""
+    place = _config_place(given)
+    return place if place.is_dir() else place.parent
+
+
+def _config_place(given: str | None) -> Path:
+    return Path(given or os.environ.get("DISTWRIGHT_CONFIG") or ".")
 
 
 def read_config(given: str | None) -> Config:

@@ -294,7 +294,7 @@ def test_a_pool_file_that_upstream_no_longer_has_is_served_if_it_came_once(recor
     recording.upstream.forget("pool/")
     path = "pool/main/h/hello/hello_1.0_amd64.deb"
     assert recording.read(path) == recording.served[path]
-    with pytest.raises(NotFound):
+    with pytest.raises(Unreachable, match="upstream no longer has"):
         recording.read("pool/main/d/data/data_1.0_all.deb")
 
 

@@ -1,7 +1,7 @@
 """A small installation for tests: a real database and object store in a folder, and the context that actions are given."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -13,6 +13,7 @@ from tests.worlds.archive import MIRROR, Upstream, UpstreamFetcher
 from tests.worlds.keys import signer
 from tests.worlds.times import NOW
 
+from distwright.archive.resolve import Ground
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.model.events import Event
@@ -115,6 +116,10 @@ class WorldContext:
     def signer(self, credential: str) -> Signer:
         """Give the key of that name."""
         return signer(credential)
+
+    def ground(self, pins: Mapping[str, str] | None = None) -> Ground:
+        """Give what orders are resolved against."""
+        return Ground(self.config, self.objects, self.paths, self.clock, dict(pins or {}))
 
     def events(self) -> list[Event]:
         """Give all events so far."""

@@ -1,7 +1,7 @@
 """Resolve once: from names in the configuration to digests that orders carry."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from distwright.store.archives import find_snapshot, get_suite, live_publication
 from distwright.store.database import Transaction
 from distwright.store.holds import Hold, object_hold, serial_hold
 from distwright.store.objects import ObjectStore
+from distwright.store.paths import StatePaths
 from distwright.tools.apt import AptSource
 
 RECORD_KIND = KindName("archive.record", 1)
@@ -30,6 +31,17 @@ class NotReadyError(DistwrightError):
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """What orders are resolved against. pins: archive -> serial to use instead of the newest. now: changelogs may not be later."""
+
+    config: Config
+    objects: ObjectStore
+    paths: StatePaths
+    now: datetime
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
     """Suites by digest. components: by `archive/suite`. newest: date of the youngest recorded suite. serials: archive -> serial."""
 
@@ -40,15 +52,8 @@ class Resolved:
     holds: tuple[Hold, ...]
 
 
-def resolve_suites(
-    tx: Transaction,
-    config: Config,
-    objects: ObjectStore,
-    names: Sequence[str],
-    *,
-    pins: Mapping[str, str] | None = None,
-) -> Resolved:
-    """Say which states `archive/suite` names mean now. pins: archive -> serial; without one, the newest.
+def resolve_suites(tx: Transaction, ground: Ground, names: Sequence[str]) -> Resolved:
+    """Say which states `archive/suite` names mean now.
 
     Raises NotReadyError if an archive has no snapshot yet, or an own suite was never published.
     """
@@ -59,20 +64,20 @@ def resolve_suites(
     holds: list[Hold] = []
     for name in names:
         archive_name, _, suite = name.partition("/")
-        archive = config.archives[archive_name]
+        archive = ground.config.archives[archive_name]
         components[name] = tuple(archive.components)
         if isinstance(archive, OwnArchive):
-            shelf.append(_own_entry(tx, config, archive_name, suite))
+            shelf.append(_own_entry(tx, ground.config, archive_name, suite))
             holds.append(object_hold("", shelf[-1].document, name))
             continue
-        pin = (pins or {}).get(archive_name)
+        pin = ground.pins.get(archive_name)
         row = newest_snapshot(tx, archive_name) if pin is None else find_snapshot(tx, archive_name, pin)
         if row is None:
             wanted = "snapshot" if pin is None else f"snapshot {pin}"
             raise NotReadyError(
                 f"archive {archive_name} has no {wanted} yet", hint=f"distwright archive record {archive_name}"
             )
-        recorded = parse_snapshot(objects.read(row.digest)).suites.get(suite)
+        recorded = parse_snapshot(ground.objects.read(row.digest)).suites.get(suite)
         if recorded is None:
             raise NotReadyError(
                 f"snapshot {row.serial} of {archive_name} has no suite {suite}",
@@ -147,8 +152,12 @@ def accept_order(
     return JobOrder(ACCEPT_KIND, inputs, f"accept {source} {version} into {suite}", holds=holds)
 
 
-def publish_order(config: Config, suite: str, revision: Sha256, added: Sequence[str]) -> JobOrder:
-    """Order the publishing of a suite's revision. added: binary packages that the upload behind it brought."""
+def publish_order(config: Config, suite: str, revision: Sha256, added: Sequence[str], changed_at: datetime) -> JobOrder:
+    """Order the publishing of a suite's revision.
+
+    added: binary packages that the upload behind it brought. changed_at: when the suite came to this revision; makes a return to an
+    earlier one a job of its own.
+    """
     name = config.suites[suite].archive
     archive = config.archives[name]
     if not isinstance(archive, OwnArchive):
@@ -161,6 +170,7 @@ def publish_order(config: Config, suite: str, revision: Sha256, added: Sequence[
         "fields": dict(release_fields(config, name, suite)),
         "credential": archive.key.credential,
         "added": list(added),
+        "changed_at": changed_at.isoformat(),
     }
     return JobOrder(PUBLISH_KIND, inputs, f"publish {name}/{suite}", holds=(object_hold("", revision, suite),))
 
@@ -187,10 +197,16 @@ def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSourc
     )
 
 
-def keyring_bytes(path: str, folder: Path) -> bytes:
-    """Read the keyring that a configuration names, relative to its folder; raise NotFound."""
+def relative_keyrings(config: Config) -> list[str]:
+    """List the keyrings that are files of the configuration itself, not of the machine."""
+    upstream = [archive for archive in config.archives.values() if isinstance(archive, UpstreamArchive)]
+    return sorted({archive.keyring for archive in upstream if not archive.keyring.startswith("/")})
+
+
+def machine_keyring(path: str) -> bytes:
+    """Read a keyring of this machine; raise NotFound."""
     try:
-        return (folder / path).read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise NotFound(
             f"keyring {path} does not exist", hint="apt-get install debian-archive-keyring, or name another file"

@@ -15,7 +15,7 @@ from distwright.archive.indexes import index_files, pool_of, release_of
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedSuite, parse_snapshot
 from distwright.archive.tree import parse_root
-from distwright.errors import BadInput, NotFound
+from distwright.errors import BadInput, NotFound, Unreachable, quoted
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import write_release
 from distwright.jobs.step import Fetched, ShelfEntry
@@ -92,13 +92,22 @@ class Shelf:
             if not self._holdings.objects.has(file.sha256):
                 if suite.url is None:
                     raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
-                fetch_object(self._holdings, f"{suite.url}/{file.path}", file.sha256, file.size_bytes)
+                self._fetch(f"{suite.url}/{file.path}", file)
         name = suite.entry
         with self._lock:
             self._fetched[(name.archive, file.path)] = Fetched(
                 name.archive, name.suite, file.path, file.sha256, file.size_bytes
             )
         return self._holdings.objects.open(file.sha256), file.size_bytes
+
+    def _fetch(self, url: str, file: PoolFile) -> None:
+        try:
+            fetch_object(self._holdings, url, file.sha256, file.size_bytes)
+        except NotFound as error:  # a signed index promises it: that it is gone is no answer, but trouble
+            raise Unreachable(
+                f"upstream no longer has {quoted(url)}",
+                hint="name a mirror that keeps old files in fetch_from, and record again",
+            ) from error
 
     def _recorded(self, entry: ShelfEntry) -> _Suite:
         document = parse_snapshot(self._holdings.objects.read(entry.document))

@@ -101,9 +101,9 @@ def _plan(inputs: Inputs, earlier: Earlier) -> Plan:
         write={
             "install.sh": _SCRIPT,
             "archive.asc": plain.text(inputs, "certificate"),
-            "sources.list": "".join(f"{line}\n" for line in (own, *recipe.source_lines())),
             "apt.conf": 'Acquire::Check-Valid-Until "false";\nAcquire::Languages "none";\n',
         },
+        templates={"sources.list": "".join(f"{line}\n" for line in (own, *recipe.source_lines()))},
         shelf=recipe.shelf,
     )
 

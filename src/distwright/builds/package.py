@@ -68,8 +68,8 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
     return Plan(
         commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, environment=environment),),
         place={f"in/{name}": digest for name, digest in files.items()} | {"root.tar": root_of(earlier["environment"])},
+        templates={"sbuildrc": "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n"},
         write={
-            "sbuildrc": "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n",
             "tmp/.keep": "",
             "home/.keep": "",
             "out/.keep": "",

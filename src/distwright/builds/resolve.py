@@ -1,12 +1,10 @@
 """From a tag of a repo to the order of its build: everything named by digest, once."""
 
-from collections.abc import Mapping
-
-from distwright.archive.resolve import Resolved, resolve_suites
+from distwright.archive.resolve import Ground, Resolved, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.package import KIND
 from distwright.config.model import Config
-from distwright.errors import BadInput, NotFound
+from distwright.errors import BadInput, NotFound, Refused
 from distwright.formats.changelog import top_entry
 from distwright.jobs.order import JobOrder
 from distwright.model.digests import Json
@@ -14,8 +12,6 @@ from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 from distwright.store.database import Transaction
 from distwright.store.holds import object_hold
-from distwright.store.objects import ObjectStore
-from distwright.store.paths import StatePaths
 from distwright.tools.git import file_at, resolve, tree_tar
 
 
@@ -36,26 +32,18 @@ def environment_recipe(config: Config, name: str, resolved: Resolved) -> Environ
     )
 
 
-def build_order(
-    tx: Transaction,
-    config: Config,
-    objects: ObjectStore,
-    paths: StatePaths,
-    *,
-    repo: str,
-    tag: str,
-    pins: Mapping[str, str],
-) -> JobOrder:
-    """Order the build of a tagged package.
+def build_order(tx: Transaction, ground: Ground, *, repo: str, tag: str, revision: str | None = None) -> JobOrder:
+    """Order the build of a tagged package. revision: what the tag named when it was pushed (default: what it names now).
 
     Raises NotReadyError while an archive has no snapshot; BadInput or NotFound if the tag holds no Debian package, or its
-    changelog names another version.
+    changelog names another version; Refused if that is dated in the future.
     """
+    config, objects = ground.config, ground.objects
     table = config.repos[repo]
     if table.suite is None or table.environment is None:
         raise BadInput(f"repo {repo} is not a package", hint=f"set package = true in [repo.{repo}]")
-    where = paths.repo(repo)
-    commit = resolve(where, f"refs/tags/{tag}")
+    where = ground.paths.repo(repo)
+    commit = resolve(where, revision or f"refs/tags/{tag}")
     content = file_at(where, commit, "debian/changelog")
     if content is None:
         raise NotFound(f"tag {tag} of {repo} has no debian/changelog", hint="add one: dch --create")
@@ -66,10 +54,14 @@ def build_order(
             f"tag {tag} of {repo} holds version {version} of {package_name(entry.package)}",
             hint=f"git tag {tag_of_version(version)}, or correct debian/changelog",
         )
+    if entry.date > ground.now:
+        raise Refused(
+            f"tag {tag} of {repo} is dated {entry.date:%Y-%m-%d %H:%M}, in the future", hint="correct debian/changelog"
+        )
     epoch = int(entry.date.timestamp())
     folder = f"{package_name(entry.package)}-{version.without_epoch}/"
     tree = objects.put(tree_tar(where, commit, prefix=folder, mtime=epoch))
-    resolved = resolve_suites(tx, config, objects, table_from(config, table.environment), pins=pins)
+    resolved = resolve_suites(tx, ground, table_from(config, table.environment))
     inputs: dict[str, Json] = {
         "repo": repo,
         "tag": tag,

@@ -2,12 +2,12 @@
 
 import click
 
-from distwright.app import config_files, open_app, read_config
+from distwright.app import config_files, config_folder, open_app, read_config
 from distwright.cli.options import json_option, print_json, print_rows, state_option
 from distwright.config.difference import Change, changed_tables
 from distwright.config.load import parse_config
 from distwright.model.digests import Json, digest_of
-from distwright.site.applied import apply_config, files_of_commit, load_applied
+from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder, load_applied
 
 config_option = click.option(
     "--config", "path", metavar="PATH", help="File or folder (default: $DISTWRIGHT_CONFIG, this folder)."
@@ -71,7 +71,10 @@ def apply(commit: str, repo: str, state: str | None, as_json: bool) -> None:
     """Apply the configuration of a commit: what is configured exists afterwards. Nothing is deleted."""
     app = open_app(state)
     found, files = files_of_commit(app.paths, repo, commit)
-    changes = apply_config(files, found, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+    keyrings = keyrings_of_commit(app.paths, repo, found, parse_config(sorted(files.items())))
+    changes = apply_config(
+        files, keyrings, found, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
+    )
     _print_changes(changes, as_json=as_json)
 
 
@@ -84,9 +87,12 @@ def init(path: str | None, state: str | None) -> None:
     Push the same files to a hosted repo afterwards, and apply that commit.
     """
     files = config_files(path)
-    parse_config(sorted(files.items()))
+    config = parse_config(sorted(files.items()))
+    keyrings = keyrings_of_folder(config_folder(path), config)
     app = open_app(state, create=True)
-    changes = apply_config(files, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+    changes = apply_config(
+        files, keyrings, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
+    )
     _print_changes(changes, as_json=False)
 
 

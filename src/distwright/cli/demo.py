@@ -17,7 +17,7 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.model.serials import Serial
 from distwright.signing.signer import make_key
-from distwright.site.applied import apply_config, files_of_commit
+from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder
 from distwright.site.example import PACKAGES, push_folder
 from distwright.site.line import StageRow
 from distwright.site.programs import missing_programs
@@ -94,12 +94,19 @@ def _prepare(app: App, config: Config, folder: Path) -> None:
         raise BadUsage("the example has no [image.NAME]", hint="see examples/petrel/distwright.toml")
     bootstrap = config_files(str(folder))
     if not app.paths.repo(main_repo).exists():
-        apply_config(bootstrap, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+        keyrings = keyrings_of_folder(folder, config)
+        apply_config(
+            bootstrap, keyrings, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
+        )
     pushed = push_folder(
         folder, app.paths.repo(main_repo), config.repos[main_repo].default_branch, without=PACKAGES, tag=False
     )
     commit, files = files_of_commit(app.paths, main_repo, pushed.commit)
-    changes = apply_config(files, commit, database=app.database, objects=app.objects, paths=app.paths, now=app.now())
+    applied = parse_config(sorted(files.items()))
+    keyrings = keyrings_of_commit(app.paths, main_repo, commit, applied)
+    changes = apply_config(
+        files, keyrings, commit, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
+    )
     for change in changes:
         _say(f"config: {change.action} {change.table} {change.name}")
     for name, repo in config.repos.items():

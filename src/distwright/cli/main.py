@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from collections.abc import Mapping
 
 import click
@@ -24,6 +25,7 @@ NOUNS: Mapping[str, str] = {
     "worker": "Work through the job table until stopped.",
 }
 INTERRUPTED = 130
+BUG = 70
 
 
 class _Nouns(click.Group):
@@ -81,4 +83,9 @@ def main() -> None:
         click.echo(f"distwright: {error.message}", err=True)
         click.echo(f"  try: {error.hint}", err=True)
         exit_code = error.exit_code
+    except Exception:  # a bug of ours: say so, with what is needed to find it
+        traceback.print_exc()
+        click.echo("distwright: this is a bug of distwright; nothing was lost", err=True)
+        click.echo("  try: the same command again; if it stays, report the lines above", err=True)
+        exit_code = BUG
     sys.exit(exit_code or 0)

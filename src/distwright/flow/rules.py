@@ -1,9 +1,9 @@
 """Rules: what follows from an event. Each gives orders, or says why it must wait; none changes anything itself."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from distwright.archive.resolve import accept_order, publish_order, resolve_suites
+from distwright.archive.resolve import Ground, accept_order, publish_order, resolve_suites
 from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, table_from
@@ -14,21 +14,21 @@ from distwright.model import plain
 from distwright.model.events import Event, EventKind
 from distwright.repos.pushes import NOTHING
 from distwright.store.database import Transaction
-from distwright.store.objects import ObjectStore
-from distwright.store.paths import StatePaths
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What rules may look at. certificate: gives the public certificate of a credential. pins: archive -> serial to use."""
+    """What rules may look at. certificate: gives the public certificate of a credential."""
 
-    config: Config
-    objects: ObjectStore
-    paths: StatePaths
+    ground: Ground
     certificate: Callable[[str], bytes]
-    pins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.ground.config
 
 
 Rule = Callable[[Transaction, View, Event], list[JobOrder]]
@@ -40,9 +40,8 @@ def build_pushed_tag(tx: Transaction, view: View, event: Event) -> list[JobOrder
     table = view.config.repos.get(repo)
     if table is None or not table.package or not ref.startswith(_TAGS) or event.body["new"] == NOTHING:
         return []
-    return [
-        build_order(tx, view.config, view.objects, view.paths, repo=repo, tag=ref.removeprefix(_TAGS), pins=view.pins)
-    ]
+    tag, revision = ref.removeprefix(_TAGS), plain.text(event.body, "new")
+    return [build_order(tx, view.ground, repo=repo, tag=tag, revision=revision)]
 
 
 def image_of_pushed_branch(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
@@ -52,7 +51,7 @@ def image_of_pushed_branch(tx: Transaction, view: View, event: Event) -> list[Jo
     if table is None or ref != f"{_HEADS}{table.default_branch}" or event.body["new"] == NOTHING:
         return []
     names = [name for name, image in view.config.images.items() if image.repo == repo]
-    return [image_order(tx, view.config, view.objects, view.paths, name, pins=view.pins) for name in names]
+    return [image_order(tx, view.ground, name) for name in names]
 
 
 def accept_what_was_built(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
@@ -73,7 +72,7 @@ def accept_what_was_built(_tx: Transaction, view: View, event: Event) -> list[Jo
 def publish_changed_suite(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
     """A changed suite is published."""
     suite, revision = plain.text(event.body, "suite"), plain.digest(event.body, "revision")
-    return [publish_order(view.config, suite, revision, plain.texts(event.body, "added"))]
+    return [publish_order(view.config, suite, revision, plain.texts(event.body, "added"), event.at)]
 
 
 def install_what_was_published(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
@@ -82,7 +81,7 @@ def install_what_was_published(tx: Transaction, view: View, event: Event) -> lis
     environments = [repo.environment for repo in view.config.repos.values() if repo.suite == suite and repo.environment]
     if not added or not environments:
         return []
-    resolved = resolve_suites(tx, view.config, view.objects, table_from(view.config, environments[0]), pins=view.pins)
+    resolved = resolve_suites(tx, view.ground, table_from(view.config, environments[0]))
     archive = view.config.archives[plain.text(event.body, "archive")]
     order = install_order(
         environment_recipe(view.config, environments[0], resolved),
@@ -101,7 +100,7 @@ def images_of_published_suite(tx: Transaction, view: View, event: Event) -> list
     """Images that use a suite are built when it is published."""
     name = f"{plain.text(event.body, 'archive')}/{plain.text(event.body, 'suite')}"
     return [
-        image_order(tx, view.config, view.objects, view.paths, image_name, pins=view.pins)
+        image_order(tx, view.ground, image_name)
         for image_name, image in view.config.images.items()
         if name in image.from_
     ]
@@ -111,7 +110,7 @@ def images_of_new_snapshot(tx: Transaction, view: View, event: Event) -> list[Jo
     """Images that use an upstream archive are built on its new snapshot."""
     archive = plain.text(event.body, "archive")
     return [
-        image_order(tx, view.config, view.objects, view.paths, image_name, pins=view.pins)
+        image_order(tx, view.ground, image_name)
         for image_name, image in view.config.images.items()
         if any(name.partition("/")[0] == archive for name in image.from_)
     ]

@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from distwright.archive.resolve import Resolved, resolve_suites
+from distwright.archive.resolve import Ground, Resolved, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.resolve import environment_recipe, table_from
 from distwright.config.model import Config
 from distwright.config.tables import Image
-from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadInput, NotFound, Refused
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
@@ -17,36 +17,27 @@ from distwright.images.build import KIND
 from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_recipe
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
-from distwright.model.digests import Json
+from distwright.model.digests import Json, digest_of
 from distwright.store.database import Transaction
 from distwright.store.holds import object_hold
-from distwright.store.objects import ObjectStore
-from distwright.store.paths import StatePaths
 from distwright.tools.git import Blob, file_at, files_at, resolve
 
 CHANGELOG = "debian/changelog"
 ROOT_VARIANT = "minbase"
 
 
-def image_order(
-    tx: Transaction,
-    config: Config,
-    objects: ObjectStore,
-    paths: StatePaths,
-    name: str,
-    *,
-    pins: Mapping[str, str],
-    now: datetime | None = None,
-) -> JobOrder:
+def image_order(tx: Transaction, ground: Ground, name: str) -> JobOrder:
     """Order the build of an image from the newest commit of its repo's default branch.
 
-    Raises NotReadyError while a suite or snapshot is missing, NotFound or BadInput for a recipe that is not there or wrong.
+    Raises NotReadyError while a suite or snapshot is missing, NotFound or BadInput for a recipe that is not there or wrong,
+    Refused for a changelog dated in the future.
     """
+    config, objects = ground.config, ground.objects
     table = config.images[name]
     repo = config.repos[table.repo]
-    where = paths.repo(table.repo)
+    where = ground.paths.repo(table.repo)
     commit = resolve(where, f"refs/heads/{repo.default_branch}")
-    entry = _changelog(file_at(where, commit, CHANGELOG), table.repo, now)
+    entry = _changelog(file_at(where, commit, CHANGELOG), table.repo, ground.now)
     blobs = files_at(where, commit, f"{table.recipe}/")
     if not blobs:
         raise NotFound(f"{table.repo} has no folder {table.recipe}", hint=f"look at recipe in [image.{name}]")
@@ -55,10 +46,8 @@ def image_order(
         archive: _certificate(file_at(where, commit, path), path, table.repo)
         for archive, path in _live_keys(config, table).items()
     }
-    resolved = resolve_suites(tx, config, objects, tuple(table.from_), pins=pins)
-    tools = environment_recipe(
-        config, table.tools, resolve_suites(tx, config, objects, table_from(config, table.tools), pins=pins)
-    )
+    resolved = resolve_suites(tx, ground, tuple(table.from_))
+    tools = environment_recipe(config, table.tools, resolve_suites(tx, ground, table_from(config, table.tools)))
     inputs = _inputs(config, name, commit, entry, recipe, resolved, tools, keys)
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
@@ -94,11 +83,12 @@ def _inputs(
     epoch = int(entry.date.timestamp())
     stamp = entry.date.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     version = entry.version.without_epoch  # a colon in a file name reads as a host to rsync and scp
-    full_name = f"{name}-{table.architecture}-{version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}"
+    states: dict[str, Json] = {item.name: str(item.document) for item in resolved.shelf}
+    inside = digest_of(states)[:8]  # the same commit on another snapshot is another image, and so has another name
+    full_name = f"{name}-{table.architecture}-{version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}-{inside}"
     root = EnvironmentRecipe(
         resolved.shelf, resolved.components, ROOT_VARIANT, recipe.packages, table.architecture, epoch
     )
-    states: dict[str, Json] = {item.name: str(item.document) for item in resolved.shelf}
     return {
         "image": name,
         "name": full_name,
@@ -142,13 +132,10 @@ def live_sources(config: Config, table: Image) -> str:
         archive = config.archives[archive_name]
         if archive.live_url is None:
             continue
-        key = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        if isinstance(archive, OwnArchive):
-            if archive.live_key is None:
-                continue
-            key = f"/etc/apt/keyrings/{_key_file(archive_name)}"
-        elif isinstance(archive, UpstreamArchive):
-            key = archive.keyring
+        if isinstance(archive, OwnArchive) and archive.live_key is None:
+            continue
+        path = archive.live_key if isinstance(archive, OwnArchive) else archive.keyring
+        key = path if path is not None and path.startswith("/") else f"/etc/apt/keyrings/{_key_file(archive_name)}"
         stanzas.append(
             f"Types: deb\nURIs: {archive.live_url}\nSuites: {suite}\n"
             f"Components: {' '.join(archive.components)}\nSigned-By: {key}\n"
@@ -157,17 +144,19 @@ def live_sources(config: Config, table: Image) -> str:
 
 
 def _live_keys(config: Config, table: Image) -> dict[str, str]:
+    """Give archive -> file in the repository for the certificates that the image must bring along."""
     archives = {name.partition("/")[0]: config.archives[name.partition("/")[0]] for name in table.from_}
-    return {
-        name: archive.live_key
+    paths = {
+        name: archive.live_key if isinstance(archive, OwnArchive) else archive.keyring
         for name, archive in archives.items()
-        if isinstance(archive, OwnArchive) and archive.live_key
+        if archive.live_url is not None
     }
+    return {name: path for name, path in paths.items() if path is not None and not path.startswith("/")}
 
 
 def _certificate(content: bytes | None, path: str, repo: str) -> str:
     if content is None:
-        raise NotFound(f"{repo} has no file {path}", hint="look at live_key of the archive")
+        raise NotFound(f"{repo} has no file {path}", hint="look at live_key or keyring of the archive")
     if not content.startswith(b"-----BEGIN PGP PUBLIC KEY BLOCK-----") or not content.isascii():
         raise BadInput(f"{path} of {repo} is not an armoured OpenPGP certificate", hint=f"sq toolbox armor {path}")
     return content.decode()
@@ -177,11 +166,11 @@ def _key_file(archive: str) -> str:
     return f"{archive}.asc"  # by archive: two keys may have one file name in the repo, and apt wants .asc for armoured ones
 
 
-def _changelog(content: bytes | None, repo: str, now: datetime | None) -> ChangelogEntry:
+def _changelog(content: bytes | None, repo: str, now: datetime) -> ChangelogEntry:
     if content is None:
         raise NotFound(f"repo {repo} has no {CHANGELOG}", hint="add one: the image's version and time come from it")
     entry = top_entry(content.decode(errors="replace"))
-    if now is not None and entry.date > now:
+    if entry.date > now:
         raise Refused(
             f"{CHANGELOG} of {repo} is dated {entry.date:%Y-%m-%d %H:%M}, in the future", hint="correct the date"
         )

@@ -16,6 +16,7 @@ from distwright.store.events import append_event
 from distwright.store.jobs import Finish, claim, find_job, finish_attempt, renew_lease, running_jobs
 
 LEASE_S = 60
+HUNG_AFTER_S = 600
 RETRY_DELAYS_S = (30, 120, 600)
 LOST_WORKERS_LIMIT = 10  # a job that takes its worker down each time must not run for ever
 
@@ -92,17 +93,21 @@ def reap(database: Database, now: datetime) -> list[Job]:
 
 
 def holder_name(pid: int | None = None) -> str:
-    """Name this process so that another on the same machine can tell whether it still lives: host, boot, pid, start time."""
+    """Name this process so that another can tell whether it still lives: machine, boot, pid namespace, pid, start time."""
     who = os.getpid() if pid is None else pid
-    return f"{os.uname().nodename} {_boot_id()} {who} {_start_ticks(who)}"
+    return f"{_machine()} {_boot_id()} {_pid_namespace()} {who} {_start_ticks(who)}"
 
 
 def is_alive(holder: str) -> bool | None:
-    """Say whether a holder lives; None if it is on another machine, where only its lease can tell."""
+    """Say whether a holder lives; None if that cannot be seen from here (another machine, another container)."""
     parts = holder.split(" ")
-    if len(parts) != 4 or parts[0] != os.uname().nodename or not parts[2].isdigit():
+    if len(parts) != 5 or parts[0] != _machine() or not parts[3].isdigit():
         return None
-    return parts[1] == _boot_id() and parts[3] != "" and _start_ticks(int(parts[2])) == parts[3]
+    if parts[1] != _boot_id():
+        return False
+    if parts[2] != _pid_namespace():
+        return None
+    return parts[4] != "" and _start_ticks(int(parts[3])) == parts[4]
 
 
 def _unless_cancelled(tx: Transaction, job: Job, end: Finish) -> Finish:
@@ -116,7 +121,24 @@ def _is_lost(job: Job, now: datetime) -> bool:
     if job.lease_until is None or job.lease_holder is None:
         return True
     alive = is_alive(job.lease_holder)
-    return not alive if alive is not None else job.lease_until < now
+    if alive is False:
+        return True
+    # A process that lives but has not renewed for long hangs; its fence keeps it from writing when it wakes.
+    patience = timedelta(seconds=HUNG_AFTER_S if alive else 0)
+    return job.lease_until + patience < now
+
+
+def _machine() -> str:
+    """Give the machine's identity (machine-id(5)); its name where it has none."""
+    try:
+        identity = Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        identity = ""
+    return identity or os.uname().nodename
+
+
+def _pid_namespace() -> str:
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
 
 
 def _boot_id() -> str:

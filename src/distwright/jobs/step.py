@@ -73,7 +73,9 @@ class ShelfEntry:
 
 @dataclass(frozen=True, slots=True)
 class PlannedCommand:
-    """One program. In argv and in files, `{work}` is the work folder, `{shelf:NAME}` the base URL of a suite's archive, and
+    """One program.
+
+    In argv, environment and templates, `{work}` is the work folder, `{shelf:NAME}` the base URL of a suite's archive, and
     `{accel:FILE}` the accelerator of QEMU that really works here, tried with the kernel FILE of the work folder.
 
     root: digest of a root file system (tar) to run in, with nothing else of the machine visible and no network unless
@@ -99,13 +101,15 @@ class PlannedCommand:
 class Plan:
     """What to do, location-free.
 
-    place: file in the work folder -> object. write: file -> text (executable if it begins with `#!`). collect: output name ->
-    file; a pattern with `*` gives `name/file` for each match. programs: Debian packages of host programs whose version counts.
+    place: file in the work folder -> object. write: file -> text (executable if it begins with `#!`). templates: the same, with
+    tokens filled in. collect: output name -> file; a pattern with `*` gives `name/file` for each match. programs: Debian packages
+    of host programs whose version counts.
     """
 
     commands: tuple[PlannedCommand, ...]
     place: Mapping[str, Sha256] = field(default_factory=dict)
     write: Mapping[str, str] = field(default_factory=dict)
+    templates: Mapping[str, str] = field(default_factory=dict)
     collect: Mapping[str, str] = field(default_factory=dict)
     shelf: tuple[ShelfEntry, ...] = ()
     programs: tuple[str, ...] = ()
@@ -116,6 +120,7 @@ class Plan:
             "commands": [command.to_json() for command in self.commands],
             "place": dict(self.place),
             "write": dict(self.write),
+            "templates": dict(self.templates),
             "collect": dict(self.collect),
             "shelf": [entry.to_json() for entry in self.shelf],
             "programs": list(self.programs),

@@ -3,21 +3,23 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 import distwright.archive.configured as archive_part
 import distwright.repos.configured as repos_part
+from distwright.archive.resolve import relative_keyrings
 from distwright.config.difference import Change, changed_tables
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.errors import NotFound
-from distwright.model.digests import Json, canonical_json
+from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
 from distwright.store.database import Database
 from distwright.store.events import append_event
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.store.refs import AppliedConfig, applied_config, keep_applied_config
-from distwright.tools.git import files_at, resolve
+from distwright.tools.git import file_at, files_at, resolve
 
 CONFIG_FILE, CONFIG_FOLDER = "distwright.toml", "distwright.d"
 
@@ -48,15 +50,54 @@ def files_of_commit(paths: StatePaths, repo: str, revision: str) -> tuple[str, d
     return commit, files
 
 
+def applied_keyring(database: Database, objects: ObjectStore, path: str) -> Sha256:
+    """Give the object of a keyring that is a file of the applied configuration; raise NotFound."""
+    with database.read() as tx:
+        row = applied_config(tx)
+    kept = {} if row is None else json.loads(objects.read(row.config))["keyrings"]
+    if path not in kept:
+        raise NotFound(
+            f"the applied configuration has no file {path}", hint="distwright config apply COMMIT --repo REPO"
+        )
+    return Sha256(kept[path])
+
+
+def keyrings_of_commit(paths: StatePaths, repo: str, commit: str, config: Config) -> dict[str, bytes]:
+    """Read the keyrings that a configuration names relative to its folder, at its commit; raise NotFound."""
+    return {path: _required(file_at(paths.repo(repo), commit, path), path) for path in relative_keyrings(config)}
+
+
+def keyrings_of_folder(folder: Path, config: Config) -> dict[str, bytes]:
+    """Read the keyrings that a configuration names relative to its folder; raise NotFound."""
+    found = {path: folder / path for path in relative_keyrings(config)}
+    return {path: _required(file.read_bytes() if file.is_file() else None, path) for path, file in found.items()}
+
+
+def _required(content: bytes | None, path: str) -> bytes:
+    if content is None:
+        raise NotFound(f"keyring {path} is not beside distwright.toml", hint="add the file, or name an absolute path")
+    return content
+
+
 def plan_changes(old: Config | None, new: Config) -> list[Change]:
     """List every table that applying `new` would add, change or remove."""
     return list(changed_tables(old, new))
 
 
 def apply_config(
-    files: Mapping[str, str], commit: str, *, database: Database, objects: ObjectStore, paths: StatePaths, now: datetime
+    files: Mapping[str, str],
+    keyrings: Mapping[str, bytes],
+    commit: str,
+    *,
+    database: Database,
+    objects: ObjectStore,
+    paths: StatePaths,
+    now: datetime,
 ) -> list[Change]:
-    """Make the installation what the files say and give what changed; nothing, if it is that already. Safe to repeat."""
+    """Make the installation what the files say and give what changed; nothing, if it is that already. Safe to repeat.
+
+    keyrings: those that the files name relative to their folder.
+    """
     new = parse_config(sorted(files.items()))
     before = load_applied(database, objects)
     old = None if before is None else before[0]
@@ -64,7 +105,8 @@ def apply_config(
         repos_part.apply_change(change, new, paths)
     for change in archive_part.plan_config(old, new):
         archive_part.apply_change(change, new, database, objects, now)
-    document: dict[str, Json] = {"files": dict(files)}
+    kept_keyrings: dict[str, Json] = {path: str(objects.put(content)) for path, content in sorted(keyrings.items())}
+    document: dict[str, Json] = {"files": dict(files), "keyrings": kept_keyrings}
     kept = objects.put(canonical_json(document))
     changes = plan_changes(old, new)
     if before is None or changes or before[1] != commit:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from distwright.errors import Refused, quoted
 from distwright.model.digests import canonical_json
-from distwright.model.events import EVENT_SCHEMA, Event, EventKind, StoredEvent
+from distwright.model.events import EVENT_SCHEMA, Event, EventKind, StoredEvent, check_body
 from distwright.store.database import Transaction, inserted_id
 from distwright.store.schema import cursors, events, waiting_events
 from distwright.store.times import from_text, to_text
@@ -16,6 +16,7 @@ from distwright.store.times import from_text, to_text
 
 def append_event(tx: Transaction, event: Event) -> int:
     """Append a fact and return its number. Call it in the transaction that makes the fact true."""
+    check_body(event)
     inserted = tx.connection.execute(
         events.insert().values(
             schema=EVENT_SCHEMA,

@@ -63,7 +63,8 @@ class LocalRunner:
         try:
             with LoopbackServer(shelf.find) as server:
                 tokens = _Tokens(str(work / "files"), server.url)
-                written = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.write.items()}
+                filled = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.templates.items()}
+                written = {**plan.write, **filled}
                 work.mkdir(parents=True)
                 with _objects_of_ours():
                     fill(work / "files", plan.place, written, context.objects, context.sandbox)

@@ -67,12 +67,12 @@ def test_an_upload_goes_from_its_order_to_the_served_suite(context: WorldContext
     accepted = perform(context, ACCEPT, order)
     assert accepted.message == "accepted greeter 1.0 into devel"
     revision = Sha256(str(accepted.outputs["revision"]))
-    published = perform(context, PUBLISH, publish_order(context.config, "devel", revision, ("greeter",)))
+    published = perform(context, PUBLISH, publish_order(context.config, "devel", revision, ("greeter",), NOW))
     assert published.message == "published petrel/devel (publication 1)"
     served = (suite.archive / "dists" / "devel" / "InRelease").read_bytes()
     assert context.objects.read(Sha256(str(published.outputs["inrelease"]))) == served
     assert suite.see().packages == ["greeter 1.0"]
-    assert tuple(publish_order(context.config, "devel", revision, ()).inputs["lists"]) == LISTS  # type: ignore[arg-type]
+    assert tuple(publish_order(context.config, "devel", revision, (), NOW).inputs["lists"]) == LISTS  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [RECORD, ACCEPT, PUBLISH], ids=lambda kind: kind.kind.name)

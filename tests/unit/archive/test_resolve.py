@@ -7,6 +7,7 @@ import pytest
 from tests.unit.archive.requests import FIELDS, LISTS, publish_request, record_request
 from tests.worlds.archive import DATE, DAY, MIRROR, Upstream, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import WorldContext, config, make_context
+from tests.worlds.times import NOW
 
 from distwright.archive.configured import apply_change, plan_config
 from distwright.archive.publish import publish
@@ -16,7 +17,7 @@ from distwright.archive.resolve import (
     Resolved,
     accept_order,
     index_lists,
-    keyring_bytes,
+    machine_keyring,
     publish_order,
     record_order,
     release_fields,
@@ -49,7 +50,7 @@ def context(tmp_path: Path) -> WorldContext:
 
 def resolved(context: WorldContext, *names: str, pins: dict[str, str] | None = None) -> Resolved:
     with context.database.read() as tx:
-        return resolve_suites(tx, context.config, context.objects, names, pins=pins)
+        return resolve_suites(tx, context.ground(pins), names)
 
 
 def recorded(context: WorldContext, version: str = "1.0", day: int = 0) -> str:
@@ -195,11 +196,11 @@ def test_an_archive_that_apt_does_not_know_is_not_found_with_the_setting_that_he
     assert 'set fetch_from = "…" in [archive.debian]' in caught.value.hint
 
 
-def test_a_keyring_is_read_relative_to_a_folder_or_not_found(tmp_path: Path) -> None:
+def test_a_keyring_of_the_machine_is_read_or_not_found(tmp_path: Path) -> None:
     (tmp_path / "ring.pgp").write_bytes(b"ring")
-    assert keyring_bytes("ring.pgp", tmp_path) == keyring_bytes(str(tmp_path / "ring.pgp"), Path("/")) == b"ring"
-    with pytest.raises(NotFound, match=r"keyring other\.pgp does not exist"):
-        keyring_bytes("other.pgp", tmp_path)
+    assert machine_keyring(str(tmp_path / "ring.pgp")) == b"ring"
+    with pytest.raises(NotFound, match=r"keyring .*other\.pgp does not exist"):
+        machine_keyring(str(tmp_path / "other.pgp"))
 
 
 def test_the_release_of_an_own_suite_says_what_the_tables_say() -> None:
@@ -241,12 +242,13 @@ def test_a_record_order_carries_the_table_and_is_new_with_each_request() -> None
         record_order(config(), "petrel", url=MIRROR, keyring=key, serial=None, requested=DATE)
 
 
-def test_a_publish_order_is_the_same_job_for_the_same_revision() -> None:
+def test_a_publish_order_is_the_same_job_for_the_same_change() -> None:
     revision = EMPTY_ROOT.revision
-    order = publish_order(config(), "devel", revision, ("greeter",))
+    order = publish_order(config(), "devel", revision, ("greeter",), NOW)
     assert order.inputs == {
         "archive": "petrel", "suite": "devel", "revision": revision, "lists": list(LISTS),
         "fields": {**FIELDS, "Description": "Petrel devel"}, "credential": "petrel", "added": ["greeter"],
+        "changed_at": NOW.isoformat(),
     }  # fmt: skip
     assert order.holds == (object_hold("", revision, "devel"),)
-    assert publish_order(config(), "devel", revision, ("greeter",)).digest == order.digest
+    assert publish_order(config(), "devel", revision, ("greeter",), NOW).digest == order.digest

@@ -34,7 +34,7 @@ def test_the_installation_is_planned_from_the_published_files_and_nothing_else(t
     [command] = plan.commands
     assert (command.argv, command.root, command.reads_shelf) == (("./install.sh", "hello", "world"), ROOT, True)
     assert plan.write["archive.asc"] == signer("petrel").certificate().decode()
-    assert plan.write["sources.list"].splitlines() == [
+    assert plan.templates["sources.list"].splitlines() == [
         "deb [signed-by=/work/archive.asc] copy:/work/archive devel main",
         *RECIPE.source_lines(),
     ]

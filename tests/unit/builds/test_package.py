@@ -173,7 +173,7 @@ def recorded(context: WorldContext) -> WorldContext:
 
 def order(context: WorldContext, tag: str, repo: str = "greeter") -> JobOrder:
     with context.database.read() as tx:
-        return build_order(tx, context.config, context.objects, context.paths, repo=repo, tag=tag, pins={})
+        return build_order(tx, context.ground(), repo=repo, tag=tag)
 
 
 def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) -> None:
@@ -183,7 +183,7 @@ def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) 
     made = order(context, "1%2.0_rc1")
     tree = tree_tar(context.paths.repo("greeter"), head, prefix="greeter-2.0~rc1/", mtime=int(DATE.timestamp()))
     with context.database.read() as tx:
-        resolved = resolve_suites(tx, context.config, context.objects, ("debian/stable",))
+        resolved = resolve_suites(tx, context.ground(), ("debian/stable",))
     recipe = environment_recipe(context.config, "build", resolved)
     assert made.inputs == {
         "repo": "greeter", "tag": "1%2.0_rc1", "commit": head, "tree": sha256_of(tree), "source": "greeter",
@@ -226,6 +226,6 @@ def test_a_build_waits_for_the_snapshot_that_its_environment_needs(context: Worl
 
 def test_an_environment_without_an_upstream_suite_is_refused(context: WorldContext) -> None:
     with context.database.read() as tx:
-        nothing = resolve_suites(tx, context.config, context.objects, ())
+        nothing = resolve_suites(tx, context.ground(), ())
     with pytest.raises(BadInput, match="environment build names no upstream suite"):
         environment_recipe(context.config, "build", nothing)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from tests.worlds.installation import CONFIG
 from tests.worlds.times import NOW
 
-from distwright.archive.resolve import publish_order
+from distwright.archive.resolve import Ground, publish_order
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.flow.advance import READER, advance, waiting_reasons
@@ -51,7 +51,7 @@ def test_event_becomes_a_job_that_names_its_cause_and_its_configuration(
     number = _happened(database, _changed("devel", ONE))
     hints: list[str] = []
     assert advance(database, view, LATER, hints.append) == 1
-    order = publish_order(config, "devel", ONE, ["hello"])
+    order = publish_order(config, "devel", ONE, ["hello"], NOW)
     (job,) = _jobs(database)
     assert (job[0], job[1:]) == (order.digest, (number, "c0ffee"))
     assert (_cursor(database), hints, _waiting(database)) == (number, ["local"], [])
@@ -68,7 +68,7 @@ def test_events_become_jobs_in_their_order(database: Database, view: View, confi
     for revision in revisions:
         _happened(database, _changed("devel", revision))
     assert advance(database, view, NOW, _deaf) == 20
-    wanted = [publish_order(config, "devel", revision, ["hello"]).digest for revision in revisions]
+    wanted = [publish_order(config, "devel", revision, ["hello"], NOW).digest for revision in revisions]
     assert [digest for digest, *_ in _jobs(database)] == wanted
 
 
@@ -105,7 +105,7 @@ def test_waiting_event_is_acted_on_when_it_can_be_and_waits_no_more(database: Da
     advance(database, view, NOW, _deaf)
     _happened(database, _applied())
     assert advance(database, _view(_with_next()), NOW, _deaf) == 1
-    order = publish_order(_with_next(), "next", ONE, ["hello"])
+    order = publish_order(_with_next(), "next", ONE, ["hello"], NOW)
     assert (_jobs(database), _waiting(database)) == ([(order.digest, waiting, None)], [])
     assert _cursor(database) == 2, "the old event does not move the reader back"
 
@@ -189,7 +189,7 @@ def test_more_events_than_are_read_at_once_are_all_dealt_with(database: Database
 
 
 def _view(config: Config, certificate: Callable[[str], bytes] = lambda credential: credential.encode()) -> View:
-    return View(config, MemoryObjects(), StatePaths(Path("/nowhere")), certificate)
+    return View(Ground(config, MemoryObjects(), StatePaths(Path("/nowhere")), NOW), certificate)
 
 
 def _with_next() -> Config:

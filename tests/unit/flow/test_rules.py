@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.images.test_resolve import FILES, installation
@@ -29,6 +30,7 @@ from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import BODY_KEYS, Event, EventKind
 from distwright.repos.pushes import NOTHING
 from distwright.store.archives import live_publication
+from distwright.tools.git import refs
 
 HEAD = "1" * 40
 DIGEST = sha256_of(b"something")
@@ -52,7 +54,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> WorldContext:
 
 
 def view_of(context: WorldContext) -> View:
-    return View(context.config, context.objects, context.paths, lambda credential: signer(credential).certificate())
+    return View(context.ground(), lambda credential: signer(credential).certificate())
+
+
+def tagged(context: WorldContext) -> str:
+    return refs(context.paths.repo("greeter"))["refs/tags/1.0"]
+
+
+def with_config(context: WorldContext, **tables: Any) -> View:
+    ground = replace(context.ground(), config=replace(context.config, **tables))
+    return View(ground, view_of(context).certificate)
 
 
 def event_of(kind: EventKind, **changes: Json) -> Event:
@@ -92,7 +103,7 @@ def push(repo: str, ref: str, new: str = HEAD) -> Event:
 
 
 def test_a_tag_pushed_to_a_package_is_built(world: WorldContext) -> None:
-    [order] = ask(world, build_pushed_tag, push("greeter", "refs/tags/1.0"))
+    [order] = ask(world, build_pushed_tag, push("greeter", "refs/tags/1.0", tagged(world)))
     assert (order.kind.name, order.inputs["repo"], order.inputs["tag"]) == ("package.build", "greeter", "1.0")
 
 
@@ -110,7 +121,7 @@ def test_no_other_push_builds_a_package(world: WorldContext, event: Event) -> No
 
 def test_a_push_to_the_default_branch_of_an_images_repo_builds_its_images(world: WorldContext) -> None:
     two = {**world.config.images, "skua": world.config.images["petrel"]}
-    view = replace(view_of(world), config=replace(world.config, images=two))
+    view = with_config(world, images=two)
     orders = ask(world, image_of_pushed_branch, push("live", "refs/heads/main"), view)
     assert [(order.kind.name, order.inputs["image"]) for order in orders] == [
         ("image.build", "petrel"),
@@ -142,7 +153,7 @@ def test_what_was_built_is_uploaded_as_the_builder(world: WorldContext) -> None:
 
 def test_a_changed_suite_is_published_at_the_revision_of_the_event(world: WorldContext) -> None:
     orders = ask(world, publish_changed_suite, event_of(EventKind.SUITE_CHANGED, added=["greeter"]))
-    assert orders == [publish_order(world.config, "devel", DIGEST, ("greeter",))]
+    assert orders == [publish_order(world.config, "devel", DIGEST, ("greeter",), NOW)]
 
 
 def live_tree(context: WorldContext) -> tuple[Sha256, Sha256]:
@@ -170,7 +181,7 @@ def test_what_an_upload_brought_is_installed_from_the_published_tree_with_our_ke
 
 def test_a_publication_that_brought_nothing_or_that_no_package_builds_for_is_not_installed(world: WorldContext) -> None:
     assert ask(world, install_what_was_published, published(world, added=[])) == []
-    no_packages = replace(view_of(world), config=replace(world.config, repos={}))
+    no_packages = with_config(world, repos={})
     assert ask(world, install_what_was_published, published(world), no_packages) == []
 
 
@@ -193,9 +204,9 @@ def test_an_image_that_is_asked_for_by_three_events_is_one_job(world: WorldConte
 
 
 def test_a_rule_that_cannot_say_yet_says_what_it_waits_for(world: WorldContext) -> None:
-    view = replace(view_of(world), pins={"debian": "2030010101"})
+    view = View(world.ground({"debian": "2030010101"}), view_of(world).certificate)
     for rule, event in (
-        (build_pushed_tag, push("greeter", "refs/tags/1.0")),
+        (build_pushed_tag, push("greeter", "refs/tags/1.0", tagged(world))),
         (image_of_pushed_branch, push("live", "refs/heads/main")),
         (install_what_was_published, published(world)),
     ):

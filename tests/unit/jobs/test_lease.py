@@ -271,12 +271,12 @@ def test_process_that_is_gone_or_waits_to_be_buried_is_dead() -> None:
         os._exit(0)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     ghost = holder_name(pid)
-    host, boot, number, _ = holder_name(os.getpid()).split(" ")
-    assert ghost == f"{host} {boot} {pid} "
+    host, boot, space, number, _ = holder_name(os.getpid()).split(" ")
+    assert ghost == f"{host} {boot} {space} {pid} "
     assert is_alive(ghost) is False
     os.waitpid(pid, 0)
     assert is_alive(ghost) is False
-    assert is_alive(f"{host} {boot} {pid} 12345") is False
+    assert is_alive(f"{host} {boot} {space} {pid} 12345") is False
     assert number == str(os.getpid())
 
 
@@ -285,12 +285,17 @@ def test_process_of_the_same_number_that_began_later_is_another() -> None:
 
 
 def test_process_from_before_the_last_boot_is_dead() -> None:
-    host, _, pid, ticks = holder_name().split(" ")
-    assert is_alive(f"{host} 00000000-0000-0000-0000-000000000000 {pid} {ticks}") is False
+    host, _, space, pid, ticks = holder_name().split(" ")
+    assert is_alive(f"{host} 00000000-0000-0000-0000-000000000000 {space} {pid} {ticks}") is False
+
+
+def test_process_of_another_container_on_this_machine_cannot_be_seen() -> None:
+    host, boot, _, pid, ticks = holder_name().split(" ")
+    assert is_alive(f"{host} {boot} 1 {pid} {ticks}") is None
 
 
 @pytest.mark.parametrize(
-    "holder", [ELSEWHERE, "", "a worker of another kind", f"{os.uname().nodename} boot not-a-number 1"]
+    "holder", [ELSEWHERE, "", "a worker of another kind", f"{os.uname().nodename} boot space not-a-number 1"]
 )
 def test_of_anybody_else_only_the_lease_can_tell(holder: str) -> None:
     assert is_alive(holder) is None
@@ -307,8 +312,8 @@ def test_jobs_are_counted_by_state(database: Database) -> None:
 
 def _dead_holder() -> str:
     """Name a process of this machine and boot that had our number before us."""
-    host, boot, pid, _ = ME.split(" ")
-    return f"{host} {boot} {pid} 1"
+    host, boot, space, pid, _ = ME.split(" ")
+    return f"{host} {boot} {space} {pid} 1"
 
 
 def _claimed(database: Database, *pools: str, holder: str = ME, now: datetime = NOW) -> Job:

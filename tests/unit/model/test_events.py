@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from distwright.errors import BadInput
-from distwright.model.events import BODY_KEYS, Event, EventKind
+from distwright.model.events import BODY_KEYS, Event, EventKind, check_body
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -18,10 +18,10 @@ def test_every_kind_says_what_its_body_must_have() -> None:
 @pytest.mark.parametrize("kind", EventKind)
 def test_event_that_lacks_a_key_of_its_kind_is_refused(kind: EventKind) -> None:
     full = dict.fromkeys(BODY_KEYS[kind], "x")
-    assert Event(kind, NOW, "x", full).body == full
+    check_body(Event(kind, NOW, "x", full))
     for key in full:
         with pytest.raises(BadInput, match=f"event {kind} lacks {key}"):
-            Event(kind, NOW, "x", {name: "x" for name in full if name != key})
+            check_body(Event(kind, NOW, "x", {name: "x" for name in full if name != key}))
 
 
 def test_event_may_say_more_than_it_must() -> None:

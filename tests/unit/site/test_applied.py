@@ -25,7 +25,13 @@ def context(tmp_path: Path) -> WorldContext:
 def apply(context: WorldContext, text: str = CONFIG, commit_name: str = FIRST) -> list[Change]:
     files = {"distwright.toml": text}
     return apply_config(
-        files, commit_name, database=context.database, objects=context.objects, paths=context.paths, now=context.clock
+        files,
+        {},
+        commit_name,
+        database=context.database,
+        objects=context.objects,
+        paths=context.paths,
+        now=context.clock,
     )
 
 
