@@ -105,11 +105,11 @@ def test_conclusion_gives_outputs_and_events_and_knows_the_job(shop: Workshop) -
 def test_commands_begin_in_the_work_folder_and_know_its_place(shop: Workshop) -> None:
     script = 'test "$(pwd)" = "{work}"; test "$WHERE" = "{work}/x"; ./run >out'
     command = shell(script, environment=(("WHERE", "{work}/x"),))
-    texts = {"run": "#!/bin/sh\necho run in {work}\n"}
-    kind = kind_of(step(command, write=texts, collect={"out": "out"}))
+    filled, verbatim = {"run": "#!/bin/sh\necho run in {work}; cat as-is\n"}, {"as-is": "not {work}\n"}
+    kind = kind_of(step(command, templates=filled, write=verbatim, collect={"out": "out"}))
     ending = execute(kind, {}, shop.context(3, 4))
     folder = shop.paths.work / "3-4-count" / "files"
-    assert ending.outputs == {"count/out": sha256_of(f"run in {folder}\n".encode())}
+    assert ending.outputs == {"count/out": sha256_of(f"run in {folder}\nnot {{work}}\n".encode())}
     assert list(shop.paths.work.iterdir()) == [], "nothing of it stays"
 
 
