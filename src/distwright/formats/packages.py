@@ -25,11 +25,12 @@ _FIRST = (
     "Description", "Multi-Arch", "Homepage",
 )  # fmt: skip
 _LAST = ("Build-Essential", "Tag", "Section", "Priority", "Filename", "Size", "MD5sum", "SHA256")
-_PLACES = {name.lower(): place for place, name in enumerate(_FIRST)} | {
+FIELD_PLACES = {name.lower(): place for place, name in enumerate(_FIRST)} | {
     name.lower(): len(_FIRST) + 1 + place for place, name in enumerate(_LAST)
 }
+FIELDS_BEFORE = len(_FIRST)  # where fields go that have no place of their own
 # A control file must not say these about itself, and an index has no word for Status.
-_OURS = frozenset({"filename", "size", "md5sum", "sha1", "sha256", "sha512", "description-md5", "status"})
+OWN_FIELDS = frozenset({"filename", "size", "md5sum", "sha1", "sha256", "sha512", "description-md5", "status"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def package_stanza(
     control file.
     """
     _check_control(control)
-    fields = {name.lower(): (name, text) for name, text in control.items() if name.lower() not in _OURS and text}
+    fields = {name.lower(): (name, text) for name, text in control.items() if name.lower() not in OWN_FIELDS and text}
     synopsis = control["Description"].split("\n", 1)[0]
     ours = (
         ("Description", synopsis),
@@ -122,8 +123,9 @@ def package_stanza(
         ("SHA256", sha256),
     )
     fields |= {name.lower(): (name, value) for name, value in ours}
-    middle = len(_FIRST)
-    return write_stanza(sorted(fields.values(), key=lambda item: (_PLACES.get(item[0].lower(), middle), item[0])))
+    return write_stanza(
+        sorted(fields.values(), key=lambda item: (FIELD_PLACES.get(item[0].lower(), FIELDS_BEFORE), item[0]))
+    )
 
 
 def translation_stanza(control: Stanza) -> bytes:

@@ -1,0 +1,214 @@
+"""Change package trees at the cost of the change: read the leaves that are touched, cut them anew, keep all others.
+
+The rules of cutting are those of `tree`; whatever the order of edits, the same content gives the same root.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from distwright.archive.tree import LEAF_BYTES, LEAF_MASK, Get, Leaf, Put, Tombstone, TreeRoot, ends_leaf
+from distwright.errors import BadInput
+from distwright.formats.deb822 import raw_field
+from distwright.model.versions import DebVersion
+
+Stanzas = tuple[bytes, ...]
+_NAME = re.compile(rb"Package: ([^\n]+)\n")
+
+
+@dataclass(frozen=True, slots=True)
+class PackageChange:
+    """What differs in one name of one list: its stanzas before and after, each in the order of versions; () is none."""
+
+    list_name: str
+    name: str
+    old: Stanzas
+    new: Stanzas
+
+
+def split_leaf(text: bytes) -> list[tuple[str, bytes]]:
+    """Take a leaf apart: name and stanza of each package, in order; raise BadInput if it is no leaf."""
+    parts = text.split(b"\n\n")
+    if parts.pop() != b"":
+        raise BadInput("a leaf of a package tree is cut off", hint="distwright archive fsck")
+    found = []
+    for part in parts:
+        match = _NAME.match(part)
+        if match is None:
+            raise BadInput("a leaf of a package tree has a stanza without a name", hint="distwright archive fsck")
+        found.append((match[1].decode(), part + b"\n"))
+    return found
+
+
+def version_of(stanza: bytes) -> DebVersion:
+    """Read the version of a stanza."""
+    return DebVersion((raw_field(stanza, b"Version") or b"").decode())
+
+
+def in_order(stanzas: Sequence[bytes]) -> Stanzas:
+    """Put the stanzas of one name into the order of the tree: by version, then by content."""
+    if len(stanzas) < 2:
+        return tuple(stanzas)
+    return tuple(sorted(set(stanzas), key=lambda stanza: (version_of(stanza).sort_key(), stanza)))
+
+
+def edit_list(leaves: Sequence[Leaf], replace: Mapping[str, Sequence[bytes]], get: Get, put: Put) -> tuple[Leaf, ...]:
+    """Give the leaves of a list in which each name of `replace` has exactly these stanzas (none: it is gone).
+
+    Reads and writes the touched leaves and at most their neighbours.
+    """
+    if not replace:
+        return tuple(leaves)
+    firsts = [leaf.first for leaf in leaves]
+    result: list[Leaf] = []
+    at = 0
+    names = sorted(replace)
+    position = 0
+    while position < len(names):
+        begin, end = _segment(leaves, firsts, names[position], get)
+        begin = max(begin, at)
+        result += leaves[at:begin]
+        groups = _groups(leaves[begin:end], get)
+        while True:
+            limit = firsts[end] if end < len(leaves) else None
+            while position < len(names) and (limit is None or names[position] < limit):
+                groups[names[position]] = in_order(replace[names[position]])
+                position += 1
+            last = max((name for name, stanzas in groups.items() if stanzas), default=None)
+            if limit is None or (last is not None and ends_leaf(last, LEAF_MASK)):
+                break
+            following = _segment_end(leaves, end, get)
+            groups |= _groups(leaves[end:following], get)
+            end = following
+        result += _cut_into_leaves(groups, put)
+        at = end
+    result += leaves[at:]
+    return tuple(result)
+
+
+def edit_tree(
+    root: TreeRoot,
+    replace: Mapping[str, Mapping[str, Sequence[bytes]]],
+    get: Get,
+    put: Put,
+    tombstones: Sequence[Tombstone] | None = None,
+) -> TreeRoot:
+    """Edit several lists: list -> name -> stanzas. tombstones: the new ones (default: as they were)."""
+    lists = dict(root.lists)
+    for list_name, names in replace.items():
+        lists[list_name] = edit_list(lists.get(list_name, ()), names, get, put)
+    stones = root.tombstones if tombstones is None else tuple(tombstones)
+    return TreeRoot({name: leaves for name, leaves in lists.items() if leaves}, stones)
+
+
+def find_stanzas(root: TreeRoot, list_name: str, names: Sequence[str], get: Get) -> dict[str, Stanzas]:
+    """Look names up in a list; cost: one leaf for each, read once."""
+    leaves = root.lists.get(list_name, ())
+    firsts = [leaf.first for leaf in leaves]
+    wanted: dict[int, list[str]] = {}
+    for name in names:
+        index = bisect_right(firsts, name) - 1
+        if index >= 0:
+            wanted.setdefault(index, []).append(name)
+    found: dict[str, Stanzas] = dict.fromkeys(names, ())
+    for index, here in wanted.items():
+        groups = _groups(leaves[index : index + 1], get)
+        found |= {name: groups.get(name, ()) for name in here}
+    return found
+
+
+def diff_lists(old: Sequence[Leaf], new: Sequence[Leaf], list_name: str, get: Get) -> Iterator[PackageChange]:
+    """Give what differs between two states of a list, by name; reads only leaves that one side does not have."""
+    shared = {leaf.digest for leaf in old} & {leaf.digest for leaf in new}
+    before = _groups([leaf for leaf in old if leaf.digest not in shared], get)
+    after = _groups([leaf for leaf in new if leaf.digest not in shared], get)
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name, ()), after.get(name, ())
+        if was != now:
+            yield PackageChange(list_name, name, was, now)
+
+
+def diff_trees(old: TreeRoot, new: TreeRoot, get: Get) -> Iterator[PackageChange]:
+    """Give what differs between two trees, by list and name."""
+    for list_name in sorted(old.lists.keys() | new.lists.keys()):
+        before, after = old.lists.get(list_name, ()), new.lists.get(list_name, ())
+        if before != after:
+            yield from diff_lists(before, after, list_name, get)
+
+
+def _segment(leaves: Sequence[Leaf], firsts: Sequence[str], name: str, get: Get) -> tuple[int, int]:
+    """Give the range of leaves between two boundaries of the rule in which `name` is or would be."""
+    if not leaves:
+        return 0, 0
+    begin = max(bisect_right(firsts, name) - 1, 0)
+    while begin > 0 and not _is_boundary(leaves[begin - 1], get):
+        begin -= 1
+    # A name after the last one of a leaf that ends at a boundary belongs to what follows.
+    if name > firsts[begin] and _is_after(leaves, firsts, begin, name, get):
+        begin = min(bisect_right(firsts, name), len(leaves))
+    return begin, _segment_end(leaves, begin, get)
+
+
+def _is_after(leaves: Sequence[Leaf], firsts: Sequence[str], begin: int, name: str, get: Get) -> bool:
+    index = bisect_right(firsts, name) - 1
+    last = _last_name(leaves[index], get)
+    return index >= begin and name > last and ends_leaf(last, LEAF_MASK)
+
+
+def _segment_end(leaves: Sequence[Leaf], begin: int, get: Get) -> int:
+    end = begin
+    while end < len(leaves):
+        end += 1
+        if _is_boundary(leaves[end - 1], get):
+            break
+    return end
+
+
+def _is_boundary(leaf: Leaf, get: Get) -> bool:
+    return ends_leaf(_last_name(leaf, get), LEAF_MASK)
+
+
+def _last_name(leaf: Leaf, get: Get) -> str:
+    if leaf.count == 1:
+        return leaf.first
+    text = get(leaf.digest)
+    start = text.rfind(b"\n\nPackage: ") + 2
+    return text[start + 9 : text.index(b"\n", start)].decode()
+
+
+def _groups(leaves: Sequence[Leaf], get: Get) -> dict[str, Stanzas]:
+    groups: dict[str, Stanzas] = {}
+    for leaf in leaves:
+        for name, stanza in split_leaf(get(leaf.digest)):
+            groups[name] = (*groups[name], stanza) if name in groups else (stanza,)
+    return groups
+
+
+def _cut_into_leaves(groups: Mapping[str, Stanzas], put: Put) -> Iterator[Leaf]:
+    members = [(name, groups[name]) for name in sorted(groups) if groups[name]]
+    for part in _cut(members, LEAF_MASK):
+        text = b"".join([stanza + b"\n" for _, stanzas in part for stanza in stanzas])
+        yield Leaf(put(text), len(text), sum(len(stanzas) for _, stanzas in part), part[0][0])
+
+
+def _cut(members: Sequence[tuple[str, Stanzas]], mask: int) -> Iterator[list[tuple[str, Stanzas]]]:
+    part: list[tuple[str, Stanzas]] = []
+    size = 0
+    for member in members:
+        part.append(member)
+        size += sum(len(stanza) + 1 for stanza in member[1])
+        if ends_leaf(member[0], mask):
+            yield from _cut_large(part, size, mask)
+            part, size = [], 0
+    if part:
+        yield from _cut_large(part, size, mask)
+
+
+def _cut_large(
+    part: list[tuple[str, Stanzas]], size: int, mask: int
+) -> Iterator[list[tuple[str, Stanzas]]]:
+    if size > LEAF_BYTES and mask:
+        yield from _cut(part, mask >> 1)
+    else:
+        yield part

@@ -1,0 +1,111 @@
+"""Ready pieces: each leaf compressed once, in every format, kept as one file by the leaf's digest.
+
+Derived and kept in the cache: any of it may be removed at any time. Files, not database rows: those were twenty times slower.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from distwright.archive.tree import Get, Leaf
+from distwright.formats.joining import XzBlock, deflate_piece, xz_block
+from distwright.model.digests import Sha256
+
+_MAGIC = b"dwpiece1"
+_HEAD = struct.Struct("<8sBIIIIII")  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes, CRC-32
+GZIP_LEVEL = 6
+ZSTD_LEVEL = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One leaf, compressed three ways."""
+
+    xz: XzBlock
+    deflate: bytes
+    zstd: bytes
+
+
+class Pieces:
+    """The pieces below a folder. preset: how hard xz tries on a new leaf; `improve` tries harder when there is time."""
+
+    def __init__(self, folder: Path, *, preset: int) -> None:
+        """Use `folder`, made when first written to."""
+        self._folder = folder
+        self._preset = preset
+        self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False)
+
+    def of_leaf(self, leaf: Leaf, get: Get) -> Piece:
+        """Give the pieces of a leaf, made now if they are not there."""
+        path = self._path(leaf.digest)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return self._make(path, get(leaf.digest), self._preset)
+        piece = _parse(content, leaf.size_bytes)
+        return piece or self._make(path, get(leaf.digest), self._preset)
+
+    def improve(self, leaves: Iterable[Leaf], get: Get, *, preset: int) -> int:
+        """Compress again, harder, what was compressed with less; say how many pieces became others."""
+        count = 0
+        for leaf in leaves:
+            path = self._path(leaf.digest)
+            if _quality(path) < preset:
+                self._make(path, get(leaf.digest), preset)
+                count += 1
+        return count
+
+    def _make(self, path: Path, text: bytes, preset: int) -> Piece:
+        piece = Piece(
+            xz_block(text, preset=preset), deflate_piece(text, level=GZIP_LEVEL), self._zstd.compress(text)
+        )
+        body = piece.xz.content + piece.deflate + piece.zstd
+        sizes = (len(piece.xz.content), piece.xz.unpadded, len(text), len(piece.deflate), len(piece.zstd))
+        head = _HEAD.pack(_MAGIC, preset, *sizes, zlib.crc32(body))
+        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        try:
+            partial.write_bytes(head + body)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(head + body)
+        partial.rename(path)
+        return piece
+
+    def _path(self, digest: Sha256) -> Path:
+        return self._folder / digest[:2] / digest[2:]
+
+
+def _quality(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC) + 1)
+    except FileNotFoundError:
+        return -1
+    return head[-1] if head.startswith(_MAGIC) and len(head) == len(_MAGIC) + 1 else -1
+
+
+def _parse(content: bytes, plain: int) -> Piece | None:
+    """Take a piece file apart; None if it is not whole (it is then made again)."""
+    if len(content) < _HEAD.size:
+        return None
+    magic, _, xz, unpadded, size, deflate, zstd, crc = _HEAD.unpack_from(content)
+    body = content[_HEAD.size :]
+    if magic != _MAGIC or size != plain or len(body) != xz + deflate + zstd or zlib.crc32(body) != crc:
+        return None
+    return Piece(XzBlock(body[:xz], unpadded, size), body[xz : xz + deflate], body[xz + deflate :])
+
+
+def empty_zstd() -> bytes:
+    """Give the zstd form of nothing."""
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(b"")
+
+
+def all_pieces(pieces: Pieces, leaves: Iterable[Leaf], get: Get) -> Iterator[Piece]:
+    """Give the pieces of leaves in their order."""
+    for leaf in leaves:
+        yield pieces.of_leaf(leaf, get)

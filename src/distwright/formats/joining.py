@@ -1,0 +1,106 @@
+"""Join pieces that were compressed one by one into one file that every reader takes for an ordinary one.
+
+Recompressing an index of 50 MB for each change costs seconds; joining ready pieces costs a copy. Readers differ in what they accept:
+apt 2.6 refuses concatenated xz streams, so xz becomes ONE stream of many blocks; gzip becomes one member of deflate data that was
+flushed at each piece; zstd frames may simply follow each other (RFC 8878, 3.1).
+Sources: the .xz file format 1.1.0, RFC 1951, RFC 1952.
+"""
+
+import lzma
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from distwright.errors import BadInput
+
+_XZ_FLAGS = b"\x00\x01"  # check: CRC32
+_XZ_HEADER = b"\xfd7zXZ\x00" + _XZ_FLAGS + struct.pack("<I", zlib.crc32(_XZ_FLAGS))
+_XZ_FOOTER_BYTES = 12
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03"  # deflate, no name, no time, Unix
+_DEFLATE_END = b"\x03\x00"  # an empty last block
+
+
+@dataclass(frozen=True, slots=True)
+class XzBlock:
+    """One block of an xz stream. unpadded, plain: the two sizes that the stream's index wants."""
+
+    content: bytes
+    unpadded: int
+    plain: int
+
+
+def xz_block(text: bytes, *, preset: int) -> XzBlock:
+    """Compress a piece into one block. preset: as xz(1); the dictionary is never larger than the piece needs."""
+    dictionary = max(4096, 1 << (max(len(text), 1) - 1).bit_length())
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": min(dictionary, 8 << 20)}]
+    stream = lzma.compress(text, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
+    index_bytes = (struct.unpack("<I", stream[-8:-4])[0] + 1) * 4
+    index_at = len(stream) - _XZ_FOOTER_BYTES - index_bytes
+    records, at = _vli(stream, index_at + 1)
+    if records == 0:
+        return XzBlock(b"", 0, 0)
+    unpadded, _ = _vli(stream, at)
+    return XzBlock(stream[len(_XZ_HEADER) : index_at], unpadded, len(text))
+
+
+def join_xz(blocks: Iterable[XzBlock]) -> Iterator[bytes]:
+    """Give the pieces of one xz stream with these blocks."""
+    yield _XZ_HEADER
+    records, count = bytearray(), 0
+    for block in blocks:
+        if block.plain:
+            yield block.content
+            records += _to_vli(block.unpadded) + _to_vli(block.plain)
+            count += 1
+    index = b"\x00" + _to_vli(count) + bytes(records)
+    index += b"\0" * (-len(index) % 4)
+    index += struct.pack("<I", zlib.crc32(index))
+    yield index
+    tail = struct.pack("<I", len(index) // 4 - 1) + _XZ_FLAGS
+    yield struct.pack("<I", zlib.crc32(tail)) + tail + b"YZ"
+
+
+def deflate_piece(text: bytes, *, level: int) -> bytes:
+    """Compress a piece into deflate data that ends on a byte and needs nothing of what came before."""
+    compressor = zlib.compressobj(level, zlib.DEFLATED, -15, 9)
+    return compressor.compress(text) + compressor.flush(zlib.Z_FULL_FLUSH)
+
+
+def join_gzip(pieces: Iterable[bytes], *, crc: int, size: int) -> Iterator[bytes]:
+    """Give the pieces of one gzip member. crc, size: CRC-32 and size in bytes of the whole plain text."""
+    yield _GZIP_HEADER
+    yield from pieces
+    yield _DEFLATE_END + struct.pack("<II", crc & 0xFFFFFFFF, size & 0xFFFFFFFF)
+
+
+def join_zstd(frames: Iterable[bytes], empty_frame: Callable[[], bytes]) -> Iterator[bytes]:
+    """Give the pieces of one zstd file: the frames themselves, or one empty frame for an empty text."""
+    found = False
+    for frame in frames:
+        found = True
+        yield frame
+    if not found:
+        yield empty_frame()
+
+
+def _vli(data: bytes, at: int) -> tuple[int, int]:
+    value, shift = 0, 0
+    while True:
+        byte = data[at]
+        value |= (byte & 0x7F) << shift
+        at += 1
+        if not byte & 0x80:
+            return value, at
+        shift += 7
+        if shift > 56:
+            raise BadInput("an xz number is too long", hint="report this as a bug of distwright")
+
+
+def _to_vli(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
