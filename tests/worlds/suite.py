@@ -12,7 +12,8 @@ from distwright.archive.tree import EMPTY_ROOT, TreeEntry, build_tree
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.records import Publication, SuiteState
 from distwright.model.versions import DebVersion
-from distwright.store.archives import get_suite, insert_suite, list_publications, move_suite
+from distwright.store.archives import list_publications
+from distwright.store.suites import get_suite, insert_suite, move_suite
 
 LISTS = ("main/binary-amd64", "main/source")
 

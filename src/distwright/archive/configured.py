@@ -6,9 +6,9 @@ from distwright.archive.tree import EMPTY_ROOT
 from distwright.config.difference import Change, changed_tables
 from distwright.config.model import Config
 from distwright.model.records import SuiteState
-from distwright.store.archives import find_suite, insert_suite
 from distwright.store.database import Database
 from distwright.store.objects import ObjectStore
+from distwright.store.suites import find_suite, insert_suite
 
 
 def plan_config(old: Config | None, new: Config) -> list[Change]:

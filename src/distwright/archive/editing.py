@@ -205,9 +205,7 @@ def _cut(members: Sequence[tuple[str, Stanzas]], mask: int) -> Iterator[list[tup
         yield from _cut_large(part, size, mask)
 
 
-def _cut_large(
-    part: list[tuple[str, Stanzas]], size: int, mask: int
-) -> Iterator[list[tuple[str, Stanzas]]]:
+def _cut_large(part: list[tuple[str, Stanzas]], size: int, mask: int) -> Iterator[list[tuple[str, Stanzas]]]:
     if size > LEAF_BYTES and mask:
         yield from _cut(part, mask >> 1)
     else:

@@ -2,10 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 from distwright.errors import BadInput, quoted
 from distwright.formats.deb import read_deb

@@ -17,7 +17,9 @@ from distwright.formats.joining import XzBlock, deflate_piece, xz_block
 from distwright.model.digests import Sha256
 
 _MAGIC = b"dwpiece1"
-_HEAD = struct.Struct("<8sBIIIIII")  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes, CRC-32
+_HEAD = struct.Struct(
+    "<8sBIIIIII"
+)  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes, CRC-32
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 6
 
@@ -61,9 +63,7 @@ class Pieces:
         return count
 
     def _make(self, path: Path, text: bytes, preset: int) -> Piece:
-        piece = Piece(
-            xz_block(text, preset=preset), deflate_piece(text, level=GZIP_LEVEL), self._zstd.compress(text)
-        )
+        piece = Piece(xz_block(text, preset=preset), deflate_piece(text, level=GZIP_LEVEL), self._zstd.compress(text))
         body = piece.xz.content + piece.deflate + piece.zstd
         sizes = (len(piece.xz.content), piece.xz.unpadded, len(text), len(piece.deflate), len(piece.zstd))
         head = _HEAD.pack(_MAGIC, preset, *sizes, zlib.crc32(body))

@@ -17,16 +17,11 @@ from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.records import Publication
 from distwright.signing.signer import Signer
-from distwright.store.archives import (
-    find_suite,
-    insert_publication,
-    list_publications,
-    live_publication,
-    set_publication_state,
-)
+from distwright.store.archives import insert_publication, list_publications, live_publication, set_publication_state
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.objects import ObjectStore
+from distwright.store.suites import find_suite
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from distwright.errors import DistwrightError, NotFound
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName, ShelfEntry
 from distwright.model.digests import Json, Sha256
-from distwright.store.archives import find_snapshot, get_suite, live_publication, newest_snapshot
+from distwright.store.archives import find_snapshot, live_publication, newest_snapshot
 from distwright.store.database import Transaction
 from distwright.store.holds import Hold, object_hold, serial_hold
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
+from distwright.store.suites import get_suite
 from distwright.tools.apt import AptSource
 
 RECORD_KIND = KindName("archive.record", 1)

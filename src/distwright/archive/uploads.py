@@ -23,11 +23,12 @@ from distwright.model.names import package_name, pool_folder
 from distwright.model.records import SuiteState, UploadVerdict
 from distwright.model.versions import DebVersion
 from distwright.signing.verify import Keyring
-from distwright.store.archives import find_upload, get_suite, insert_upload, list_suites, move_suite
 from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.objects import ObjectStore
+from distwright.store.suites import get_suite, list_suites, move_suite
+from distwright.store.uploads import find_upload, insert_upload
 
 
 def key_of_stanza(stanza: bytes) -> tuple[str, DebVersion]:

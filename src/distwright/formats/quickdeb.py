@@ -26,7 +26,17 @@ _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(rb"([a-z0-9][a-z0-9+.-]{1,127})(?: \([0-9][A-Za-z0-9.+:~-]*\))?")
 _SECTION = re.compile(rb"[a-z0-9-]+(?:/[a-z0-9-]+)?")
 _CONTROL_FILES = frozenset(
-    (b"./", b"./control", b"./md5sums", b"./preinst", b"./postinst", b"./prerm", b"./postrm", b"./conffiles", b"./triggers")
+    (
+        b"./",
+        b"./control",
+        b"./md5sums",
+        b"./preinst",
+        b"./postinst",
+        b"./prerm",
+        b"./postrm",
+        b"./conffiles",
+        b"./triggers",
+    )
     + (b"./shlibs", b"./symbols", b"./config", b"./templates")
 )
 _MIDDLE = FIELDS_BEFORE

@@ -63,18 +63,48 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class SuiteState:
-    """A suite of an own archive and its present revision (root hash of its package tree)."""
+    """A suite of an own archive and its present revision (root hash of its package tree).
+
+    follows: the configured suite whose settings it shares, "" for itself. parent: the suite that it branched from, or "".
+    is_sealed: it takes no changes any more.
+    """
 
     archive: str
     name: str
     kind: str
     revision: Sha256
     changed_at: datetime
+    follows: str = ""
+    parent: str = ""
+    is_sealed: bool = False
+
+    @property
+    def settings(self) -> str:
+        """The configured suite whose settings count."""
+        return self.follows or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One step in the life of a suite. action: upload, add, remove, merge, pull, reset, undo, import, branch. actor: who."""
+
+    number: int
+    archive: str
+    suite: str
+    before: Sha256
+    after: Sha256
+    action: str
+    reason: str
+    actor: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One publishing of a revision. state: building, live, retired. tree: the document of all its index files."""
+    """One publishing of a revision. state: building, live, retired. tree: the document of all its index files.
+
+    serial: of the snapshot of ours that it belongs to; "" is the suite itself, as it moves on.
+    """
 
     id: int
     archive: str
@@ -83,6 +113,7 @@ class Publication:
     tree: Sha256
     state: str
     at: datetime
+    serial: str = ""
 
 
 @dataclass(frozen=True, slots=True)

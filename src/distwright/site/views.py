@@ -9,11 +9,13 @@ from distwright.model.events import StoredEvent
 from distwright.model.outcomes import JobState
 from distwright.model.records import Attempt, Job, Publication, Snapshot, SuiteState, UploadVerdict
 from distwright.site.line import StageRow, line_rows
-from distwright.store.archives import list_publications, list_snapshots, list_suites, list_uploads
+from distwright.store.archives import list_publications, list_snapshots
 from distwright.store.database import Database
 from distwright.store.events import newest_events
 from distwright.store.jobs import attempts_of, count_by_state, list_jobs
 from distwright.store.paths import StatePaths
+from distwright.store.suites import list_suites
+from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs
 
 

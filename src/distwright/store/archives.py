@@ -1,17 +1,13 @@
-"""Rows of archives: snapshots by serial, suites with their revision, publications, uploads."""
-
-import json
-from collections.abc import Mapping
-from datetime import datetime
+"""Rows of archives: snapshots by serial, publications."""
 
 import sqlalchemy as sa
 
 from distwright.errors import NotFound
-from distwright.model.digests import Json, Sha256, canonical_json
-from distwright.model.records import Publication, Snapshot, SuiteState, UploadVerdict
+from distwright.model.digests import Sha256
+from distwright.model.records import Publication, Snapshot
 from distwright.model.serials import Serial
 from distwright.store.database import Transaction, inserted_id
-from distwright.store.schema import publications, snapshots, suites, uploads
+from distwright.store.schema import publications, snapshots
 from distwright.store.times import from_text, maybe_from_text, to_text
 
 
@@ -58,44 +54,6 @@ def list_snapshots(tx: Transaction, archive: str | None = None) -> list[Snapshot
     return [_snapshot(row) for row in tx.connection.execute(query)]
 
 
-def insert_suite(tx: Transaction, row: SuiteState) -> None:
-    """Add a suite."""
-    tx.connection.execute(
-        suites.insert().values(
-            archive=row.archive, name=row.name, kind=row.kind, revision=row.revision, changed_at=to_text(row.changed_at)
-        )
-    )
-
-
-def find_suite(tx: Transaction, archive: str, name: str) -> SuiteState | None:
-    """Find a suite."""
-    row = tx.connection.execute(sa.select(suites).where(suites.c.archive == archive, suites.c.name == name)).first()
-    return None if row is None else _suite(row)
-
-
-def get_suite(tx: Transaction, archive: str, name: str) -> SuiteState:
-    """Find a suite; raise NotFound."""
-    row = find_suite(tx, archive, name)
-    if row is None:
-        raise NotFound(f"suite {name} is not in archive {archive}", hint=f"distwright suite list {archive}")
-    return row
-
-
-def list_suites(tx: Transaction) -> list[SuiteState]:
-    """List all suites by archive and name."""
-    return [_suite(row) for row in tx.connection.execute(sa.select(suites).order_by(suites.c.archive, suites.c.name))]
-
-
-def move_suite(tx: Transaction, row: SuiteState, revision: Sha256, now: datetime) -> bool:
-    """Point a suite at another revision if it still has the one in `row`; say whether it had."""
-    changed = tx.connection.execute(
-        suites.update()
-        .where(suites.c.archive == row.archive, suites.c.name == row.name, suites.c.revision == row.revision)
-        .values(revision=revision, changed_at=to_text(now))
-    )
-    return changed.rowcount == 1
-
-
 def insert_publication(tx: Transaction, row: Publication) -> int:
     """Add a publication (its `id` is ignored) and return its number."""
     return inserted_id(
@@ -107,6 +65,7 @@ def insert_publication(tx: Transaction, row: Publication) -> int:
                 tree=row.tree,
                 state=row.state,
                 at=to_text(row.at),
+                serial=row.serial,
             )
         )
     )
@@ -117,61 +76,45 @@ def set_publication_state(tx: Transaction, publication_id: int, state: str) -> N
     tx.connection.execute(publications.update().where(publications.c.id == publication_id).values(state=state))
 
 
-def list_publications(tx: Transaction, *, state: str | None = None) -> list[Publication]:
-    """List publications, newest first."""
+def get_publication(tx: Transaction, number: int) -> Publication:
+    """Find a publication; raise NotFound."""
+    row = tx.connection.execute(sa.select(publications).where(publications.c.id == number)).first()
+    if row is None:
+        raise NotFound(f"publication {number} does not exist", hint="distwright suite list")
+    return _publication(row)
+
+
+def list_publications(
+    tx: Transaction,
+    *,
+    state: str | None = None,
+    archive: str | None = None,
+    suite: str | None = None,
+    revision: Sha256 | None = None,
+) -> list[Publication]:
+    """List publications, newest first: all, or those of one state, archive, suite, revision."""
     query = sa.select(publications).order_by(publications.c.id.desc())
-    if state is not None:
-        query = query.where(publications.c.state == state)
+    for name, value in (("state", state), ("archive", archive), ("suite", suite), ("revision", revision)):
+        if value is not None:
+            query = query.where(publications.c[name] == value)
     return [_publication(row) for row in tx.connection.execute(query)]
 
 
-def live_publication(tx: Transaction, archive: str, suite: str) -> Publication | None:
-    """Find what is served of a suite."""
+def live_publication(tx: Transaction, archive: str, suite: str, serial: str = "") -> Publication | None:
+    """Find what is served of a suite, or of a suite in a snapshot of ours."""
     query = (
         sa.select(publications)
-        .where(publications.c.archive == archive, publications.c.suite == suite, publications.c.state == "live")
+        .where(
+            publications.c.archive == archive,
+            publications.c.suite == suite,
+            publications.c.serial == serial,
+            publications.c.state == "live",
+        )
         .order_by(publications.c.id.desc())
         .limit(1)
     )
     row = tx.connection.execute(query).first()
     return None if row is None else _publication(row)
-
-
-def insert_upload(tx: Transaction, row: UploadVerdict) -> None:
-    """Add an upload with its verdict."""
-    tx.connection.execute(
-        uploads.insert().values(
-            archive=row.archive,
-            suite=row.suite,
-            changes=row.changes,
-            source=row.source,
-            version=row.version,
-            signer=row.signer,
-            is_accepted=row.is_accepted,
-            problems=canonical_json(list(row.problems)).decode(),
-            files=canonical_json(_plain(row.files)).decode(),
-            at=to_text(row.at),
-        )
-    )
-
-
-def find_upload(tx: Transaction, archive: str, suite: str, changes: Sha256) -> UploadVerdict | None:
-    """Find the verdict on a .changes file."""
-    query = sa.select(uploads).where(
-        uploads.c.archive == archive, uploads.c.suite == suite, uploads.c.changes == changes
-    )
-    row = tx.connection.execute(query).first()
-    return None if row is None else _upload(row)
-
-
-def list_uploads(tx: Transaction, limit: int = 100) -> list[UploadVerdict]:
-    """List uploads, newest first."""
-    rows = tx.connection.execute(sa.select(uploads).order_by(uploads.c.id.desc()).limit(limit))
-    return [_upload(row) for row in rows]
-
-
-def _plain(files: Mapping[str, Sha256]) -> Json:
-    return {name: str(digest) for name, digest in files.items()}
 
 
 def _snapshot(row: sa.Row[tuple[object, ...]]) -> Snapshot:
@@ -185,10 +128,6 @@ def _snapshot(row: sa.Row[tuple[object, ...]]) -> Snapshot:
     )
 
 
-def _suite(row: sa.Row[tuple[object, ...]]) -> SuiteState:
-    return SuiteState(row.archive, row.name, row.kind, Sha256(row.revision), from_text(row.changed_at))
-
-
 def _publication(row: sa.Row[tuple[object, ...]]) -> Publication:
     return Publication(
         id=row.id,
@@ -198,19 +137,5 @@ def _publication(row: sa.Row[tuple[object, ...]]) -> Publication:
         tree=Sha256(row.tree),
         state=row.state,
         at=from_text(row.at),
-    )
-
-
-def _upload(row: sa.Row[tuple[object, ...]]) -> UploadVerdict:
-    return UploadVerdict(
-        archive=row.archive,
-        suite=row.suite,
-        changes=Sha256(row.changes),
-        source=row.source,
-        version=row.version,
-        signer=row.signer,
-        is_accepted=bool(row.is_accepted),
-        problems=json.loads(row.problems),
-        files={name: Sha256(digest) for name, digest in json.loads(row.files).items()},
-        at=from_text(row.at),
+        serial=row.serial,
     )

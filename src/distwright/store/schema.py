@@ -116,6 +116,34 @@ suites = sa.Table(
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("revision", DIGEST, nullable=False),
     sa.Column("changed_at", TIME, nullable=False),
+    sa.Column("follows", NAME, nullable=False, server_default=sa.text("''")),
+    sa.Column("parent", NAME, nullable=False, server_default=sa.text("''")),
+    sa.Column("is_sealed", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+
+revisions = sa.Table(
+    "revisions",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("archive", NAME, nullable=False),
+    sa.Column("suite", NAME, nullable=False),
+    sa.Column("before", DIGEST, nullable=False),
+    sa.Column("after", DIGEST, nullable=False),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("actor", NAME, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.Index("revisions_by_suite", "archive", "suite", "number"),
+    sqlite_autoincrement=True,
+)
+
+pool_names = sa.Table(
+    "pool_names",
+    metadata,
+    sa.Column("archive", NAME, primary_key=True),
+    sa.Column("path", sa.String(512), primary_key=True),
+    sa.Column("object", DIGEST, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 publications = sa.Table(
@@ -128,7 +156,9 @@ publications = sa.Table(
     sa.Column("tree", DIGEST, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("at", TIME, nullable=False),
-    sa.Index("publications_by_suite", "archive", "suite", "state"),
+    sa.Column("serial", sa.String(10), nullable=False, server_default=sa.text("''")),
+    sa.Index("publications_by_suite", "archive", "suite", "serial", "state"),
+    sa.Index("publications_by_revision", "archive", "revision"),
     sqlite_autoincrement=True,
 )
 

@@ -31,8 +31,8 @@ from distwright.errors import NotFound
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import sha256_of
 from distwright.model.records import SuiteState
-from distwright.store.archives import get_suite, list_suites
 from distwright.store.holds import object_hold, serial_hold
+from distwright.store.suites import get_suite, list_suites
 from distwright.tools.apt import AptSource
 
 

@@ -18,8 +18,9 @@ from distwright.jobs.step import StepResult
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import EventKind
 from distwright.model.records import SuiteState, UploadVerdict
-from distwright.store.archives import get_suite, insert_suite, list_uploads, move_suite
 from distwright.store.holds import holds_on
+from distwright.store.suites import get_suite, insert_suite, move_suite
+from distwright.store.uploads import list_uploads
 
 SOURCE, DEB = make_source("greeter", "1.0"), make_deb("greeter", "1.0")
 DATA = make_deb("greeter-data", "1.0", architecture="all", source="greeter")

@@ -12,7 +12,7 @@ from distwright.errors import BadConfig, NotFound
 from distwright.model.digests import Json
 from distwright.model.events import EventKind
 from distwright.site.applied import apply_config, files_of_commit, load_applied
-from distwright.store.archives import list_suites
+from distwright.store.suites import list_suites
 
 FIRST, SECOND = "1" * 40, "2" * 40
 

@@ -1,0 +1,156 @@
+"""Rows of our own suites: their present state, how they came to it, and what each path of the pool means."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from distwright.errors import NotFound
+from distwright.model.digests import Sha256
+from distwright.model.records import Revision, SuiteState
+from distwright.store.database import Transaction, inserted_id
+from distwright.store.schema import pool_names, revisions, suites
+from distwright.store.times import from_text, to_text
+
+_BATCH = 500  # parameters in one query; SQLite of Debian 12 takes 250,000, older ones 999
+
+
+def insert_suite(tx: Transaction, row: SuiteState) -> None:
+    """Add a suite."""
+    tx.connection.execute(
+        suites.insert().values(
+            archive=row.archive,
+            name=row.name,
+            kind=row.kind,
+            revision=row.revision,
+            changed_at=to_text(row.changed_at),
+            follows=row.follows,
+            parent=row.parent,
+            is_sealed=row.is_sealed,
+        )
+    )
+
+
+def find_suite(tx: Transaction, archive: str, name: str) -> SuiteState | None:
+    """Find a suite."""
+    row = tx.connection.execute(sa.select(suites).where(suites.c.archive == archive, suites.c.name == name)).first()
+    return None if row is None else _suite(row)
+
+
+def get_suite(tx: Transaction, archive: str, name: str) -> SuiteState:
+    """Find a suite; raise NotFound."""
+    row = find_suite(tx, archive, name)
+    if row is None:
+        raise NotFound(f"suite {name} is not in archive {archive}", hint=f"distwright suite list {archive}")
+    return row
+
+
+def list_suites(tx: Transaction) -> list[SuiteState]:
+    """List all suites by archive and name."""
+    return [_suite(row) for row in tx.connection.execute(sa.select(suites).order_by(suites.c.archive, suites.c.name))]
+
+
+def move_suite(tx: Transaction, row: SuiteState, revision: Sha256, now: datetime) -> bool:
+    """Point a suite at another revision if it still has the one in `row`; say whether it had."""
+    changed = tx.connection.execute(
+        suites.update()
+        .where(suites.c.archive == row.archive, suites.c.name == row.name, suites.c.revision == row.revision)
+        .values(revision=revision, changed_at=to_text(now))
+    )
+    return changed.rowcount == 1
+
+
+def seal_suite(tx: Transaction, archive: str, name: str, *, is_sealed: bool) -> None:
+    """Let a suite take no more changes, or again."""
+    tx.connection.execute(
+        suites.update().where(suites.c.archive == archive, suites.c.name == name).values(is_sealed=is_sealed)
+    )
+
+
+def delete_suite(tx: Transaction, archive: str, name: str) -> None:
+    """Forget a suite; its revisions stay in the list of revisions."""
+    tx.connection.execute(suites.delete().where(suites.c.archive == archive, suites.c.name == name))
+
+
+def insert_revision(tx: Transaction, row: Revision) -> int:
+    """Note how a suite came from one state to the next (its `number` is ignored); give the number."""
+    return inserted_id(
+        tx.connection.execute(
+            revisions.insert().values(
+                archive=row.archive,
+                suite=row.suite,
+                before=row.before,
+                after=row.after,
+                action=row.action,
+                reason=row.reason,
+                actor=row.actor,
+                at=to_text(row.at),
+            )
+        )
+    )
+
+
+def list_revisions(tx: Transaction, archive: str, suite: str, limit: int = 100) -> list[Revision]:
+    """List how a suite came to be what it is, newest first."""
+    query = (
+        sa.select(revisions)
+        .where(revisions.c.archive == archive, revisions.c.suite == suite)
+        .order_by(revisions.c.number.desc())
+        .limit(limit)
+    )
+    return [_revision(row) for row in tx.connection.execute(query)]
+
+
+def insert_pool_names(tx: Transaction, archive: str, names: Iterable[tuple[str, Sha256]]) -> None:
+    """Note what pool paths mean: path and content; a path that is known keeps its meaning."""
+    rows = [{"archive": archive, "path": path, "object": digest} for path, digest in names]
+    if rows:
+        dialect = sqlite if tx.connection.dialect.name == "sqlite" else postgresql
+        tx.connection.execute(dialect.insert(pool_names).on_conflict_do_nothing(), rows)
+
+
+def find_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> dict[str, Sha256]:
+    """Say what these paths mean in an archive's pool; paths that mean nothing yet are left out."""
+    found: dict[str, Sha256] = {}
+    for at in range(0, len(paths), _BATCH):
+        query = sa.select(pool_names.c.path, pool_names.c.object).where(
+            pool_names.c.archive == archive, pool_names.c.path.in_(paths[at : at + _BATCH])
+        )
+        found |= {row.path: Sha256(row.object) for row in tx.connection.execute(query)}
+    return found
+
+
+def delete_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> None:
+    """Forget what paths mean; only for files that nothing names any more and that are not published."""
+    for at in range(0, len(paths), _BATCH):
+        tx.connection.execute(
+            pool_names.delete().where(pool_names.c.archive == archive, pool_names.c.path.in_(paths[at : at + _BATCH]))
+        )
+
+
+def _suite(row: sa.Row[tuple[object, ...]]) -> SuiteState:
+    return SuiteState(
+        archive=row.archive,
+        name=row.name,
+        kind=row.kind,
+        revision=Sha256(row.revision),
+        changed_at=from_text(row.changed_at),
+        follows=row.follows,
+        parent=row.parent,
+        is_sealed=bool(row.is_sealed),
+    )
+
+
+def _revision(row: sa.Row[tuple[object, ...]]) -> Revision:
+    return Revision(
+        number=row.number,
+        archive=row.archive,
+        suite=row.suite,
+        before=Sha256(row.before),
+        after=Sha256(row.after),
+        action=row.action,
+        reason=row.reason,
+        actor=row.actor,
+        at=from_text(row.at),
+    )
