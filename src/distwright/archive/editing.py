@@ -8,12 +8,22 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from distwright.archive.tree import LEAF_BYTES, LEAF_MASK, Get, Leaf, Put, Tombstone, TreeRoot, ends_leaf
+from distwright.archive.tree import (
+    LEAF_MASK,
+    Get,
+    Leaf,
+    Put,
+    Stanzas,
+    Tombstone,
+    TreeEntry,
+    TreeRoot,
+    cut_into_leaves,
+    ends_leaf,
+)
 from distwright.errors import BadInput
 from distwright.formats.deb822 import raw_field
 from distwright.model.versions import DebVersion
 
-Stanzas = tuple[bytes, ...]
 _NAME = re.compile(rb"Package: ([^\n]+)\n")
 
 
@@ -81,7 +91,7 @@ def edit_list(leaves: Sequence[Leaf], replace: Mapping[str, Sequence[bytes]], ge
             following = _segment_end(leaves, end, get)
             groups |= _groups(leaves[end:following], get)
             end = following
-        result += _cut_into_leaves(groups, put)
+        result += cut_into_leaves([(name, groups[name]) for name in sorted(groups) if groups[name]], put)
         at = end
     result += leaves[at:]
     return tuple(result)
@@ -100,6 +110,57 @@ def edit_tree(
         lists[list_name] = edit_list(lists.get(list_name, ()), names, get, put)
     stones = root.tombstones if tombstones is None else tuple(tombstones)
     return TreeRoot({name: leaves for name, leaves in lists.items() if leaves}, stones)
+
+
+def iter_entries(root: TreeRoot, get: Get) -> Iterator[TreeEntry]:
+    """Give everything in a tree, list by list."""
+    for list_name, leaves in root.lists.items():
+        for leaf in leaves:
+            for name, stanza in split_leaf(get(leaf.digest)):
+                yield TreeEntry(list_name, name, version_of(stanza), stanza)
+
+
+class StanzaReader:
+    """Looks names up in a tree; made for names that come in order: each leaf is then read once."""
+
+    def __init__(self, root: TreeRoot, get: Get) -> None:
+        """Read from a state. get: gives the leaves."""
+        self._root = root
+        self._get = get
+        self._firsts = {name: [leaf.first for leaf in leaves] for name, leaves in root.lists.items()}
+        self._open: dict[str, tuple[int, dict[str, Stanzas]]] = {}
+
+    def find(self, list_name: str, name: str) -> Stanzas:
+        """Give the stanzas of a name in a list; () if there is none."""
+        index = bisect_right(self._firsts.get(list_name, ()), name) - 1
+        if index < 0:
+            return ()
+        at, groups = self._open.get(list_name, (-1, {}))
+        if at != index:
+            groups = _groups(self._root.lists[list_name][index : index + 1], self._get)
+            self._open[list_name] = (index, groups)
+        return groups.get(name, ())
+
+
+def stanzas_of_source(root: TreeRoot, list_name: str, source: str, get: Get) -> dict[str, Stanzas]:
+    """Find what a binary list has of a source package: name -> stanzas. Cost: one search through the text of the list."""
+    marks = (f"\nSource: {source}\n".encode(), f"\nSource: {source} (".encode())
+    own = f"Package: {source}\n".encode()
+    found: dict[str, Stanzas] = {}
+    for leaf in root.lists.get(list_name, ()):
+        text = get(leaf.digest)
+        if not any(mark in text for mark in marks) and own not in text:
+            continue
+        for name, stanza in split_leaf(text):
+            if source_of(stanza) == source:
+                found[name] = (*found.get(name, ()), stanza)
+    return found
+
+
+def source_of(stanza: bytes) -> str:
+    """Say which source package a stanza of a binary list was built from."""
+    written = raw_field(stanza, b"Source") or raw_field(stanza, b"Package") or b""
+    return written.partition(b" ")[0].decode()
 
 
 def find_stanzas(root: TreeRoot, list_name: str, names: Sequence[str], get: Get) -> dict[str, Stanzas]:
@@ -183,30 +244,3 @@ def _groups(leaves: Sequence[Leaf], get: Get) -> dict[str, Stanzas]:
         for name, stanza in split_leaf(get(leaf.digest)):
             groups[name] = (*groups[name], stanza) if name in groups else (stanza,)
     return groups
-
-
-def _cut_into_leaves(groups: Mapping[str, Stanzas], put: Put) -> Iterator[Leaf]:
-    members = [(name, groups[name]) for name in sorted(groups) if groups[name]]
-    for part in _cut(members, LEAF_MASK):
-        text = b"".join([stanza + b"\n" for _, stanzas in part for stanza in stanzas])
-        yield Leaf(put(text), len(text), sum(len(stanzas) for _, stanzas in part), part[0][0])
-
-
-def _cut(members: Sequence[tuple[str, Stanzas]], mask: int) -> Iterator[list[tuple[str, Stanzas]]]:
-    part: list[tuple[str, Stanzas]] = []
-    size = 0
-    for member in members:
-        part.append(member)
-        size += sum(len(stanza) + 1 for stanza in member[1])
-        if ends_leaf(member[0], mask):
-            yield from _cut_large(part, size, mask)
-            part, size = [], 0
-    if part:
-        yield from _cut_large(part, size, mask)
-
-
-def _cut_large(part: list[tuple[str, Stanzas]], size: int, mask: int) -> Iterator[list[tuple[str, Stanzas]]]:
-    if size > LEAF_BYTES and mask:
-        yield from _cut(part, mask >> 1)
-    else:
-        yield part

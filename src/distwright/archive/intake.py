@@ -1,4 +1,4 @@
-"""Take package files in: hash, check, keep as objects, and give the paragraph that the index shows. Built for fifty thousand at once."""
+"""Take package files in: hash, check, and give the paragraph that the index shows. Made for fifty thousand at once."""
 
 import hashlib
 import os

@@ -6,7 +6,7 @@ Derived and kept in the cache: any of it may be removed at any time. Files, not 
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +42,15 @@ class Pieces:
         self._preset = preset
         self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False)
 
-    def of_leaf(self, leaf: Leaf, get: Get) -> Piece:
-        """Give the pieces of a leaf, made now if they are not there."""
+    def of_leaf(self, leaf: Leaf, text: bytes) -> Piece:
+        """Give the pieces of a leaf, made now if they are not there. text: the leaf's content."""
         path = self._path(leaf.digest)
         try:
             content = path.read_bytes()
         except FileNotFoundError:
-            return self._make(path, get(leaf.digest), self._preset)
+            return self._make(path, text, self._preset)
         piece = _parse(content, leaf.size_bytes)
-        return piece or self._make(path, get(leaf.digest), self._preset)
+        return piece or self._make(path, text, self._preset)
 
     def improve(self, leaves: Iterable[Leaf], get: Get, *, preset: int) -> int:
         """Compress again, harder, what was compressed with less; say how many pieces became others."""
@@ -103,9 +103,3 @@ def _parse(content: bytes, plain: int) -> Piece | None:
 def empty_zstd() -> bytes:
     """Give the zstd form of nothing."""
     return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(b"")
-
-
-def all_pieces(pieces: Pieces, leaves: Iterable[Leaf], get: Get) -> Iterator[Piece]:
-    """Give the pieces of leaves in their order."""
-    for leaf in leaves:
-        yield pieces.of_leaf(leaf, get)

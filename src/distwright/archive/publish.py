@@ -1,34 +1,48 @@
-"""Publish a suite's revision: complete tree first, then one rename. Clients see the old state or the new one, nothing between."""
+"""Publish a suite's revision: complete tree first, then one rename. Clients see the old state or the new one, nothing between.
 
-import gzip
-import lzma
-import os
+Where things are, below `public/ARCHIVE/`: `pool/` and `dists/.by-hash/` only ever gain names; `dists/.index/SET/` are the index
+files of a state, shared by everything that serves that state; `dists/.rev/SUITE/NUMBER/` is one publication: its Release files, and
+a link to the set for each component. `dists/SUITE` and `snapshots/SERIAL/dists/SUITE` are symbolic links to publications.
+"""
+
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
-from distwright.archive.indexes import index_files, release_of
-from distwright.archive.poolindex import pool_files
-from distwright.archive.tree import parse_root
-from distwright.errors import Refused
-from distwright.formats.release import IndexEntry, write_release
+from distwright.archive.indexes import pool_of, release_of
+from distwright.archive.pieces import Pieces
+from distwright.archive.rendering import IndexSet, parse_index_set, render
+from distwright.archive.tree import TreeRoot, parse_root
+from distwright.archive.trees import ServedTree
+from distwright.formats.release import parse_release, write_release
 from distwright.jobs.step import Context
-from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
+from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
 from distwright.model.records import Publication
 from distwright.signing.signer import Signer
-from distwright.store.archives import insert_publication, list_publications, live_publication, set_publication_state
+from distwright.store.archives import (
+    get_publication,
+    insert_publication,
+    list_publications,
+    live_publication,
+    set_publication_state,
+)
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
-from distwright.store.objects import ObjectStore
+from distwright.store.locks import locked
 from distwright.store.suites import find_suite
+
+PRESET = 2  # of xz, for a leaf that is new; `improve` tries harder when there is time
 
 
 @dataclass(frozen=True, slots=True)
 class PublishRequest:
-    """A revision to serve. lists: indexes that must exist even if empty. fields: Release fields but Date.
+    """A revision to serve. lists: indexes that must exist even if empty. fields: Release fields but Date (indexes.release_of).
 
-    added: binary packages that the upload behind the revision brought; the event repeats them.
+    added: binary packages that the upload behind the revision brought; the event repeats them. serial: of the snapshot of ours
+    that it is served in; "" is the suite itself. again: sign it anew even if it is served already (prolonged, or another key).
     """
 
     archive: str
@@ -37,6 +51,8 @@ class PublishRequest:
     lists: tuple[str, ...]
     fields: Mapping[str, str]
     added: tuple[str, ...] = ()
+    serial: str = ""
+    again: bool = False
 
 
 def publish(request: PublishRequest, context: Context, signer: Signer, public: Path) -> Publication:
@@ -46,143 +62,149 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
     its worker was lost, must not take the suite back.
 
     Order: index objects, row `building`, pool links and by-hash names (only new ones), tree, one rename, row `live` with its
-    event. Cut anywhere, the previous state stays served and a repetition ends in the same state.
+    event. Cut anywhere, the previous state stays served and a repetition ends in the same state. Cost: what changed, and copying
+    and hashing the indexes.
     """
-    reconcile(request, context, public)
-    with context.database.read() as tx:
-        live = live_publication(tx, request.archive, request.suite)
-        present = find_suite(tx, request.archive, request.suite)
-    if live is not None and live.revision == request.revision:
-        return live
-    if live is not None and present is not None and live.revision == present.revision:
-        name = f"{request.archive}/{request.suite}"
-        context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
-        return live
-    root = parse_root(context.objects.read(request.revision))
-    plain = index_files(root, context.objects.read, request.lists)
-    tree = _render(request, context, plain, signer)
-    files = {path: context.objects.put(content) for path, content in tree.items()}
-    document = context.objects.put(
-        canonical_json({"format": 1, "files": {path: str(name) for path, name in files.items()}})
-    )
-    now = context.now()
-    row = Publication(0, request.archive, request.suite, request.revision, document, "building", now)
-    with context.database.write() as tx:
-        number = insert_publication(tx, row)
-        holder = f"publication {number}"
-        kept = [object_hold(holder, digest, path) for path, digest in files.items()]
-        replace_holds(
-            tx,
-            holder,
-            [*kept, object_hold(holder, document, "tree"), object_hold(holder, request.revision, "state")],
-            now,
-        )
-    archive_root = public / request.archive
-    for path, text in plain.items():
-        for file in pool_files(path, text):
-            _link(context.objects, file.sha256, archive_root / file.path)
-    _lay_tree(archive_root, request.suite, number, files, context.objects)
-    _switch(archive_root, request.suite, number)
-    return _set_live(number, request, context)
+    with locked(context.paths.lock(f"archive-{request.archive}")):
+        tree = ServedTree(public / request.archive)
+        reconcile(request.archive, context, tree)
+        live, is_done = _state_of(request, context)
+        if live is not None and is_done:
+            return live
+        indexes, document = _indexes_of(request, context)
+        number = _begin(request, context, signer, live, indexes, document)
+        root = parse_root(context.objects.read(request.revision))
+        files = pool_of(root, context.objects.read, without=_root_of(live, context))
+        tree.add_pool(((file.path, file.sha256) for file in files), context.objects)
+        tree.add_indexes(document, indexes.files, context.objects)
+        tree.add_publication(request.suite, number, _files(context, number), context.objects, document)
+        tree.serve(request.suite, number, request.serial)
+        return _set_live(number, context)
 
 
-def reconcile(request: PublishRequest, context: Context, public: Path) -> None:
-    """Finish or discard publications of this suite that were cut off: what is served (the symlink) is the truth."""
+def reconcile(archive: str, context: Context, tree: ServedTree) -> None:
+    """Finish or discard publications of an archive that were cut off: what is served (the symlink) is the truth."""
     with context.database.read() as tx:
-        building = list_publications(tx, state="building")
+        building = list_publications(tx, state="building", archive=archive)
     for row in building:
-        if (row.archive, row.suite) != (request.archive, request.suite):
-            continue
-        if _served(public / row.archive, row.suite) == row.id:
-            _set_live(row.id, request, context)
+        if tree.served(row.suite, row.serial) == row.id:
+            _set_live(row.id, context)
         else:
             with context.database.write() as tx:
                 set_publication_state(tx, row.id, "discarded")
                 replace_holds(tx, f"publication {row.id}", [], context.now())
 
 
-def _set_live(number: int, request: PublishRequest, context: Context) -> Publication:
+def _state_of(request: PublishRequest, context: Context) -> tuple[Publication | None, bool]:
+    """Give what is served now, and whether nothing is left to do."""
+    with context.database.read() as tx:
+        live = live_publication(tx, request.archive, request.suite, request.serial)
+        present = find_suite(tx, request.archive, request.suite)
+    if live is None:
+        return None, False
+    if live.revision == request.revision:
+        return live, not request.again and _fields_served(live, context) == dict(request.fields)
+    if not request.serial and present is not None and live.revision == present.revision:
+        name = f"{request.archive}/{request.suite}"
+        context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
+        return live, True
+    return live, False
+
+
+def _fields_served(live: Publication, context: Context) -> dict[str, str]:
+    document = json.loads(context.objects.read(live.tree))
+    return dict(document.get("fields", {}))
+
+
+def _root_of(live: Publication | None, context: Context) -> TreeRoot | None:
+    return None if live is None else parse_root(context.objects.read(live.revision))
+
+
+def _indexes_of(request: PublishRequest, context: Context) -> tuple[IndexSet, Sha256]:
+    """Give the indexes of the revision and their document: as another publication has them, or made now."""
+    with context.database.read() as tx:
+        rows = list_publications(tx, archive=request.archive, revision=request.revision)
+    for row in rows:
+        name = json.loads(context.objects.read(row.tree)).get("indexes") if context.objects.has(row.tree) else None
+        if name is not None and context.objects.has(Sha256(name)):
+            indexes = parse_index_set(context.objects.read(Sha256(name)))
+            if indexes.lists == request.lists and all(context.objects.has(e.sha256) for e in indexes.files.values()):
+                return indexes, Sha256(name)
+    root = parse_root(context.objects.read(request.revision))
+    pieces = Pieces(context.paths.cache / "pieces", preset=PRESET)
+    indexes = render(root, request.lists, pieces, context.objects)
+    return indexes, context.objects.put(indexes.to_bytes())
+
+
+def _begin(
+    request: PublishRequest,
+    context: Context,
+    signer: Signer,
+    live: Publication | None,
+    indexes: IndexSet,
+    document: Sha256,
+) -> int:
+    """Sign, keep everything as objects, and add the row `building` with its holds."""
+    now = context.now()
+    fields = {**request.fields, "Date": _date(now, live, context).isoformat()}
+    release = write_release(release_of(fields, indexes.entries))
+    signed = {
+        "InRelease": context.objects.put(signer.sign_clear(release)),
+        "Release": context.objects.put(release),
+        "Release.gpg": context.objects.put(signer.sign_detached(release)),
+    }
+    files: dict[str, Json] = {path: str(entry.sha256) for path, entry in indexes.files.items()}
+    files |= {path: str(digest) for path, digest in signed.items()}
+    body: dict[str, Json] = {
+        "format": 1,
+        "files": files,
+        "indexes": str(document),
+        "fields": dict(request.fields),
+        "added": list(request.added),
+    }
+    tree = context.objects.put(canonical_json(body))
+    row = Publication(0, request.archive, request.suite, request.revision, tree, "building", now, serial=request.serial)
+    with context.database.write() as tx:
+        number = insert_publication(tx, row)
+        holder = f"publication {number}"
+        kept = [object_hold(holder, tree, "tree"), object_hold(holder, request.revision, "state")]
+        replace_holds(tx, holder, kept, now)
+    return number
+
+
+def _date(now: datetime, live: Publication | None, context: Context) -> datetime:
+    """Give the Date of the next Release: never before the one that clients have, whatever this machine's clock says."""
+    present = now.replace(microsecond=0)
+    if live is None:
+        return present
+    release = json.loads(context.objects.read(live.tree))["files"]["Release"]
+    return max(present, parse_release(context.objects.read(Sha256(release))).date)
+
+
+def _files(context: Context, number: int) -> dict[str, Sha256]:
+    with context.database.read() as tx:
+        row = get_publication(tx, number)
+    files = json.loads(context.objects.read(row.tree))["files"]
+    return {name: Sha256(digest) for name, digest in files.items() if "/" not in name}
+
+
+def _set_live(number: int, context: Context) -> Publication:
     now = context.now()
     with context.database.write() as tx:
-        row = next(row for row in list_publications(tx) if row.id == number)
-        before = live_publication(tx, row.archive, row.suite)
+        row = get_publication(tx, number)
+        added = json.loads(context.objects.read(row.tree)).get("added", [])
+        before = live_publication(tx, row.archive, row.suite, row.serial)
         if before is not None:
             set_publication_state(tx, before.id, "retired")
-            replace_holds(tx, f"publication {before.id}", [], now)
         set_publication_state(tx, number, "live")
-        body: dict[str, Json] = {
-            "archive": row.archive,
-            "suite": row.suite,
-            "revision": row.revision,
-            "publication": number,
-            "tree": row.tree,
-            "added": list(request.added) if row.revision == request.revision else [],
-        }
-        append_event(tx, Event(EventKind.SUITE_PUBLISHED, now, f"{row.archive}/{row.suite}", body))
-        return next(row for row in list_publications(tx) if row.id == number)
-
-
-def _render(request: PublishRequest, context: Context, plain: Mapping[str, bytes], signer: Signer) -> dict[str, bytes]:
-    tree: dict[str, bytes] = {}
-    for path, text in plain.items():
-        tree[path] = text
-        tree[f"{path}.gz"] = gzip.compress(text, 9, mtime=0)
-        tree[f"{path}.xz"] = lzma.compress(text, preset=6)
-    entries = {path: IndexEntry(path, len(content), sha256_of(content), None) for path, content in tree.items()}
-    fields = {**request.fields, "Date": context.now().replace(microsecond=0).isoformat()}
-    described = release_of(fields, plain)
-    release = write_release(replace(described, indexes=entries))
-    tree["Release"] = release
-    tree["InRelease"] = signer.sign_clear(release)
-    tree["Release.gpg"] = signer.sign_detached(release)
-    return tree
-
-
-def _link(objects: ObjectStore, digest: Sha256, target: Path) -> None:
-    if target.exists():
-        if sha256_of(target.read_bytes()) != digest:
-            raise Refused(f"{target} is published with other content", hint="upload it as a new version: dch -i")
-        return
-    objects.place(digest, target)
-
-
-def _lay_tree(archive_root: Path, suite: str, number: int, files: Mapping[str, Sha256], objects: ObjectStore) -> None:
-    final = archive_root / "dists" / ".rev" / suite / str(number)
-    shared = archive_root / "dists" / ".by-hash" / suite
-    for path, digest in files.items():
-        if not (final / path).exists():
-            objects.place(digest, final / path)
-        folder, _, _ = path.rpartition("/")
-        if not folder:
-            continue
-        named = shared / folder / "SHA256" / digest
-        if not named.exists():
-            objects.place(digest, named)
-        by_hash = final / folder / "by-hash"
-        if not by_hash.is_symlink():
-            by_hash.symlink_to(os.path.relpath(shared / folder, final / folder))
-    for laid in sorted({(final / path).parent for path in files} | {final.parent}):
-        _fsync(laid)
-
-
-def _switch(archive_root: Path, suite: str, number: int) -> None:
-    """Let `dists/<suite>` name the new tree: a new symlink renamed over the old one."""
-    link = archive_root / "dists" / suite
-    fresh = archive_root / "dists" / f".new-{suite.replace('/', '-')}"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(Path(".rev") / suite / str(number))
-    fresh.rename(link)
-    _fsync(link.parent)
-
-
-def _served(archive_root: Path, suite: str) -> int | None:
-    link = archive_root / "dists" / suite
-    return int(link.readlink().name) if link.is_symlink() else None
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        if not row.serial:
+            body: dict[str, Json] = {
+                "archive": row.archive,
+                "suite": row.suite,
+                "revision": row.revision,
+                "publication": number,
+                "tree": row.tree,
+                "added": added,
+            }
+            append_event(tx, Event(EventKind.SUITE_PUBLISHED, now, f"{row.archive}/{row.suite}", body))
+    return replace(row, state="live")

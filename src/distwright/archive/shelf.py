@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distwright.archive.fetching import Holdings, fetch_object
-from distwright.archive.indexes import index_files, pool_of, release_of
+from distwright.archive.indexes import entries_of_texts, index_files, pool_of, release_of
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedSuite, parse_snapshot
 from distwright.archive.tree import parse_root
@@ -146,7 +146,7 @@ class Shelf:
         root = parse_root(self._holdings.objects.read(entry.document))
         plain = index_files(root, self._holdings.objects.read, entry.lists)
         files: dict[str, Sha256 | bytes] = dict(plain)
-        files["Release"] = write_release(release_of(dict(entry.fields), plain))
+        files["Release"] = write_release(release_of(dict(entry.fields), entries_of_texts(plain)))
         derived = self._pool_indexes / entry.document
         if not derived.exists():
             write_pool_index(derived, pool_of(root, self._holdings.objects.read))

@@ -22,6 +22,8 @@ LEAF_BYTES = 256 * 1024  # a longer leaf is cut again at weaker names
 
 Put = Callable[[bytes], Sha256]
 Get = Callable[[Sha256], bytes]
+Stanzas = tuple[bytes, ...]  # of one name, in the order of versions, then content
+Group = tuple[str, Stanzas]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +109,21 @@ def parse_root(content: bytes) -> TreeRoot:
 def build_tree(entries: Iterable[TreeEntry], put: Put, tombstones: Sequence[Tombstone] = ()) -> TreeRoot:
     """Cut entries (in any order) into leaves, keep each by `put`, and give the root. The root itself is not put."""
     lists: dict[str, tuple[Leaf, ...]] = {}
-    ordered = sorted(entries, key=lambda entry: entry.order)
+    ordered = sorted(set(entries), key=lambda entry: entry.order)
     for list_name, members in groupby(ordered, key=lambda entry: entry.list_name):
-        lists[list_name] = tuple(_leaf(part, put) for part in _cut(list(members), LEAF_MASK))
+        groups = [
+            (name, tuple(entry.stanza for entry in same))
+            for name, same in groupby(members, key=lambda entry: entry.name)
+        ]
+        lists[list_name] = tuple(cut_into_leaves(groups, put))
     return TreeRoot(lists, tuple(tombstones))
 
 
-def leaf_entries(list_name: str, text: bytes, key_of: Callable[[bytes], tuple[str, DebVersion]]) -> Iterator[TreeEntry]:
-    """Take a leaf apart again; key_of reads name and version of a stanza."""
-    for stanza in text.split(b"\n\n"):
-        if stanza:
-            name, version = key_of(stanza)
-            yield TreeEntry(list_name, name, version, stanza.rstrip(b"\n") + b"\n")
+def cut_into_leaves(groups: Iterable[Group], put: Put) -> Iterator[Leaf]:
+    """Cut packages into leaves and keep each by `put`. groups: by name, in order, none without a stanza."""
+    for part in _cut(groups, LEAF_MASK):
+        text = b"".join([stanza + b"\n" for _, stanzas in part for stanza in stanzas])
+        yield Leaf(put(text), len(text), sum(len(stanzas) for _, stanzas in part), part[0][0])
 
 
 def list_text(root: TreeRoot, list_name: str, get: Get) -> bytes:
@@ -131,27 +136,21 @@ def ends_leaf(name: str, mask: int) -> bool:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big") & mask == 0
 
 
-def _cut(members: list[TreeEntry], mask: int) -> Iterator[list[TreeEntry]]:
-    part: list[TreeEntry] = []
+def _cut(groups: Iterable[Group], mask: int) -> Iterator[list[Group]]:
+    part: list[Group] = []
     size = 0
-    for name, versions in groupby(members, key=lambda entry: entry.name):
-        for entry in versions:
-            part.append(entry)
-            size += len(entry.stanza) + 1
-        if ends_leaf(name, mask):
+    for group in groups:
+        part.append(group)
+        size += sum(len(stanza) + 1 for stanza in group[1])
+        if ends_leaf(group[0], mask):
             yield from _cut_large(part, size, mask)
             part, size = [], 0
     if part:
         yield from _cut_large(part, size, mask)
 
 
-def _cut_large(part: list[TreeEntry], size: int, mask: int) -> Iterator[list[TreeEntry]]:
+def _cut_large(part: list[Group], size: int, mask: int) -> Iterator[list[Group]]:
     if size > LEAF_BYTES and mask:
         yield from _cut(part, mask >> 1)
     else:
         yield part
-
-
-def _leaf(part: Sequence[TreeEntry], put: Put) -> Leaf:
-    text = b"".join(entry.stanza + b"\n" for entry in part)
-    return Leaf(put(text), len(text), len(part), part[0].name)

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from distwright.archive.editing import iter_entries
 from distwright.archive.indexes import pool_of
-from distwright.archive.tree import TreeEntry, TreeRoot, build_tree, leaf_entries, parse_root
+from distwright.archive.tree import TreeEntry, TreeRoot, build_tree, parse_root
 from distwright.archive.upload_checks import Upload, UploadedDeb, check_upload
 from distwright.errors import BadInput, Busy, DistwrightError, Refused, listed
 from distwright.formats.changes import parse_changes
@@ -21,7 +22,6 @@ from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.names import package_name, pool_folder
 from distwright.model.records import SuiteState, UploadVerdict
-from distwright.model.versions import DebVersion
 from distwright.signing.verify import Keyring
 from distwright.store.database import Transaction
 from distwright.store.events import append_event
@@ -29,22 +29,6 @@ from distwright.store.holds import object_hold, replace_holds
 from distwright.store.objects import ObjectStore
 from distwright.store.suites import get_suite, list_suites, move_suite
 from distwright.store.uploads import find_upload, insert_upload
-
-
-def key_of_stanza(stanza: bytes) -> tuple[str, DebVersion]:
-    """Read name and version of a Packages or Sources paragraph."""
-    fields = parse_one(stanza)
-    return fields["Package"], DebVersion(fields["Version"])
-
-
-def all_entries(root: TreeRoot, objects: ObjectStore) -> list[TreeEntry]:
-    """List everything in a tree."""
-    return [
-        entry
-        for list_name, leaves in root.lists.items()
-        for leaf in leaves
-        for entry in leaf_entries(list_name, objects.read(leaf.digest), key_of_stanza)
-    ]
 
 
 def entries_of(upload: Upload) -> list[TreeEntry]:
@@ -112,7 +96,7 @@ def accept_upload(context: Context, inputs: Inputs) -> StepResult:
 
 def _judge(context: Context, inputs: Inputs, before: SuiteState, taken: Mapping[str, Sha256]) -> None:
     files = plain.digest_map(inputs, "files")
-    present = all_entries(parse_root(context.objects.read(before.revision)), context.objects)
+    present = list(iter_entries(parse_root(context.objects.read(before.revision)), context.objects.read))
     opened = _open_upload(context, inputs, before, files, present, taken)
     problems, added = list(opened.problems), []
     if opened.upload is not None:

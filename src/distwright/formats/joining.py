@@ -1,15 +1,13 @@
 """Join pieces that were compressed one by one into one file that every reader takes for an ordinary one.
 
-Recompressing an index of 50 MB for each change costs seconds; joining ready pieces costs a copy. Readers differ in what they accept:
-apt 2.6 refuses concatenated xz streams, so xz becomes ONE stream of many blocks; gzip becomes one member of deflate data that was
-flushed at each piece; zstd frames may simply follow each other (RFC 8878, 3.1).
-Sources: the .xz file format 1.1.0, RFC 1951, RFC 1952.
+Compressing an index of 50 MB again for each change costs seconds; joining ready pieces costs a copy. Readers differ: apt 2.6
+refuses concatenated xz streams, so xz becomes ONE stream of many blocks; gzip becomes one member of deflate data that was flushed
+at each piece; zstd frames may simply follow each other (RFC 8878, 3.1). Sources: the .xz file format 1.1.0, RFC 1951, RFC 1952.
 """
 
 import lzma
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from distwright.errors import BadInput
@@ -44,21 +42,33 @@ def xz_block(text: bytes, *, preset: int) -> XzBlock:
     return XzBlock(stream[len(_XZ_HEADER) : index_at], unpadded, len(text))
 
 
-def join_xz(blocks: Iterable[XzBlock]) -> Iterator[bytes]:
-    """Give the pieces of one xz stream with these blocks."""
-    yield _XZ_HEADER
-    records, count = bytearray(), 0
-    for block in blocks:
-        if block.plain:
-            yield block.content
-            records += _to_vli(block.unpadded) + _to_vli(block.plain)
-            count += 1
-    index = b"\x00" + _to_vli(count) + bytes(records)
-    index += b"\0" * (-len(index) % 4)
-    index += struct.pack("<I", zlib.crc32(index))
-    yield index
-    tail = struct.pack("<I", len(index) // 4 - 1) + _XZ_FLAGS
-    yield struct.pack("<I", zlib.crc32(tail)) + tail + b"YZ"
+class XzStream:
+    """One xz stream of many blocks: write what each call gives, in order."""
+
+    def __init__(self) -> None:
+        """Begin a stream."""
+        self._records = bytearray()
+        self._count = 0
+
+    def start(self) -> bytes:
+        """Give the header."""
+        return _XZ_HEADER
+
+    def add(self, block: XzBlock) -> bytes:
+        """Give a block."""
+        if not block.plain:
+            return b""
+        self._records += _to_vli(block.unpadded) + _to_vli(block.plain)
+        self._count += 1
+        return block.content
+
+    def end(self) -> bytes:
+        """Give the index and the footer."""
+        index = b"\x00" + _to_vli(self._count) + bytes(self._records)
+        index += b"\0" * (-len(index) % 4)
+        index += struct.pack("<I", zlib.crc32(index))
+        tail = struct.pack("<I", len(index) // 4 - 1) + _XZ_FLAGS
+        return index + struct.pack("<I", zlib.crc32(tail)) + tail + b"YZ"
 
 
 def deflate_piece(text: bytes, *, level: int) -> bytes:
@@ -67,21 +77,12 @@ def deflate_piece(text: bytes, *, level: int) -> bytes:
     return compressor.compress(text) + compressor.flush(zlib.Z_FULL_FLUSH)
 
 
-def join_gzip(pieces: Iterable[bytes], *, crc: int, size: int) -> Iterator[bytes]:
-    """Give the pieces of one gzip member. crc, size: CRC-32 and size in bytes of the whole plain text."""
-    yield _GZIP_HEADER
-    yield from pieces
-    yield _DEFLATE_END + struct.pack("<II", crc & 0xFFFFFFFF, size & 0xFFFFFFFF)
+GZIP_START = _GZIP_HEADER
 
 
-def join_zstd(frames: Iterable[bytes], empty_frame: Callable[[], bytes]) -> Iterator[bytes]:
-    """Give the pieces of one zstd file: the frames themselves, or one empty frame for an empty text."""
-    found = False
-    for frame in frames:
-        found = True
-        yield frame
-    if not found:
-        yield empty_frame()
+def gzip_end(*, crc: int, size: int) -> bytes:
+    """Give what ends a gzip member of deflate pieces. crc, size: CRC-32 and size in bytes of the whole plain text."""
+    return _DEFLATE_END + struct.pack("<II", crc & 0xFFFFFFFF, size & 0xFFFFFFFF)
 
 
 def _vli(data: bytes, at: int) -> tuple[int, int]:

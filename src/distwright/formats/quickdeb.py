@@ -26,18 +26,10 @@ _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(rb"([a-z0-9][a-z0-9+.-]{1,127})(?: \([0-9][A-Za-z0-9.+:~-]*\))?")
 _SECTION = re.compile(rb"[a-z0-9-]+(?:/[a-z0-9-]+)?")
 _CONTROL_FILES = frozenset(
-    (
-        b"./",
-        b"./control",
-        b"./md5sums",
-        b"./preinst",
-        b"./postinst",
-        b"./prerm",
-        b"./postrm",
-        b"./conffiles",
-        b"./triggers",
+    b"./" + name
+    for name in b" control md5sums preinst postinst prerm postrm conffiles triggers shlibs symbols config templates".split(
+        b" "
     )
-    + (b"./shlibs", b"./symbols", b"./config", b"./templates")
 )
 _MIDDLE = FIELDS_BEFORE
 _PLACES = {name.encode(): place for name, place in FIELD_PLACES.items()}
@@ -128,7 +120,7 @@ def _control_file(data: bytes) -> bytes | None:
         return None
     begin, length = at + 60, int(size)
     data_at = begin + length + (length & 1)
-    if length > _CONTROL_LIMIT_BYTES or not data[data_at : data_at + 8] == b"data.tar":
+    if length > _CONTROL_LIMIT_BYTES or data[data_at : data_at + 8] != b"data.tar":
         return None
     data_size = data[data_at + 48 : data_at + 58].strip()
     if not data_size.isdigit() or not 0 <= len(data) - (data_at + 60 + int(data_size)) <= 1:

@@ -15,6 +15,7 @@ from distwright.errors import NotFound, OutOfSpace, Refused
 from distwright.model.digests import Sha256
 
 _CHUNK = 1 << 20
+_NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)  # another file system, too many links, a file system without links
 
 
 class ObjectWriter:
@@ -75,6 +76,10 @@ class ObjectStore(Protocol):
 
         Raises NotFound, and FileExistsError if the place is taken.
         """
+        ...
+
+    def is_placed(self, digest: Sha256, target: Path) -> bool:
+        """Say whether `target` is known, without reading it, to be what `place` made of this object."""
         ...
 
     def digests(self) -> Iterator[Sha256]:
@@ -169,16 +174,33 @@ class FileObjects:
     def place(self, digest: Sha256, target: Path) -> None:
         """Hard-link the object to `target`; copy where the file system refuses."""
         source = self.path(digest)
-        if not source.exists():
-            raise _missing(digest)
         with _full_disk_named(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                target.hardlink_to(source)
+                os.link(source, target)
+            except FileNotFoundError:
+                if not source.exists():
+                    raise _missing(digest) from None
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._link_or_copy(source, target)
             except OSError as error:
-                if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
+                if error.errno not in _NO_LINK:
                     raise
                 _copy_whole(source, target)
+
+    def _link_or_copy(self, source: Path, target: Path) -> None:
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+            _copy_whole(source, target)
+
+    def is_placed(self, digest: Sha256, target: Path) -> bool:
+        """Say whether `target` is the object's own file."""
+        try:
+            return self.path(digest).samefile(target)
+        except FileNotFoundError:
+            return False
 
     def digests(self) -> Iterator[Sha256]:
         """List all objects."""
@@ -256,6 +278,10 @@ class MemoryObjects:
         with target.open("xb") as file:
             file.write(content)
         target.chmod(0o444)
+
+    def is_placed(self, digest: Sha256, target: Path) -> bool:
+        """Say no: what was placed is a copy."""
+        return False
 
     def digests(self) -> Iterator[Sha256]:
         """List all objects."""

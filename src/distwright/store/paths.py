@@ -65,6 +65,10 @@ class StatePaths:
         """Unpacked root file systems."""
         return self.cache / "roots"
 
+    def lock(self, name: str) -> Path:
+        """The lock of this name (store/locks.py)."""
+        return self.root / "run" / "locks" / name
+
     def job_log(self, job: int, fence: int) -> Path:
         """The log of one attempt."""
         return self.logs / f"{job // 1000:04d}" / f"{job}-{fence}.log"

@@ -116,9 +116,9 @@ suites = sa.Table(
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("revision", DIGEST, nullable=False),
     sa.Column("changed_at", TIME, nullable=False),
-    sa.Column("follows", NAME, nullable=False, server_default=sa.text("''")),
-    sa.Column("parent", NAME, nullable=False, server_default=sa.text("''")),
-    sa.Column("is_sealed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("follows", NAME, nullable=False),
+    sa.Column("parent", NAME, nullable=False),
+    sa.Column("is_sealed", sa.Boolean, nullable=False),
 )
 
 revisions = sa.Table(
@@ -156,7 +156,7 @@ publications = sa.Table(
     sa.Column("tree", DIGEST, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("at", TIME, nullable=False),
-    sa.Column("serial", sa.String(10), nullable=False, server_default=sa.text("''")),
+    sa.Column("serial", sa.String(10), nullable=False),
     sa.Index("publications_by_suite", "archive", "suite", "serial", "state"),
     sa.Index("publications_by_revision", "archive", "revision"),
     sqlite_autoincrement=True,
@@ -176,7 +176,7 @@ uploads = sa.Table(
     sa.Column("problems", sa.Text, nullable=False),
     sa.Column("files", sa.Text, nullable=False),
     sa.Column("at", TIME, nullable=False),
-    sa.UniqueConstraint("archive", "suite", "changes"),
+    sa.Index("uploads_by_changes", "archive", "suite", "changes"),
     sqlite_autoincrement=True,
 )
 

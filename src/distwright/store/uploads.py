@@ -31,11 +31,11 @@ def insert_upload(tx: Transaction, row: UploadVerdict) -> None:
 
 
 def find_upload(tx: Transaction, archive: str, suite: str, changes: Sha256) -> UploadVerdict | None:
-    """Find the verdict on a .changes file."""
+    """Find the newest verdict on a .changes file."""
     query = sa.select(uploads).where(
         uploads.c.archive == archive, uploads.c.suite == suite, uploads.c.changes == changes
     )
-    row = tx.connection.execute(query).first()
+    row = tx.connection.execute(query.order_by(uploads.c.id.desc()).limit(1)).first()
     return None if row is None else _upload(row)
 
 

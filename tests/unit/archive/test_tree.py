@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distwright.archive.editing import iter_entries, split_leaf
 from distwright.archive.tree import (
     EMPTY_ROOT,
     LEAF_BYTES,
@@ -17,11 +18,9 @@ from distwright.archive.tree import (
     TreeRoot,
     build_tree,
     ends_leaf,
-    leaf_entries,
     list_text,
     parse_root,
 )
-from distwright.archive.uploads import all_entries, key_of_stanza
 from distwright.errors import BadInput
 from distwright.model.digests import sha256_of
 from distwright.model.versions import DebVersion
@@ -66,9 +65,11 @@ def test_root_does_not_depend_on_order_or_history(members: list[tuple[str, str, 
     chance.shuffle(shuffled)
     root = build_tree(entries, objects.put)
     assert build_tree(shuffled, objects.put) == root
-    grown = build_tree(all_entries(build_tree(shuffled[::2], objects.put), objects) + shuffled[1::2], objects.put)
+    grown = build_tree(
+        [*iter_entries(build_tree(shuffled[::2], objects.put), objects.read), *shuffled[1::2]], objects.put
+    )
     assert grown == root
-    assert sorted(all_entries(root, objects), key=lambda e: e.order) == sorted(entries, key=lambda e: e.order)
+    assert sorted(iter_entries(root, objects.read), key=lambda e: e.order) == sorted(entries, key=lambda e: e.order)
 
 
 @given(st.lists(st.tuples(st.sampled_from(names(9)), st.sampled_from(["1", "2~rc1", "1:0"])), unique=True))
@@ -113,7 +114,7 @@ def test_a_leaf_ends_exactly_after_the_names_whose_hash_says_so() -> None:
     objects = MemoryObjects()
     root = build_tree([entry(name) for name in names(2000)], objects.put)
     leaves = root.lists[AMD64]
-    lasts = [list(leaf_entries(AMD64, objects.read(leaf.digest), key_of_stanza))[-1].name for leaf in leaves]
+    lasts = [split_leaf(objects.read(leaf.digest))[-1][0] for leaf in leaves]
     assert lasts[:-1] == [name for name in names(2000) if ends_leaf(name, LEAF_MASK)]
     assert sum(leaf.count for leaf in leaves) == 2000
     assert [leaf.size_bytes for leaf in leaves] == [len(objects.read(leaf.digest)) for leaf in leaves]
@@ -153,7 +154,7 @@ def test_a_leaf_over_the_byte_cap_is_cut_again_at_weaker_names() -> None:
     members = weak_names(400, LEAF_MASK)
     root = build_tree([entry(name, more="X: " + "y" * 3000 + "\n") for name in members], objects.put)
     leaves = root.lists[AMD64]
-    lasts = [list(leaf_entries(AMD64, objects.read(leaf.digest), key_of_stanza))[-1].name for leaf in leaves]
+    lasts = [split_leaf(objects.read(leaf.digest))[-1][0] for leaf in leaves]
     assert len(leaves) > 4
     assert set(filter(lambda name: ends_leaf(name, LEAF_MASK >> 1), members)) - {members[-1]} <= set(lasts)
     assert max(leaf.size_bytes for leaf in leaves) <= LEAF_BYTES

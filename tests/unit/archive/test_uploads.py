@@ -8,10 +8,11 @@ import pytest
 from tests.worlds.archive import MadeDeb, MadeSource, MadeUpload, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import WorldContext, config, make_context
 
+from distwright.archive.editing import iter_entries
 from distwright.archive.resolve import accept_order
 from distwright.archive.tree import EMPTY_ROOT, list_text, parse_root
 from distwright.archive.upload_checks import CHECKS
-from distwright.archive.uploads import accept_upload, all_entries
+from distwright.archive.uploads import accept_upload
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import Busy, Refused
 from distwright.jobs.step import StepResult
@@ -63,7 +64,7 @@ class Suite:
 
     def names(self) -> list[tuple[str, str, str]]:
         root = parse_root(self.context.objects.read(self.state().revision))
-        entries = all_entries(root, self.context.objects)
+        entries = list(iter_entries(root, self.context.objects.read))
         return [(entry.list_name, entry.name, str(entry.version)) for entry in entries]
 
     def text(self, list_name: str) -> str:

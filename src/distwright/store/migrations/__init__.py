@@ -12,7 +12,7 @@ from distwright.errors import Refused, quoted
 from distwright.store.database import Database
 from distwright.store.schema import metadata
 
-NEWEST = "0002"
+NEWEST = "0001"
 
 
 def upgrade(database: Database) -> bool:

@@ -120,6 +120,30 @@ def _archives() -> None:
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("revision", _DIGEST, nullable=False),
         sa.Column("changed_at", _TIME, nullable=False),
+        sa.Column("follows", _NAME, nullable=False),
+        sa.Column("parent", _NAME, nullable=False),
+        sa.Column("is_sealed", sa.Boolean, nullable=False),
+    )
+    op.create_table(
+        "revisions",
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("archive", _NAME, nullable=False),
+        sa.Column("suite", _NAME, nullable=False),
+        sa.Column("before", _DIGEST, nullable=False),
+        sa.Column("after", _DIGEST, nullable=False),
+        sa.Column("action", sa.String(32), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("actor", _NAME, nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("revisions_by_suite", "revisions", ["archive", "suite", "number"])
+    op.create_table(
+        "pool_names",
+        sa.Column("archive", _NAME, primary_key=True),
+        sa.Column("path", sa.String(512), primary_key=True),
+        sa.Column("object", _DIGEST, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "publications",
@@ -130,9 +154,11 @@ def _archives() -> None:
         sa.Column("tree", _DIGEST, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("at", _TIME, nullable=False),
+        sa.Column("serial", sa.String(10), nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_index("publications_by_suite", "publications", ["archive", "suite", "state"])
+    op.create_index("publications_by_suite", "publications", ["archive", "suite", "serial", "state"])
+    op.create_index("publications_by_revision", "publications", ["archive", "revision"])
     op.create_table(
         "uploads",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
@@ -146,9 +172,9 @@ def _archives() -> None:
         sa.Column("problems", sa.Text, nullable=False),
         sa.Column("files", sa.Text, nullable=False),
         sa.Column("at", _TIME, nullable=False),
-        sa.UniqueConstraint("archive", "suite", "changes"),
         sqlite_autoincrement=True,
     )
+    op.create_index("uploads_by_changes", "uploads", ["archive", "suite", "changes"])
 
 
 def _configuration() -> None:

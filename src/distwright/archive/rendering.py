@@ -1,0 +1,100 @@
+"""Render the indexes of a revision by joining ready pieces: what has not changed is copied, never compressed again."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from distwright.archive.indexes import index_leaves
+from distwright.archive.pieces import Pieces, empty_zstd
+from distwright.archive.tree import Leaf, TreeRoot
+from distwright.errors import BadInput
+from distwright.formats.joining import GZIP_START, XzStream, gzip_end
+from distwright.formats.release import IndexEntry
+from distwright.model.digests import Json, Sha256, canonical_json
+from distwright.store.objects import ObjectStore
+
+INDEX_SET_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSet:
+    """All indexes of a revision. files: those that are served, objects. plain: what Release says of their uncompressed forms.
+
+    lists: the lists that were asked for besides those of the tree; with the revision they decide everything else here.
+    """
+
+    lists: tuple[str, ...]
+    files: Mapping[str, IndexEntry]
+    plain: Mapping[str, IndexEntry]
+
+    def to_bytes(self) -> bytes:
+        """Give the canonical form."""
+        document: dict[str, Json] = {
+            "format": INDEX_SET_FORMAT,
+            "lists": list(self.lists),
+            "files": _to_json(self.files),
+            "plain": _to_json(self.plain),
+        }
+        return canonical_json(document)
+
+    @property
+    def entries(self) -> dict[str, IndexEntry]:
+        """What a Release lists."""
+        return {**self.files, **self.plain}
+
+
+def parse_index_set(content: bytes) -> IndexSet:
+    """Read what `to_bytes` wrote; raise BadInput for another format."""
+    document = json.loads(content)
+    if document.get("format") != INDEX_SET_FORMAT:
+        raise BadInput(f"index set has format {document.get('format')!r}", hint="install the distwright that wrote it")
+    return IndexSet(tuple(document["lists"]), _from_json(document["files"]), _from_json(document["plain"]))
+
+
+def render(root: TreeRoot, lists: Sequence[str], pieces: Pieces, objects: ObjectStore) -> IndexSet:
+    """Make all index files of a state, as objects. Cost: compressing what is new, joining and hashing the rest."""
+    files: dict[str, IndexEntry] = {}
+    plain: dict[str, IndexEntry] = {}
+    for path, leaves in index_leaves(root, lists).items():
+        plain[path], made = _render_index(path, leaves, pieces, objects)
+        files |= {entry.path: entry for entry in made}
+    return IndexSet(tuple(lists), files, plain)
+
+
+def _render_index(
+    path: str, leaves: Sequence[Leaf], pieces: Pieces, objects: ObjectStore
+) -> tuple[IndexEntry, list[IndexEntry]]:
+    """Write .xz, .gz and .zst side by side: each piece is read once and none is kept in memory."""
+    whole, crc, size, stream = hashlib.sha256(), 0, 0, XzStream()
+    with ExitStack() as stack:
+        xz, gz, zst = (stack.enter_context(objects.writing()) for _ in range(3))
+        xz.write(stream.start())
+        gz.write(GZIP_START)
+        for leaf in leaves:
+            text = objects.read(leaf.digest)
+            piece = pieces.of_leaf(leaf, text)
+            whole.update(text)
+            crc, size = zlib.crc32(text, crc), size + len(text)
+            xz.write(stream.add(piece.xz))
+            gz.write(piece.deflate)
+            zst.write(piece.zstd)
+        xz.write(stream.end())
+        gz.write(gzip_end(crc=crc, size=size))
+        if not leaves:
+            zst.write(empty_zstd())
+    made = [
+        IndexEntry(f"{path}{ending}", writer.size_bytes, writer.digest)
+        for ending, writer in ((".gz", gz), (".xz", xz), (".zst", zst))
+    ]
+    return IndexEntry(path, size, Sha256(whole.hexdigest())), made
+
+
+def _to_json(entries: Mapping[str, IndexEntry]) -> Json:
+    return {path: [str(entry.sha256), entry.size] for path, entry in entries.items()}
+
+
+def _from_json(value: Mapping[str, tuple[str, int]]) -> dict[str, IndexEntry]:
+    return {path: IndexEntry(path, size, Sha256(digest)) for path, (digest, size) in sorted(value.items())}

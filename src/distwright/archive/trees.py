@@ -1,0 +1,102 @@
+"""The tree below `public/ARCHIVE/` that web servers, rsync and apt read: plain files (hard links to objects) and symbolic links."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from distwright.errors import Refused
+from distwright.formats.release import IndexEntry
+from distwright.model.digests import Sha256, sha256_of
+from distwright.store.objects import ObjectStore
+from distwright.store.settle import settle_folders
+
+REVISIONS, INDEXES, BY_HASH, SNAPSHOTS = "dists/.rev", "dists/.index", "dists/.by-hash", "snapshots"
+
+
+class ServedTree:
+    """The served files of one archive. What is added becomes visible to clients only by `serve`."""
+
+    def __init__(self, root: Path) -> None:
+        """Use `root`, made when first written to."""
+        self.root = root
+
+    def add_pool(self, files: Iterable[tuple[str, Sha256]], objects: ObjectStore) -> int:
+        """Publish pool files and settle them; give how many were new. Raises Refused for a path that means other bytes."""
+        count, folders = 0, set()
+        for path, digest in files:
+            target = self.root / path
+            if _place(digest, target, objects):
+                count += 1
+                folders.add(target.parent)
+        settle_folders(folders)
+        return count
+
+    def add_indexes(self, document: Sha256, files: Mapping[str, IndexEntry], objects: ObjectStore) -> None:
+        """Lay out an index set once, and its names by hash, which all sets share and which stay for slow clients."""
+        final = self.root / INDEXES / document
+        if final.exists():
+            return
+        partial = final.with_name(f".{document}.{os.getpid()}")
+        folders = {partial}
+        for path, entry in files.items():
+            folder, _, _ = path.rpartition("/")
+            shared = self.root / BY_HASH / folder / "SHA256"
+            _place(entry.sha256, shared / entry.sha256, objects)
+            _place(entry.sha256, partial / path, objects)
+            link = partial / folder / "by-hash"
+            if not link.is_symlink():
+                link.symlink_to(os.path.relpath(shared.parent, final / folder))
+            folders |= {shared, partial / folder}
+        settle_folders(folders)
+        partial.rename(final)
+        settle_folders({final.parent})
+
+    def add_publication(
+        self, suite: str, number: int, files: Mapping[str, Sha256], objects: ObjectStore, indexes: Sha256
+    ) -> None:
+        """Lay out a publication: its Release files, and a link to the index set for each component."""
+        final = self.publication(suite, number)
+        for name, digest in files.items():
+            _place(digest, final / name, objects)
+        of_set = self.root / INDEXES / indexes
+        for name in sorted(entry.name for entry in of_set.iterdir()):
+            if not (final / name).is_symlink():
+                (final / name).symlink_to(os.path.relpath(of_set / name, final))
+        settle_folders({final, final.parent})
+
+    def serve(self, suite: str, number: int, serial: str = "") -> None:
+        """Let `dists/SUITE`, or that of a snapshot, name a publication: a new symlink renamed over the old one."""
+        link = self.link(suite, serial)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        pool = self.root / SNAPSHOTS / serial / "pool"
+        if serial and not pool.is_symlink():
+            pool.symlink_to("../../pool")
+        fresh = link.with_name(f".new-{link.name}")
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(os.path.relpath(self.publication(suite, number), link.parent))
+        fresh.rename(link)
+        settle_folders({link.parent, link.parent.parent})
+
+    def served(self, suite: str, serial: str = "") -> int | None:
+        """Say which publication is served; None if there is none."""
+        link = self.link(suite, serial)
+        return int(link.readlink().name) if link.is_symlink() else None
+
+    def link(self, suite: str, serial: str = "") -> Path:
+        """The public pointer."""
+        return self.root / SNAPSHOTS / serial / "dists" / suite if serial else self.root / "dists" / suite
+
+    def publication(self, suite: str, number: int) -> Path:
+        """The folder of one publication."""
+        return self.root / REVISIONS / suite / str(number)
+
+
+def _place(digest: Sha256, target: Path, objects: ObjectStore) -> bool:
+    """Put an object at `target`; say whether it was not there yet. Raises Refused if something else is."""
+    try:
+        objects.place(digest, target)
+    except FileExistsError:
+        if objects.is_placed(digest, target) or sha256_of(target.read_bytes()) == digest:
+            return False
+        raise Refused(f"{target} is published with other content", hint="upload it as a new version: dch -i") from None
+    return True
