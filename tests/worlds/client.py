@@ -3,16 +3,18 @@
 import gzip
 import hashlib
 import lzma
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import zstandard
 
 from distwright.signing.verify import Keyring
 
 _UNPACK: Mapping[str, Callable[[bytes], bytes]] = {
-    "": lambda text: text,
     ".gz": gzip.decompress,
     ".xz": lzma.decompress,
+    ".zst": lambda frames: zstandard.ZstdDecompressor().stream_reader(frames, read_across_frames=True).read(),
 }
 
 
@@ -42,19 +44,29 @@ def see_suite(archive: Path, suite: str, certificate: bytes) -> SeenSuite:
     keyring.verify_detached(detached, (folder / "Release.gpg").read_bytes(), "Release")
     assert detached.strip() == release.strip()
     rows = [line.split() for line in release.decode().partition("SHA256:\n")[2].splitlines() if line.startswith(" ")]
-    indexes = {path: read_index(folder, path, digest, int(size)) for digest, size, path in rows}
-    for path, content in indexes.items():
-        for ending, unpack in _UNPACK.items():
-            if ending and path.endswith(ending):
-                assert unpack(content) == indexes[path.removesuffix(ending)], path
+    plain = {path: read_plain(folder, path, digest, int(size), rows) for digest, size, path in rows if is_plain(path)}
     pool = {}
-    for path, text in indexes.items():
+    for path, text in plain.items():
         if path.endswith("/Packages"):
             for name, digest in _files(text.decode()):
                 pool[name] = (archive / name).read_bytes()
                 assert hashlib.sha256(pool[name]).hexdigest() == digest, name
-    plain = {path: text for path, text in indexes.items() if not path.endswith((".gz", ".xz"))}
     return SeenSuite(release.decode(), plain, pool)
+
+
+def is_plain(path: str) -> bool:
+    """Say whether an index is not compressed."""
+    return not path.endswith(tuple(_UNPACK))
+
+
+def read_plain(folder: Path, path: str, digest: str, size: int, rows: Sequence[Sequence[str]]) -> bytes:
+    """Read an index in every compression that Release lists; all must unpack to what it says of the plain form."""
+    forms = [(row[2], row[0], int(row[1])) for row in rows if row[2].removeprefix(path) in _UNPACK]
+    assert [name.removeprefix(path) for name, _, _ in forms] == list(_UNPACK)
+    texts = {_UNPACK[name.removeprefix(path)](read_index(folder, name, known, length)) for name, known, length in forms}
+    [text] = texts
+    assert (len(text), hashlib.sha256(text).hexdigest()) == (size, digest), path
+    return text
 
 
 def read_index(folder: Path, path: str, digest: str, size: int) -> bytes:

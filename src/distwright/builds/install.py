@@ -1,10 +1,10 @@
 """The proof of a publication: a real apt, knowing only our key, installs what was published into a clean root."""
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 
-from distwright.archive.poolindex import pool_files
+from distwright.archive.indexes import pool_of
+from distwright.archive.tree import parse_root
 from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import (
@@ -66,20 +66,12 @@ def install_order(
 
 
 def _find_files(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
-    """Name the published files by digest: index files from the tree's document, pool files from the public tree's indexes."""
+    """Name the published files by digest: index files from the tree's document, pool files from the revision."""
     document = json.loads(context.objects.read(plain.digest(inputs, "tree")))
     files = {f"dists/{inputs['suite']}/{path}": Sha256(digest) for path, digest in document["files"].items()}
-    values: dict[str, Json] = {"pool": _pool(context, files)}
+    root = parse_root(context.objects.read(plain.digest(inputs, "revision")))
+    values: dict[str, Json] = {"pool": {file.path: str(file.sha256) for file in pool_of(root, context.objects.read)}}
     return StepResult(files, values=values)
-
-
-def _pool(context: Context, files: Mapping[str, Sha256]) -> dict[str, Json]:
-    return {
-        file.path: str(file.sha256)
-        for path, digest in files.items()
-        if path.endswith("/Packages")
-        for file in pool_files(path, context.objects.read(digest))
-    }
 
 
 def _plan(inputs: Inputs, earlier: Earlier) -> Plan:

@@ -2,7 +2,7 @@
 
 from tests.worlds.archive import make_deb, make_source
 
-from distwright.archive.indexes import index_files, release_of
+from distwright.archive.indexes import entries_of_texts, index_files, release_of
 from distwright.archive.tree import EMPTY_ROOT, TreeEntry, build_tree
 from distwright.formats.release import parse_release, write_release
 from distwright.model.digests import sha256_of
@@ -59,7 +59,7 @@ def test_a_component_may_have_a_slash() -> None:
     a, b = binary("a", component="updates/main"), binary("b", "all", "updates/main")
     indexes = rendered(a, b, lists=("updates/main/source",))
     assert indexes == {"updates/main/binary-amd64/Packages": text(a, b), "updates/main/source/Sources": b""}
-    release = release_of({}, indexes)
+    release = release_of({}, entries_of_texts(indexes))
     assert (release.components, release.architectures) == (("updates/main",), ("amd64",))
 
 
@@ -67,11 +67,11 @@ def test_the_release_of_a_state_is_the_same_each_time_unless_it_is_given_a_date(
     indexes = rendered(binary("a"), source("a"))
     fields = {"Origin": "Petrel", "Label": "Petrel", "Suite": "devel", "Codename": "devel", "Description": "ours"}
     packages, sources = (indexes[path] for path in sorted(indexes))
-    assert write_release(release_of(fields, indexes)).decode() == (
+    assert write_release(release_of(fields, entries_of_texts(indexes))).decode() == (
         "Origin: Petrel\nLabel: Petrel\nSuite: devel\nCodename: devel\nDate: Thu, 01 Jan 1970 00:00:00 UTC\n"
         "Acquire-By-Hash: yes\nArchitectures: amd64\nComponents: main\nDescription: ours\nSHA256:\n"
         f" {sha256_of(packages)} {len(packages):8d} main/binary-amd64/Packages\n"
         f" {sha256_of(sources)} {len(sources):8d} main/source/Sources\n"
     )
-    dated = write_release(release_of({**fields, "Date": "2024-01-10T12:00:00+00:00"}, indexes))
+    dated = write_release(release_of({**fields, "Date": "2024-01-10T12:00:00+00:00"}, entries_of_texts(indexes)))
     assert f"{parse_release(dated).date:%Y-%m-%d %H:%M}" == "2024-01-10 12:00"

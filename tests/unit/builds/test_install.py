@@ -29,6 +29,7 @@ def test_the_installation_is_planned_from_the_published_files_and_nothing_else(t
         assert (suite.archive / path).read_bytes() == content
     assert {path for path in served if path.startswith("pool/")} == {
         make_deb("hello").pool_path(), make_deb("world", architecture="all").pool_path(),
+        "pool/main/h/hello/hello_1.0.dsc", "pool/main/h/hello/hello_1.0.tar.gz",
     }  # fmt: skip
     assert {"dists/devel/InRelease", "dists/devel/main/binary-amd64/Packages.xz"} <= set(served)
     [command] = plan.commands
