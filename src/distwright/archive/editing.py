@@ -3,14 +3,16 @@
 The rules of cutting are those of `tree`; whatever the order of edits, the same content gives the same root.
 """
 
+import heapq
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.tree import (
     LEAF_MASK,
     Get,
+    Group,
     Leaf,
     Put,
     Stanzas,
@@ -23,6 +25,8 @@ from distwright.archive.tree import (
 from distwright.errors import BadInput
 from distwright.formats.deb822 import raw_field
 from distwright.model.versions import DebVersion
+
+Edits = Mapping[str, Mapping[str, Sequence[bytes]]]  # list -> package -> all its stanzas from now on; none: it is gone
 
 _NAME = re.compile(rb"Package: ([^\n]+)\n")
 
@@ -52,8 +56,8 @@ def split_leaf(text: bytes) -> list[tuple[str, bytes]]:
 
 
 def version_of(stanza: bytes) -> DebVersion:
-    """Read the version of a stanza."""
-    return DebVersion((raw_field(stanza, b"Version") or b"").decode())
+    """Read the version of a stanza; translations have none, which counts as 0."""
+    return DebVersion((raw_field(stanza, b"Version") or b"0").decode())
 
 
 def in_order(stanzas: Sequence[bytes]) -> Stanzas:
@@ -71,35 +75,62 @@ def edit_list(leaves: Sequence[Leaf], replace: Mapping[str, Sequence[bytes]], ge
     if not replace:
         return tuple(leaves)
     firsts = [leaf.first for leaf in leaves]
-    result: list[Leaf] = []
-    at = 0
     names = sorted(replace)
-    position = 0
+    result: list[Leaf] = []
+    at, position = 0, 0
     while position < len(names):
-        begin, end = _segment(leaves, firsts, names[position], get)
-        begin = max(begin, at)
-        result += leaves[at:begin]
-        groups = _groups(leaves[begin:end], get)
-        while True:
-            limit = firsts[end] if end < len(leaves) else None
-            while position < len(names) and (limit is None or names[position] < limit):
-                groups[names[position]] = in_order(replace[names[position]])
-                position += 1
-            last = max((name for name, stanzas in groups.items() if stanzas), default=None)
-            if limit is None or (last is not None and ends_leaf(last, LEAF_MASK)):
-                break
-            following = _segment_end(leaves, end, get)
-            groups |= _groups(leaves[end:following], get)
-            end = following
-        result += cut_into_leaves([(name, groups[name]) for name in sorted(groups) if groups[name]], put)
-        at = end
+        run = _Run(leaves, firsts, names, position, replace, get)
+        result += leaves[at : run.begin]
+        result += cut_into_leaves(run.groups(), put)
+        at, position = run.end, run.position
     result += leaves[at:]
     return tuple(result)
 
 
+class _Run:
+    """Leaves that must be cut anew together: from one boundary of the rule to the next that is still one after the edit."""
+
+    def __init__(
+        self,
+        leaves: Sequence[Leaf],
+        firsts: Sequence[str],
+        names: Sequence[str],
+        position: int,
+        replace: Mapping[str, Sequence[bytes]],
+        get: Get,
+    ) -> None:
+        """Begin where names[position] is or belongs; `end` and `position` are final when all groups were taken."""
+        self._leaves, self._firsts, self._names, self._replace, self._get = leaves, firsts, names, replace, get
+        self.begin, self.end = _segment(leaves, firsts, names[position], get)
+        self.position = position
+
+    def groups(self) -> Iterator[Group]:
+        """Give the packages of these leaves as they are after the edit, in order; only one segment is in memory at a time."""
+        begin, last = self.begin, None
+        while True:
+            limit = self._firsts[self.end] if self.end < len(self._leaves) else None
+            after = len(self._names) if limit is None else bisect_left(self._names, limit, self.position)
+            edited_names = self._names[self.position : after]
+            self.position = after
+            for name, stanzas in self._merged(_groups(self._leaves[begin : self.end], self._get), edited_names):
+                last = name
+                yield name, stanzas
+            if limit is None or (last is not None and ends_leaf(last, LEAF_MASK)):
+                return
+            begin, self.end = self.end, _segment_end(self._leaves, self.end, self._get)
+
+    def _merged(self, present: Mapping[str, Stanzas], edited_names: Sequence[str]) -> Iterator[Group]:
+        edited_set = set(edited_names)
+        untouched = (name for name in sorted(present) if name not in edited_set)
+        for name in heapq.merge(untouched, edited_names):
+            stanzas = in_order(self._replace[name]) if name in edited_set else present[name]
+            if stanzas:
+                yield name, stanzas
+
+
 def edit_tree(
     root: TreeRoot,
-    replace: Mapping[str, Mapping[str, Sequence[bytes]]],
+    replace: Edits,
     get: Get,
     put: Put,
     tombstones: Sequence[Tombstone] | None = None,

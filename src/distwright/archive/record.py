@@ -116,7 +116,7 @@ def _fetch_document(
         suites[name] = RecordedSuite(
             name, inrelease, context.objects.put(verified.content), release.date, components, indexes
         )
-    return SnapshotDocument(request.archive, suites), tuple(notes), min(ends, default=None)
+    return SnapshotDocument(suites), tuple(notes), min(ends, default=None)
 
 
 def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEntry]) -> bool:

@@ -118,7 +118,7 @@ class Shelf:
                 hint=f"distwright snapshot list {entry.archive}",
             )
         with self._holdings.database.read() as tx:
-            row = find_snapshot_by_digest(tx, entry.document)
+            row = find_snapshot_by_digest(tx, entry.archive, entry.document)
         files: dict[str, Sha256 | bytes] = {index.path: index.sha256 for index in recorded.indexes}
         files["Release"] = recorded.release
         if self._signed:

@@ -35,9 +35,12 @@ class RecordedSuite:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotDocument:
-    """One moment of an upstream archive; pool files are those that its Packages and Sources name."""
+    """One moment of an upstream archive; pool files are those that its Packages and Sources name.
 
-    archive: str
+    Nothing of this machine is in it: not what the archive is called here, not the order of lists in a configuration. So two
+    machines that record the same upstream have the same digest.
+    """
+
     suites: Mapping[str, RecordedSuite]
 
     def to_bytes(self) -> bytes:
@@ -47,12 +50,12 @@ class SnapshotDocument:
                 "inrelease": suite.inrelease,
                 "release": suite.release,
                 "date": int(suite.date.timestamp()),
-                "components": list(suite.components),
-                "indexes": [[index.path, index.sha256, index.size_bytes, index.plain] for index in suite.indexes],
+                "components": sorted(suite.components),
+                "indexes": sorted([index.path, index.sha256, index.size_bytes, index.plain] for index in suite.indexes),
             }
             for suite in self.suites.values()
         }
-        return canonical_json({"format": SNAPSHOT_FORMAT, "archive": self.archive, "suites": suites})
+        return canonical_json({"format": SNAPSHOT_FORMAT, "suites": suites})
 
     @property
     def digest(self) -> Sha256:
@@ -79,4 +82,4 @@ def parse_snapshot(content: bytes) -> SnapshotDocument:
         )
         for name, suite in document["suites"].items()
     }
-    return SnapshotDocument(document["archive"], suites)
+    return SnapshotDocument(suites)

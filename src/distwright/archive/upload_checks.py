@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from distwright.archive.tree import TreeEntry
+from distwright.archive.editing import source_of, version_of
+from distwright.archive.tree import Stanzas
 from distwright.formats.changes import Changes
 from distwright.formats.deb import DebControl
 from distwright.formats.dsc import Dsc
@@ -59,8 +60,8 @@ class UploadedDeb:
 class Upload:
     """A .changes and its files, opened; nothing in it is trusted yet.
 
-    present: the suite's entries before it. taken: pool path -> content, of everything that the archive has published or is
-    about to. components, architectures: those of the archive.
+    present: what the suite has of its source and of the names of its packages: list and name -> stanzas. taken: those of its
+    pool paths that mean something in the archive already. components, architectures: those of the archive.
     """
 
     suite: str
@@ -69,7 +70,7 @@ class Upload:
     sizes: Mapping[str, int]
     debs: tuple[UploadedDeb, ...]
     dsc: Dsc | None
-    present: Sequence[TreeEntry]
+    present: Mapping[tuple[str, str], Stanzas]
     taken: Mapping[str, Sha256]
     components: Sequence[str]
     architectures: Sequence[str]
@@ -78,6 +79,14 @@ class Upload:
     def source_component(self) -> str:
         """The component that the .changes gives the source."""
         return next((component_of(file.section) for file in self.changes.files if file.name.endswith(".dsc")), "main")
+
+    def is_replaced(self, list_name: str, name: str) -> bool:
+        """Say whether what the suite has under this name is of the same source, and so goes."""
+        stanzas = self.present.get((list_name, name), ())
+        source = self.changes.source
+        return (
+            name == source if list_name.endswith("/source") else all(source_of(stanza) == source for stanza in stanzas)
+        )
 
     def source_path(self, name: str) -> str:
         """Say where the archive publishes a file of the source."""
@@ -181,11 +190,11 @@ def _belongs_into_the_archive(upload: Upload) -> list[str]:
 def _is_newer(upload: Upload) -> list[str]:
     version = DebVersion(upload.changes.version)
     return [
-        f"{entry.name} {entry.version} is in {upload.suite} already and not older than {version}"
-        for entry in upload.present
-        if entry.list_name.endswith("/source")
-        and entry.name == upload.changes.source
-        and entry.version.sort_key() >= version.sort_key()
+        f"{name} {version_of(stanza)} is in {upload.suite} already and not older than {version}"
+        for (list_name, name), stanzas in upload.present.items()
+        if list_name.endswith("/source") and name == upload.changes.source
+        for stanza in stanzas
+        if version_of(stanza).sort_key() >= version.sort_key()
     ]
 
 

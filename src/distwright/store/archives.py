@@ -39,9 +39,14 @@ def find_snapshot(tx: Transaction, archive: str, serial: str) -> Snapshot | None
     return None if row is None else _snapshot(row)
 
 
-def find_snapshot_by_digest(tx: Transaction, digest: Sha256) -> Snapshot | None:
-    """Find the newest snapshot with this document."""
-    query = sa.select(snapshots).where(snapshots.c.digest == digest).order_by(snapshots.c.serial.desc()).limit(1)
+def find_snapshot_by_digest(tx: Transaction, archive: str, digest: Sha256) -> Snapshot | None:
+    """Find the newest snapshot of an archive with this document."""
+    query = (
+        sa.select(snapshots)
+        .where(snapshots.c.archive == archive, snapshots.c.digest == digest)
+        .order_by(snapshots.c.serial.desc())
+        .limit(1)
+    )
     row = tx.connection.execute(query).first()
     return None if row is None else _snapshot(row)
 

@@ -18,7 +18,6 @@ from distwright.signing.verify import Keyring
 
 A, B, C, D = (sha256_of(letter) for letter in (b"a", b"b", b"c", b"d"))
 DOCUMENT = SnapshotDocument(
-    "debian",
     {"stable": RecordedSuite("stable", A, B, DATE, ("main",),
                              (RecordedIndex("main/binary-amd64/Packages.xz", C, 12, D),))},
 )  # fmt: skip
@@ -26,7 +25,7 @@ DOCUMENT = SnapshotDocument(
 
 def test_a_document_has_one_canonical_form() -> None:
     text = (
-        f'{{"archive":"debian","format":1,"suites":{{"stable":{{"components":["main"],"date":1704888000,'
+        f'{{"format":1,"suites":{{"stable":{{"components":["main"],"date":1704888000,'
         f'"indexes":[["main/binary-amd64/Packages.xz","{C}",12,"{D}"]],"inrelease":"{A}","release":"{B}"}}}}}}\n'
     )
     assert DOCUMENT.to_bytes() == text.encode()
@@ -37,10 +36,20 @@ def test_reading_gives_back_what_was_written() -> None:
     assert parse_snapshot(DOCUMENT.to_bytes()) == DOCUMENT
 
 
+def test_order_of_components_and_indexes_is_no_part_of_the_identity() -> None:
+    suite = DOCUMENT.suites["stable"]
+    more = RecordedIndex("contrib/binary-amd64/Packages.xz", B, 1, A)
+    suites = [
+        replace(suite, components=("main", "contrib"), indexes=(more, *suite.indexes)),
+        replace(suite, components=("contrib", "main"), indexes=(*suite.indexes, more)),
+    ]
+    assert len({SnapshotDocument({"stable": suite}).digest for suite in suites}) == 1
+
+
 def test_order_of_suites_is_no_part_of_the_identity() -> None:
     other = replace(DOCUMENT.suites["stable"], name="updates")
-    one = SnapshotDocument("debian", {"stable": DOCUMENT.suites["stable"], "updates": other})
-    two = SnapshotDocument("debian", {"updates": other, "stable": DOCUMENT.suites["stable"]})
+    one = SnapshotDocument({"stable": DOCUMENT.suites["stable"], "updates": other})
+    two = SnapshotDocument({"updates": other, "stable": DOCUMENT.suites["stable"]})
     assert one.digest == two.digest
 
 

@@ -1,5 +1,6 @@
 """Uploads: everything that is wrong is said at once, each problem by the name of its check; what is right moves the suite."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from tests.worlds.installation import WorldContext, config, make_context
 
 from distwright.archive.editing import iter_entries
 from distwright.archive.resolve import accept_order
-from distwright.archive.tree import EMPTY_ROOT, list_text, parse_root
+from distwright.archive.tree import EMPTY_ROOT, Tombstone, list_text, parse_root
 from distwright.archive.upload_checks import CHECKS
 from distwright.archive.uploads import accept_upload
 from distwright.config.tables_archive import OwnArchive
@@ -19,8 +20,9 @@ from distwright.jobs.step import StepResult
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import EventKind
 from distwright.model.records import SuiteState, UploadVerdict
+from distwright.model.versions import DebVersion
 from distwright.store.holds import holds_on
-from distwright.store.suites import get_suite, insert_suite, move_suite
+from distwright.store.suites import get_suite, insert_suite, list_revisions, move_suite
 from distwright.store.uploads import list_uploads
 
 SOURCE, DEB = make_source("greeter", "1.0"), make_deb("greeter", "1.0")
@@ -65,7 +67,8 @@ class Suite:
     def names(self) -> list[tuple[str, str, str]]:
         root = parse_root(self.context.objects.read(self.state().revision))
         entries = list(iter_entries(root, self.context.objects.read))
-        return [(entry.list_name, entry.name, str(entry.version)) for entry in entries]
+        packages = [entry for entry in entries if not entry.list_name.endswith("/i18n")]
+        return [(entry.list_name, entry.name, str(entry.version)) for entry in packages]
 
     def text(self, list_name: str) -> str:
         root = parse_root(self.context.objects.read(self.state().revision))
@@ -108,7 +111,10 @@ def test_a_right_upload_moves_the_suite_and_announces_it(suite: Suite) -> None:
         "revision": revision,
     }  # fmt: skip
     added = ["greeter", "greeter-data"]
-    assert changed.body == {"archive": "petrel", "suite": "devel", "revision": revision, "added": added}
+    assert changed.body == {
+        "archive": "petrel", "suite": "devel", "before": EMPTY_ROOT.revision, "revision": revision, "action": "upload",
+        "added": added,
+    }  # fmt: skip
     [verdict] = suite.uploads()
     assert (verdict.is_accepted, verdict.problems, verdict.signer) == (True, [], signer("uploader").fingerprint)
     with suite.context.database.read() as tx:
@@ -325,12 +331,53 @@ def test_a_file_name_of_another_suite_of_the_archive_keeps_its_content(suite: Su
 
 
 def test_a_file_that_is_published_keeps_its_content_even_if_no_suite_names_it(suite: Suite) -> None:
-    published = suite.context.paths.public / "petrel" / DEB.pool_path()
-    published.parent.mkdir(parents=True)
-    published.write_bytes(b"what went out in an earlier revision")
+    suite.accept(make_upload(SOURCE, make_deb("greeter", "1.0", depends="x")))
+    empty = suite.context.objects.put(EMPTY_ROOT.to_bytes())
+    with suite.context.database.write() as tx:
+        move_suite(tx, get_suite(tx, "petrel", "devel"), empty, suite.context.clock)
     assert suite.problems(make_upload(SOURCE, DEB)) == [
         "same-name-same-content: greeter_1.0_amd64.deb is in the archive already, with other content"
     ]
+
+
+def test_a_rejected_upload_may_come_again_when_the_configuration_was_what_was_wrong(suite: Suite) -> None:
+    upload = make_upload(SOURCE, DEB)
+    table = suite.context.config.archives["petrel"]
+    wrong = table.model_copy(update={"architectures": ("i386",)})
+    suite.context.config = replace(suite.context.config, archives={**suite.context.config.archives, "petrel": wrong})
+    assert suite.problems(upload)
+    suite.context.config = replace(suite.context.config, archives={**suite.context.config.archives, "petrel": table})
+    assert suite.accept(upload).values["version"] == "1.0"
+
+
+def test_what_an_upload_takes_away_leaves_a_tombstone_until_something_newer_comes(suite: Suite) -> None:
+    suite.accept(make_upload(SOURCE, DEB, DATA))
+    suite.accept(upload_of("1.1"))
+    root = parse_root(suite.context.objects.read(suite.state().revision))
+    assert root.tombstones == (Tombstone("main/binary-all", "greeter-data", DebVersion("1.0")),)
+    newer = make_deb("greeter-data", "1.2", architecture="all", source="greeter")
+    suite.accept(upload_of("1.2", newer))
+    assert parse_root(suite.context.objects.read(suite.state().revision)).tombstones == ()
+
+
+def test_long_descriptions_come_and_go_with_their_packages(suite: Suite) -> None:
+    suite.accept(make_upload(SOURCE, DEB, DATA))
+    assert suite.text("main/i18n") == "".join(
+        f"Package: {deb.name}\nDescription-md5: {description_md5(deb)}\nDescription-en: {deb.name} of a small world\n"
+        " It exists to be looked at.\n\n"
+        for deb in (DEB, DATA)
+    )
+    suite.accept(upload_of("1.1"))
+    assert [line for line in suite.text("main/i18n").splitlines() if line.startswith("Package")] == ["Package: greeter"]
+    with suite.context.database.read() as tx:
+        [second, first] = list_revisions(tx, "petrel", "devel")
+    assert (second.before, second.after, second.action) == (first.after, suite.state().revision, "upload")
+    assert (second.reason, second.actor) == ("greeter 1.1", f"key {signer('uploader').fingerprint}")
+
+
+def description_md5(deb: MadeDeb) -> str:
+    text = f"{deb.name} of a small world\n It exists to be looked at.\n"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def test_an_upload_that_lost_a_race_is_busy_and_loses_nothing(suite: Suite) -> None:
@@ -342,7 +389,7 @@ def test_an_upload_that_lost_a_race_is_busy_and_loses_nothing(suite: Suite) -> N
         suite.accept(rival)
 
     suite.context.when_asked_the_time = accept_rival
-    with pytest.raises(Busy, match="suite petrel/devel has changed while the upload was judged"):
+    with pytest.raises(Busy, match="suite petrel/devel has changed meanwhile"):
         suite.accept(ours)
     assert [name for _, name, _ in suite.names()] == ["rival", "rival"]
     assert [verdict.source for verdict in suite.uploads()] == ["rival"]

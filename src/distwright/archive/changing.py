@@ -1,0 +1,106 @@
+"""Change suites: every change is one step from a revision to the next, with who, why and what; nothing else moves a suite."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from distwright.archive.editing import Edits, edit_tree
+from distwright.archive.translations import Offered, with_translations
+from distwright.archive.tree import Tombstone, TreeRoot, parse_root
+from distwright.errors import Busy, Refused, listed
+from distwright.jobs.step import Context
+from distwright.model.digests import Json, Sha256
+from distwright.model.events import Event, EventKind
+from distwright.model.records import Revision, SuiteState
+from distwright.store.database import Transaction
+from distwright.store.events import append_event
+from distwright.store.holds import object_hold, replace_holds
+from distwright.store.suites import find_pool_names, insert_pool_names, insert_revision, list_revisions, move_suite
+
+UNDO_STEPS = 20  # how many earlier states of a suite are kept for `suite undo`
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteChange:
+    """Why a suite moves. action: as in model.records.Revision. added: binary packages that are new; the event names them."""
+
+    action: str
+    reason: str
+    actor: str
+    added: tuple[str, ...] = ()
+
+
+def edited(
+    context: Context,
+    root: TreeRoot,
+    edits: Edits,
+    offered: Offered,
+    tombstones: Sequence[Tombstone] | None = None,
+) -> TreeRoot:
+    """Make the next state of a suite as objects, the root too; offered: translations of packages that are new."""
+    complete = with_translations(root, edits, offered, context.objects.read)
+    after = edit_tree(root, complete, context.objects.read, context.objects.put, tombstones)
+    context.objects.put(after.to_bytes())
+    return after
+
+
+def move(
+    tx: Transaction,
+    before: SuiteState,
+    after: Sha256,
+    change: SuiteChange,
+    context: Context,
+    pool: Iterable[tuple[str, Sha256]] = (),
+) -> None:
+    """Point a suite at its next state; call it in the transaction of whatever wanted that.
+
+    pool: paths that are new, with their content. Raises Busy if the suite has moved meanwhile (nothing is lost: do it again),
+    Refused if it is sealed.
+    """
+    if before.is_sealed:
+        raise Refused(
+            f"suite {before.archive}/{before.name} is read-only",
+            hint=f"distwright suite show {before.archive}/{before.name}",
+        )
+    now = context.now()
+    if not move_suite(tx, before, after, now):
+        raise Busy(f"suite {before.archive}/{before.name} has changed meanwhile", hint="run the same command again")
+    insert_pool_names(tx, before.archive, pool)
+    row = Revision(
+        0, before.archive, before.name, before.revision, after, change.action, change.reason, change.actor, now
+    )
+    insert_revision(tx, row)
+    hold_suite(tx, before.archive, before.name, after, context)
+    body: dict[str, Json] = {
+        "archive": before.archive,
+        "suite": before.name,
+        "before": before.revision,
+        "revision": after,
+        "action": change.action,
+        "added": list(change.added),
+    }
+    append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{before.archive}/{before.name}", body))
+
+
+def hold_suite(tx: Transaction, archive: str, name: str, present: Sha256, context: Context) -> None:
+    """Hold the present state of a suite and those that `undo` can go back to."""
+    holder = f"suite {archive}/{name}"
+    earlier = {row.before for row in list_revisions(tx, archive, name, UNDO_STEPS)} - {present}
+    kept = [object_hold(holder, digest, "undo") for digest in sorted(earlier)]
+    replace_holds(tx, holder, [object_hold(holder, present, "present state"), *kept], context.now())
+
+
+def root_of(context: Context, row: SuiteState) -> TreeRoot:
+    """Read the present state of a suite."""
+    return parse_root(context.objects.read(row.revision))
+
+
+def refuse_other_content(tx: Transaction, archive: str, names: Sequence[tuple[str, Sha256]]) -> None:
+    """Raise Refused, naming all, if a pool path means something else already: clients and mirrors may have it."""
+    known = find_pool_names(tx, archive, [path for path, _ in names])
+    problems = [
+        f"{path.rpartition('/')[2]} is in archive {archive} already, with other content"
+        for path, digest in names
+        if known.get(path, digest) != digest
+    ]
+    if problems:
+        raise Refused(listed(problems), hint="give it a new version: dch -i")

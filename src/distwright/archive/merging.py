@@ -1,0 +1,188 @@
+"""Merge, pull and reset suites: pure decisions on two trees. Cost follows the difference.
+
+An upload replaces what was built from its source, and leaves tombstones for what went away; so two trees are enough to merge,
+and no common ancestor is asked for: newer wins, a removal takes away what is not newer than itself, and the same version with
+other content is refused, for one of the two would have to change under its name.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from distwright.archive.editing import (
+    Edits,
+    PackageChange,
+    diff_trees,
+    find_stanzas,
+    in_order,
+    stanzas_of_source,
+    version_of,
+)
+from distwright.archive.indexes import I18N, SOURCE
+from distwright.archive.tree import Get, Stanzas, Tombstone, TreeRoot
+from distwright.model.versions import DebVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One package that would change. old, new: versions, "" for none."""
+
+    list_name: str
+    name: str
+    old: str
+    new: str
+
+    @property
+    def is_downgrade(self) -> bool:
+        """Say whether clients would have to go back."""
+        return bool(self.old and self.new) and DebVersion(self.new).sort_key() < DebVersion(self.old).sort_key()
+
+
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """What to do. edits, tombstones: of the tree merged into. kept: what stays although it differs there. refused: why not."""
+
+    edits: Edits
+    tombstones: tuple[Tombstone, ...]
+    changes: tuple[Difference, ...]
+    kept: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+def differences(old: TreeRoot, new: TreeRoot, get: Get) -> tuple[Difference, ...]:
+    """List what differs between two states, translations aside."""
+    return tuple(
+        Difference(change.list_name, change.name, _newest_text(change.old), _newest_text(change.new))
+        for change in _changes(old, new, get)
+    )
+
+
+def plan_merge(into: TreeRoot, other: TreeRoot, get: Get) -> MergePlan:
+    """Decide what merging `other` into `into` does."""
+    edits: dict[str, dict[str, Stanzas]] = {}
+    kept: list[str] = []
+    refused: list[str] = []
+    removed_here, removed_there = _by_name(into.tombstones), _by_name(other.tombstones)
+    for change in _changes(into, other, get):
+        here, there, place = newest(change.old), newest(change.new), (change.list_name, change.name)
+        label = f"{change.name} ({change.list_name})"
+        if there is None:
+            if here is not None and _covers(removed_there.get(place), here):
+                edits.setdefault(change.list_name, {})[change.name] = ()
+            continue
+        if here is None:
+            if _covers(removed_here.get(place), there):
+                kept.append(f"{label}: {there} was removed here")
+            else:
+                edits.setdefault(change.list_name, {})[change.name] = change.new
+        elif there.sort_key() > here.sort_key():
+            edits.setdefault(change.list_name, {})[change.name] = change.new
+        elif there.sort_key() < here.sort_key():
+            kept.append(f"{label}: {here} here is newer than {there}")
+        else:
+            refused.append(f"{label}: {here} has other content there")
+    stones = _united(into.tombstones, other.tombstones)
+    return MergePlan(edits, stones, _told(edits, into, get), tuple(kept), tuple(refused))
+
+
+def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get) -> MergePlan:
+    """Decide what taking these sources, with everything built from them, out of `other` does. Raises nothing; see `refused`."""
+    edits: dict[str, dict[str, Stanzas]] = {}
+    refused: list[str] = []
+    for source in sources:
+        theirs = of_source(other, source, get)
+        if not theirs:
+            refused.append(f"{source}: no such source there")
+        for (list_name, name), stanzas in theirs.items():
+            here = newest(find_stanzas(into, list_name, [name], get)[name])
+            there = newest(stanzas)
+            if here is not None and there is not None and there.sort_key() < here.sort_key():
+                refused.append(f"{name} ({list_name}): {here} here is newer than {there}")
+            edits.setdefault(list_name, {})[name] = stanzas
+        for list_name, name in of_source(into, source, get).keys() - theirs.keys():
+            edits.setdefault(list_name, {})[name] = ()
+    changes = _told(edits, into, get)
+    return MergePlan(edits, with_stones(into, changes), changes, (), tuple(refused))
+
+
+def plan_removal(root: TreeRoot, names: Sequence[str], get: Get) -> MergePlan:
+    """Decide what removing packages by name does; a name that is a source takes everything built from it along."""
+    edits: dict[str, dict[str, Stanzas]] = {}
+    refused: list[str] = []
+    for name in names:
+        found = set(of_source(root, name, get))
+        for list_name in root.lists:
+            if not list_name.endswith(f"/{I18N}") and find_stanzas(root, list_name, [name], get)[name]:
+                found.add((list_name, name))
+        if not found:
+            refused.append(f"{name}: no such package here")
+        for list_name, member in found:
+            edits.setdefault(list_name, {})[member] = ()
+    changes = _told(edits, root, get)
+    return MergePlan(edits, with_stones(root, changes), changes, (), tuple(refused))
+
+
+def of_source(root: TreeRoot, source: str, get: Get) -> dict[tuple[str, str], Stanzas]:
+    """Find everything of a source: list and name -> stanzas."""
+    found: dict[tuple[str, str], Stanzas] = {}
+    for list_name in root.lists:
+        if list_name.endswith(f"/{SOURCE}"):
+            stanzas = find_stanzas(root, list_name, [source], get)[source]
+            found |= {(list_name, source): stanzas} if stanzas else {}
+        elif not list_name.endswith(f"/{I18N}"):
+            members = stanzas_of_source(root, list_name, source, get)
+            found |= {(list_name, name): stanzas for name, stanzas in members.items()}
+    return found
+
+
+def with_stones(root: TreeRoot, changes: Iterable[Difference]) -> tuple[Tombstone, ...]:
+    """Give the tombstones after changes: one more for each removal, none for what came back."""
+    stones = _by_name(root.tombstones)
+    for change in changes:
+        place = (change.list_name, change.name)
+        if not change.new:
+            stones[place] = Tombstone(*place, DebVersion(change.old))
+        elif place in stones and not _covers(stones[place], DebVersion(change.new)):
+            del stones[place]
+    return tuple(stones[place] for place in sorted(stones))
+
+
+def newest(stanzas: Sequence[bytes]) -> DebVersion | None:
+    """Give the highest version of some stanzas of one name; None if there is none."""
+    return version_of(in_order(stanzas)[-1]) if stanzas else None
+
+
+def _changes(old: TreeRoot, new: TreeRoot, get: Get) -> Iterable[PackageChange]:
+    return (change for change in diff_trees(old, new, get) if not change.list_name.endswith(f"/{I18N}"))
+
+
+def _told(edits: Mapping[str, Mapping[str, Stanzas]], root: TreeRoot, get: Get) -> tuple[Difference, ...]:
+    told = []
+    for list_name, names in sorted(edits.items()):
+        before = find_stanzas(root, list_name, sorted(names), get)
+        told += [
+            Difference(list_name, name, _newest_text(before[name]), _newest_text(names[name]))
+            for name in sorted(names)
+            if before[name] != in_order(names[name])
+        ]
+    return tuple(told)
+
+
+def _newest_text(stanzas: Sequence[bytes]) -> str:
+    version = newest(stanzas)
+    return "" if version is None else str(version)
+
+
+def _by_name(stones: Iterable[Tombstone]) -> dict[tuple[str, str], Tombstone]:
+    return {(stone.list_name, stone.name): stone for stone in stones}
+
+
+def _covers(stone: Tombstone | None, version: DebVersion) -> bool:
+    return stone is not None and version.sort_key() <= stone.version.sort_key()
+
+
+def _united(mine: Iterable[Tombstone], theirs: Iterable[Tombstone]) -> tuple[Tombstone, ...]:
+    stones = _by_name(mine)
+    for place, stone in _by_name(theirs).items():
+        if place not in stones or stones[place].version.sort_key() < stone.version.sort_key():
+            stones[place] = stone
+    return tuple(stones[place] for place in sorted(stones))
