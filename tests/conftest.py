@@ -1,5 +1,6 @@
 """Fixtures that all tests share, and one rule: only system tests may talk to anything but this machine."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -47,4 +48,6 @@ def _refuse_the_world(event: str, arguments: tuple[object, ...]) -> None:
         raise RuntimeError(f"a test talks to {address}: use a fake that passes the same contract")
 
 
+# A shell that starts the tests in the background has them ignore Ctrl-C, and every program that they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.addaudithook(_refuse_the_world)

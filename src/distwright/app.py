@@ -27,7 +27,7 @@ from distwright.net.fetch import Fetcher, NetFetcher
 from distwright.repos.pushes import take_in_pushes
 from distwright.signing.signer import SequoiaSigner
 from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, applied_keyring, load_applied
-from distwright.site.views import job_detail
+from distwright.site.views import job_detail, suite_named, suite_revisions
 from distwright.store.database import Database
 from distwright.store.jobs import list_jobs
 from distwright.store.migrations import upgrade
@@ -35,7 +35,7 @@ from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import configured_proxy, configured_sources
 from distwright.tools.sandbox import Sandbox, sandbox_for
-from distwright.worker.context import JobContext
+from distwright.worker.context import CommandContext, JobContext
 from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
@@ -185,6 +185,36 @@ class App:
             tell=tell,
             is_cancelled=is_cancelled,
             alternates=alternates(os.environ),
+        )
+
+    def command_context(self) -> CommandContext:
+        """Build what a command of a person uses that acts at once, without a job."""
+        return CommandContext(
+            database=self.database,
+            objects=self.objects,
+            fetcher=make_fetcher(),
+            config=self.config(),
+            paths=self.paths,
+            sandbox=self.sandbox,
+            job=0,
+            fence=0,
+            tell=lambda _line: None,
+            is_cancelled=lambda: False,
+            alternates=alternates(os.environ),
+        )
+
+    def state_named(self, name: str) -> Sha256:
+        """Give the revision that `SUITE` or `SUITE@NUMBER` means; raise NotFound, BadUsage."""
+        suite, at, number = name.partition("@")
+        row = suite_named(self.database, suite)
+        if not at:
+            return row.revision
+        for step in suite_revisions(self.database, row, limit=100_000):
+            if str(step.number) == number:
+                return step.after
+        raise NotFound(
+            f"{row.archive}/{row.name} has no revision {quoted(number)}",
+            hint=f"distwright suite history {row.archive}/{row.name}",
         )
 
     def run_until_idle(self, watcher: Watcher) -> None:

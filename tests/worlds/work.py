@@ -1,7 +1,6 @@
 """Work for tests of the lower rooms: made-up kinds of jobs, and the context that a worker gives their steps."""
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -154,8 +153,6 @@ def start_worker(shop: Workshop, *all_kinds: JobKind, jobs: int = 1, may_wait_to
         return pid
     status = 1
     try:
-        # A shell that starts the tests in the background has them ignore SIGINT; this worker is one of a terminal.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         worker = worker_of(shop, *all_kinds, may_wait_to_retry=may_wait_to_retry)
         worker.clean_up()
         while jobs and worker.run_one():

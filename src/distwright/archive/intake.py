@@ -4,13 +4,17 @@ import hashlib
 import os
 from dataclasses import dataclass
 from io import BytesIO
+from typing import BinaryIO
 
+from distwright.archive.upload_checks import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.deb import read_deb
-from distwright.formats.packages import package_stanza
-from distwright.formats.quickdeb import quick_deb, quick_stanza
+from distwright.formats.packages import package_stanza, translation_stanza
+from distwright.formats.quickdeb import QuickDeb, quick_deb, quick_stanza, quick_translation
 from distwright.model.digests import Sha256
 from distwright.model.names import pool_folder
+from distwright.model.versions import DebVersion
+from distwright.store.adopting import FoundFile, found_file
 
 _WHOLE_LIMIT_BYTES = 4 << 20  # larger files are hashed in pieces instead of being read whole
 _PIECE = 1 << 20
@@ -18,18 +22,21 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class TakenDeb:
-    """A .deb that was read: what it is, where the pool has it, and its paragraph."""
+    """A .deb that was read: what it is, where the pool has it, its paragraphs of Packages and of Translation-en."""
 
-    path: str
-    digest: str
-    size_bytes: int
+    file: FoundFile
     name: str
     version: str
     architecture: str
-    source: str
     component: str
     pool_path: str
     stanza: bytes
+    translation: bytes
+
+    @property
+    def pool_files(self) -> tuple[tuple[str, FoundFile], ...]:
+        """Pool path and file."""
+        return ((self.pool_path, self.file),)
 
     @property
     def list_name(self) -> str:
@@ -41,58 +48,61 @@ def take_deb(path: str) -> TakenDeb:
     """Read one .deb; raise BadInput for anything that is not a sound package. Costs about 120 µs for a small one."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        size = os.fstat(descriptor).st_size
-        if size > _WHOLE_LIMIT_BYTES:
-            return _take_large(path, descriptor, size)
-        data = os.read(descriptor, size + 1)
+        status = os.fstat(descriptor)
+        if status.st_size > _WHOLE_LIMIT_BYTES:
+            return _take_large(path, descriptor, status)
+        data = os.read(descriptor, status.st_size + 1)
     finally:
         os.close(descriptor)
-    if len(data) != size:
+    if len(data) != status.st_size:
         raise BadInput(f"{quoted(path)} changed while it was read", hint="wait until it is complete")
-    digest, md5 = hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest()
+    file = found_file(path, Sha256(hashlib.sha256(data).hexdigest()), status)
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     quick = quick_deb(data)
-    if quick is None:
-        return _take_strictly(path, BytesIO(data), digest, md5, size)
-    file_version = quick.version.partition(":")[2] or quick.version
-    component, slash, _ = quick.section.partition("/")
-    component = component if slash else "main"
-    source = quick.source
-    initial = source[:4] if source.startswith("lib") and len(source) > 3 else source[:1]
-    pool_path = f"pool/{component}/{initial}/{source}/{quick.name}_{file_version}_{quick.architecture}.deb"
+    return _take_strictly(file, BytesIO(data), md5) if quick is None else _taken(file, quick, md5)
+
+
+def _taken(file: FoundFile, quick: QuickDeb, md5: str) -> TakenDeb:
+    component = component_of(quick.section)
+    pool_path = _pool_path(component, quick.source, quick.name, quick.version, quick.architecture)
+    stanza = quick_stanza(quick, filename=pool_path, size=file.size_bytes, md5=md5, sha256=file.sha256)
     return TakenDeb(
-        path,
-        digest,
-        size,
-        quick.name,
-        quick.version,
-        quick.architecture,
-        source,
-        component,
-        pool_path,
-        quick_stanza(quick, filename=pool_path, size=size, md5=md5, sha256=digest),
+        file, quick.name, quick.version, quick.architecture, component, pool_path, stanza, quick_translation(quick)
     )
 
 
-def _take_large(path: str, descriptor: int, size: int) -> TakenDeb:
+def _take_large(path: str, descriptor: int, status: os.stat_result) -> TakenDeb:
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with open(os.dup(descriptor), "rb") as file:  # noqa: PTH123  # an open descriptor
         while piece := file.read(_PIECE):
             sha256.update(piece)
             md5.update(piece)
         file.seek(0)
-        return _take_strictly(path, file, sha256.hexdigest(), md5.hexdigest(), size)
+        found = found_file(path, Sha256(sha256.hexdigest()), status)
+        return _take_strictly(found, file, md5.hexdigest())
 
 
-def _take_strictly(path: str, file: "BytesIO | object", digest: str, md5: str, size: int) -> TakenDeb:
+def _take_strictly(found: FoundFile, file: BinaryIO, md5: str) -> TakenDeb:
     try:
-        control = read_deb(file).control  # type: ignore[arg-type]
+        control = read_deb(file).control
         name, version, architecture = control["Package"], control["Version"], control["Architecture"]
         source = control.get("Source", name).partition(" ")[0]
-        component, slash, _ = control.get("Section", "").partition("/")
-        component = component if slash else "main"
-        file_version = version.partition(":")[2] or version
-        pool_path = f"{pool_folder(component, source)}/{name}_{file_version}_{architecture}.deb"
-        stanza = package_stanza(control, filename=pool_path, size=size, md5=md5, sha256=Sha256(digest))
+        component = component_of(control.get("Section", ""))
+        DebVersion(version)
+        pool_folder(component, source)
+        pool_path = _pool_path(component, source, name, version, architecture)
+        stanza = package_stanza(control, filename=pool_path, size=found.size_bytes, md5=md5, sha256=found.sha256)
+        translation = translation_stanza(control)
+    except KeyError as error:
+        raise BadInput(
+            f"{quoted(found.path)}: its control file has no {error.args[0]}", hint="build it again"
+        ) from error
     except BadInput as error:
-        raise BadInput(f"{quoted(path)}: {error.message}", hint=error.hint) from error
-    return TakenDeb(path, digest, size, name, version, architecture, source, component, pool_path, stanza)
+        raise BadInput(f"{quoted(found.path)}: {error.message}", hint=error.hint) from error
+    return TakenDeb(found, name, version, architecture, component, pool_path, stanza, translation)
+
+
+def _pool_path(component: str, source: str, name: str, version: str, architecture: str) -> str:
+    initial = source[:4] if source.startswith("lib") and len(source) > 3 else source[:1]
+    file_version = version.partition(":")[2] or version
+    return f"pool/{component}/{initial}/{source}/{name}_{file_version}_{architecture}.deb"

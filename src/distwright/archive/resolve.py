@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from distwright.archive.publish import PublishRequest
 from distwright.archive.snapshots import parse_snapshot
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
@@ -12,6 +13,7 @@ from distwright.errors import DistwrightError, NotFound
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName, ShelfEntry
 from distwright.model.digests import Json, Sha256
+from distwright.model.records import SuiteState
 from distwright.store.archives import find_snapshot, live_publication, newest_snapshot
 from distwright.store.database import Transaction
 from distwright.store.holds import Hold, object_hold, serial_hold
@@ -91,19 +93,31 @@ def resolve_suites(tx: Transaction, ground: Ground, names: Sequence[str]) -> Res
     return Resolved(tuple(shelf), components, max(dates, default=None), serials, tuple(holds))
 
 
-def release_fields(config: Config, archive_name: str, suite: str) -> dict[str, str]:
-    """Give what the Release of an own suite says, but for its Date."""
+def release_fields(config: Config, archive_name: str, suite: str, settings: str = "") -> dict[str, str]:
+    """Give what the Release of an own suite says, but for its Date (archive/indexes.py says what each field means).
+
+    settings: the configured suite whose table counts; "" is the suite itself.
+    """
     archive = config.archives[archive_name]
     if not isinstance(archive, OwnArchive):
         raise NotFound(f"archive {archive_name} is not our own", hint="distwright archive list")
-    described = config.suites[suite].description or archive.description or f"{archive.label} {suite}"
-    return {
+    table = config.suites.get(settings or suite)
+    if table is None:
+        raise NotFound(f"suite {settings or suite} is not configured", hint="distwright suite list")
+    fields = {
         "Origin": archive.origin,
         "Label": archive.label,
         "Suite": suite,
         "Codename": suite,
-        "Description": described,
+        "Description": table.description or archive.description or f"{archive.label} {suite}",
     }
+    if table.not_automatic:
+        fields["NotAutomatic"] = "yes"
+    if table.valid_days is not None:
+        fields["Valid-Days"] = str(table.valid_days)
+    if archive.live_url is not None:
+        fields["Snapshots"] = f"{archive.live_url.rstrip('/')}/snapshots/@SNAPSHOTID@/"
+    return fields
 
 
 def index_lists(archive: OwnArchive) -> tuple[str, ...]:
@@ -153,13 +167,15 @@ def accept_order(
     return JobOrder(ACCEPT_KIND, inputs, f"accept {source} {version} into {suite}", holds=holds)
 
 
-def publish_order(config: Config, suite: str, revision: Sha256, added: Sequence[str], changed_at: datetime) -> JobOrder:
+def publish_order(
+    config: Config, suite: str, revision: Sha256, added: Sequence[str], changed_at: datetime, *, settings: str = ""
+) -> JobOrder:
     """Order the publishing of a suite's revision.
 
     added: binary packages that the upload behind it brought. changed_at: when the suite came to this revision; makes a return to an
-    earlier one a job of its own.
+    earlier one a job of its own. settings: the configured suite whose table counts; "" is the suite itself.
     """
-    name = config.suites[suite].archive
+    name = config.suites[settings or suite].archive
     archive = config.archives[name]
     if not isinstance(archive, OwnArchive):
         raise NotFound(f"archive {name} is not our own", hint="distwright archive list")
@@ -168,12 +184,21 @@ def publish_order(config: Config, suite: str, revision: Sha256, added: Sequence[
         "suite": suite,
         "revision": str(revision),
         "lists": list(index_lists(archive)),
-        "fields": dict(release_fields(config, name, suite)),
+        "fields": dict(release_fields(config, name, suite, settings)),
         "credential": archive.key.credential,
         "added": list(added),
         "changed_at": changed_at.isoformat(),
     }
     return JobOrder(PUBLISH_KIND, inputs, f"publish {name}/{suite}", holds=(object_hold("", revision, suite),))
+
+
+def publish_request(config: Config, row: SuiteState, *, serial: str = "", again: bool = False) -> PublishRequest:
+    """Ask for the present state of a suite to be served; serial: in this snapshot of ours."""
+    archive = config.archives[row.archive]
+    if not isinstance(archive, OwnArchive):
+        raise NotFound(f"archive {row.archive} is not our own", hint="distwright archive list")
+    fields = release_fields(config, row.archive, row.name, row.settings)
+    return PublishRequest(row.archive, row.name, row.revision, index_lists(archive), fields, serial=serial, again=again)
 
 
 def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSource]) -> str:
@@ -222,7 +247,7 @@ def _own_entry(tx: Transaction, config: Config, archive: str, suite: str) -> She
     row = get_suite(tx, archive, suite)
     if live_publication(tx, archive, suite) is None:
         raise NotReadyError(f"suite {archive}/{suite} was never published", hint="push a tag of a package to its repo")
-    fields = tuple(sorted(release_fields(config, archive, suite).items()))
+    fields = tuple(sorted(release_fields(config, archive, suite, row.settings).items()))
     table = config.archives[archive]
     lists = index_lists(table) if isinstance(table, OwnArchive) else ()
     return ShelfEntry(archive, suite, row.revision, is_own=True, fields=fields, lists=lists)

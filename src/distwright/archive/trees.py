@@ -1,6 +1,7 @@
 """The tree below `public/ARCHIVE/` that web servers, rsync and apt read: plain files (hard links to objects) and symbolic links."""
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -81,6 +82,16 @@ class ServedTree:
         """Say which publication is served; None if there is none."""
         link = self.link(suite, serial)
         return int(link.readlink().name) if link.is_symlink() else None
+
+    def forget_snapshot(self, serial: str) -> None:
+        """Stop serving a snapshot: what it pointed to stays for `collect`."""
+        folder = self.root / SNAPSHOTS / serial
+        gone = folder.with_name(f".gone-{serial}")
+        try:
+            folder.rename(gone)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(gone)
 
     def link(self, suite: str, serial: str = "") -> Path:
         """The public pointer."""

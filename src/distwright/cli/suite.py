@@ -1,16 +1,18 @@
-"""`distwright suite`."""
+"""`distwright suite`: what suites there are, and what they have."""
 
 import click
 
 from distwright.app import open_app
+from distwright.archive.suites import packages_of
 from distwright.cli.options import json_option, print_rows, shown_time, state_option
+from distwright.cli.suite_changes import CHANGES
 from distwright.model.digests import Json
-from distwright.site.views import suites
+from distwright.site.views import suite_named, suite_revisions, suites
 
 
 @click.group()
 def command() -> None:
-    """Named package sets of our own archives."""
+    """Named package sets of our own archives. NAME is a suite, or ARCHIVE/SUITE where two archives have one of that name."""
 
 
 @command.command("list")
@@ -27,9 +29,54 @@ def list_suites(archive: str | None, state: str | None, as_json: bool) -> None:
             "revision": str(row.revision) if as_json else row.revision.short,
             "changed": shown_time(row.changed_at),
             "served": "" if live is None else str(live.revision) if as_json else live.revision.short,
+            "parent": row.parent,
+            "read-only": row.is_sealed,
         }
         for row, live in suites(app.database)
         if archive is None or row.archive == archive
     ]
     headings = ("suite", "kind", "revision", "changed", "served")
     print_rows(rows, headings, as_json=as_json, empty="no suite is configured; see docs/reference/settings.md")
+
+
+@command.command()
+@click.argument("name")
+@state_option
+@json_option
+def show(name: str, state: str | None, as_json: bool) -> None:
+    """List the packages of a suite."""
+    app = open_app(state)
+    row = suite_named(app.database, name)
+    rows: list[dict[str, Json]] = [
+        {"list": list_name, "package": package, "version": version}
+        for list_name, package, version in packages_of(app.objects, row)
+    ]
+    print_rows(rows, ("list", "package", "version"), as_json=as_json, empty=f"{row.archive}/{row.name} is empty")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000), help="How many.")
+@state_option
+@json_option
+def history(name: str, limit: int, state: str | None, as_json: bool) -> None:
+    """List how a suite came to be what it is, newest first."""
+    app = open_app(state)
+    row = suite_named(app.database, name)
+    rows: list[dict[str, Json]] = [
+        {
+            "number": step.number,
+            "at": shown_time(step.at),
+            "action": step.action,
+            "by": step.actor,
+            "reason": step.reason,
+            "revision": str(step.after) if as_json else step.after.short,
+        }
+        for step in suite_revisions(app.database, row, limit)
+    ]
+    headings = ("number", "at", "action", "by", "reason", "revision")
+    print_rows(rows, headings, as_json=as_json, empty=f"{row.archive}/{row.name} has never changed")
+
+
+for change in CHANGES:
+    command.add_command(change)

@@ -14,6 +14,7 @@ from distwright.model import plain
 from distwright.model.events import Event, EventKind
 from distwright.repos.pushes import NOTHING
 from distwright.store.database import Transaction
+from distwright.store.suites import find_suite
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
 
@@ -69,10 +70,13 @@ def accept_what_was_built(_tx: Transaction, view: View, event: Event) -> list[Jo
     ]
 
 
-def publish_changed_suite(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def publish_changed_suite(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
     """A changed suite is published."""
     suite, revision = plain.text(event.body, "suite"), plain.digest(event.body, "revision")
-    return [publish_order(view.config, suite, revision, plain.texts(event.body, "added"), event.at)]
+    row = find_suite(tx, plain.text(event.body, "archive"), suite)
+    settings = suite if row is None else row.settings
+    added = plain.texts(event.body, "added")
+    return [publish_order(view.config, suite, revision, added, event.at, settings=settings)]
 
 
 def install_what_was_published(tx: Transaction, view: View, event: Event) -> list[JobOrder]:

@@ -109,6 +109,15 @@ def quick_stanza(deb: QuickDeb, *, filename: str, size: int, md5: str, sha256: s
     return b"".join([b"%b: %b\n" % (name, value) for _, name, value in rows])
 
 
+def quick_translation(deb: QuickDeb) -> bytes:
+    """Write the paragraph of Translation-en, byte for byte as `packages.translation_stanza` does."""
+    description = deb.description.rstrip(b" \t\n")
+    synopsis, newline, rest = description.partition(b"\n")
+    digest = hashlib.md5(description + b"\n", usedforsecurity=False).hexdigest().encode()
+    text = synopsis.rstrip(b" \t") + newline + rest
+    return b"Package: %b\nDescription-md5: %b\nDescription-en: %b\n" % (deb.name.encode(), digest, text)
+
+
 def _control_file(data: bytes) -> bytes | None:
     """Give the file control of control.tar, if the package is laid out as dpkg-deb does it."""
     if not data.startswith(_AR_HEAD) or data[66:72] != b"`\n2.0\n" or data[56:66].strip() != b"4":

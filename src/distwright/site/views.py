@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from distwright.errors import BadUsage, NotFound, quoted
 from distwright.flow.advance import waiting_reasons
 from distwright.jobs.order import get_job
 from distwright.model.events import StoredEvent
 from distwright.model.outcomes import JobState
-from distwright.model.records import Attempt, Job, Publication, Snapshot, SuiteState, UploadVerdict
+from distwright.model.records import Attempt, Job, Publication, Revision, Snapshot, SuiteState, UploadVerdict
 from distwright.site.line import StageRow, line_rows
 from distwright.store.archives import list_publications, list_snapshots
 from distwright.store.database import Database
 from distwright.store.events import newest_events
 from distwright.store.jobs import attempts_of, count_by_state, list_jobs
 from distwright.store.paths import StatePaths
-from distwright.store.suites import list_suites
+from distwright.store.suites import list_revisions, list_suites
 from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs
 
@@ -85,6 +86,24 @@ def suites(database: Database) -> list[tuple[SuiteState, Publication | None]]:
     with database.read() as tx:
         live = {(row.archive, row.suite): row for row in list_publications(tx, state="live")}
         return [(row, live.get((row.archive, row.name))) for row in list_suites(tx)]
+
+
+def suite_named(database: Database, name: str) -> SuiteState:
+    """Find a suite by `SUITE` or `ARCHIVE/SUITE`; raise NotFound, BadUsage if two archives have one of that name."""
+    with database.read() as tx:
+        found = [row for row in list_suites(tx) if name in (row.name, f"{row.archive}/{row.name}")]
+    if not found:
+        raise NotFound(f"there is no suite {quoted(name)}", hint="distwright suite list")
+    if len(found) > 1:
+        names = ", ".join(f"{row.archive}/{row.name}" for row in found)
+        raise BadUsage(f"{quoted(name)} may mean {names}", hint="name the archive too: ARCHIVE/SUITE")
+    return found[0]
+
+
+def suite_revisions(database: Database, row: SuiteState, limit: int) -> list[Revision]:
+    """List how a suite came to be what it is, newest first."""
+    with database.read() as tx:
+        return list_revisions(tx, row.archive, row.name, limit)
 
 
 def uploads(database: Database, *, limit: int) -> list[UploadVerdict]:

@@ -51,6 +51,11 @@ def find_snapshot_by_digest(tx: Transaction, archive: str, digest: Sha256) -> Sn
     return None if row is None else _snapshot(row)
 
 
+def delete_snapshot(tx: Transaction, archive: str, serial: str) -> None:
+    """Forget a snapshot; what it named may then be collected."""
+    tx.connection.execute(snapshots.delete().where(snapshots.c.archive == archive, snapshots.c.serial == serial))
+
+
 def list_snapshots(tx: Transaction, archive: str | None = None) -> list[Snapshot]:
     """List snapshots by archive, newest serial first."""
     query = sa.select(snapshots).order_by(snapshots.c.archive, snapshots.c.serial.desc())

@@ -6,13 +6,14 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from distwright.errors import NotFound, OutOfSpace, Refused
 from distwright.model.digests import Sha256
+from distwright.store.adopting import FoundFile, adopt_files
 
 _CHUNK = 1 << 20
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)  # another file system, too many links, a file system without links
@@ -53,6 +54,10 @@ class ObjectStore(Protocol):
     @contextmanager
     def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
         """Keep what is written in the block, unless it raises. Raises Refused if `expect` is given and does not match."""
+        ...
+
+    def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
+        """Keep files that lie elsewhere, many at once; link: share them where possible. Raises Refused if one has changed."""
         ...
 
     def open(self, digest: Sha256) -> BinaryIO:
@@ -140,6 +145,11 @@ class FileObjects:
             self._adopt(partial, writer.digest)
         finally:
             partial.unlink(missing_ok=True)
+
+    def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
+        """Keep files that lie elsewhere."""
+        with _full_disk_named(self._root):
+            adopt_files(self._root, files, link=link)
 
     def _adopt(self, partial: Path, digest: Sha256) -> None:
         final = self.path(digest)
@@ -252,6 +262,12 @@ class MemoryObjects:
         if expect is not None and writer.digest != expect:
             raise Refused(f"content has SHA-256 {writer.digest}, {expect} was promised", hint="fetch it again")
         self.put(file.getvalue())
+
+    def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
+        """Keep copies."""
+        for file in files:
+            with self.writing(expect=file.sha256) as writer:
+                writer.write(Path(file.path).read_bytes())
 
     def open(self, digest: Sha256) -> BinaryIO:
         """Open for reading."""

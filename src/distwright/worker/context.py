@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from distwright.store.paths import StatePaths
 from distwright.tools.sandbox import Sandbox
 
 _PROGRESS_EVERY_S = 0.25
+_PLAIN_EVERY_S = 15.0
 
 
 @dataclass(slots=True)
@@ -71,3 +73,24 @@ class JobContext:
         if given and (Path(given) / credential).exists():
             return SequoiaSigner(Path(given) / credential)
         return SequoiaSigner(self.paths.key(credential))
+
+
+class CommandContext(JobContext):
+    """The Context of a person's command: what it has to say goes to stderr, and it ends with Ctrl-C like any command."""
+
+    def log(self, line: str) -> None:
+        """Say a line."""
+        print(line, file=sys.stderr)  # noqa: T201  # there is no log file: the person is the log
+
+    def progress(self, stage: str, done: int, total: int, unit: str) -> None:
+        """Say how far a long action is: now and then, on one line of a terminal."""
+        moment = time.monotonic()
+        is_terminal = sys.stderr.isatty()
+        every_s = _PROGRESS_EVERY_S if is_terminal else _PLAIN_EVERY_S
+        if not self.last_progress:
+            self.last_progress = moment
+        if moment - self.last_progress < every_s and (done < total or not is_terminal):
+            return
+        self.last_progress = moment
+        end = ("\r" if done < total else "\n") if is_terminal else "\n"
+        print(f"{stage}: {done} of {total} {unit}", end=end, file=sys.stderr, flush=True)  # noqa: T201  # as above

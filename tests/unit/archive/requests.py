@@ -10,7 +10,8 @@ from distwright.model.digests import Sha256
 from distwright.signing.verify import Keyring
 
 LISTS = ("main/binary-amd64", "main/source")
-FIELDS = {"Origin": "Petrel", "Label": "Petrel", "Suite": "devel", "Codename": "devel", "Description": "a small world"}
+FIELDS = {"Origin": "Petrel", "Label": "Petrel", "Suite": "devel", "Codename": "devel", "Description": "a small world",
+          "Snapshots": "https://deb.petrel.example/petrel/snapshots/@SNAPSHOTID@/"}  # fmt: skip
 
 
 def record_request(

@@ -208,6 +208,9 @@ def test_the_release_of_an_own_suite_says_what_the_tables_say() -> None:
     described = config().suites["devel"].model_copy(update={"description": "The next release"})
     fields = release_fields(replace(config(), suites={"devel": described}), "petrel", "devel")
     assert fields["Description"] == "The next release"
+    careful = config().suites["devel"].model_copy(update={"not_automatic": True, "valid_days": 7})
+    fields = release_fields(replace(config(), suites={"devel": careful}), "petrel", "topic", "devel")
+    assert (fields["Suite"], fields["NotAutomatic"], fields["Valid-Days"]) == ("topic", "yes", "7")
     with pytest.raises(NotFound, match="archive debian is not our own"):
         release_fields(config(), "debian", "stable")
 

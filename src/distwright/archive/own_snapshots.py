@@ -1,0 +1,133 @@
+"""Snapshots of our own archives: one row that names the present revision of each suite; published below `snapshots/SERIAL/`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from distwright.archive.publish import publish
+from distwright.archive.resolve import publish_request
+from distwright.archive.trees import ServedTree
+from distwright.config.tables_archive import OwnArchive
+from distwright.errors import BadInput, NotFound, Refused, listed
+from distwright.jobs.step import Context
+from distwright.model.digests import Json, Sha256, canonical_json
+from distwright.model.events import Event, EventKind
+from distwright.model.records import Publication, Snapshot, SuiteState
+from distwright.model.serials import Serial, next_serial
+from distwright.store.archives import (
+    delete_snapshot,
+    find_snapshot,
+    insert_snapshot,
+    list_publications,
+    newest_snapshot,
+    set_publication_state,
+)
+from distwright.store.database import Transaction
+from distwright.store.events import append_event
+from distwright.store.holds import holds_on, object_hold, replace_holds
+from distwright.store.locks import locked
+from distwright.store.suites import get_suite, list_suites
+
+OWN_SNAPSHOT_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSnapshot:
+    """The states of suites at one moment: suite -> revision, and the configured suite whose settings count."""
+
+    suites: Mapping[str, tuple[Sha256, str]]
+
+    def to_bytes(self) -> bytes:
+        """Give the canonical form."""
+        states: dict[str, Json] = {
+            name: {"revision": str(revision), "settings": settings}
+            for name, (revision, settings) in self.suites.items()
+        }
+        return canonical_json({"format": OWN_SNAPSHOT_FORMAT, "own": states})
+
+
+def parse_own_snapshot(content: bytes) -> OwnSnapshot:
+    """Read what `to_bytes` wrote; raise BadInput for another format."""
+    document = json.loads(content)
+    if document.get("format") != OWN_SNAPSHOT_FORMAT or "own" not in document:
+        raise BadInput("this is no snapshot of an archive of ours", hint="distwright snapshot list")
+    return OwnSnapshot({name: (Sha256(row["revision"]), row["settings"]) for name, row in document["own"].items()})
+
+
+def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial: Serial | None = None) -> Snapshot:
+    """Name the present states of suites (all, if none are named) by a serial: one row, whatever their size.
+
+    Raises NotFound, and Refused for a serial that is not later than all others.
+    """
+    now = context.now()
+    with context.database.read() as tx:
+        rows = [get_suite(tx, archive, name) for name in suites] or [r for r in list_suites(tx) if r.archive == archive]
+    if not rows:
+        raise NotFound(f"archive {archive} has no suites of ours", hint="distwright suite list")
+    document = context.objects.put(OwnSnapshot({row.name: (row.revision, row.settings) for row in rows}).to_bytes())
+    with context.database.write() as tx:
+        newest = newest_snapshot(tx, archive)
+        if serial is not None and newest is not None and serial <= newest.serial:
+            raise Refused(
+                f"serial {serial} is not later than {newest.serial}, the newest of {archive}",
+                hint=f"distwright snapshot list {archive}",
+            )
+        row = Snapshot(
+            archive, serial or next_serial(None if newest is None else newest.serial, now), document, now, None, ""
+        )
+        insert_snapshot(tx, row)
+        holder = f"snapshot {archive}/{row.serial}"
+        states = [object_hold(holder, state.revision, state.name) for state in rows]
+        replace_holds(tx, holder, [object_hold(holder, document, "snapshot"), *states], now)
+        body: dict[str, Json] = {"archive": archive, "serial": row.serial, "snapshot": document}
+        append_event(tx, Event(EventKind.SNAPSHOT_RECORDED, now, f"{archive}/{row.serial}", body))
+    return row
+
+
+def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool = False) -> list[Publication]:
+    """Serve every suite of a snapshot of ours as `snapshots/SERIAL/dists/SUITE`; nothing happens if it is served already."""
+    table = context.config.archives.get(archive)
+    if not isinstance(table, OwnArchive):
+        raise NotFound(f"archive {archive} is not our own", hint="distwright archive list")
+    with context.database.read() as tx:
+        row = _existing(tx, archive, serial)
+    made = []
+    for name, (revision, settings) in parse_own_snapshot(context.objects.read(row.digest)).suites.items():
+        state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
+        request = publish_request(context.config, state, serial=serial, again=again)
+        made.append(publish(request, context, context.signer(table.key.credential), context.paths.public))
+    return made
+
+
+def drop_snapshots(context: Context, archive: str, serials: Sequence[str]) -> None:
+    """Forget snapshots of ours and stop serving them. Raises Refused, naming who, if one is held; then nothing is dropped."""
+    tree = ServedTree(context.paths.public / archive)
+    with locked(context.paths.lock(f"archive-{archive}")):
+        with context.database.write() as tx:
+            rows = [_existing(tx, archive, serial) for serial in serials]
+            _refuse_held(tx, rows)
+            live = {row.id: row for row in list_publications(tx, archive=archive) if row.serial in set(serials)}
+            for number in live:
+                set_publication_state(tx, number, "retired")
+            for row in rows:
+                delete_snapshot(tx, archive, row.serial)
+                replace_holds(tx, f"snapshot {archive}/{row.serial}", [], context.now())
+        for serial in serials:
+            tree.forget_snapshot(serial)
+
+
+def _refuse_held(tx: Transaction, rows: Sequence[Snapshot]) -> None:
+    problems = [
+        f"{row.serial} is needed by {hold.holder}: {hold.reason}"
+        for row in rows
+        for hold in holds_on(tx, "serial", f"{row.archive}/{row.serial}")
+    ]
+    if problems:
+        raise Refused(f"these stay:\n{listed(problems)}", hint="end what holds them first")
+
+
+def _existing(tx: Transaction, archive: str, serial: str) -> Snapshot:
+    row = find_snapshot(tx, archive, serial)
+    if row is None:
+        raise NotFound(f"archive {archive} has no snapshot {serial}", hint=f"distwright snapshot list {archive}")
+    return row

@@ -1,0 +1,75 @@
+"""Stanzas of an import on disk instead of in memory: what is known of each package is where its stanza begins."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Self
+
+from distwright.archive.tree import Stanzas
+
+
+class Spool:
+    """A temporary file of stanzas; it goes away with its last reference."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the file in a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the spool
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Give the disk space back."""
+        self._file.close()
+
+    def add(self, stanza: bytes) -> tuple[int, int]:
+        """Append a stanza; give the place for `read`."""
+        place = (self._end, len(stanza))
+        self._file.write(stanza)
+        self._end += len(stanza)
+        return place
+
+    def read(self, place: tuple[int, int]) -> bytes:
+        """Give a stanza back."""
+        self._file.seek(place[0])
+        return self._file.read(place[1])
+
+
+class Spooled(Mapping[str, Stanzas]):
+    """Names of a list with their stanzas, read when asked for."""
+
+    def __init__(self, spool: Spool) -> None:
+        """Begin with none."""
+        self._spool = spool
+        self._places: dict[str, tuple[tuple[int, int], ...]] = {}
+
+    def add(self, name: str, stanza: bytes) -> None:
+        """Add a stanza to a name."""
+        self._places[name] = (*self._places.get(name, ()), self._spool.add(stanza))
+
+    def replace(self, name: str, stanza: bytes) -> None:
+        """Make this the only stanza of a name."""
+        self._places[name] = (self._spool.add(stanza),)
+
+    def drop(self, name: str) -> None:
+        """Forget a name."""
+        self._places.pop(name, None)
+
+    def __getitem__(self, name: str) -> Stanzas:
+        """Read the stanzas of a name."""
+        return tuple(self._spool.read(place) for place in self._places[name])
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """Count the names."""
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether there is anything of a name, without reading it."""
+        return name in self._places

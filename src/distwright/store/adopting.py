@@ -1,0 +1,139 @@
+"""Make objects of files that lie elsewhere on this machine: many at once, durable once, linked if their owner agrees."""
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distwright.errors import Refused, quoted
+from distwright.model.digests import Sha256
+from distwright.store.settle import settle_file_system, settle_folders
+
+_CHUNK = 1 << 20
+_FEW = 64
+_NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that was read and hashed. identity: device, inode, size, time of change; tells whether it still is that file."""
+
+    path: str
+    sha256: Sha256
+    identity: tuple[int, int, int, int]
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return self.identity[2]
+
+
+def found_file(path: str, sha256: Sha256, status: os.stat_result) -> FoundFile:
+    """Describe a file by what fstat said of it when it was read."""
+    return FoundFile(path, sha256, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+def adopt_files(root: Path, files: Sequence[FoundFile], *, link: bool) -> None:
+    """Make objects below `root` (of a FileObjects) of files, all on disk when this returns.
+
+    link: share the file instead of copying it where the file system can; it becomes read-only, and its owner must leave it alone.
+    Raises Refused if a file has changed since it was hashed; then some may have become objects, which does no harm.
+    """
+    if not files:
+        return
+    for folder in {file.sha256[:2] for file in files}:
+        (root / "sha256" / folder).mkdir(parents=True, exist_ok=True)
+    if link and len(files) > _FEW:
+        settle_file_system(Path(files[0].path))  # their owner may just have written them
+    copies = [file for file in files if not (link and _is_linked(root, file, settle=len(files) <= _FEW))]
+    _copy_all(root, copies)
+    if len(files) > _FEW:
+        settle_file_system(root)
+    else:
+        settle_folders({root / "sha256" / file.sha256[:2] for file in files})
+
+
+def _target(root: Path, digest: Sha256) -> str:
+    return f"{root}/sha256/{digest[:2]}/{digest[2:]}"
+
+
+def _is_linked(root: Path, file: FoundFile, *, settle: bool) -> bool:
+    """Link a file to its object; say whether that could be done (or an object is there already)."""
+    target = _target(root, file.sha256)
+    descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(file, descriptor)
+        os.fchmod(descriptor, 0o444)
+        if settle:
+            os.fsync(descriptor)
+        # By the open descriptor, so that it is this file whatever has happened to its name (open(2), linkat with /proc/self/fd).
+        os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+    except FileExistsError:
+        return True
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _copy_all(root: Path, files: Sequence[FoundFile]) -> None:
+    """Copy under other names, have everything written to disk, then rename: an object that exists is whole."""
+    incoming = root / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    made: list[tuple[str, str]] = []
+    try:
+        for file in files:
+            target = _target(root, file.sha256)
+            if not os.path.exists(target):  # noqa: PTH110  # fifty thousand times
+                made.append((_copy(file, incoming), target))
+        if len(made) > _FEW:
+            settle_file_system(root)
+        for partial, target in made:
+            if len(made) <= _FEW:
+                _settle_file(partial)
+            os.rename(partial, target)  # noqa: PTH104  # fifty thousand times
+    finally:
+        for partial, _ in made:
+            Path(partial).unlink(missing_ok=True)
+
+
+def _copy(file: FoundFile, incoming: Path) -> str:
+    state = hashlib.sha256()
+    descriptor, partial = tempfile.mkstemp(dir=incoming, prefix=f"{os.getpid()}-")
+    try:
+        with os.fdopen(descriptor, "wb") as target, open(file.path, "rb") as source:  # noqa: PTH123  # as above
+            while piece := source.read(_CHUNK):
+                state.update(piece)
+                target.write(piece)
+            os.fchmod(target.fileno(), 0o444)
+        if state.hexdigest() != file.sha256:
+            raise _changed(file)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def _check(file: FoundFile, descriptor: int) -> None:
+    if found_file(file.path, file.sha256, os.fstat(descriptor)).identity != file.identity:
+        raise _changed(file)
+
+
+def _changed(file: FoundFile) -> Refused:
+    return Refused(
+        f"{quoted(file.path)} changed while it was taken in", hint="wait until it is complete, then try again"
+    )
+
+
+def _settle_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
