@@ -13,7 +13,7 @@ from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
 from distwright.config.model import Config
-from distwright.config.tables_archive import UpstreamArchive
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadUsage, NotAllowed, NotFound, quoted
 from distwright.flow.advance import advance
 from distwright.flow.engines.embedded import EmbeddedEngine
@@ -25,7 +25,7 @@ from distwright.model.outcomes import JobState
 from distwright.model.records import Job
 from distwright.net.fetch import Fetcher, NetFetcher
 from distwright.repos.pushes import take_in_pushes
-from distwright.signing.signer import SequoiaSigner
+from distwright.signing.signer import SequoiaSigner, make_key
 from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, applied_keyring, load_applied
 from distwright.site.views import job_detail, suite_named, suite_revisions
 from distwright.store.database import Database
@@ -186,6 +186,17 @@ class App:
             is_cancelled=is_cancelled,
             alternates=alternates(os.environ),
         )
+
+    def own_archive(self, name: str) -> OwnArchive:
+        """Give the table of an archive of ours; raise NotFound."""
+        archive = self.config().archives.get(name)
+        if not isinstance(archive, OwnArchive):
+            raise NotFound(f"archive {quoted(name)} is not an archive of ours", hint="distwright archive list")
+        return archive
+
+    def make_key(self, credential: str, user_id: str) -> bool:
+        """Make the key of a credential unless it exists; say whether it was made."""
+        return make_key(self.paths.key(credential), user_id)
 
     def command_context(self) -> CommandContext:
         """Build what a command of a person uses that acts at once, without a job."""

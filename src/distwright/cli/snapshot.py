@@ -3,14 +3,16 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import json_option, print_rows, shown_time, state_option
+from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
+from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
 from distwright.model.digests import Json
+from distwright.model.serials import Serial
 from distwright.site.views import snapshots
 
 
 @click.group()
 def command() -> None:
-    """Recorded states of upstream archives, named by serial."""
+    """States of archives that never change, named by serial."""
 
 
 @command.command("list")
@@ -32,3 +34,59 @@ def list_snapshots(archive: str | None, state: str | None, as_json: bool) -> Non
     ]
     headings = ("archive", "serial", "taken", "valid until", "digest")
     print_rows(rows, headings, as_json=as_json, empty="nothing is recorded yet: distwright archive record")
+
+
+@command.command()
+@click.argument("archive")
+@click.argument("suites", nargs=-1)
+@click.option("--serial", help="Its name (YYYYMMDDNN); unset: the next one.")
+@click.option("--publish", "then_publish", is_flag=True, help="Serve it below snapshots/SERIAL/ at once.")
+@state_option
+@json_option
+def take(
+    archive: str, suites: tuple[str, ...], serial: str | None, then_publish: bool, state: str | None, as_json: bool
+) -> None:
+    """Freeze suites of an archive of ours (all, or those named) as they are now: one row, whatever their size."""
+    app = open_app(state)
+    app.own_archive(archive)
+    row = take_snapshot(app.command_context(), archive, suites, None if serial is None else Serial(serial))
+    if then_publish:
+        publish_snapshot(app.command_context(), archive, row.serial)
+    _answer({"archive": archive, "serial": row.serial, "digest": str(row.digest)}, f"{archive} {row.serial}", as_json)
+
+
+@command.command()
+@click.argument("archive")
+@click.argument("serials", nargs=-1, required=True)
+@click.option("--again", is_flag=True, help="Sign anew even if it is served already.")
+@state_option
+@json_option
+def publish(archive: str, serials: tuple[str, ...], again: bool, state: str | None, as_json: bool) -> None:
+    """Serve snapshots of ours, each at a base URL of its own: …/snapshots/SERIAL."""
+    app = open_app(state)
+    for serial in serials:
+        made = publish_snapshot(app.command_context(), archive, serial, again=again)
+        suites = ", ".join(row.suite for row in made)
+        _answer({"archive": archive, "serial": serial, "suites": suites}, f"{archive} {serial}: {suites}", as_json)
+
+
+@command.command()
+@click.argument("archive")
+@click.argument("serials", nargs=-1, required=True)
+@click.option("--apply", "really", is_flag=True, help="Do it; without, only say what would go.")
+@state_option
+@json_option
+def drop(archive: str, serials: tuple[str, ...], really: bool, state: str | None, as_json: bool) -> None:
+    """Forget snapshots of ours. Exit code 3 if one of them is needed; then none is dropped."""
+    app = open_app(state)
+    if really:
+        drop_snapshots(app.command_context(), archive, serials)
+    word = "dropped" if really else "would be dropped (--apply)"
+    _answer({"archive": archive, "serials": list(serials), "dropped": really}, f"{len(serials)} {word}", as_json)
+
+
+def _answer(value: dict[str, Json], text: str, as_json: bool) -> None:  # an option of every verb
+    if as_json:
+        print_json(value)
+    else:
+        click.echo(text)
