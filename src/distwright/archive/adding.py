@@ -42,7 +42,7 @@ class _Batch:
     lists: dict[str, Spooled] = field(default_factory=dict)
     texts: dict[str, Spooled] = field(default_factory=dict)
     versions: dict[tuple[str, str], str] = field(default_factory=dict)
-    files: dict[tuple[str, str], list[tuple[str, FoundFile]]] = field(default_factory=dict)
+    files: dict[tuple[str, str], Sequence[tuple[str, FoundFile]]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     passed: int = 0
 
@@ -66,7 +66,7 @@ class _Batch:
                 return self._same_again(place, taken)
             self.passed += 1
         self.versions[place] = taken.version
-        self.files[place] = list(taken.pool_files)
+        self.files[place] = taken.pool_files
         self.lists.setdefault(taken.list_name, Spooled(self.spool)).replace(taken.name, taken.stanza)
         if isinstance(taken, TakenDeb):
             texts = self.texts.setdefault(taken.component, Spooled(self.spool))
@@ -100,17 +100,16 @@ def add_packages(
         _read_all(context, batch, sorted(paths), f"read packages for {archive}/{suite}")
         root = root_of(context, before)
         unchanged = _compare(context, batch, before)
-        pool = [(path, file) for files in batch.files.values() for path, file in files]
         _refuse(batch.problems)
         if not batch.versions:
             return Added(before.revision, 0, unchanged, batch.passed)
-        names = [(path, file.sha256) for path, file in pool]
+        names = [(path, file.sha256) for files in batch.files.values() for path, file in files]
         with context.database.read() as tx:
             refuse_other_content(tx, archive, names)
         changes = [Difference(*place, "", version) for place, version in batch.versions.items()]
         stones = with_stones(root, changes) if root.tombstones else ()
         after = edited(context, root, batch.lists, batch.texts, stones)
-        context.objects.adopt([file for _, file in pool], link=link)
+        context.objects.adopt([file for files in batch.files.values() for _, file in files], link=link)
         added = tuple(sorted({name for list_name, name in batch.versions if "/binary-" in list_name}))
         with context.database.write() as tx:
             refuse_other_content(tx, archive, names)

@@ -38,8 +38,9 @@ def edited(
 ) -> TreeRoot:
     """Make the next state of a suite as objects, the root too; offered: translations of packages that are new."""
     complete = with_translations(root, edits, offered, context.objects.read)
-    after = edit_tree(root, complete, context.objects.read, context.objects.put, tombstones)
-    context.objects.put(after.to_bytes())
+    with context.objects.staging() as put:
+        after = edit_tree(root, complete, context.objects.read, put, tombstones)
+        put(after.to_bytes())
     return after
 
 

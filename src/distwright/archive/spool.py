@@ -7,6 +7,8 @@ from typing import Self
 
 from distwright.archive.tree import Stanzas
 
+_LENGTH_BITS = 32
+
 
 class Spool:
     """A temporary file of stanzas; it goes away with its last reference."""
@@ -25,17 +27,17 @@ class Spool:
         """Give the disk space back."""
         self._file.close()
 
-    def add(self, stanza: bytes) -> tuple[int, int]:
-        """Append a stanza; give the place for `read`."""
-        place = (self._end, len(stanza))
+    def add(self, stanza: bytes) -> int:
+        """Append a stanza; give the place for `read`: one number, for there are many."""
+        place = self._end << _LENGTH_BITS | len(stanza)
         self._file.write(stanza)
         self._end += len(stanza)
         return place
 
-    def read(self, place: tuple[int, int]) -> bytes:
+    def read(self, place: int) -> bytes:
         """Give a stanza back."""
-        self._file.seek(place[0])
-        return self._file.read(place[1])
+        self._file.seek(place >> _LENGTH_BITS)
+        return self._file.read(place & (1 << _LENGTH_BITS) - 1)
 
 
 class Spooled(Mapping[str, Stanzas]):
@@ -44,15 +46,15 @@ class Spooled(Mapping[str, Stanzas]):
     def __init__(self, spool: Spool) -> None:
         """Begin with none."""
         self._spool = spool
-        self._places: dict[str, tuple[tuple[int, int], ...]] = {}
+        self._places: dict[str, int | tuple[int, ...]] = {}
 
     def add(self, name: str, stanza: bytes) -> None:
         """Add a stanza to a name."""
-        self._places[name] = (*self._places.get(name, ()), self._spool.add(stanza))
+        self._places[name] = (*self._of(name), self._spool.add(stanza))
 
     def replace(self, name: str, stanza: bytes) -> None:
         """Make this the only stanza of a name."""
-        self._places[name] = (self._spool.add(stanza),)
+        self._places[name] = self._spool.add(stanza)
 
     def drop(self, name: str) -> None:
         """Forget a name."""
@@ -60,7 +62,13 @@ class Spooled(Mapping[str, Stanzas]):
 
     def __getitem__(self, name: str) -> Stanzas:
         """Read the stanzas of a name."""
-        return tuple(self._spool.read(place) for place in self._places[name])
+        if name not in self._places:
+            raise KeyError(name)
+        return tuple(self._spool.read(place) for place in self._of(name))
+
+    def _of(self, name: str) -> tuple[int, ...]:
+        places = self._places.get(name, ())
+        return (places,) if isinstance(places, int) else places
 
     def __iter__(self) -> Iterator[str]:
         """Go through the names."""

@@ -1,10 +1,10 @@
 """What people do with suites: branch, merge, pull, remove, reset, undo, seal. Each is one row, one event, and can be undone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.changing import SuiteChange, edited, hold_suite, move, root_of
-from distwright.archive.editing import find_stanzas, iter_entries
+from distwright.archive.editing import find_stanzas, split_leaf
 from distwright.archive.indexes import I18N
 from distwright.archive.merging import (
     Difference,
@@ -19,6 +19,7 @@ from distwright.archive.translations import Offered
 from distwright.archive.tree import EMPTY_ROOT, TreeRoot, parse_root
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound, Refused, listed
+from distwright.formats.deb822 import raw_field
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event, EventKind
@@ -198,14 +199,13 @@ def publish_suite(context: Context, request: PublishRequest) -> Publication:
     return publish(request, context, context.signer(archive.key.credential), context.paths.public)
 
 
-def packages_of(objects: ObjectStore, row: SuiteState) -> list[tuple[str, str, str]]:
-    """List what a suite has: list, name, version."""
-    entries = iter_entries(parse_root(objects.read(row.revision)), objects.read)
-    return [
-        (entry.list_name, entry.name, str(entry.version))
-        for entry in entries
-        if not entry.list_name.endswith(f"/{I18N}")
-    ]
+def packages_of(objects: ObjectStore, row: SuiteState) -> Iterator[tuple[str, str, str]]:
+    """Give what a suite has, one by one: list, name, version."""
+    root = parse_root(objects.read(row.revision))
+    for list_name, leaves in root.lists.items():
+        for leaf in () if list_name.endswith(f"/{I18N}") else leaves:
+            for name, stanza in split_leaf(objects.read(leaf.digest)):
+                yield list_name, name, (raw_field(stanza, b"Version") or b"").decode()
 
 
 def _carry_out(

@@ -1,7 +1,7 @@
 """Options and output that all nouns share."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.site.views import job_detail
 
+_COLUMN = 20
 F = TypeVar("F", bound=Callable[..., object])
 
 state_option = click.option(
@@ -51,6 +52,25 @@ def print_rows(rows: Sequence[dict[str, Json]], headings: Sequence[str], *, as_j
         print_json(list(rows))
     else:
         print_table(headings, [[_shown(row.get(key)) for key in headings] for row in rows], empty=empty)
+
+
+def print_stream(rows: Iterable[dict[str, Json]], headings: Sequence[str], *, as_json: bool, empty: str) -> None:
+    """Print rows as they come, for lists that may be very long: columns apart by blanks, as wide as their first texts."""
+    count = 0
+    widths: list[int] = []
+    for count, row in enumerate(rows, start=1):  # counted for the end
+        if as_json:
+            click.echo(("[" if count == 1 else ",") + json.dumps(row, ensure_ascii=False))
+            continue
+        texts = [_shown(row.get(key)) for key in headings]
+        if count == 1:
+            widths = [max(len(heading), len(text), _COLUMN) for heading, text in zip(headings, texts, strict=True)]
+            click.echo("  ".join(map(str.ljust, headings, widths)).rstrip())
+        click.echo("  ".join(map(str.ljust, texts, widths)).rstrip())
+    if as_json:
+        click.echo("]" if count else "[]")
+    elif not count:
+        click.echo(empty)
 
 
 def finish_jobs(app: App, jobs: Sequence[Job], *, as_json: bool) -> None:

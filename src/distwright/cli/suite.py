@@ -1,10 +1,12 @@
 """`distwright suite`: what suites there are, and what they have."""
 
+from collections.abc import Iterator
+
 import click
 
 from distwright.app import open_app
 from distwright.archive.suites import packages_of
-from distwright.cli.options import json_option, print_rows, shown_time, state_option
+from distwright.cli.options import json_option, print_rows, print_stream, shown_time, state_option
 from distwright.cli.suite_changes import CHANGES
 from distwright.model.digests import Json
 from distwright.site.views import suite_named, suite_revisions, suites
@@ -47,11 +49,11 @@ def show(name: str, state: str | None, as_json: bool) -> None:
     """List the packages of a suite."""
     app = open_app(state)
     row = suite_named(app.database, name)
-    rows: list[dict[str, Json]] = [
+    rows: Iterator[dict[str, Json]] = (
         {"list": list_name, "package": package, "version": version}
         for list_name, package, version in packages_of(app.objects, row)
-    ]
-    print_rows(rows, ("list", "package", "version"), as_json=as_json, empty=f"{row.archive}/{row.name} is empty")
+    )
+    print_stream(rows, ("list", "package", "version"), as_json=as_json, empty=f"{row.archive}/{row.name} is empty")
 
 
 @command.command()

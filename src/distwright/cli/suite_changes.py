@@ -22,7 +22,7 @@ from distwright.archive.suites import (
     set_sealed,
     undo_change,
 )
-from distwright.cli.options import json_option, print_json, print_table, state_option
+from distwright.cli.options import json_option, print_json, print_stream, state_option
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
 from distwright.model.records import SuiteState
@@ -295,11 +295,10 @@ def _publish_if(app: App, row: SuiteState, then_publish: bool) -> None:  # an op
 
 
 def _print_changes(changes: Sequence[Difference], empty: str) -> None:
-    rows = [(change.list_name, change.name, change.old or "–", change.new or "–") for change in changes]
-    print_table(("list", "package", "old", "new"), rows, empty=empty)
+    print_stream((_plain(change) for change in changes), ("list", "package", "old", "new"), as_json=False, empty=empty)
 
 
-def _plain(change: Difference) -> Json:
+def _plain(change: Difference) -> dict[str, Json]:
     return {"list": change.list_name, "package": change.name, "old": change.old or None, "new": change.new or None}
 
 

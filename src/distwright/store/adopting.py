@@ -19,21 +19,18 @@ _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A file that was read and hashed. identity: device, inode, size, time of change; tells whether it still is that file."""
+    """A file that was read and hashed. identity: of device, inode and time of change; tells whether it still is that file."""
 
     path: str
     sha256: Sha256
-    identity: tuple[int, int, int, int]
-
-    @property
-    def size_bytes(self) -> int:
-        """Its size."""
-        return self.identity[2]
+    size_bytes: int
+    identity: int
 
 
 def found_file(path: str, sha256: Sha256, status: os.stat_result) -> FoundFile:
     """Describe a file by what fstat said of it when it was read."""
-    return FoundFile(path, sha256, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    identity = hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))  # one number: there may be many
+    return FoundFile(path, sha256, status.st_size, identity)
 
 
 def adopt_files(root: Path, files: Sequence[FoundFile], *, link: bool) -> None:

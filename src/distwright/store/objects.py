@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol
 from distwright.errors import NotFound, OutOfSpace, Refused
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, adopt_files
+from distwright.store.staging import Stage
 
 _CHUNK = 1 << 20
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)  # another file system, too many links, a file system without links
@@ -58,6 +59,11 @@ class ObjectStore(Protocol):
 
     def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
         """Keep files that lie elsewhere, many at once; link: share them where possible. Raises Refused if one has changed."""
+        ...
+
+    @contextmanager
+    def staging(self) -> Iterator[Callable[[bytes], Sha256]]:
+        """Give a `put` for many small objects; they are objects when the block ends, none of them if it raises."""
         ...
 
     def open(self, digest: Sha256) -> BinaryIO:
@@ -150,6 +156,17 @@ class FileObjects:
         """Keep files that lie elsewhere."""
         with _full_disk_named(self._root):
             adopt_files(self._root, files, link=link)
+
+    @contextmanager
+    def staging(self) -> Iterator[Callable[[bytes], Sha256]]:
+        """Give a `put` for many small objects."""
+        stage = Stage(self._root)
+        try:
+            with _full_disk_named(self._root):
+                yield stage.put
+                stage.settle()
+        finally:
+            stage.drop()
 
     def _adopt(self, partial: Path, digest: Sha256) -> None:
         final = self.path(digest)
@@ -262,6 +279,11 @@ class MemoryObjects:
         if expect is not None and writer.digest != expect:
             raise Refused(f"content has SHA-256 {writer.digest}, {expect} was promised", hint="fetch it again")
         self.put(file.getvalue())
+
+    @contextmanager
+    def staging(self) -> Iterator[Callable[[bytes], Sha256]]:
+        """Give `put`."""
+        yield self.put
 
     def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
         """Keep copies."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from distwright.errors import NotFound
 from distwright.model.digests import Sha256
@@ -106,8 +105,7 @@ def insert_pool_names(tx: Transaction, archive: str, names: Iterable[tuple[str, 
     """Note what pool paths mean: path and content; a path that is known keeps its meaning."""
     rows = [{"archive": archive, "path": path, "object": digest} for path, digest in names]
     if rows:
-        dialect = sqlite if tx.connection.dialect.name == "sqlite" else postgresql
-        tx.connection.execute(dialect.insert(pool_names).on_conflict_do_nothing(), rows)
+        tx.connection.execute(_insert_new(tx, pool_names), rows)
 
 
 def find_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> dict[str, Sha256]:
@@ -127,6 +125,14 @@ def delete_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> No
         tx.connection.execute(
             pool_names.delete().where(pool_names.c.archive == archive, pool_names.c.path.in_(paths[at : at + _BATCH]))
         )
+
+
+def _insert_new(tx: Transaction, table: sa.Table) -> sa.Insert:
+    if tx.connection.dialect.name == "sqlite":
+        return table.insert().prefix_with("OR IGNORE")
+    from sqlalchemy.dialects import postgresql  # late: it costs 30 ms at every start of the command line
+
+    return postgresql.insert(table).on_conflict_do_nothing()
 
 
 def _suite(row: sa.Row[tuple[object, ...]]) -> SuiteState:
