@@ -12,7 +12,7 @@ from distwright.images.resolve import boot_order, image_order
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.events import Event, EventKind
-from distwright.repos.pushes import NOTHING
+from distwright.repos.spool import NOTHING
 from distwright.store.database import Transaction
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"

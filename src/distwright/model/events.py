@@ -30,7 +30,7 @@ class EventKind(StrEnum):
 # Keys that the body of each kind must have; more may come in later schemas, none may go (docs/design/0001).
 BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.CONFIG_APPLIED: frozenset({"commit", "config"}),
-    EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new"}),
+    EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new", "pusher"}),
     EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
     EventKind.BUILD_FINISHED: frozenset({"repo", "tag", "suite", "source", "version", "changes", "files"}),
     EventKind.UPLOAD_ACCEPTED: frozenset({"suite", "source", "version", "changes", "revision"}),

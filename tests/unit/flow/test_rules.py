@@ -28,7 +28,7 @@ from distwright.images.resolve import boot_order
 from distwright.jobs.order import JobOrder
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import BODY_KEYS, Event, EventKind
-from distwright.repos.pushes import NOTHING
+from distwright.repos.spool import NOTHING
 from distwright.store.archives import live_publication
 from distwright.tools.git import refs
 
@@ -36,7 +36,7 @@ HEAD = "1" * 40
 DIGEST = sha256_of(b"something")
 # One right value for each key that the schema promises, and no other key.
 VALUES: dict[str, Json] = {
-    "repo": "live", "ref": "refs/heads/main", "old": NOTHING, "new": HEAD, "archive": "petrel", "suite": "devel",
+    "repo": "live", "ref": "refs/heads/main", "old": NOTHING, "new": HEAD, "pusher": "", "archive": "petrel", "suite": "devel",
     "serial": "2024011001", "snapshot": DIGEST, "tag": "1.0", "source": "greeter", "version": "1.0", "changes": DIGEST,
     "files": {"greeter_1.0.dsc": DIGEST}, "revision": DIGEST, "problems": [], "publication": 1, "tree": DIGEST,
     "added": ["hello"], "package": "hello", "image": "petrel", "name": "petrel-1", "iso": DIGEST, "commit": HEAD,
