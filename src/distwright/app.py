@@ -15,7 +15,7 @@ from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadUsage, NotAllowed, NotFound, quoted
-from distwright.flow.advance import advance
+from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
 from distwright.images.resolve import image_order
@@ -127,9 +127,7 @@ class App:
         config, commit = self.applied()
         if repo not in config.repos:
             raise NotFound(f"repo {repo} is not configured", hint="distwright repo list")
-        with self.database.read() as tx:
-            order = build_order(tx, self.ground(), repo=repo, tag=tag)
-        return self.place(order, commit)
+        return self.place(build_order(self.database, self.ground(), repo=repo, tag=tag), commit)
 
     def order_image(self, name: str) -> Job:
         """Order an image as its repo and suites are now."""
@@ -138,9 +136,7 @@ class App:
             raise NotFound(
                 f"image {name} is not configured", hint="look at the [image.NAME] tables: distwright config show"
             )
-        with self.database.read() as tx:
-            order = image_order(tx, self.ground(), name)
-        return self.place(order, commit)
+        return self.place(image_order(self.database, self.ground(), name), commit)
 
     def retry_job(self, number: int) -> Job:
         """Queue a job again that did not end well; raise Refused, NotFound."""
@@ -153,6 +149,15 @@ class App:
         """End a job; raise Refused, NotFound."""
         with self.database.write() as tx:
             return cancel(tx, number, self.now())
+
+    def retry_event(self, number: int) -> None:
+        """Ask the rules again about an event that waits or was refused; raise NotFound."""
+        ask_again(self.database, number, self.now())
+        self.take_in()
+
+    def drop_event(self, number: int) -> None:
+        """Give up an event that waits or was refused; raise NotFound."""
+        drop(self.database, number)
 
     def worker(self, watcher: Watcher, *, may_wait_to_retry: bool, pools: Sequence[str] = ("local",)) -> Worker:
         """Give a worker of this process."""

@@ -73,3 +73,16 @@ class StoredEvent:
     number: int
     schema: int
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvent:
+    """An event that not everything has followed from yet, and why.
+
+    is_refused: it is not tried again unless a person asks. retry_at: when it is tried again, if nothing happens before.
+    """
+
+    event: StoredEvent
+    reason: str
+    is_refused: bool
+    retry_at: datetime | None
