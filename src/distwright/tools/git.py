@@ -13,6 +13,8 @@ from pathlib import Path
 from distwright.errors import BadInput, NotAllowed, NotFound, quoted
 from distwright.tools.run import Command, run, run_checked
 
+FILE_LIMIT_BYTES = 64 << 20
+
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+~^@{}%-]*")  # %: DEP-14 writes it for the colon of an epoch
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "safe.directory=*")
@@ -142,9 +144,15 @@ def tree_tar(repo: Path, tree: str, *, prefix: str, mtime: int) -> bytes:
 
 
 def file_at(repo: Path, commit: str, path: str) -> bytes | None:
-    """Give one file at a commit; None if there is none. More than 2 GiB is refused."""
+    """Give one file at a commit; None if there is none. Raises BadInput from 64 MiB on: keyrings and changelogs are small."""
     argv = ("git", *_SAFE, "-C", str(repo), "cat-file", "blob", f"{commit}:{path}")
-    found = run(Command(argv, timeout_s=60, environment=_IDENTITY_FREE))
+    found = run(Command(argv, timeout_s=60, environment=_IDENTITY_FREE, output_limit_bytes=FILE_LIMIT_BYTES))
+    if len(found.stdout) >= FILE_LIMIT_BYTES:
+        raise BadInput(
+            f"{quoted(path)} in {repo.stem} has {FILE_LIMIT_BYTES >> 20} MiB or more", hint="name a smaller file"
+        )
+    if found.cut:
+        found.checked()
     return found.stdout if found.exit_code == 0 else None
 
 
