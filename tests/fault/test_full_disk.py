@@ -26,8 +26,9 @@ class SmallDisk:
 
     def grow(self, size: str) -> None:
         """Give it more space."""
-        argv = [*self.as_owner, "mount", "-o", f"remount,size={size}", str(self.folder)]
-        subprocess.run(argv, check=True)
+        # With type and source, mount adds no options of its own: the owner that it would repeat is nobody in our namespace.
+        options = ["-t", "tmpfs", "-o", f"remount,mode=755,size={size}", "tmpfs", str(self.folder)]
+        subprocess.run([*self.as_owner, "mount", *options], check=True)
 
     def line(self) -> Line:
         """Give an installation on it."""
