@@ -5,6 +5,8 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +16,8 @@ from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import BadUsage, NotAllowed, NotFound, quoted
-from distwright.flow.advance import advance
+from distwright.errors import BadUsage, DistwrightError, Interrupted, NotAllowed, NotFound, quoted
+from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
 from distwright.images.resolve import image_order
@@ -33,13 +35,13 @@ from distwright.store.jobs import list_jobs
 from distwright.store.migrations import upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
-from distwright.tools.apt import configured_proxy, configured_sources
+from distwright.tools.apt import AptSource, configured_proxy, configured_sources
 from distwright.tools.sandbox import Sandbox, sandbox_for
 from distwright.worker.context import CommandContext, JobContext
 from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
-AGENT = "distwright/0.1 (+https://distwright.example)"
+AGENT = f"distwright/{version('distwright')}"
 IDLE_S = 2.0
 ROOT_STATE = Path("/var/lib/distwright")
 
@@ -127,9 +129,7 @@ class App:
         config, commit = self.applied()
         if repo not in config.repos:
             raise NotFound(f"repo {repo} is not configured", hint="distwright repo list")
-        with self.database.read() as tx:
-            order = build_order(tx, self.ground(), repo=repo, tag=tag)
-        return self.place(order, commit)
+        return self.place(build_order(self.database, self.ground(), repo=repo, tag=tag), commit)
 
     def order_image(self, name: str) -> Job:
         """Order an image as its repo and suites are now."""
@@ -138,9 +138,7 @@ class App:
             raise NotFound(
                 f"image {name} is not configured", hint="look at the [image.NAME] tables: distwright config show"
             )
-        with self.database.read() as tx:
-            order = image_order(tx, self.ground(), name)
-        return self.place(order, commit)
+        return self.place(image_order(self.database, self.ground(), name), commit)
 
     def retry_job(self, number: int) -> Job:
         """Queue a job again that did not end well; raise Refused, NotFound."""
@@ -153,6 +151,15 @@ class App:
         """End a job; raise Refused, NotFound."""
         with self.database.write() as tx:
             return cancel(tx, number, self.now())
+
+    def retry_event(self, number: int) -> None:
+        """Ask the rules again about an event that waits or was refused; raise NotFound."""
+        ask_again(self.database, number, self.now())
+        self.take_in()
+
+    def drop_event(self, number: int) -> None:
+        """Give up an event that waits or was refused; raise NotFound."""
+        drop(self.database, number)
 
     def worker(self, watcher: Watcher, *, may_wait_to_retry: bool, pools: Sequence[str] = ("local",)) -> Worker:
         """Give a worker of this process."""
@@ -173,10 +180,15 @@ class App:
         found = load_applied(database, self.objects)
         if found is None:
             raise NotFound("no configuration is applied here", hint="distwright config apply COMMIT")
+
+        def check_cancelled() -> None:
+            if is_cancelled():
+                raise Interrupted(f"job {job.id} was cancelled", hint=f"distwright job retry {job.id}")
+
         return JobContext(
             database=database,
             objects=self.objects,
-            fetcher=make_fetcher(),
+            fetcher=make_fetcher(check_cancelled),
             config=found[0],
             paths=self.paths,
             sandbox=self.sandbox,
@@ -185,6 +197,7 @@ class App:
             tell=tell,
             is_cancelled=is_cancelled,
             alternates=alternates(os.environ),
+            mirrors=partial(present_mirrors, found[0], self.fetch_from),
         )
 
     def own_archive(self, name: str) -> OwnArchive:
@@ -275,8 +288,12 @@ class Serving:
     def recorded(self, archive: str, path: str) -> tuple[BinaryIO, int]:
         """Open a file of a recorded archive; raise NotFound."""
         if archive not in self._recorded:
-            self._recorded[archive] = RecordedServing(archive, self, self._app.paths.cache / "pool")
+            self._recorded[archive] = RecordedServing(archive, self, self._app.paths.cache / "pool", self.mirrors)
         return self._recorded[archive].find(path)
+
+    def mirrors(self, archive: str) -> list[str]:
+        """Say where an archive is fetched now."""
+        return present_mirrors(self._app.config(), self._app.fetch_from, archive)
 
     def published(self, archive: str, path: str) -> Path:
         """Find a file of an own archive's published tree; raise NotFound."""
@@ -311,9 +328,28 @@ def alternates(environment: Mapping[str, str]) -> tuple[FileObjects, ...]:
     return tuple(FileObjects(Path(folder)) for folder in named.split(":") if folder)
 
 
-def make_fetcher() -> Fetcher:
-    """Give the fetcher of this machine, with apt's proxy."""
-    return NetFetcher(agent=AGENT, proxy=configured_proxy())
+def present_mirrors(config: Config, given: Mapping[str, str], name: str) -> list[str]:
+    """Say where this machine fetches an upstream archive now: as given, as fetch_from says, or as apt does; [] if nowhere."""
+    archive = config.archives.get(name)
+    if not isinstance(archive, UpstreamArchive):
+        return []
+    if name in given:
+        return [given[name].rstrip("/")]
+    try:
+        return [upstream_url(name, archive, [] if archive.fetch_from else _apt_sources())]
+    except DistwrightError:  # apt has no such archive, or does not work: the mirror of the record is left
+        return []
+
+
+@cache
+def _apt_sources() -> list[AptSource]:
+    """Ask apt once in each process: it takes a tenth of a second, and a shelf asks for every file."""
+    return configured_sources()
+
+
+def make_fetcher(check_cancelled: Callable[[], None] = lambda: None) -> Fetcher:
+    """Give the fetcher of this machine, with apt's proxy. check_cancelled: what it raises ends a fetch."""
+    return NetFetcher(agent=AGENT, proxy=configured_proxy(), check_cancelled=check_cancelled)
 
 
 def state_folder(given: str | None, environment: Mapping[str, str], uid: int) -> Path:

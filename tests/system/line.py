@@ -40,16 +40,17 @@ def state_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Line:
-    """A state folder and the commands on it. arguments: more of them for `demo`."""
+    """A state folder and the commands on it. arguments: more of them for `demo`. inside: what every command is started by."""
 
     state: Path
     arguments: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def call(self, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [str(DISTWRIGHT), *arguments],
+            [*self.inside, str(DISTWRIGHT), *arguments],
             env=self._environment(),
             capture_output=True,
             text=True,

@@ -8,6 +8,15 @@ from pathlib import Path
 
 import pytest
 from tests.system.line import DISTWRIGHT, EXAMPLE, Line, state_folder, wait_until_gone
+from tests.worlds.installation import CONFIG
+from tests.worlds.repos import changelog, commit
+from tests.worlds.times import NOW
+
+from distwright.model.digests import canonical_json
+from distwright.store.database import Database
+from distwright.store.objects import FileObjects
+from distwright.store.paths import StatePaths
+from distwright.store.refs import AppliedConfig, keep_applied_config
 
 pytestmark = pytest.mark.system
 
@@ -75,6 +84,45 @@ def test_doctor_finds_this_machine_able_to_do_the_work() -> None:
     done = run("doctor", "--json")
     wrong = [row for row in json.loads(done.stdout) if row["state"] == "wrong"]
     assert (done.returncode, wrong) == (0, [])
+
+
+def test_refused_push_is_listed_with_its_reason_until_somebody_drops_it() -> None:
+    with state_folder() as folder:
+        (folder / "distwright.toml").write_text(CONFIG)
+        line = Line(folder / "state")
+        assert line.call("config", "init", str(folder), "--state", str(line.state)).returncode == 0
+        commit(StatePaths(line.state), "greeter", {"debian/changelog": changelog("greeter", "1.1")}, tag="1.0")
+        assert line.call("worker", "--until-idle", "--state", str(line.state)).returncode == 0
+        [event] = line.answer("event", "list")
+        assert (event["subject"], event["state"]) == ("greeter refs/tags/1.0", "refused")
+        assert "tag 1.0 of greeter holds version 1.1" in event["reason"]
+        number = str(event["event"])
+        listed = line.call("job", "list", "--state", str(line.state))
+        assert f"refused: event {number}, greeter refs/tags/1.0: tag 1.0" in listed.stderr
+        retried = line.call("event", "retry", number, "--state", str(line.state))
+        assert "holds version 1.1" in retried.stdout
+        assert line.call("event", "drop", number, "--state", str(line.state)).returncode == 0
+        assert line.answer("event", "list") == []
+        assert line.call("event", "drop", number, "--state", str(line.state)).returncode == 10
+
+
+def test_configuration_that_a_newer_version_applied_can_be_replaced() -> None:
+    """The way out that every command names must work."""
+    with state_folder() as folder:
+        (folder / "distwright.toml").write_text(CONFIG)
+        line = Line(folder / "state")
+        assert line.call("config", "init", str(folder), "--state", str(line.state)).returncode == 0
+        database, objects = Database(StatePaths(line.state).database_url), FileObjects(line.state / "objects")
+        document = {"files": {"distwright.toml": CONFIG + "[holodeck]\n"}, "keyrings": {}}
+        with database.write() as tx:
+            keep_applied_config(tx, AppliedConfig("2" * 40, objects.put(canonical_json(document)), NOW))
+        database.close()
+        locked = line.call("image", "build", "petrel", "--state", str(line.state))
+        assert (locked.returncode, "distwright config apply COMMIT" in locked.stderr) == (2, True)
+        head = commit(StatePaths(line.state), "live", {"distwright.toml": CONFIG})
+        applied = line.call("config", "apply", head, "--repo", "live", "--state", str(line.state))
+        assert (applied.returncode, "note: every table is applied anew" in applied.stderr) == (0, True)
+        assert line.answer("suite", "list") != []
 
 
 def test_bad_serial_is_refused_before_anything_happens(tmp_path: Path) -> None:

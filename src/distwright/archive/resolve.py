@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from distwright.archive.publish import PublishRequest
 from distwright.archive.snapshots import parse_snapshot
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import DistwrightError, NotFound
+from distwright.errors import DistwrightError, NotFound, Refused
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName, ShelfEntry
 from distwright.model.digests import Json, Sha256
@@ -27,10 +27,28 @@ ACCEPT_KIND = KindName("upload.accept", 1)
 PUBLISH_KIND = KindName("suite.publish", 1)
 
 
+DATED_AHEAD = timedelta(days=1)
+
+
 class NotReadyError(DistwrightError):
-    """What an order needs does not exist yet; it will be asked for again."""
+    """What an order needs does not exist yet; it will be asked for again. ready_at: when that helps, if that is known."""
 
     exit_code = 11
+
+    def __init__(self, message: str, *, hint: str, ready_at: datetime | None = None) -> None:
+        """Keep the time too."""
+        super().__init__(message, hint=hint)
+        self.ready_at = ready_at
+
+
+def check_date(what: str, date: datetime, now: datetime) -> None:
+    """Raise NotReadyError for a changelog dated after `now`, as by a clock that is ahead; Refused if by more than a day."""
+    if date <= now:
+        return
+    message, hint = f"{what} is dated {date:%Y-%m-%d %H:%M}, in the future", "correct the date in debian/changelog"
+    if date - now > DATED_AHEAD:
+        raise Refused(message, hint=hint)
+    raise NotReadyError(message, hint=hint, ready_at=date)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,26 +5,31 @@ Indexes and InRelease are upstream's own bytes. Every snapshot's `pool/` is the 
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
 from distwright.archive.fetching import Holdings
-from distwright.archive.shelf import Shelf
-from distwright.archive.snapshots import parse_snapshot
+from distwright.archive.shelf import Mirrors, Shelf, find_in_pool, no_mirrors, recorded_pool
+from distwright.archive.snapshots import RecordedIndex, parse_snapshot
 from distwright.errors import NotFound
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import Sha256
 from distwright.store.archives import find_snapshot, list_snapshots, newest_snapshot
 
 _SERIAL = re.compile(r"\d{10}")
+_NAMES_POOL_FILES = ("Packages", "Sources")
 
 
 class RecordedServing:
     """Answers paths below one recorded archive. Thread-safe; keeps the documents of snapshots it was asked for."""
 
-    def __init__(self, archive: str, holdings: Holdings, pool_indexes: Path) -> None:
-        """Serve `archive`."""
+    def __init__(self, archive: str, holdings: Holdings, pool_indexes: Path, mirrors: Mirrors = no_mirrors) -> None:
+        """Serve `archive`. mirrors: where this machine fetches an archive now."""
+        self._mirrors = mirrors
+        self._read_documents: set[Sha256] = set()
+        self._pools: dict[Sha256, tuple[RecordedIndex, Sha256]] = {}
         self._archive = archive
         self._holdings = holdings
         self._pool_indexes = pool_indexes
@@ -44,21 +49,37 @@ class RecordedServing:
         return self._shelf(found.digest).find(f"{self._archive}/{below}")
 
     def _in_any_snapshot(self, path: str) -> tuple[BinaryIO, int]:
-        with self._holdings.database.read() as tx:
-            snapshots = list_snapshots(tx, self._archive)
-        for digest in dict.fromkeys(snapshot.digest for snapshot in snapshots):
-            try:
+        """Look into each distinct index once, however many snapshots share it, and open only the snapshot that has the file."""
+        for index, digest in self._distinct_pools():
+            pool = partial(recorded_pool, self._holdings.objects, index, self._pool_indexes)
+            if find_in_pool(pool, path) is not None:
                 return self._shelf(digest).find(f"{self._archive}/{path}")
-            except NotFound:
-                continue
         raise NotFound(f"{path} is in no snapshot of {self._archive}", hint=f"distwright snapshot list {self._archive}")
+
+    def _distinct_pools(self) -> list[tuple[RecordedIndex, Sha256]]:
+        """List the indexes that name pool files, each with the newest snapshot that has it; those of newer snapshots first."""
+        with self._holdings.database.read() as tx:
+            digests = [snapshot.digest for snapshot in list_snapshots(tx, self._archive)]
+        with self._lock:
+            for digest in reversed(digests):
+                if digest in self._read_documents:
+                    continue
+                document = parse_snapshot(self._holdings.objects.read(digest))
+                for index in (index for suite in document.suites.values() for index in suite.indexes):
+                    if index.path.rpartition("/")[2].startswith(_NAMES_POOL_FILES):
+                        self._pools.pop(index.plain, None)
+                        self._pools[index.plain] = (index, digest)
+                self._read_documents.add(digest)
+            return list(reversed(self._pools.values()))
 
     def _shelf(self, digest: Sha256) -> Shelf:
         with self._lock:
             if digest not in self._shelves:
                 document = parse_snapshot(self._holdings.objects.read(digest))
                 entries = [ShelfEntry(self._archive, suite, digest) for suite in document.suites]
-                self._shelves[digest] = Shelf(entries, self._holdings, self._pool_indexes, signed=True)
+                self._shelves[digest] = Shelf(
+                    entries, self._holdings, self._pool_indexes, signed=True, mirrors=self._mirrors
+                )
             return self._shelves[digest]
 
 

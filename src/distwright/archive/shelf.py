@@ -4,8 +4,9 @@ Releases are served unsigned: signatures were verified when the snapshot was rec
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -13,36 +14,68 @@ from typing import BinaryIO
 from distwright.archive.fetching import Holdings, fetch_object
 from distwright.archive.indexes import entries_of_texts, index_files, pool_of, release_of
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
-from distwright.archive.snapshots import RecordedSuite, parse_snapshot
+from distwright.archive.snapshots import RecordedIndex, parse_snapshot
 from distwright.archive.tree import parse_root
-from distwright.errors import BadInput, NotFound, Unreachable, quoted
+from distwright.errors import BadInput, DistwrightError, NotFound, Refused, Unreachable, quoted
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import write_release
 from distwright.jobs.step import Fetched, ShelfEntry
 from distwright.model.digests import Sha256, sha256_of
 from distwright.store.archives import find_snapshot_by_digest
+from distwright.store.objects import ObjectStore
 
 _PLAIN_LIMIT_BYTES = 2 << 30
+
+Mirrors = Callable[[str], Sequence[str]]
+"""Gives the base URLs that this machine fetches an archive from now, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Suite:
     entry: ShelfEntry
     files: Mapping[str, Sha256 | bytes]
-    pools: Sequence[Path]
+    pools: Sequence[Callable[[], Path]]
     url: str | None
+
+
+def no_mirrors(_archive: str) -> Sequence[str]:
+    """Know no mirror but the one that a snapshot was recorded from."""
+    return ()
+
+
+def recorded_pool(objects: ObjectStore, index: RecordedIndex, pool_indexes: Path) -> Path:
+    """Give the pool index of a recorded index, made anew if it is gone from the cache; raise BadInput if the object has rotted."""
+    derived = pool_indexes / index.plain
+    if not derived.exists():
+        stem, ending = split_ending(index.path)
+        plain = decompress(objects.read(index.sha256), ending, limit_bytes=_PLAIN_LIMIT_BYTES)
+        if sha256_of(plain) != index.plain:
+            raise BadInput(
+                f"object {index.sha256} has rotted", hint="remove its file, then: distwright archive record ARCHIVE"
+            )
+        write_pool_index(derived, pool_files(stem, plain))
+    return derived
 
 
 class Shelf:
     """Answers `archive/dists/…` and `archive/pool/…` for the suites of one plan, and remembers which pool files it gave."""
 
     def __init__(
-        self, entries: Sequence[ShelfEntry], holdings: Holdings, pool_indexes: Path, *, signed: bool = False
+        self,
+        entries: Sequence[ShelfEntry],
+        holdings: Holdings,
+        pool_indexes: Path,
+        *,
+        signed: bool = False,
+        mirrors: Mirrors = no_mirrors,
     ) -> None:
         """Open the documents of all entries; raise NotFound if one is not in the object store.
 
-        signed: serve upstream's own InRelease too, for clients that have no other way to trust us.
+        signed: serve upstream's own InRelease too, for clients that have no other way to trust us. mirrors: where this machine
+        fetches an archive now; asked before the mirror that a snapshot was recorded from, which may be gone.
         """
+        self._mirrors = mirrors
+        self._silent: set[str] = set()
         self._holdings = holdings
         self._signed = signed
         self._pool_indexes = pool_indexes
@@ -83,16 +116,14 @@ class Shelf:
         return self._holdings.objects.open(content), self._holdings.objects.size(content)
 
     def _in_pool(self, suite: _Suite, path: str) -> PoolFile | None:
-        return next((file for index in suite.pools if (file := find_in_pool_index(index, path))), None)
+        return next((file for pool in suite.pools if (file := find_in_pool(pool, path))), None)
 
     def _pool_file(self, suite: _Suite, file: PoolFile) -> tuple[BinaryIO, int]:
         with self._lock:
             lock = self._fetching.setdefault(file.sha256, threading.Lock())
         with lock:
             if not self._holdings.objects.has(file.sha256):
-                if suite.url is None:
-                    raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
-                self._fetch(f"{suite.url}/{file.path}", file)
+                self._fetch(suite, file)
         name = suite.entry
         with self._lock:
             self._fetched[(name.archive, file.path)] = Fetched(
@@ -100,14 +131,28 @@ class Shelf:
             )
         return self._holdings.objects.open(file.sha256), file.size_bytes
 
-    def _fetch(self, url: str, file: PoolFile) -> None:
-        try:
-            fetch_object(self._holdings, url, file.sha256, file.size_bytes)
-        except NotFound as error:  # a signed index promises it: that it is gone is no answer, but trouble
-            raise Unreachable(
-                f"upstream no longer has {quoted(url)}",
-                hint="name a mirror that keeps old files in fetch_from, and record again",
-            ) from error
+    def _fetch(self, suite: _Suite, file: PoolFile) -> None:
+        """Fetch a file from the first mirror that gives what was signed; one that did not answer before is asked last."""
+        if suite.entry.is_own:
+            raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
+        known = (*self._mirrors(suite.entry.archive), *([] if suite.url is None else [suite.url]))
+        failure: DistwrightError = NotFound(
+            f"archive {suite.entry.archive} has no mirror", hint=f"set fetch_from in [archive.{suite.entry.archive}]"
+        )
+        for base in sorted(dict.fromkeys(known), key=self._silent.__contains__):
+            url = f"{base}/{file.path}"
+            try:
+                fetch_object(self._holdings, url, file.sha256, file.size_bytes)
+            except NotFound:  # a signed index promises it: that it is gone is no answer, but trouble
+                failure = Unreachable(
+                    f"upstream no longer has {quoted(url)}", hint="name a mirror that keeps old files in fetch_from"
+                )
+            except (Unreachable, Refused) as error:
+                self._silent.add(base)
+                failure = error
+            else:
+                return
+        raise failure
 
     def _recorded(self, entry: ShelfEntry) -> _Suite:
         document = parse_snapshot(self._holdings.objects.read(entry.document))
@@ -123,34 +168,35 @@ class Shelf:
         files["Release"] = recorded.release
         if self._signed:
             files["InRelease"] = recorded.inrelease
-        return _Suite(entry, files, self._recorded_pools(recorded), None if row is None else row.fetched_from)
-
-    def _recorded_pools(self, recorded: RecordedSuite) -> list[Path]:
-        pools = []
-        for index in recorded.indexes:
-            derived = self._pool_indexes / index.plain
-            if not derived.exists():
-                stem, ending = split_ending(index.path)
-                content = self._holdings.objects.read(index.sha256)
-                plain = decompress(content, ending, limit_bytes=_PLAIN_LIMIT_BYTES)
-                if sha256_of(plain) != index.plain:
-                    raise BadInput(
-                        f"object {index.sha256} has rotted",
-                        hint="remove its file, then: distwright archive record ARCHIVE",
-                    )
-                write_pool_index(derived, pool_files(stem, plain))
-            pools.append(derived)
-        return pools
+        pools = [
+            partial(recorded_pool, self._holdings.objects, index, self._pool_indexes) for index in recorded.indexes
+        ]
+        for pool in pools:
+            pool()
+        return _Suite(entry, files, pools, None if row is None else row.fetched_from)
 
     def _own(self, entry: ShelfEntry) -> _Suite:
         root = parse_root(self._holdings.objects.read(entry.document))
         plain = index_files(root, self._holdings.objects.read, entry.lists)
         files: dict[str, Sha256 | bytes] = dict(plain)
         files["Release"] = write_release(release_of(dict(entry.fields), entries_of_texts(plain)))
-        derived = self._pool_indexes / entry.document
-        if not derived.exists():
-            write_pool_index(derived, pool_of(root, self._holdings.objects.read))
-        return _Suite(entry, files, [derived], None)
+
+        def own_pool() -> Path:
+            derived = self._pool_indexes / entry.document
+            if not derived.exists():
+                write_pool_index(derived, pool_of(root, self._holdings.objects.read))
+            return derived
+
+        own_pool()
+        return _Suite(entry, files, [own_pool], None)
+
+
+def find_in_pool(pool: Callable[[], Path], path: str) -> PoolFile | None:
+    """Find a path in a pool index, even if the cache is being removed meanwhile."""
+    try:
+        return find_in_pool_index(pool(), path)
+    except FileNotFoundError:
+        return find_in_pool_index(pool(), path)
 
 
 def _has_digest(content: Sha256 | bytes, wanted: str) -> bool:

@@ -1,16 +1,16 @@
 """From a tag of a repo to the order of its build: everything named by digest, once."""
 
-from distwright.archive.resolve import Ground, Resolved, resolve_suites
+from distwright.archive.resolve import Ground, Resolved, check_date, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.package import KIND
 from distwright.config.model import Config
-from distwright.errors import BadInput, NotFound, Refused
+from distwright.errors import BadInput, NotFound
 from distwright.formats.changelog import top_entry
 from distwright.jobs.order import JobOrder
 from distwright.model.digests import Json
 from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
-from distwright.store.database import Transaction
+from distwright.store.database import Database
 from distwright.store.holds import object_hold
 from distwright.tools.git import file_at, resolve, tree_tar
 
@@ -32,11 +32,11 @@ def environment_recipe(config: Config, name: str, resolved: Resolved) -> Environ
     )
 
 
-def build_order(tx: Transaction, ground: Ground, *, repo: str, tag: str, revision: str | None = None) -> JobOrder:
+def build_order(database: Database, ground: Ground, *, repo: str, tag: str, revision: str | None = None) -> JobOrder:
     """Order the build of a tagged package. revision: what the tag named when it was pushed (default: what it names now).
 
-    Raises NotReadyError while an archive has no snapshot; BadInput or NotFound if the tag holds no Debian package, or its
-    changelog names another version; Refused if that is dated in the future.
+    Raises NotReadyError while an archive has no snapshot, or a changelog is dated ahead; BadInput or NotFound if the tag holds no
+    Debian package, or its changelog names another version; Refused if that is dated far ahead.
     """
     config, objects = ground.config, ground.objects
     table = config.repos[repo]
@@ -54,14 +54,12 @@ def build_order(tx: Transaction, ground: Ground, *, repo: str, tag: str, revisio
             f"tag {tag} of {repo} holds version {version} of {package_name(entry.package)}",
             hint=f"git tag {tag_of_version(version)}, or correct debian/changelog",
         )
-    if entry.date > ground.now:
-        raise Refused(
-            f"tag {tag} of {repo} is dated {entry.date:%Y-%m-%d %H:%M}, in the future", hint="correct debian/changelog"
-        )
+    check_date(f"tag {tag} of {repo}", entry.date, ground.now)
     epoch = int(entry.date.timestamp())
     folder = f"{package_name(entry.package)}-{version.without_epoch}/"
     tree = objects.put(tree_tar(where, commit, prefix=folder, mtime=epoch))
-    resolved = resolve_suites(tx, ground, table_from(config, table.environment))
+    with database.read() as tx:  # after git, which may take long
+        resolved = resolve_suites(tx, ground, table_from(config, table.environment))
     inputs: dict[str, Json] = {
         "repo": repo,
         "tag": tag,

@@ -2,10 +2,12 @@
 
 import click
 
-from distwright.app import config_files, config_folder, open_app, read_config
+from distwright.app import App, config_files, config_folder, open_app, read_config
 from distwright.cli.options import json_option, print_json, print_rows, state_option
 from distwright.config.difference import Change, changed_tables
 from distwright.config.load import parse_config
+from distwright.config.model import Config
+from distwright.errors import BadConfig
 from distwright.model.digests import Json, digest_of
 from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder, load_applied
 
@@ -58,8 +60,7 @@ def plan(path: str | None, state: str | None, as_json: bool) -> None:
     """Say what applying the files would add, change and remove."""
     new = read_config(path)
     app = open_app(state)
-    found = load_applied(app.database, app.objects)
-    _print_changes(changed_tables(None if found is None else found[0], new), as_json=as_json)
+    _print_changes(changed_tables(_in_force(app), new), as_json=as_json)
 
 
 @command.command()
@@ -72,6 +73,7 @@ def apply(commit: str, repo: str, state: str | None, as_json: bool) -> None:
     app = open_app(state)
     found, files = files_of_commit(app.paths, repo, commit)
     keyrings = keyrings_of_commit(app.paths, repo, found, parse_config(sorted(files.items())))
+    _in_force(app)
     changes = apply_config(
         files, keyrings, found, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
     )
@@ -94,6 +96,17 @@ def init(path: str | None, state: str | None) -> None:
         files, keyrings, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
     )
     _print_changes(changes, as_json=False)
+
+
+def _in_force(app: App) -> Config | None:
+    """Give the configuration in force; None, with a note, if there is none that this version reads."""
+    try:
+        found = load_applied(app.database, app.objects)
+    except BadConfig as error:
+        click.echo(f"note: {error.message}", err=True)
+        click.echo("note: every table is applied anew", err=True)
+        return None
+    return None if found is None else found[0]
 
 
 def _print_changes(changes: "tuple[Change, ...] | list[Change]", *, as_json: bool) -> None:

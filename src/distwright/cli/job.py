@@ -11,9 +11,10 @@ from distwright.errors import NotFound
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
-from distwright.site.views import job_detail, jobs
+from distwright.site.views import job_detail, jobs, open_events
 
 _POLL_S = 0.3
+_REFUSED_SHOWN = 5
 
 
 @click.group()
@@ -42,6 +43,11 @@ def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
     ]
     headings = ("job", "kind", "state", "created", "attempts", "title", "message")
     print_rows(rows, headings, as_json=as_json, empty="no job yet: distwright demo, or push to a repo")
+    refused = [row for row in open_events(app.database) if row.is_refused]
+    for row in refused[-_REFUSED_SHOWN:]:
+        click.echo(f"refused: event {row.event.number}, {row.event.event.subject}: {row.reason}", err=True)
+    if refused:
+        click.echo(f"refused in all: {len(refused)}; distwright event list", err=True)
 
 
 @command.command()

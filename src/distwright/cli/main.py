@@ -13,6 +13,7 @@ NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
     "config": "Check, show, plan and apply the configuration.",
     "demo": "Carry an example distribution from git to a booted image.",
+    "event": "List events that wait or were refused; try them again.",
     "doctor": "Say what is missing or broken on this machine.",
     "image": "Build images; list them.",
     "job": "List, follow, retry and cancel jobs.",

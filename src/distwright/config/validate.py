@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from distwright.config.model import TABLES
 from distwright.config.problems import Fault, Path, nearest, one_of
 from distwright.config.tables_archive import Credential, Table
+from distwright.config.values import TAKEN_ENDINGS, TAKEN_NAMES
 from distwright.config.words import got, settings_of, toml_value, wanted
 from distwright.errors import BadInput, quoted
 from distwright.model.names import our_name
@@ -44,6 +45,8 @@ def _name_faults(path: Path, table: str, name: str) -> Iterator[Fault]:
         our_name(name, table)
     except BadInput as error:
         yield Fault(path, f"{quoted(name)} cannot be a name", error.hint.removeprefix("use "))
+    if table == "archive" and (name in TAKEN_NAMES or name.endswith(TAKEN_ENDINGS)):
+        yield Fault(path, f"{quoted(name)} is taken: /{name} is a page or a folder of ours", "another name")
 
 
 def _kind_faults(path: Path, values: Mapping[str, object], kinds: Mapping[str | None, type[Table]]) -> Iterator[Fault]:

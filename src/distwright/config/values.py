@@ -11,6 +11,17 @@ from pydantic import AfterValidator, Field
 from distwright.errors import BadInput, quoted
 from distwright.model.names import our_name, package_name
 
+# An archive is served at /NAME, beside the pages, and below public/: these are, or will be, something else there.
+TAKEN_NAMES = frozenset({
+    "api", "archive", "attestation", "backup", "baseline", "branch", "build", "by-hash", "calendar", "candidate",
+    "check", "config", "demo", "dists", "doctor", "environment", "event", "exception", "finding", "flow",
+    "health", "healthz", "help", "hold", "host", "image", "images", "impact", "index", "job", "key", "kit", "log",
+    "login", "logout", "manifest", "metrics", "mirror", "notice", "openapi", "overlay", "package", "person",
+    "pin", "pool", "propose", "public", "push", "recorded", "release", "repo", "restore", "robots", "search",
+    "serve", "snapshot", "source", "static", "suite", "sweep", "tag", "transparency", "trees", "upload", "worker",
+})  # fmt: skip
+TAKEN_ENDINGS = (".json", ".atom", ".html", ".txt")
+
 
 @dataclass(frozen=True, slots=True)
 class Want:

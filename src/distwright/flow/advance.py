@@ -1,34 +1,68 @@
 """Advance the flow: every event is read once, in order; its orders and the reader's place are written together."""
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from distwright.errors import DistwrightError, NotFound, quoted
+from distwright.archive.resolve import NotReadyError
+from distwright.errors import Busy, DistwrightError, NotFound, OutOfSpace, ProgramFailed, quoted
 from distwright.flow.rules import RULES, View
 from distwright.jobs.order import JobOrder, place_order
-from distwright.model.events import StoredEvent
+from distwright.model.events import EventKind, OpenEvent, StoredEvent
 from distwright.store.database import Database, Transaction
-from distwright.store.events import clear_waiting, cursor_of, events_after, move_cursor, set_waiting, waiting
+from distwright.store.events import (
+    clear_open,
+    cursor_of,
+    events_after,
+    is_open,
+    move_cursor,
+    open_events,
+    retry_open,
+    set_open,
+)
 from distwright.store.refs import applied_config
 
 READER = "flow"
+OUR_FAULT_RETRY = timedelta(minutes=5)
+
+# What an event can wait for: a snapshot, a published suite, a table of the configuration.
+_MAKES_READY = frozenset({EventKind.SNAPSHOT_RECORDED, EventKind.SUITE_PUBLISHED, EventKind.CONFIG_APPLIED})
+_OUR_FAULTS = (Busy, OutOfSpace, ProgramFailed)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What the rules said to an event. waits, refuses: reasons. retry_at: the earliest time that a reason gave."""
+
+    orders: list[JobOrder] = field(default_factory=list)
+    waits: list[str] = field(default_factory=list)
+    refuses: list[str] = field(default_factory=list)
+    retry_at: datetime | None = None
+
+    def wait(self, reason: str, retry_at: datetime | None = None) -> None:
+        self.waits.append(reason)
+        if retry_at is not None:
+            self.retry_at = min(retry_at, self.retry_at or retry_at)
 
 
 def advance(database: Database, view: View, now: datetime, hint: Callable[[str], None]) -> int:
-    """Deal with all new events, and try the waiting ones again if there were any; give the number of events dealt with.
+    """Deal with all new events, then with waiting ones that may be ready; give the number of new events.
 
-    Killed anywhere, nothing is lost and nothing ordered twice: an order is known by its digest.
+    An event waits only for what is not ready yet: until an event of a kind that can make it so, or the time that its reason gives.
+    Every other refusal is kept with its reason and not tried again unless a person asks (`ask_again`). Killed anywhere, nothing is
+    lost and nothing ordered twice: an order is known by its digest.
     """
     with database.read() as tx:
         new = events_after(tx, cursor_of(tx, READER))
-        old = [event for event, _ in waiting(tx, READER)]
+        waiting = [row for row in open_events(tx, READER) if not row.is_refused]
         applied = applied_config(tx)
     commit = None if applied is None else applied.commit
     for event in new:
         _deal_with(database, view, event, now, hint, commit, is_new=True)
-    if new:
-        for event in old:
-            _deal_with(database, view, event, now, hint, commit, is_new=False)
+    may_be_ready = any(event.event.kind in _MAKES_READY for event in new)
+    for row in waiting:
+        if may_be_ready or (row.retry_at is not None and row.retry_at <= now):
+            _deal_with(database, view, row.event, now, hint, commit, is_new=False)
     return len(new)
 
 
@@ -42,40 +76,63 @@ def _deal_with(
     *,
     is_new: bool,
 ) -> None:
-    orders, reasons = _ask_rules(database, view, event)
+    answer = _ask_rules(database, view, event, now)
     with database.write() as tx:
         if is_new and cursor_of(tx, READER) >= event.number:
             return  # another process was faster; our answer may be older than its
-        for order in orders:
+        if not is_new and not is_open(tx, READER, event.number):
+            return  # another process was faster, or a person dropped it
+        for order in answer.orders:
             place_order(tx, order, now, config_commit=commit, cause=event.number)
+        reasons = "; ".join((*answer.waits, *answer.refuses))
         if reasons:
-            set_waiting(tx, READER, event.number, "; ".join(reasons))
+            is_refused = not answer.waits
+            set_open(tx, READER, event.number, reasons, is_refused=is_refused, retry_at=answer.retry_at)
         else:
-            clear_waiting(tx, READER, event.number)
+            clear_open(tx, READER, event.number)
         if is_new:
             move_cursor(tx, READER, event.number)
-    for pool in {order.pool for order in orders}:
+    for pool in {order.pool for order in answer.orders}:
         hint(pool)
 
 
-def _ask_rules(database: Database, view: View, event: StoredEvent) -> tuple[list[JobOrder], list[str]]:
+def _ask_rules(database: Database, view: View, event: StoredEvent, now: datetime) -> _Answer:
     """Collect what follows from an event; a rule that cannot say yet (or at all) gives its reason, the others still count."""
-    orders: list[JobOrder] = []
-    reasons: list[str] = []
+    answer = _Answer()
     for rule in RULES.get(event.event.kind, ()):
         try:
-            with database.read() as tx:
-                orders += rule(tx, view, event.event)
+            answer.orders += rule(database, view, event.event)
+        except NotReadyError as error:
+            answer.wait(f"{error.message} ({error.hint})", error.ready_at)
+        except _OUR_FAULTS as error:  # the event is right, this machine is not: no reason to ask a person
+            answer.wait(f"{error.message} ({error.hint})", now + OUR_FAULT_RETRY)
         except DistwrightError as error:
-            reasons.append(f"{error.message} ({error.hint})")
+            answer.refuses.append(f"{error.message} ({error.hint})")
         except KeyError as error:
-            missing = NotFound(f"the configuration no longer has {error}", hint="distwright config check")
-            reasons.append(missing.message)
+            answer.wait(f"the configuration no longer has {error}")
         except Exception as error:  # one event that a rule chokes on must not hold up all that come after it
-            reasons.append(f"a bug of distwright in rule {rule.__name__}: {quoted(repr(error))}")
-    return orders, reasons
+            answer.refuses.append(f"a bug of distwright in rule {rule.__name__}: {quoted(repr(error))}")
+    return answer
 
 
-def waiting_reasons(tx: Transaction) -> list[tuple[StoredEvent, str]]:
-    """List the events that nothing has followed from yet, and why."""
-    return list(waiting(tx, READER))
+def unanswered(tx: Transaction) -> list[OpenEvent]:
+    """List the events that not everything has followed from yet, and why."""
+    return open_events(tx, READER)
+
+
+def ask_again(database: Database, number: int, now: datetime) -> None:
+    """Have a waiting or refused event tried again by the next `advance`; raise NotFound."""
+    with database.write() as tx:
+        if not retry_open(tx, READER, number, now):
+            raise _not_open(number)
+
+
+def drop(database: Database, number: int) -> None:
+    """Give up a waiting or refused event: nothing will follow from it; raise NotFound."""
+    with database.write() as tx:
+        if not clear_open(tx, READER, number):
+            raise _not_open(number)
+
+
+def _not_open(number: int) -> NotFound:
+    return NotFound(f"event {number} neither waits nor is refused", hint="distwright event list")

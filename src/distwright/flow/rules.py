@@ -1,4 +1,7 @@
-"""Rules: what follows from an event. Each gives orders, or says why it must wait; none changes anything itself."""
+"""Rules: what follows from an event. Each gives orders, or says why it must wait; none changes anything itself.
+
+A rule opens the database for its rows alone: git runs before.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +15,8 @@ from distwright.images.resolve import boot_order, image_order
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.events import Event, EventKind
-from distwright.repos.pushes import NOTHING
-from distwright.store.database import Transaction
+from distwright.repos.spool import NOTHING
+from distwright.store.database import Database
 from distwright.store.suites import find_suite
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
@@ -32,30 +35,31 @@ class View:
         return self.ground.config
 
 
-Rule = Callable[[Transaction, View, Event], list[JobOrder]]
+Rule = Callable[[Database, View, Event], list[JobOrder]]
 
 
-def build_pushed_tag(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def build_pushed_tag(database: Database, view: View, event: Event) -> list[JobOrder]:
     """A tag pushed to a package's repo is built."""
     repo, ref = plain.text(event.body, "repo"), plain.text(event.body, "ref")
     table = view.config.repos.get(repo)
     if table is None or not table.package or not ref.startswith(_TAGS) or event.body["new"] == NOTHING:
         return []
     tag, revision = ref.removeprefix(_TAGS), plain.text(event.body, "new")
-    return [build_order(tx, view.ground, repo=repo, tag=tag, revision=revision)]
+    return [build_order(database, view.ground, repo=repo, tag=tag, revision=revision)]
 
 
-def image_of_pushed_branch(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
-    """A push to the default branch of an image's repo builds the image."""
+def image_of_pushed_branch(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """A push to the default branch of an image's repo builds the image of the pushed commit, be there newer ones or not."""
     repo, ref = plain.text(event.body, "repo"), plain.text(event.body, "ref")
     table = view.config.repos.get(repo)
     if table is None or ref != f"{_HEADS}{table.default_branch}" or event.body["new"] == NOTHING:
         return []
     names = [name for name, image in view.config.images.items() if image.repo == repo]
-    return [image_order(tx, view.ground, name) for name in names]
+    revision = plain.text(event.body, "new")
+    return [image_order(database, view.ground, name, revision=revision) for name in names]
 
 
-def accept_what_was_built(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def accept_what_was_built(_database: Database, view: View, event: Event) -> list[JobOrder]:
     """A finished build is uploaded to its suite."""
     return [
         accept_order(
@@ -70,22 +74,24 @@ def accept_what_was_built(_tx: Transaction, view: View, event: Event) -> list[Jo
     ]
 
 
-def publish_changed_suite(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def publish_changed_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
     """A changed suite is published."""
     suite, revision = plain.text(event.body, "suite"), plain.digest(event.body, "revision")
-    row = find_suite(tx, plain.text(event.body, "archive"), suite)
+    with database.read() as tx:
+        row = find_suite(tx, plain.text(event.body, "archive"), suite)
     settings = suite if row is None else row.settings
     added = plain.texts(event.body, "added")
     return [publish_order(view.config, suite, revision, added, event.at, settings=settings)]
 
 
-def install_what_was_published(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def install_what_was_published(database: Database, view: View, event: Event) -> list[JobOrder]:
     """What an upload brought is installed by a real apt from the published tree."""
     suite, added = plain.text(event.body, "suite"), plain.texts(event.body, "added")
     environments = [repo.environment for repo in view.config.repos.values() if repo.suite == suite and repo.environment]
     if not added or not environments:
         return []
-    resolved = resolve_suites(tx, view.ground, table_from(view.config, environments[0]))
+    with database.read() as tx:
+        resolved = resolve_suites(tx, view.ground, table_from(view.config, environments[0]))
     archive = view.config.archives[plain.text(event.body, "archive")]
     order = install_order(
         environment_recipe(view.config, environments[0], resolved),
@@ -100,27 +106,27 @@ def install_what_was_published(tx: Transaction, view: View, event: Event) -> lis
     return [order]
 
 
-def images_of_published_suite(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def images_of_published_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
     """Images that use a suite are built when it is published."""
     name = f"{plain.text(event.body, 'archive')}/{plain.text(event.body, 'suite')}"
     return [
-        image_order(tx, view.ground, image_name)
+        image_order(database, view.ground, image_name)
         for image_name, image in view.config.images.items()
         if name in image.from_
     ]
 
 
-def images_of_new_snapshot(tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def images_of_new_snapshot(database: Database, view: View, event: Event) -> list[JobOrder]:
     """Images that use an upstream archive are built on its new snapshot."""
     archive = plain.text(event.body, "archive")
     return [
-        image_order(tx, view.ground, image_name)
+        image_order(database, view.ground, image_name)
         for image_name, image in view.config.images.items()
         if any(name.partition("/")[0] == archive for name in image.from_)
     ]
 
 
-def boot_built_image(_tx: Transaction, view: View, event: Event) -> list[JobOrder]:
+def boot_built_image(_database: Database, view: View, event: Event) -> list[JobOrder]:
     """A built image is booted."""
     return [boot_order(view.config, event.body)]
 

@@ -4,13 +4,13 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from distwright.archive.resolve import Ground, Resolved, resolve_suites
+from distwright.archive.resolve import Ground, Resolved, check_date, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.resolve import environment_recipe, table_from
 from distwright.config.model import Config
 from distwright.config.tables import Image
 from distwright.config.tables_archive import OwnArchive
-from distwright.errors import BadInput, NotFound, Refused
+from distwright.errors import BadInput, NotFound
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
@@ -18,7 +18,7 @@ from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_reci
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
-from distwright.store.database import Transaction
+from distwright.store.database import Database
 from distwright.store.holds import object_hold
 from distwright.tools.git import Blob, file_at, files_at, resolve
 
@@ -26,17 +26,17 @@ CHANGELOG = "debian/changelog"
 ROOT_VARIANT = "minbase"
 
 
-def image_order(tx: Transaction, ground: Ground, name: str) -> JobOrder:
-    """Order the build of an image from the newest commit of its repo's default branch.
+def image_order(database: Database, ground: Ground, name: str, *, revision: str | None = None) -> JobOrder:
+    """Order the build of an image from a commit (default: the newest of its repo's default branch).
 
-    Raises NotReadyError while a suite or snapshot is missing, NotFound or BadInput for a recipe that is not there or wrong,
-    Refused for a changelog dated in the future.
+    Raises NotReadyError while a suite or snapshot is missing, or the changelog is dated ahead; NotFound or BadInput for a recipe
+    that is not there or wrong, Refused for a changelog dated far ahead.
     """
     config, objects = ground.config, ground.objects
     table = config.images[name]
     repo = config.repos[table.repo]
     where = ground.paths.repo(table.repo)
-    commit = resolve(where, f"refs/heads/{repo.default_branch}")
+    commit = resolve(where, revision or f"refs/heads/{repo.default_branch}")
     entry = _changelog(file_at(where, commit, CHANGELOG), table.repo, ground.now)
     blobs = files_at(where, commit, f"{table.recipe}/")
     if not blobs:
@@ -46,8 +46,9 @@ def image_order(tx: Transaction, ground: Ground, name: str) -> JobOrder:
         archive: _certificate(file_at(where, commit, path), path, table.repo)
         for archive, path in _live_keys(config, table).items()
     }
-    resolved = resolve_suites(tx, ground, tuple(table.from_))
-    tools = environment_recipe(config, table.tools, resolve_suites(tx, ground, table_from(config, table.tools)))
+    with database.read() as tx:  # after git, which may take long
+        resolved = resolve_suites(tx, ground, tuple(table.from_))
+        tools = environment_recipe(config, table.tools, resolve_suites(tx, ground, table_from(config, table.tools)))
     inputs = _inputs(config, name, commit, entry, recipe, resolved, tools, keys)
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
@@ -170,10 +171,7 @@ def _changelog(content: bytes | None, repo: str, now: datetime) -> ChangelogEntr
     if content is None:
         raise NotFound(f"repo {repo} has no {CHANGELOG}", hint="add one: the image's version and time come from it")
     entry = top_entry(content.decode(errors="replace"))
-    if entry.date > now:
-        raise Refused(
-            f"{CHANGELOG} of {repo} is dated {entry.date:%Y-%m-%d %H:%M}, in the future", hint="correct the date"
-        )
+    check_date(f"{CHANGELOG} of {repo}", entry.date, now)
     return entry
 
 

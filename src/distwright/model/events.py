@@ -30,7 +30,7 @@ class EventKind(StrEnum):
 # Keys that the body of each kind must have; more may come in later schemas, none may go (docs/design/0001).
 BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.CONFIG_APPLIED: frozenset({"commit", "config"}),
-    EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new"}),
+    EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new", "pusher"}),
     EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
     EventKind.BUILD_FINISHED: frozenset({"repo", "tag", "suite", "source", "version", "changes", "files"}),
     EventKind.UPLOAD_ACCEPTED: frozenset({"suite", "source", "version", "changes", "revision"}),
@@ -73,3 +73,16 @@ class StoredEvent:
     number: int
     schema: int
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEvent:
+    """An event that not everything has followed from yet, and why.
+
+    is_refused: it is not tried again unless a person asks. retry_at: when it is tried again, if nothing happens before.
+    """
+
+    event: StoredEvent
+    reason: str
+    is_refused: bool
+    retry_at: datetime | None

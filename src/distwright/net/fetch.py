@@ -1,6 +1,8 @@
 """Fetch files from upstream mirrors: over HTTP with reused connections, or from a mounted disk (file:)."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -16,13 +18,25 @@ _NOT_FOUND = (404, 410)
 RETRY_DELAY_S = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a body may come: fewer bytes a second than this, over a window, are too few."""
+
+    bytes_per_s: int
+    window_s: float
+
+
+SLOWEST = Pace(1000, 60.0)
+
+
 class Fetcher(Protocol):
     """Gets the bytes behind a URL; tests use one that answers from memory."""
 
     def fetch(self, url: str, *, limit_bytes: int) -> Iterator[bytes]:
         """Yield the content in pieces.
 
-        Raises NotFound (404, 410, no such file), Unreachable (no answer, broken off, more than limit_bytes, another status).
+        Raises NotFound (404, 410, no such file), Unreachable (no answer, broken off, too slow, more than limit_bytes, another
+        status).
         """
         ...
 
@@ -30,11 +44,23 @@ class Fetcher(Protocol):
 class NetFetcher:
     """The real thing. Thread-safe."""
 
-    def __init__(self, *, agent: str, proxy: str | None = None, retry_delay_s: float = RETRY_DELAY_S) -> None:
+    def __init__(
+        self,
+        *,
+        agent: str,
+        proxy: str | None = None,
+        retry_delay_s: float = RETRY_DELAY_S,
+        slowest: Pace = SLOWEST,
+        check_cancelled: Callable[[], None] = lambda: None,
+    ) -> None:
         """agent: User-Agent that mirrors see. proxy: URL of an HTTP proxy, as apt's Acquire::http::Proxy says.
 
-        retry_delay_s: pause before the third try, doubled for each of the two after it.
+        retry_delay_s: pause before the third try, doubled for each of the two after it. slowest: a body that comes slower is given
+        up. check_cancelled: called before each request and while a body comes, at least once in READ_TIMEOUT_S; what it raises ends
+        the fetch.
         """
+        self._slowest = slowest
+        self._check_cancelled = check_cancelled
         tries = urllib3.Retry(
             total=4, backoff_factor=retry_delay_s, status_forcelist=(429, 500, 502, 503, 504), redirect=5,
             respect_retry_after_header=False,  # a server must not make a worker sleep; the job is tried again later
@@ -68,6 +94,7 @@ class NetFetcher:
             yield piece
 
     def _from_web(self, url: str) -> Iterator[bytes]:
+        self._check_cancelled()
         try:
             response = self._pool.request("GET", url, preload_content=False)
         except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: a redirect to what is no address
@@ -77,12 +104,28 @@ class NetFetcher:
                 raise NotFound(f"{quoted(url)} is not on the server ({response.status})", hint="try another mirror")
             if response.status != 200:
                 raise Unreachable(f"{quoted(url)} answers {response.status}", hint="try again later, or another mirror")
-            yield from response.stream(_CHUNK, decode_content=False)
+            yield from self._in_time(url, response)
         except urllib3.exceptions.HTTPError as error:
             raise _unreachable(url, error) from error
         finally:
             # After the whole body the connection is back in the pool; with a rest in it, it must not get there.
             response.close()
+
+    def _in_time(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        """Read what comes when it comes: waiting for a whole chunk, a body of one byte a minute would never be noticed."""
+        began, received = time.monotonic(), 0
+        while piece := response.read1(_CHUNK, decode_content=False):
+            self._check_cancelled()
+            received += len(piece)
+            yield piece
+            took_s = time.monotonic() - began
+            if took_s > self._slowest.window_s:
+                if received < self._slowest.bytes_per_s * took_s:
+                    raise Unreachable(
+                        f"{quoted(url)} comes at less than {self._slowest.bytes_per_s} bytes a second",
+                        hint="try again later, or name another mirror in fetch_from",
+                    )
+                began, received = time.monotonic(), 0
 
 
 def _scheme(url: str) -> str:

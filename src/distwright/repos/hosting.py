@@ -7,11 +7,12 @@ from pathlib import Path
 from distwright.store.paths import StatePaths
 from distwright.tools.git import make_bare
 
-_HOOK = """#!/bin/sh
+_HOOK = r"""#!/bin/sh
 # Written by distwright. Leaves the updated refs for it to find; never fails, so that a push is never lost to it.
+# The pusher is who gitolite, or a web server, says it is.
 spool={spool}
 new=$(mktemp "$spool/.new.XXXXXXXXXX") || exit 0
-{{ echo {name}; cat; }} >"$new" && mv "$new" "$spool/$(date +%s.%N).$$.push"
+{{ printf '%s\npusher %s\n' {name} "${{GL_USER:-$REMOTE_USER}}"; cat; }} >"$new" && mv "$new" "$spool/$(date +%s.%N).$$.push"
 exit 0
 """
 

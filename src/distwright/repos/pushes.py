@@ -1,49 +1,38 @@
 """Pushes become events: first those that hooks announced, then what the refs themselves say. Refs are the truth."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from distwright.model.events import Event, EventKind
+from distwright.repos.spool import NOTHING, RefUpdate, announced_updates, replayed, spool_files
 from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
 from distwright.store.paths import StatePaths
 from distwright.store.refs import refs_of, set_ref
-from distwright.tools.git import refs
-
-NOTHING = "0" * 40
-
-
-@dataclass(frozen=True, slots=True)
-class RefUpdate:
-    """One ref of a push: where it pointed (NOTHING if it is new) and where it points now (NOTHING if it is gone)."""
-
-    repo: str
-    ref: str
-    old: str
-    new: str
+from distwright.tools.git import existing_commits, refs
 
 
 def take_in_pushes(database: Database, paths: StatePaths, repos: Sequence[str], now: datetime) -> int:
     """Turn everything that was pushed since the last call into events, each ref update once; say how many.
 
-    Works from the refs as they are, so a push whose hook was lost is found too. A spool file is removed only after its events
-    are committed.
+    Two pushes of one ref are two events if their hooks announced them. What no hook announced is found in the refs as they are. A
+    spool file is removed only after its events are committed; one of a repo that is not in `repos` is removed too.
     """
-    spooled = sorted(paths.spool.glob("*.push"))
+    spooled = spool_files(paths.spool)
+    announced: dict[str, list[RefUpdate]] = {}
+    for file in spooled:
+        for update in announced_updates(file):
+            announced.setdefault(update.repo, []).append(update)
     count = 0
     for repo in repos:
         path = paths.repo(repo)
-        if not path.exists():
-            continue
-        actual = refs(path)
-        with database.write() as tx:
-            for update in ref_updates(repo, refs_of(tx, repo), actual):
-                _record(tx, update, now)
-                count += 1
+        if path.exists():
+            count += _take_in(database, path, repo, announced.get(repo, []), now)
     for file in spooled:
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
     return count
 
 
@@ -57,12 +46,42 @@ def ref_updates(repo: str, known: Mapping[str, str], actual: Mapping[str, str]) 
     ]
 
 
+def _take_in(database: Database, path: Path, repo: str, announced: Sequence[RefUpdate], now: datetime) -> int:
+    """Record what leads from the rows to the refs; begin again when another process has changed the rows meanwhile."""
+    while True:
+        with database.read() as tx:
+            known = refs_of(tx, repo)
+        actual = refs(path)  # after the rows: read before them, a push that another process took in looks undone
+        updates = _updates(path, repo, announced, known, actual)
+        if not updates:
+            return 0
+        with database.write() as tx:
+            if refs_of(tx, repo) == known:
+                for update in updates:
+                    _record(tx, update, now)
+                return len(updates)
+
+
+def _updates(
+    path: Path, repo: str, announced: Sequence[RefUpdate], known: Mapping[str, str], actual: Mapping[str, str]
+) -> list[RefUpdate]:
+    present = existing_commits(path, sorted({update.new for update in announced} - {NOTHING}))
+    updates = replayed(announced, known, actual, present.__contains__)
+    reached = dict(known)
+    for update in updates:
+        reached[update.ref] = update.new
+    reached = {ref: name for ref, name in reached.items() if name != NOTHING}
+    return [*updates, *ref_updates(repo, reached, actual)]
+
+
 def _record(tx: Transaction, update: RefUpdate, now: datetime) -> None:
     set_ref(tx, update.repo, update.ref, None if update.new == NOTHING else update.new, now)
-    body = {"repo": update.repo, "ref": update.ref, "old": update.old, "new": update.new}
+    body = {
+        "repo": update.repo, "ref": update.ref, "old": update.old, "new": update.new, "pusher": update.pusher
+    }  # fmt: skip
     append_event(tx, Event(EventKind.REPO_PUSHED, now, f"{update.repo} {update.ref}", body))
 
 
 def spooled_pushes(spool: Path) -> int:
     """Say how many pushes wait in the spool."""
-    return sum(1 for _ in spool.glob("*.push"))
+    return len(spool_files(spool))

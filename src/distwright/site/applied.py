@@ -11,7 +11,7 @@ from distwright.archive.resolve import relative_keyrings
 from distwright.config.difference import Change, changed_tables
 from distwright.config.load import parse_config
 from distwright.config.model import Config
-from distwright.errors import NotFound
+from distwright.errors import BadConfig, NotFound
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
 from distwright.store.database import Database
@@ -25,13 +25,23 @@ CONFIG_FILE, CONFIG_FOLDER = "distwright.toml", "distwright.d"
 
 
 def load_applied(database: Database, objects: ObjectStore) -> tuple[Config, str] | None:
-    """Give the configuration in force and its commit; None before the first `config apply`."""
+    """Give the configuration in force and its commit; None before the first `config apply`.
+
+    Raises BadConfig if this version of distwright cannot read it: another one has applied it.
+    """
     with database.read() as tx:
         row = applied_config(tx)
     if row is None:
         return None
     files = json.loads(objects.read(row.config))["files"]
-    return parse_config(sorted(files.items())), row.commit
+    try:
+        return parse_config(sorted(files.items())), row.commit
+    except BadConfig as error:
+        raise BadConfig(
+            f"the applied configuration (commit {row.commit[:12]}) is not what this version of distwright reads:\n"
+            f"{error.message}",
+            hint="correct it, push it, and: distwright config apply COMMIT --repo REPO",
+        ) from error
 
 
 def files_of_commit(paths: StatePaths, repo: str, revision: str) -> tuple[str, dict[str, str]]:
@@ -73,6 +83,14 @@ def keyrings_of_folder(folder: Path, config: Config) -> dict[str, bytes]:
     return {path: _required(file.read_bytes() if file.is_file() else None, path) for path, file in found.items()}
 
 
+def _readable(database: Database, objects: ObjectStore) -> Config | None:
+    try:
+        found = load_applied(database, objects)
+    except BadConfig:
+        return None
+    return None if found is None else found[0]
+
+
 def _required(content: bytes | None, path: str) -> bytes:
     if content is None:
         raise NotFound(f"keyring {path} is not beside distwright.toml", hint="add the file, or name an absolute path")
@@ -96,11 +114,11 @@ def apply_config(
 ) -> list[Change]:
     """Make the installation what the files say and give what changed; nothing, if it is that already. Safe to repeat.
 
-    keyrings: those that the files name relative to their folder.
+    keyrings: those that the files name relative to their folder. What is in force and cannot be read by this version counts as
+    nothing: every table is applied anew.
     """
     new = parse_config(sorted(files.items()))
-    before = load_applied(database, objects)
-    old = None if before is None else before[0]
+    old = _readable(database, objects)
     for change in repos_part.plan_config(old, new):
         repos_part.apply_change(change, new, paths)
     for change in archive_part.plan_config(old, new):
@@ -109,7 +127,9 @@ def apply_config(
     document: dict[str, Json] = {"files": dict(files), "keyrings": kept_keyrings}
     kept = objects.put(canonical_json(document))
     changes = plan_changes(old, new)
-    if before is None or changes or before[1] != commit:
+    with database.read() as tx:
+        before = applied_config(tx)
+    if before is None or (before.commit, before.config) != (commit, kept):
         with database.write() as tx:
             keep_applied_config(tx, AppliedConfig(commit, kept, now))
             body = {"commit": commit, "config": str(kept)}

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.errors import BadUsage, NotFound, quoted
-from distwright.flow.advance import waiting_reasons
+from distwright.flow.advance import unanswered
 from distwright.jobs.order import get_job
-from distwright.model.events import StoredEvent
+from distwright.model.events import OpenEvent, StoredEvent
 from distwright.model.outcomes import JobState
 from distwright.model.records import Attempt, Job, Publication, Revision, Snapshot, SuiteState, UploadVerdict
 from distwright.site.line import StageRow, line_rows
@@ -25,7 +25,8 @@ class Overview:
     """The front page."""
 
     line: list[StageRow]
-    waiting: list[tuple[StoredEvent, str]]
+    waiting: list[OpenEvent]
+    refused: list[OpenEvent]
     events: list[StoredEvent]
     snapshots: list[Snapshot]
     suites: list[SuiteState]
@@ -45,9 +46,11 @@ class JobDetail:
 def overview(database: Database, paths: StatePaths, *, events: int = 20) -> Overview:
     """Read everything for the front page, in one consistent view."""
     with database.read() as tx:
+        still_open = unanswered(tx)
         return Overview(
             line=line_rows(tx, paths),
-            waiting=waiting_reasons(tx),
+            waiting=[row for row in still_open if not row.is_refused],
+            refused=[row for row in still_open if row.is_refused],
             events=newest_events(tx, events),
             snapshots=list_snapshots(tx),
             suites=list_suites(tx),
@@ -66,6 +69,12 @@ def jobs(database: Database, *, limit: int) -> list[Job]:
     """List jobs, newest first."""
     with database.read() as tx:
         return list_jobs(tx, limit=limit)
+
+
+def open_events(database: Database) -> list[OpenEvent]:
+    """List the events that not everything has followed from yet."""
+    with database.read() as tx:
+        return unanswered(tx)
 
 
 def job_detail(database: Database, paths: StatePaths, job_id: int) -> JobDetail:

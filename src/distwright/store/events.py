@@ -1,17 +1,16 @@
 """The event log (outbox): appended in the transaction of the change, read in order by number."""
 
 import json
-from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from distwright.errors import Refused, quoted
 from distwright.model.digests import canonical_json
-from distwright.model.events import EVENT_SCHEMA, Event, EventKind, StoredEvent, check_body
+from distwright.model.events import EVENT_SCHEMA, Event, EventKind, OpenEvent, StoredEvent, check_body
 from distwright.store.database import Transaction, inserted_id
 from distwright.store.schema import cursors, events, waiting_events
-from distwright.store.times import from_text, to_text
+from distwright.store.times import from_text, maybe_from_text, to_text
 
 
 def append_event(tx: Transaction, event: Event) -> int:
@@ -57,29 +56,49 @@ def move_cursor(tx: Transaction, reader: str, number: int) -> None:
         tx.connection.execute(cursors.insert().values(reader=reader, number=number))
 
 
-def set_waiting(tx: Transaction, reader: str, number: int, reason: str) -> None:
-    """Keep an event that a reader could not act on yet, with the reason that a person sees."""
-    same = sa.and_(waiting_events.c.reader == reader, waiting_events.c.number == number)
-    changed = tx.connection.execute(waiting_events.update().where(same).values(reason=reason))
+def set_open(
+    tx: Transaction, reader: str, number: int, reason: str, *, is_refused: bool, retry_at: datetime | None
+) -> None:
+    """Keep an event that a reader could not act on, with the reason that a person sees."""
+    values = {
+        "reason": reason,
+        "is_refused": is_refused,
+        "retry_at": None if retry_at is None else to_text(retry_at),
+    }
+    changed = tx.connection.execute(waiting_events.update().where(_same(reader, number)).values(**values))
     if changed.rowcount == 0:
-        tx.connection.execute(waiting_events.insert().values(reader=reader, number=number, reason=reason))
+        tx.connection.execute(waiting_events.insert().values(reader=reader, number=number, **values))
 
 
-def clear_waiting(tx: Transaction, reader: str, number: int) -> None:
-    """Drop an event from the waiting ones."""
-    same = sa.and_(waiting_events.c.reader == reader, waiting_events.c.number == number)
-    tx.connection.execute(waiting_events.delete().where(same))
+def clear_open(tx: Transaction, reader: str, number: int) -> bool:
+    """Drop an event from the open ones; say whether it was one."""
+    return tx.connection.execute(waiting_events.delete().where(_same(reader, number))).rowcount > 0
 
 
-def waiting(tx: Transaction, reader: str) -> Sequence[tuple[StoredEvent, str]]:
-    """List the events that wait, oldest first, each with its reason."""
+def is_open(tx: Transaction, reader: str, number: int) -> bool:
+    """Say whether an event is open."""
+    return tx.connection.execute(sa.select(waiting_events.c.number).where(_same(reader, number))).first() is not None
+
+
+def retry_open(tx: Transaction, reader: str, number: int, now: datetime) -> bool:
+    """Let an open event be tried at once, even if it was refused; say whether it was open."""
+    values = {"is_refused": False, "retry_at": to_text(now)}
+    return tx.connection.execute(waiting_events.update().where(_same(reader, number)).values(**values)).rowcount > 0
+
+
+def open_events(tx: Transaction, reader: str) -> list[OpenEvent]:
+    """List the events that a reader could not act on, oldest first."""
     rows = tx.connection.execute(
-        sa.select(events, waiting_events.c.reason)
+        sa.select(events, waiting_events.c.reason, waiting_events.c.is_refused, waiting_events.c.retry_at)
         .join(waiting_events, waiting_events.c.number == events.c.number)
         .where(waiting_events.c.reader == reader)
         .order_by(events.c.number)
     )
-    return [(_stored(row), str(row.reason)) for row in rows]
+    return [OpenEvent(_stored(row), row.reason, bool(row.is_refused), maybe_from_text(row.retry_at)) for row in rows]
+
+
+def _same(reader: str, number: int) -> sa.ColumnElement[bool]:
+    return sa.and_(waiting_events.c.reader == reader, waiting_events.c.number == number)
 
 
 def last_event_time(tx: Transaction) -> datetime | None:

@@ -35,6 +35,8 @@ waiting_events = sa.Table(
     sa.Column("reader", NAME, primary_key=True),
     sa.Column("number", sa.Integer, sa.ForeignKey("events.number"), primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("is_refused", sa.Boolean, nullable=False),
+    sa.Column("retry_at", TIME),
 )
 
 jobs = sa.Table(

@@ -1,14 +1,19 @@
 """git: bare repositories, refs, and trees as archives. Refs and paths from outside always come after `--`-safe checks."""
 
+import contextlib
 import io
+import os
 import re
+import shutil
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distwright.errors import BadInput, NotFound, quoted
+from distwright.errors import BadInput, NotAllowed, NotFound, quoted
 from distwright.tools.run import Command, run, run_checked
+
+FILE_LIMIT_BYTES = 64 << 20
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+~^@{}%-]*")  # %: DEP-14 writes it for the colon of an epoch
@@ -44,21 +49,41 @@ def git(
 
 
 def make_bare(path: Path, default_branch: str) -> None:
-    """Make an empty bare repository, or leave the one that is there."""
+    """Make an empty bare repository, or leave the one that is there. Nobody sees half of one."""
     if (path / "HEAD").exists():
         return
-    path.mkdir(parents=True, exist_ok=True)
-    run_checked(("git", "init", "--quiet", "--bare", f"--initial-branch={default_branch}", "--", str(path)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.new-{os.getpid()}")
+    run_checked(("git", "init", "--quiet", "--bare", f"--initial-branch={default_branch}", "--", str(partial)))
+    try:
+        partial.rename(path)
+    except OSError as error:
+        shutil.rmtree(partial)
+        if not (path / "HEAD").exists():  # it is not that somebody was faster
+            raise NotAllowed(f"{path} cannot be made: {error.strerror}", hint=f"look at what is in {path}") from error
 
 
 def refs(repo: Path) -> dict[str, str]:
-    """Give every branch and tag -> object name."""
-    lines = (
-        git(repo, "for-each-ref", "--format=%(refname)%09%(objectname)", "refs/heads", "refs/tags")
-        .decode()
-        .splitlines()
+    """Give every branch and tag -> object name; those whose name is no UTF-8 are left out: nobody could write them."""
+    listing = git(repo, "for-each-ref", "--format=%(refname)%09%(objectname)", "refs/heads", "refs/tags")
+    found: dict[str, str] = {}
+    for line in listing.split(b"\n")[:-1]:
+        with contextlib.suppress(UnicodeDecodeError):
+            name, _, target = line.decode().partition("\t")
+            found[name] = target
+    return found
+
+
+def existing_commits(repo: Path, names: Sequence[str]) -> set[str]:
+    """Say which of these full object names are commits, or annotated tags, that the repository has."""
+    wanted = [name for name in names if _OBJECT.fullmatch(name)]
+    if not wanted:
+        return set()
+    listing = git(
+        repo, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin="\n".join([*wanted, ""]).encode()
     )
-    return {name: target for name, _, target in (line.partition("\t") for line in lines)}
+    found = (line.split(" ") for line in listing.decode().splitlines())
+    return {name for name, kind, *_ in found if kind in ("commit", "tag")}
 
 
 def resolve(repo: Path, revision: str) -> str:
@@ -119,9 +144,15 @@ def tree_tar(repo: Path, tree: str, *, prefix: str, mtime: int) -> bytes:
 
 
 def file_at(repo: Path, commit: str, path: str) -> bytes | None:
-    """Give one file at a commit; None if there is none. More than 2 GiB is refused."""
+    """Give one file at a commit; None if there is none. Raises BadInput from 64 MiB on: keyrings and changelogs are small."""
     argv = ("git", *_SAFE, "-C", str(repo), "cat-file", "blob", f"{commit}:{path}")
-    found = run(Command(argv, timeout_s=60, environment=_IDENTITY_FREE))
+    found = run(Command(argv, timeout_s=60, environment=_IDENTITY_FREE, output_limit_bytes=FILE_LIMIT_BYTES))
+    if len(found.stdout) >= FILE_LIMIT_BYTES:
+        raise BadInput(
+            f"{quoted(path)} in {repo.stem} has {FILE_LIMIT_BYTES >> 20} MiB or more", hint="name a smaller file"
+        )
+    if found.cut:
+        found.checked()
     return found.stdout if found.exit_code == 0 else None
 
 

@@ -8,6 +8,7 @@ from distwright.archive.serving import sources_text
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound
 from distwright.model.digests import Json
+from distwright.model.events import OpenEvent
 from distwright.model.records import Job
 from distwright.site.line import StageRow
 from distwright.site.views import job_detail, jobs, overview, snapshots
@@ -34,9 +35,8 @@ def front_page(app: App) -> Page:
         "site": config.site.name,
         "commit": commit,
         "line": [_stage(row) for row in seen.line],
-        "waiting": [
-            {"event": event.number, "subject": event.event.subject, "reason": reason} for event, reason in seen.waiting
-        ],
+        "waiting": [_open(row) for row in seen.waiting],
+        "refused": [_open(row) for row in seen.refused],
         "snapshots": [
             {"archive": row.archive, "serial": row.serial, "digest": str(row.digest)} for row in seen.snapshots
         ],
@@ -96,6 +96,10 @@ def _stage(row: StageRow) -> dict[str, Json]:
         "result": str(row.job.outcome or row.job.state),
         "message": row.job.message,
     }
+
+
+def _open(row: OpenEvent) -> dict[str, Json]:
+    return {"event": row.event.number, "subject": row.event.event.subject, "reason": row.reason}
 
 
 def _job(job: Job) -> dict[str, Json]:

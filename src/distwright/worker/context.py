@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from distwright.archive.shelf import Mirrors, no_mirrors
 from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.net.fetch import Fetcher
@@ -37,6 +38,7 @@ class JobContext:
     tell: Callable[[str], None]
     is_cancelled: Callable[[], bool]
     alternates: Sequence[FileObjects] = ()
+    mirrors: Mirrors = no_mirrors
     last_progress: float = 0.0
 
     @property

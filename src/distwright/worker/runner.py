@@ -59,7 +59,7 @@ class LocalRunner:
         work = context.paths.work / f"{context.job}-{context.fence}-{step}"
         context.sandbox.remove(work)
         with _objects_of_ours():
-            shelf = Shelf(plan.shelf, context, context.paths.cache / "pool")
+            shelf = Shelf(plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors)
         try:
             with LoopbackServer(shelf.find) as server:
                 tokens = _Tokens(str(work / "files"), server.url)

@@ -1,5 +1,6 @@
 """The shelf: suites by digest, pool files lazily and verified, everything that was given remembered."""
 
+import shutil
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -231,6 +232,62 @@ def test_serving_gives_the_newest_snapshot_and_each_serial_by_name(context: Worl
     for path in ("2024010101/dists/stable/InRelease", "pool/main/x", "", "2024011001"):
         with pytest.raises(NotFound):
             serving.find(path)
+
+
+def serials(context: WorldContext, days: range) -> None:
+    """Record a snapshot on each of these days, with a new version of hello and the same sources."""
+    for day in days:
+        upstream_of(context).add(make_deb("hello", f"2.{day}"))
+        context.clock += DAY
+        upstream_of(context).publish(DATE + DAY * (day + 1))
+        record(record_request(), context, context.paths.cache / "pool")
+
+
+def test_a_pool_file_that_no_snapshot_has_opens_no_snapshot(context: WorldContext, snapshot: Sha256) -> None:
+    serials(context, range(5))
+    serving = RecordedServing("debian", context, context.paths.cache / "pool")
+    for _ in range(2):
+        with pytest.raises(NotFound, match=r"pool/main/x is in no snapshot of debian"):
+            serving.find("pool/main/x")
+    assert serving._shelves == {}
+    assert read(serving.find(DEB.pool_path())) == DEB.content
+    assert read(serving.find(make_deb("hello", "2.4").pool_path())) == make_deb("hello", "2.4").content
+    assert len(serving._shelves) == 2
+    serials(context, range(5, 7))
+    assert read(serving.find(make_deb("hello", "2.6").pool_path())) == make_deb("hello", "2.6").content
+
+
+def test_removing_the_cache_disturbs_neither_a_shelf_nor_a_server(context: WorldContext, snapshot: Sha256) -> None:
+    deb = make_deb("greeter")
+    context.objects.put(deb.content)
+    shelf = shelf_of(context, ShelfEntry("debian", "stable", snapshot), own(context, entry("greeter", "amd64")))
+    serving = RecordedServing("debian", context, context.paths.cache / "pool")
+    read(serving.find("dists/stable/InRelease"))
+    for find in (shelf.find, lambda path: serving.find(path.removeprefix("debian/"))):
+        shutil.rmtree(context.paths.cache)
+        assert read(find(PATH)) == DEB.content
+    shutil.rmtree(context.paths.cache)
+    assert read(shelf.find(f"petrel/{deb.pool_path()}")) == deb.content
+
+
+def test_a_pool_file_comes_from_where_the_machine_fetches_now_then_from_where_it_was_recorded(
+    context: WorldContext, snapshot: Sha256
+) -> None:
+    now, wrong = Upstream(), Upstream()
+    now.add(DEB)
+    wrong.files[ALL.pool_path()] = b"other bytes"
+    fetcher = UpstreamFetcher(
+        {"https://now.example": now, "https://wrong.example": wrong, MIRROR: upstream_of(context)}
+    )
+    context.fetcher = fetcher
+    mirrors = ["https://wrong.example", "https://now.example"]
+    entries = [ShelfEntry("debian", "stable", snapshot)]
+    shelf = Shelf(entries, context, context.paths.cache / "pool", mirrors=lambda _archive: mirrors)
+    assert read(shelf.find(f"debian/{ALL.pool_path()}")) == ALL.content
+    assert fetcher.asked == [f"{base}/{ALL.pool_path()}" for base in (*mirrors, MIRROR)]
+    fetcher.asked.clear()
+    assert read(shelf.find(PATH)) == DEB.content
+    assert fetcher.asked == [f"https://now.example/{DEB.pool_path()}"], "the one that gave other bytes is asked last"
 
 
 def test_sources_to_paste_name_the_key_by_path_or_carry_it() -> None:

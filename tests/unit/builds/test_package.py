@@ -172,8 +172,7 @@ def recorded(context: WorldContext) -> WorldContext:
 
 
 def order(context: WorldContext, tag: str, repo: str = "greeter") -> JobOrder:
-    with context.database.read() as tx:
-        return build_order(tx, context.ground(), repo=repo, tag=tag)
+    return build_order(context.database, context.ground(), repo=repo, tag=tag)
 
 
 def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) -> None:

@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.unit.images.test_resolve import FILES, installation
 from tests.worlds.installation import CONFIG
+from tests.worlds.repos import changelog, commit
 from tests.worlds.times import NOW
 
 from distwright.archive.resolve import Ground, publish_order
 from distwright.config.load import parse_config
 from distwright.config.model import Config
-from distwright.flow.advance import READER, advance, waiting_reasons
+from distwright.errors import DistwrightError, NotFound, OutOfSpace, Refused
+from distwright.flow.advance import OUR_FAULT_RETRY, READER, advance, ask_again, drop, unanswered
 from distwright.flow.rules import View
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import Event, EventKind
+from distwright.repos.pushes import take_in_pushes
+from distwright.repos.spool import NOTHING
 from distwright.store.database import Database
 from distwright.store.events import append_event, cursor_of
 from distwright.store.jobs import list_jobs
@@ -119,8 +124,9 @@ def test_reason_of_a_waiting_event_is_the_newest_one(database: Database, view: V
     elsewhere = WITHOUT_IMAGES.replace('from = ["debian/stable"]', 'from = ["petrel/devel"]')
     _happened(database, _applied())
     advance(database, _view(parse_config([("d.toml", elsewhere)])), NOW, _deaf)
-    ((number, newer),) = _waiting(database)
+    ((number, newer),) = _refused(database)
     assert (number, "debian" in newer, "suite devel" in newer) == (waiting, False, True), newer
+    assert _waiting(database) == []
 
 
 def test_bug_in_a_rule_stops_neither_the_flow_nor_the_event(database: Database, config: Config) -> None:
@@ -129,12 +135,105 @@ def test_bug_in_a_rule_stops_neither_the_flow_nor_the_event(database: Database, 
     _happened(database, _changed("devel", ONE))
     broken, mended = _view(config, lambda _: b"\xff no text"), _view(config)
     assert advance(database, broken, NOW, _deaf) == 2
-    ((number, reason),) = _waiting(database)
+    ((number, reason),) = _refused(database)
     assert (number, reason.partition(":")[0]) == (poison, "a bug of distwright in rule accept_what_was_built")
     assert [cause for _, cause, _ in _jobs(database)] == [2]
     _happened(database, _applied())
-    advance(database, mended, NOW, _deaf)
-    assert ([cause for _, cause, _ in _jobs(database)], _waiting(database)) == ([2, 1], [])
+    advance(database, mended, LATER, _deaf)
+    assert [number for number, _ in _refused(database)] == [poison], "nobody has asked"
+    ask_again(database, poison, LATER)
+    advance(database, mended, LATER, _deaf)
+    assert ([cause for _, cause, _ in _jobs(database)], _refused(database), _waiting(database)) == ([2, 1], [], [])
+
+
+def test_refusal_is_kept_once_and_its_rule_is_not_run_again_for_every_event(database: Database, config: Config) -> None:
+    asked: list[str] = []
+
+    def certificate(credential: str) -> bytes:
+        asked.append(credential)
+        raise Refused("the key is gone", hint="restore keys/")
+
+    refused, view = _happened(database, _built()), _view(config, certificate)
+    advance(database, view, NOW, _deaf)
+    for event in (_changed("devel", ONE), _applied(), _recorded()):
+        _happened(database, event)
+        advance(database, view, LATER, _deaf)
+    assert (asked, _refused(database)) == (["builder"], [(refused, "the key is gone (restore keys/)")])
+
+
+def test_refused_event_can_be_given_up_and_one_that_is_not_open_cannot(database: Database, config: Config) -> None:
+    refused = _happened(database, _built())
+    advance(database, _view(config, lambda _: b"\xff no text"), NOW, _deaf)
+    drop(database, refused)
+    assert _refused(database) == []
+    with pytest.raises(NotFound, match=f"event {refused} neither waits nor is refused"):
+        drop(database, refused)
+    with pytest.raises(NotFound, match=f"event {refused} neither waits nor is refused"):
+        ask_again(database, refused, NOW)
+
+
+def test_fault_of_this_machine_is_no_refusal_and_tried_again_after_minutes(database: Database, config: Config) -> None:
+    answers: list[DistwrightError | None] = [OutOfSpace("the disk is full", hint="free some"), None]
+
+    def certificate(credential: str) -> bytes:
+        if (error := answers.pop(0)) is not None:
+            raise error
+        return b"certificate"
+
+    number, view = _happened(database, _built()), _view(config, certificate)
+    advance(database, view, NOW, _deaf)
+    assert _waiting(database) == [(number, "the disk is full (free some)")]
+    _happened(database, _changed("devel", ONE))
+    advance(database, view, NOW + OUR_FAULT_RETRY / 2, _deaf)
+    assert len(answers) == 1, "not before its time"
+    assert advance(database, view, NOW + OUR_FAULT_RETRY, _deaf) == 0
+    assert ([cause for _, cause, _ in _jobs(database)], _waiting(database)) == ([2, number], [])
+
+
+def test_push_of_a_changelog_dated_ahead_is_acted_on_at_that_time_though_nothing_else_happens(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    files = {**FILES, "debian/changelog": changelog("live", "2", NOW + timedelta(minutes=1))}
+    commit(context.paths, "live", files)
+    take_in_pushes(context.database, context.paths, ["live"], NOW)
+    places = [
+        (
+            advance(context.database, View(context.ground(), _certificate), context.clock, _deaf),
+            len(_jobs(context.database)),
+        )
+        for context.clock in (NOW, NOW + timedelta(seconds=30), NOW + timedelta(minutes=1))
+    ]
+    assert [jobs for _, jobs in places] == [0, 0, 1]
+    assert _waiting(context.database) == []
+
+
+def test_two_pushes_of_an_image_between_two_looks_are_two_images(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    spool = context.paths.spool
+    heads = []
+    for number in (1, 2):
+        heads.append(commit(context.paths, "live", {**FILES, "debian/changelog": changelog("live", str(number))}))
+        before = heads[-2] if number > 1 else NOTHING
+        (spool / f"{number}.push").write_text(f"live\npusher ada\n{before} {heads[-1]} refs/heads/main\n")
+    take_in_pushes(context.database, context.paths, ["live"], NOW)
+    advance(context.database, View(context.ground(), _certificate), NOW, _deaf)
+    with context.database.read() as tx:
+        images = [str(job.inputs["commit"]) for job in reversed(list_jobs(tx)) if job.kind == "image.build"]
+    assert sorted(images) == sorted(heads)
+
+
+def test_waiting_event_that_another_process_dealt_with_meanwhile_is_not_put_back(
+    database: Database, view: View
+) -> None:
+    waiting = _happened(database, _changed("next", ONE))
+    advance(database, view, NOW, _deaf)
+    _happened(database, _changed("devel", TWO))
+    _happened(database, _applied())
+
+    def overtake(_pool: str) -> None:
+        advance(database, _view(_with_next()), NOW, _deaf)
+
+    advance(database, view, NOW, overtake)
+    assert ([cause for _, cause, _ in _jobs(database)], _waiting(database)) == ([2, waiting], [])
 
 
 def test_order_and_place_are_written_together_or_not_at_all(database: Database, view: View) -> None:
@@ -224,6 +323,15 @@ def _built() -> Event:
     return Event(EventKind.BUILD_FINISHED, NOW, "greeter", body)
 
 
+def _certificate(_credential: str) -> bytes:
+    return b"certificate"
+
+
+def _recorded() -> Event:
+    body: dict[str, Json] = {"archive": "debian", "serial": "2024011001", "snapshot": str(ONE)}
+    return Event(EventKind.SNAPSHOT_RECORDED, NOW, "debian/2024011001", body)
+
+
 def _applied() -> Event:
     return Event(EventKind.CONFIG_APPLIED, NOW, "c0ffee", {"commit": "c0ffee", "config": str(ONE)})
 
@@ -245,4 +353,9 @@ def _cursor(database: Database) -> int:
 
 def _waiting(database: Database) -> list[tuple[int, str]]:
     with database.read() as tx:
-        return [(stored.number, reason) for stored, reason in waiting_reasons(tx)]
+        return [(row.event.number, row.reason) for row in unanswered(tx) if not row.is_refused]
+
+
+def _refused(database: Database) -> list[tuple[int, str]]:
+    with database.read() as tx:
+        return [(row.event.number, row.reason) for row in unanswered(tx) if row.is_refused]

@@ -28,7 +28,7 @@ from distwright.images.resolve import boot_order
 from distwright.jobs.order import JobOrder
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import BODY_KEYS, Event, EventKind
-from distwright.repos.pushes import NOTHING
+from distwright.repos.spool import NOTHING
 from distwright.store.archives import live_publication
 from distwright.tools.git import refs
 
@@ -36,7 +36,7 @@ HEAD = "1" * 40
 DIGEST = sha256_of(b"something")
 # One right value for each key that the schema promises, and no other key.
 VALUES: dict[str, Json] = {
-    "repo": "live", "ref": "refs/heads/main", "old": NOTHING, "new": HEAD, "archive": "petrel", "suite": "devel",
+    "repo": "live", "ref": "refs/heads/main", "old": NOTHING, "new": HEAD, "pusher": "", "archive": "petrel", "suite": "devel",
     "serial": "2024011001", "snapshot": DIGEST, "tag": "1.0", "source": "greeter", "version": "1.0", "changes": DIGEST,
     "files": {"greeter_1.0.dsc": DIGEST}, "revision": DIGEST, "problems": [], "publication": 1, "tree": DIGEST,
     "added": ["hello"], "package": "hello", "image": "petrel", "name": "petrel-1", "iso": DIGEST, "commit": HEAD,
@@ -61,6 +61,10 @@ def tagged(context: WorldContext) -> str:
     return refs(context.paths.repo("greeter"))["refs/tags/1.0"]
 
 
+def head(context: WorldContext) -> str:
+    return refs(context.paths.repo("live"))["refs/heads/main"]
+
+
 def with_config(context: WorldContext, **tables: Any) -> View:
     ground = replace(context.ground(), config=replace(context.config, **tables))
     return View(ground, view_of(context).certificate)
@@ -72,8 +76,7 @@ def event_of(kind: EventKind, **changes: Json) -> Event:
 
 
 def ask(context: WorldContext, rule: Rule, event: Event, view: View | None = None) -> list[JobOrder]:
-    with context.database.read() as tx:
-        return rule(tx, view or view_of(context), event)
+    return rule(context.database, view or view_of(context), event)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,8 @@ def ask(context: WorldContext, rule: Rule, event: Event, view: View | None = Non
 def test_a_rule_needs_no_more_of_an_event_than_its_schema_promises(
     world: WorldContext, kind: EventKind, rule: Rule
 ) -> None:
-    assert isinstance(ask(world, rule, event_of(kind)), list)
+    pushed = {"new": head(world)} if kind is EventKind.REPO_PUSHED else {}
+    assert isinstance(ask(world, rule, event_of(kind, **pushed)), list)
 
 
 def test_every_stage_of_the_line_follows_from_the_one_before() -> None:
@@ -122,7 +126,7 @@ def test_no_other_push_builds_a_package(world: WorldContext, event: Event) -> No
 def test_a_push_to_the_default_branch_of_an_images_repo_builds_its_images(world: WorldContext) -> None:
     two = {**world.config.images, "skua": world.config.images["petrel"]}
     view = with_config(world, images=two)
-    orders = ask(world, image_of_pushed_branch, push("live", "refs/heads/main"), view)
+    orders = ask(world, image_of_pushed_branch, push("live", "refs/heads/main", head(world)), view)
     assert [(order.kind.name, order.inputs["image"]) for order in orders] == [
         ("image.build", "petrel"),
         ("image.build", "skua"),
@@ -195,7 +199,7 @@ def test_images_follow_the_suites_and_archives_that_they_use(world: WorldContext
 
 def test_an_image_that_is_asked_for_by_three_events_is_one_job(world: WorldContext) -> None:
     orders = [
-        *ask(world, image_of_pushed_branch, push("live", "refs/heads/main")),
+        *ask(world, image_of_pushed_branch, push("live", "refs/heads/main", head(world))),
         *ask(world, images_of_published_suite, published(world)),
         *ask(world, images_of_new_snapshot, event_of(EventKind.SNAPSHOT_RECORDED, archive="debian")),
     ]
@@ -207,7 +211,7 @@ def test_a_rule_that_cannot_say_yet_says_what_it_waits_for(world: WorldContext) 
     view = View(world.ground({"debian": "2030010101"}), view_of(world).certificate)
     for rule, event in (
         (build_pushed_tag, push("greeter", "refs/tags/1.0", tagged(world))),
-        (image_of_pushed_branch, push("live", "refs/heads/main")),
+        (image_of_pushed_branch, push("live", "refs/heads/main", head(world))),
         (install_what_was_published, published(world)),
     ):
         with pytest.raises(NotReadyError, match="archive debian has no snapshot 2030010101 yet"):

@@ -65,8 +65,7 @@ def context(tmp_path: Path) -> WorldContext:
 
 
 def order(context: WorldContext, *, pins: dict[str, str] | None = None) -> JobOrder:
-    with context.database.read() as tx:
-        return image_order(tx, context.ground(pins), "petrel")
+    return image_order(context.database, context.ground(pins), "petrel")
 
 
 def test_an_order_names_everything_by_digest_and_by_what_git_says(context: WorldContext) -> None:
@@ -184,9 +183,21 @@ def test_a_key_that_is_not_there_or_not_armoured_is_refused_by_its_path(context:
         order(context)
 
 
-def test_an_image_dated_in_the_future_is_refused_when_somebody_asks_for_it(context: WorldContext) -> None:
-    commit(context.paths, "live", {**FILES, "debian/changelog": changelog("live", "2", NOW + timedelta(hours=1))})
-    with pytest.raises(Refused, match="debian/changelog of live is dated 2024-01-10 16:00, in the future"):
+def test_an_image_dated_a_little_ahead_is_ready_at_that_time(context: WorldContext) -> None:
+    date = NOW + timedelta(hours=1)
+    commit(context.paths, "live", {**FILES, "debian/changelog": changelog("live", "2", date)})
+    with pytest.raises(
+        NotReadyError, match="debian/changelog of live is dated 2024-01-10 16:00, in the future"
+    ) as caught:
+        order(context)
+    assert caught.value.ready_at == date
+    context.clock = date
+    assert order(context).inputs["epoch"] == int(date.timestamp())
+
+
+def test_an_image_dated_far_ahead_is_refused(context: WorldContext) -> None:
+    commit(context.paths, "live", {**FILES, "debian/changelog": changelog("live", "2", NOW + timedelta(days=2))})
+    with pytest.raises(Refused, match="debian/changelog of live is dated 2024-01-12 15:00, in the future"):
         order(context)
 
 

@@ -1,6 +1,10 @@
 """Pushes: every ref update becomes one event, whether its hook ran or not; nothing about it can stop a push."""
 
+import os
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,10 @@ from tests.worlds.repos import commit
 from distwright.model.events import EventKind
 from distwright.repos.configured import apply_change, plan_config
 from distwright.repos.hosting import make_repo
-from distwright.repos.pushes import NOTHING, RefUpdate, ref_updates, spooled_pushes, take_in_pushes
+from distwright.repos.pushes import ref_updates, spooled_pushes, take_in_pushes
+from distwright.repos.spool import FILE_LIMIT_BYTES, NOTHING, RefUpdate, announced_updates, replayed
+from distwright.store.database import Database, Transaction
+from distwright.store.refs import refs_of
 from distwright.tools.git import git, refs
 
 MAIN, TAG = "refs/heads/main", "refs/tags/1.0"
@@ -76,19 +83,24 @@ def test_a_repo_that_is_not_there_yet_has_no_pushes(context: WorldContext) -> No
 def clone_with_commit(folder: Path) -> Path:
     environment = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(folder)}
     work = folder / "clone"
-    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
-    for argv in (
-        ("git", "init", "--quiet", "--initial-branch=main", str(work)),
-        ("git", "-C", str(work), *who, "commit", "--quiet", "--allow-empty", "--message", "first"),
-        ("git", "-C", str(work), "tag", "1.0"),
-    ):
-        subprocess.run(argv, env=environment, check=True)
+    subprocess.run(("git", "init", "--quiet", "--initial-branch=main", str(work)), env=environment, check=True)
+    add_commit(work, "first")
+    subprocess.run(("git", "-C", str(work), "tag", "1.0"), env=environment, check=True)
     return work
 
 
-def push(work: Path, target: Path) -> subprocess.CompletedProcess[bytes]:
+def add_commit(work: Path, message: str) -> None:
     environment = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(work.parent)}
-    argv = ["git", "-C", str(work), "push", "--quiet", str(target), "main", "1.0"]
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    argv = ("git", "-C", str(work), *who, "commit", "--quiet", "--allow-empty", "--message", message)
+    subprocess.run(argv, env=environment, check=True)
+
+
+def push(
+    work: Path, target: Path, *, refspecs: tuple[str, ...] = ("main", "1.0"), **more: str
+) -> subprocess.CompletedProcess[bytes]:
+    environment = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(work.parent), **more}
+    argv = ["git", "-C", str(work), "push", "--quiet", str(target), *refspecs]
     return subprocess.run(argv, env=environment, capture_output=True, check=False)
 
 
@@ -100,9 +112,160 @@ def test_a_real_push_spools_once_and_the_spool_is_emptied_when_it_is_taken_in(
     assert spooled_pushes(context.paths.spool) == 1
     [file] = context.paths.spool.iterdir()
     head = refs(target)[MAIN]
-    assert file.read_text().splitlines() == ["live", f"{NOTHING} {head} {MAIN}", f"{NOTHING} {head} {TAG}"]
+    assert file.read_text().splitlines() == ["live", "pusher ", f"{NOTHING} {head} {MAIN}", f"{NOTHING} {head} {TAG}"]
     assert take_in(context) == 2
     assert list(context.paths.spool.iterdir()) == []
+
+
+def test_two_pushes_of_one_branch_are_two_events_with_their_pusher(context: WorldContext, tmp_path: Path) -> None:
+    target, work = make_repo(context.paths, "live", "main"), clone_with_commit(tmp_path)
+    push(work, target, GL_USER="ada")
+    first = refs(target)[MAIN]
+    add_commit(work, "second")
+    push(work, target, GL_USER="not a name")
+    second = refs(target)[MAIN]
+    assert take_in(context) == 3
+    assert pushed(context) == [(MAIN, NOTHING, first), (TAG, NOTHING, first), (MAIN, first, second)]
+    assert [event.body["pusher"] for event in context.events()] == ["ada", "ada", ""]
+    assert take_in(context) == 0
+
+
+def test_a_push_and_its_undoing_between_two_looks_are_both_events(context: WorldContext, tmp_path: Path) -> None:
+    target, work = make_repo(context.paths, "live", "main"), clone_with_commit(tmp_path)
+    push(work, target)
+    first = refs(target)[MAIN]
+    take_in(context)
+    add_commit(work, "second")
+    push(work, target)
+    second = refs(target)[MAIN]
+    push(work, target, refspecs=(f"+{first}:{MAIN}", f":{TAG}"))
+    assert take_in(context) == 3
+    assert pushed(context)[2:] == [(MAIN, first, second), (MAIN, second, first), (TAG, first, NOTHING)]
+
+
+def test_what_one_process_takes_in_while_another_has_read_the_refs_is_not_undone(context: WorldContext) -> None:
+    """Two takers, the slower one caught between its reading and its writing by a push that the faster one records."""
+    first = commit(context.paths, "live", {"a": "1"})
+    take_in(context)
+    second = commit(context.paths, "live", {"a": "2"})
+    slow = Database(context.database.url)
+    overtaken: list[str] = []
+
+    class Overtaken(Database):
+        def write(self) -> AbstractContextManager[Transaction]:  # type: ignore[override]
+            if not overtaken:
+                overtaken.append(commit(context.paths, "live", {"a": "3"}, tag="1.0"))
+                assert take_in(context) == 2
+            return slow.write()
+
+    late = Overtaken(context.database.url)
+    assert take_in_pushes(late, context.paths, ["live"], context.clock) == 0
+    [third] = overtaken
+    assert pushed(context) == [(MAIN, NOTHING, first), (MAIN, first, third), (TAG, NOTHING, third)]
+    assert second != third
+    late.close()
+    slow.close()
+
+
+def test_two_processes_that_take_in_the_same_pushes_record_each_once(context: WorldContext) -> None:
+    """Many pushes, two takers that run all the time: every event begins where the one before it ended."""
+    others = [Database(context.database.url) for _ in range(2)]
+    is_over = threading.Event()
+
+    def take(database: Database) -> None:
+        while not is_over.is_set():
+            take_in_pushes(database, context.paths, ["live"], context.clock)
+
+    with ThreadPoolExecutor(2) as threads:
+        takers = [threads.submit(take, database) for database in others]
+        for number in range(25):
+            commit(context.paths, "live", {"a": str(number)}, tag=f"1.{number}")
+        is_over.set()
+        for taker in takers:
+            taker.result()
+    take_in(context)
+    state: dict[str, str] = {}
+    for ref, old, new in pushed(context):
+        assert state.get(ref, NOTHING) == old
+        assert new != NOTHING
+        state[ref] = new
+    with context.database.read() as tx:
+        assert refs_of(tx, "live") == state == refs(context.paths.repo("live"))
+    for database in others:
+        database.close()
+
+
+_LINES = st.lists(
+    st.builds(RefUpdate, st.just("live"), st.sampled_from([MAIN, TAG]), *[st.sampled_from("abc").map(lambda c: c * 40)] * 2),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(announced=_LINES, known=_NAMES, actual=_NAMES)
+def test_what_is_replayed_is_a_chain_for_each_ref_whatever_was_announced(
+    announced: list[RefUpdate], known: dict[str, str], actual: dict[str, str]
+) -> None:
+    state = dict(known)
+    for update in replayed(announced, known, actual, lambda name: name != "c" * 40):
+        assert state.get(update.ref, NOTHING) == update.old
+        assert update in announced
+        assert update.new != "c" * 40
+        state[update.ref] = update.new
+
+
+def test_hooks_that_end_in_another_order_than_their_pushes_are_put_in_order() -> None:
+    one, two, three = (RefUpdate("live", MAIN, old * 40, new * 40) for old, new in ("0a", "ab", "bc"))
+    chain = replayed([two, three, one], {}, {MAIN: "c" * 40}, lambda _: True)
+    assert chain == [one, two, three]
+
+
+def test_an_announcement_that_comes_after_its_ref_was_seen_is_not_told_again() -> None:
+    there, back = (RefUpdate("live", MAIN, old * 40, new * 40) for old, new in ("ab", "ba"))
+    assert replayed([there], {MAIN: "b" * 40}, {MAIN: "b" * 40}, lambda _: True) == []
+    assert replayed([there, back], {MAIN: "b" * 40}, {MAIN: "a" * 40}, lambda _: True) == [back]
+
+
+A, B = "a" * 40, "b" * 40
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"live", b"live\n", b"live\npusher ada\n", f"live\npusher ada\n{A} {B} {MAIN}".encode(),
+        f"live\npusher \n{A} {A} {MAIN}\n".encode(), f"live\npusher \n{A} {B}\n".encode(),
+        f"live\npusher \n{A} {B} refs/notes/x\n".encode(), f"live\npusher \n{A} {B} refs/heads/a\tb\n".encode(),
+        f"live\npusher \n--all {B} {MAIN}\n".encode(), f"live\npusher \n{A} {B[1:]} {MAIN}\n".encode(),
+        b"live\npusher \n" + f"{A} {B} refs/heads/".encode() + b"\xff\n", b"\0" * 100,
+        f"live\npusher \n{A} {B} refs/heads/{'x' * 300}\n".encode(), b"x" * (FILE_LIMIT_BYTES + 1) + b"\n",
+    ],
+)  # fmt: skip
+def test_a_spool_file_that_no_hook_of_ours_wrote_announces_nothing(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "1.push"
+    file.write_bytes(content)
+    assert announced_updates(file) == []
+
+
+def test_a_spool_that_somebody_filled_with_traps_is_emptied_and_announces_only_what_is_true(
+    context: WorldContext,
+) -> None:
+    head = commit(context.paths, "live", {"a": "1"})
+    spool = context.paths.spool
+    (spool / "1.push").symlink_to("/dev/zero")
+    os.mkfifo(spool / "2.push")
+    (spool / "3.push").write_text(f"live\npusher \n{NOTHING} {A} {MAIN}\n{NOTHING} {A} {TAG}\n")
+    (spool / "4.push").write_text(f"../live\npusher \n{NOTHING} {head} {MAIN}\n")
+    (spool / "5.push").mkdir()
+    assert take_in(context) == 1
+    assert pushed(context) == [(MAIN, NOTHING, head)]
+    assert [path.name for path in spool.iterdir()] == ["5.push"]
+
+
+def test_a_branch_whose_name_is_no_text_holds_up_nothing(context: WorldContext) -> None:
+    head = commit(context.paths, "live", {"a": "1"})
+    target = context.paths.repo("live")
+    (target / "refs" / "heads" / os.fsdecode(b"\xff")).write_text(f"{head}\n")
+    assert take_in(context) == 1
+    assert pushed(context) == [(MAIN, NOTHING, head)]
 
 
 @pytest.mark.parametrize("damage", ["no spool", "hook removed"])

@@ -9,9 +9,10 @@ from tests.worlds.repos import commit
 
 from distwright.config.difference import Change
 from distwright.errors import BadConfig, NotFound
-from distwright.model.digests import Json
+from distwright.model.digests import Json, canonical_json, sha256_of
 from distwright.model.events import EventKind
-from distwright.site.applied import apply_config, files_of_commit, load_applied
+from distwright.site.applied import applied_keyring, apply_config, files_of_commit, load_applied
+from distwright.store.refs import AppliedConfig, keep_applied_config
 from distwright.store.suites import list_suites
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -22,11 +23,13 @@ def context(tmp_path: Path) -> WorldContext:
     return make_context(tmp_path)
 
 
-def apply(context: WorldContext, text: str = CONFIG, commit_name: str = FIRST) -> list[Change]:
+def apply(
+    context: WorldContext, text: str = CONFIG, commit_name: str = FIRST, keyrings: dict[str, bytes] | None = None
+) -> list[Change]:
     files = {"distwright.toml": text}
     return apply_config(
         files,
-        {},
+        keyrings or {},
         commit_name,
         database=context.database,
         objects=context.objects,
@@ -87,6 +90,42 @@ def test_a_wrong_configuration_changes_nothing(context: WorldContext) -> None:
     with pytest.raises(BadConfig, match=r"distwright\.toml:\d+ suite\.next"):
         apply(context, CONFIG + '[suite.next]\narchive = "nowhere"\n', SECOND)
     assert load_applied(context.database, context.objects) == (config(), FIRST)
+    assert suites(context) == ["devel"]
+
+
+def test_a_keyring_whose_content_changed_is_applied_under_the_same_commit(context: WorldContext) -> None:
+    """`config init` and the demo apply a folder, always under the same name."""
+    text = CONFIG.replace("/usr/share/keyrings/debian-archive-keyring.gpg", "debian.gpg")
+    apply(context, text, keyrings={"debian.gpg": b"old"})
+    assert apply(context, text, keyrings={"debian.gpg": b"new"}) == []
+    assert applied_keyring(context.database, context.objects, "debian.gpg") == sha256_of(b"new")
+    assert len(applied(context)) == 2
+    apply(context, text, keyrings={"debian.gpg": b"new"})
+    assert len(applied(context)) == 2
+
+
+def from_another_version(context: WorldContext) -> None:
+    """Apply a configuration with a key that only another version of distwright knows."""
+    apply(context)
+    files = {"distwright.toml": CONFIG + "[holodeck]\nlevel = 1\n"}
+    kept = context.objects.put(canonical_json({"files": files, "keyrings": {}}))
+    with context.database.write() as tx:
+        keep_applied_config(tx, AppliedConfig(SECOND, kept, context.clock))
+
+
+def test_a_configuration_of_another_version_names_the_way_out(context: WorldContext) -> None:
+    from_another_version(context)
+    with pytest.raises(BadConfig, match=r"the applied configuration \(commit 222222222222\)") as caught:
+        load_applied(context.database, context.objects)
+    assert "holodeck" in caught.value.message
+    assert "distwright config apply" in caught.value.hint
+
+
+def test_a_configuration_of_another_version_is_replaced_by_a_good_one(context: WorldContext) -> None:
+    from_another_version(context)
+    changes = apply(context, commit_name="3" * 40)
+    assert {change.action for change in changes} == {"add"}
+    assert load_applied(context.database, context.objects) == (config(), "3" * 40)
     assert suites(context) == ["devel"]
 
 

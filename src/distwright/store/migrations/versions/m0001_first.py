@@ -45,6 +45,8 @@ def _events() -> None:
         sa.Column("reader", _NAME, primary_key=True),
         sa.Column("number", sa.Integer, sa.ForeignKey("events.number"), primary_key=True),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("is_refused", sa.Boolean, nullable=False),
+        sa.Column("retry_at", _TIME),
     )
 
 
