@@ -200,6 +200,20 @@ def test_names_from_outside_have_any_length(open_again: OpenAgain) -> None:
         assert list(find_pool_names(tx, "petrel", [long])) == [long]
 
 
+def test_pool_names_come_in_any_number_and_keep_their_first_meaning(open_again: OpenAgain) -> None:
+    first, second = Sha256("1" * 64), Sha256("2" * 64)
+    paths = [f"pool/main/p/petrel/petrel_{number}_all.deb" for number in range(12_000)]
+    with open_again().write() as tx:
+        insert_pool_names(tx, "petrel", [])
+        insert_pool_names(tx, "petrel", ((path, first) for path in paths[::2]))
+        insert_pool_names(tx, "petrel", ((path, second) for path in paths))
+        insert_pool_names(tx, "petrel", [("twice", first), ("twice", second)])
+    with open_again().read() as tx:
+        expected = {path: second if number % 2 else first for number, path in enumerate(paths)}
+        assert find_pool_names(tx, "petrel", [*paths, "twice", "missing"]) == {**expected, "twice": first}
+        assert find_pool_names(tx, "another", paths) == {}
+
+
 def test_names_are_listed_byte_by_byte(open_again: OpenAgain) -> None:
     """Whatever language PostgreSQL's cluster was made for; both databases list alike."""
     names = ["B", "a", "a-b", "ab", "a~b", "ä", "Z"]
