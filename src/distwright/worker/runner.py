@@ -126,7 +126,7 @@ class LocalRunner:
             fresh = context.paths.roots / f"new-{os.getpid()}-{root}"
             context.sandbox.remove(fresh)
             try:
-                context.sandbox.unpack(context.objects.path(root), fresh)
+                context.sandbox.unpack(context.objects.local_path(root), fresh)
                 with contextlib.suppress(OSError):  # somebody else was faster
                     fresh.rename(lower)
             finally:
