@@ -130,7 +130,8 @@ def _postgresql(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
     except ImportError as error:
         raise NotFound(
-            f"the driver of PostgreSQL is not installed: {error}", hint="pip install 'distwright[postgresql]'"
+            f"the driver of PostgreSQL is not installed: {error}",
+            hint="install python3-psycopg, or distwright[postgresql] by pip",
         ) from error
     # READ COMMITTED and the lock first: each statement then sees all that earlier writers have committed. The lock is the
     # transaction's own, so it ends with it, or with its connection.

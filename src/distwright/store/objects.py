@@ -339,7 +339,7 @@ class MemoryObjects:
     def local_path(self, digest: Sha256) -> Path:
         """Refuse: what is in memory is no file."""
         self.read(digest)
-        raise Refused(f"object {digest} is in memory only", hint="keep it in a store of files")
+        raise Refused(f"object {digest} is in memory only", hint="put it into a store of files")
 
     def place(self, digest: Sha256, target: Path) -> None:
         """Write the object to `target`."""
