@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from textwrap import dedent
 
@@ -62,6 +63,32 @@ def test_keeping_the_same_bytes_again_changes_nothing(store: ObjectStore, tmp_pa
     assert list(store.digests()) == [DIGEST]
 
 
+def test_keeping_or_touching_what_is_here_makes_it_young(store: ObjectStore) -> None:
+    """Objects first, rows second: what is found here may be collected before it is named, unless it counts as new."""
+    store.put(CONTENT)
+
+    def by_writing() -> object:
+        with store.writing() as writer:
+            writer.write(CONTENT)
+        return writer
+
+    ways: list[Callable[[], object]] = [lambda: store.put(CONTENT), by_writing, lambda: store.touch(DIGEST)]
+    for way in ways:
+        before = _aged(store)
+        way()
+        assert store.touched_at(DIGEST) > before
+
+
+def test_reading_of_whether_something_is_here_does_not_make_it_young(store: ObjectStore) -> None:
+    store.put(CONTENT)
+    before = _aged(store)
+    assert (store.has(DIGEST), store.size(DIGEST), store.touched_at(DIGEST)) == (True, len(CONTENT), before)
+
+
+def test_touch_says_whether_the_object_is_here(store: ObjectStore) -> None:
+    assert (store.touch(store.put(CONTENT)), store.touch(MISSING), store.has(MISSING)) == (True, False, False)
+
+
 def test_writing_in_pieces_is_writing_at_once(store: ObjectStore) -> None:
     with store.writing(DIGEST) as writer:
         for start in range(0, len(CONTENT), 999):
@@ -95,6 +122,8 @@ def test_what_is_not_here_is_not_found(store: ObjectStore, tmp_path: Path) -> No
         lambda: store.open(MISSING),
         lambda: store.read(MISSING),
         lambda: store.size(MISSING),
+        lambda: store.touched_at(MISSING),
+        lambda: store.local_path(MISSING),
         lambda: store.is_intact(MISSING),
         lambda: store.place(MISSING, target),
     ]
@@ -150,6 +179,62 @@ def test_file_is_named_by_its_digest_and_nobody_may_write_it(files: FileObjects,
 def test_placed_file_shares_the_bytes_on_disk(files: FileObjects, tmp_path: Path) -> None:
     files.place(files.put(CONTENT), tmp_path / "file")
     assert (tmp_path / "file").samefile(files.path(DIGEST))
+
+
+def test_object_as_a_file_for_a_program_is_the_object_itself(files: FileObjects) -> None:
+    assert files.local_path(files.put(CONTENT)) == files.path(DIGEST)
+
+
+def test_object_in_memory_is_no_file() -> None:
+    memory = MemoryObjects()
+    with pytest.raises(Refused, match=f"object {DIGEST} is in memory only"):
+        memory.local_path(memory.put(CONTENT))
+
+
+def test_touched_object_keeps_the_date_under_which_it_is_published(files: FileObjects, tmp_path: Path) -> None:
+    """A placed file is the object: rsync and web caches would take a new date for new content."""
+    files.place(files.put(CONTENT), tmp_path / "file")
+    _aged(files)
+    before = (tmp_path / "file").stat().st_mtime_ns
+    files.put(CONTENT)
+    assert (tmp_path / "file").stat().st_mtime_ns == before
+
+
+def test_store_that_may_only_be_read_is_touched_in_vain(files: FileObjects, tmp_path: Path) -> None:
+    """In a mount namespace of its own, read-only: no error, and nothing changes."""
+    files.put(CONTENT)
+    before = _aged(files)
+    script = dedent("""\
+        import sys
+        from pathlib import Path
+        from distwright.model.digests import Sha256
+        from distwright.store.objects import FileObjects
+        store = FileObjects(Path(sys.argv[1]))
+        print(store.touch(Sha256(sys.argv[2])), store.put(store.read(Sha256(sys.argv[2]))) == sys.argv[2])
+    """)
+    mounted = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    root = tmp_path / "objects"
+    done = subprocess.run(
+        [
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            mounted,
+            root,
+            sys.executable,
+            "-c",
+            script,
+            root,
+            DIGEST,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stderr, done.stdout) == ("", "True True\n")
+    assert files.touched_at(DIGEST) == before
 
 
 def test_placing_across_file_systems_copies(files: FileObjects, tmp_path: Path) -> None:
@@ -263,6 +348,14 @@ def test_objects_survive_a_power_cut_once_they_are_named(tmp_path: Path) -> None
         "rename incoming/PARTIAL",
         f"fsync sha256/{digest[:2]}",
     ]
+
+
+def _aged(store: ObjectStore) -> datetime:
+    """Let the one object be an hour old if it is a file; say when it was touched last."""
+    if isinstance(store, FileObjects):
+        before = store.touched_at(DIGEST).timestamp() - 3600
+        os.utime(store.path(DIGEST), (before, before))
+    return store.touched_at(DIGEST)
 
 
 def _named(line: str, root: Path) -> str:

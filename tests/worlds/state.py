@@ -1,8 +1,11 @@
 """State for tests of the lower rooms: a clock that stands, a database in memory, orders of a made-up kind."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from tests.worlds.times import NOW
 
@@ -12,6 +15,10 @@ from distwright.model.digests import Json
 from distwright.model.records import Job
 from distwright.store.database import Database
 from distwright.store.migrations import upgrade
+
+_T = TypeVar("_T")
+OpenAgain = Callable[[], Database]
+"""A way to open one database as often as a test wants: as other processes do."""
 
 COUNT = KindName("count", 1)
 """A kind of job that no version of distwright has."""
@@ -52,3 +59,18 @@ def placed(database: Database, order: JobOrder, now: datetime = NOW) -> Job:
     """Queue an order in a transaction of its own."""
     with database.write() as tx:
         return place_order(tx, order, now)
+
+
+def all_at_once(url: str, action: Callable[[Database], _T]) -> list[_T]:
+    """Do the same four times at once, each with connections of its own."""
+    databases, start = [Database(url) for _ in range(4)], threading.Barrier(4)
+
+    def act(database: Database) -> _T:
+        start.wait()
+        return action(database)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(act, databases))
+    for database in databases:
+        database.close()
+    return done

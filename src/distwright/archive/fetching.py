@@ -7,7 +7,7 @@ from distwright.errors import Refused
 from distwright.model.digests import Sha256
 from distwright.net.fetch import Fetcher
 from distwright.store.database import Database
-from distwright.store.objects import FileObjects, ObjectStore
+from distwright.store.objects import ObjectStore
 
 # We stop at the first piece too many ourselves. Were the fetcher to stop at the signed size, a file that has grown would look
 # like a mirror that does not answer: no other mirror would be tried, and no newer InRelease.
@@ -33,7 +33,7 @@ class Holdings(Protocol):
         ...
 
     @property
-    def alternates(self) -> Sequence[FileObjects]:
+    def alternates(self) -> Sequence[ObjectStore]:
         """Object stores of other installations on this machine, to take objects from instead of the network."""
         ...
 
@@ -42,7 +42,7 @@ def fetch_object(holdings: Holdings, url: str, sha256: Sha256, size_bytes: int) 
     """Fetch a file whose hash and size a signature promises, and keep it; raise Refused if the bytes are others."""
     for alternate in holdings.alternates:
         if alternate.has(sha256) and alternate.is_intact(sha256):
-            holdings.objects.put_file(alternate.path(sha256))
+            holdings.objects.put_file(alternate.local_path(sha256))
             return
     with holdings.objects.writing(expect=sha256) as writer:
         for piece in holdings.fetcher.fetch(url, limit_bytes=size_bytes + _MORE_BYTES):

@@ -127,7 +127,7 @@ def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEnt
 
 def _is_whole(before: RecordedSuite, context: Context) -> bool:
     """Say whether all its indexes are still here; a lost one is fetched again, under the same serial."""
-    return all(context.objects.has(index.sha256) for index in before.indexes)
+    return all(context.objects.touch(index.sha256) for index in before.indexes)
 
 
 def check_release(release: Release, request: RecordRequest, suite: str, now: datetime) -> list[str]:
@@ -204,7 +204,7 @@ def _fetch_index(
     request: RecordRequest, context: Context, pool_indexes: Path, suite: str, entry: IndexEntry, release: Release
 ) -> RecordedIndex:
     what = f"{entry.path} of {request.archive}/{suite}"
-    if not context.objects.has(entry.sha256):
+    if not context.objects.touch(entry.sha256):
         folder = f"{request.url}/dists/{suite}"
         by_hash = f"{folder}/{entry.path.rpartition('/')[0]}/by-hash/SHA256/{entry.sha256}"
         urls = [by_hash, f"{folder}/{entry.path}"] if release.acquire_by_hash else [f"{folder}/{entry.path}"]

@@ -18,7 +18,7 @@ from distwright.model.outcomes import Outcome
 from distwright.net.fetch import Fetcher
 from distwright.signing.signer import Signer
 from distwright.store.database import Database
-from distwright.store.objects import FileObjects, ObjectStore
+from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 
 Inputs = Mapping[str, Json]
@@ -219,7 +219,7 @@ class Context(Protocol):
         ...
 
     @property
-    def alternates(self) -> Sequence[FileObjects]:
+    def alternates(self) -> Sequence[ObjectStore]:
         """Object stores of other installations on this machine, to take objects from instead of the network."""
         ...
 

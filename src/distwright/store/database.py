@@ -6,9 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from distwright.errors import Busy, DistwrightError, OutOfSpace
+from distwright.errors import BadInput, Busy, DistwrightError, NotFound, OutOfSpace, quoted
 
 BUSY_TIMEOUT_S = 30
+_WRITERS = 0x64697374  # key of PostgreSQL's advisory lock that every writer holds: "dist"
+_SILENT_WRITER_S = (
+    60  # a writer of which PostgreSQL hears nothing for so long is gone, and must not keep the others out
+)
 
 
 class Transaction:
@@ -28,17 +32,14 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         self._engine = _engine(url, busy_timeout_s)
 
-    @property
-    def is_sqlite(self) -> bool:
-        """Say whether this is the single-machine database."""
-        return self._engine.dialect.name == "sqlite"
-
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Begin a writing transaction, commit at the end, roll back on any error.
 
-        Short by rule: no program, network or hashing inside. On SQLite it takes the write lock at once (BEGIN IMMEDIATE), so it
-        never fails half-way for want of it. Raises Busy after `busy_timeout_s` of waiting, OutOfSpace when the disk is full.
+        Writers come one after the other on both databases: each takes the one write lock at once (BEGIN IMMEDIATE; an advisory
+        lock), so what it has read stays true until it commits, numbers of events are in the order of commits, and nothing fails
+        half-way for want of a lock. Short by rule: no program, network or hashing inside. Raises Busy after `busy_timeout_s` of
+        waiting, OutOfSpace when the disk is full.
         """
         with self._translated(), self._engine.connect() as connection:
             writing = connection.execution_options(distwright_write=True)
@@ -47,7 +48,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """Begin a reading transaction: one consistent view; never waits for a writer on SQLite (WAL)."""
+        """Begin a reading transaction: one consistent view (WAL; REPEATABLE READ) that waits for no writer."""
         with self._translated(), self._engine.connect() as connection, connection.begin():
             yield Transaction(connection)
 
@@ -80,12 +81,12 @@ def inserted_id(result: "sa.CursorResult[Any]") -> int:
 
 
 def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
-    text = str(error.orig)
+    text = str(error.orig).strip()
     if "full" in text or "No space left" in text:
         return OutOfSpace(
             f"the disk of the database is full ({text})", hint="free some space, then run the same command again"
         )
-    if "locked" in text or "busy" in text:
+    if "locked" in text or "busy" in text or "lock timeout" in text:
         return Busy(f"the database is held by another process ({text})", hint="distwright job list; then try again")
     shown = sa.make_url(url).render_as_string(hide_password=True)
     return DistwrightError(f"the database {shown} does not work: {text}", hint="distwright doctor")
@@ -93,13 +94,20 @@ def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
 
 def _engine(url: str, busy_timeout_s: float) -> sa.Engine:
     parsed = sa.make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(parsed, busy_timeout_s)
+    if backend == "postgresql":
+        return _postgresql(parsed, busy_timeout_s)
+    raise BadInput(f"a database of kind {quoted(backend)} is not supported", hint="use sqlite:///… or postgresql://…")
+
+
+def _sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     engine = sa.create_engine(
-        parsed,
+        url,
         connect_args={"timeout": busy_timeout_s},
         # `sqlite://` is a database in memory (for tests): it lives in its one connection.
-        poolclass=sa.pool.StaticPool if parsed.database is None else None,
+        poolclass=sa.pool.StaticPool if url.database is None else None,
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -110,7 +118,37 @@ def _engine(url: str, busy_timeout_s: float) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _on_begin(connection: sa.Connection) -> None:
-        is_write = connection.get_execution_options().get("distwright_write", False)
+        is_write = _is_write(connection)
+        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if is_write else 'ON'}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
     return engine
+
+
+def _postgresql(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+    try:
+        engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except ImportError as error:
+        raise NotFound(
+            f"the driver of PostgreSQL is not installed: {error}",
+            hint="install python3-psycopg, or distwright[postgresql] by pip",
+        ) from error
+    # READ COMMITTED and the lock first: each statement then sees all that earlier writers have committed. The lock is the
+    # transaction's own, so it ends with it, or with its connection.
+    write = f"""
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE;
+        SET LOCAL lock_timeout = {max(1, round(busy_timeout_s * 1000))};
+        SET LOCAL idle_in_transaction_session_timeout = {_SILENT_WRITER_S * 1000};
+        SELECT pg_advisory_xact_lock({_WRITERS})
+    """
+    read = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+    @sa.event.listens_for(engine, "begin")
+    def _on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(write if _is_write(connection) else read)
+
+    return engine
+
+
+def _is_write(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("distwright_write", False))

@@ -22,6 +22,8 @@ def locked(path: Path, *, patience_s: float = _PATIENCE_S) -> Iterator[None]:
         _take(descriptor, path, patience_s)
         yield
     finally:
+        # Closing alone would not end the lock: a child that was forked meanwhile has the file open as well.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 

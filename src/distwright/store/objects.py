@@ -6,8 +6,10 @@ import io
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -45,7 +47,7 @@ class ObjectStore(Protocol):
     """What every object store does; tests/contract/test_object_store.py says it in full."""
 
     def put(self, content: bytes) -> Sha256:
-        """Keep bytes; keeping the same bytes again changes nothing."""
+        """Keep bytes; keeping the same bytes again changes nothing but `touched_at`."""
         ...
 
     def put_file(self, path: Path) -> Sha256:
@@ -78,8 +80,27 @@ class ObjectStore(Protocol):
         """Say whether the object is here; its bytes are not checked."""
         ...
 
+    def touch(self, digest: Sha256) -> bool:
+        """Say whether the object is here, and if so let it count as kept just now.
+
+        For who is about to name in a row what is here already: objects are kept first and named second, so whoever collects what
+        nobody names must leave alone what was kept or touched a short while ago.
+        """
+        ...
+
+    def touched_at(self, digest: Sha256) -> datetime:
+        """Say when the object was last kept or touched, or later. Raises NotFound."""
+        ...
+
     def size(self, digest: Sha256) -> int:
         """Say the size in bytes. Raises NotFound."""
+        ...
+
+    def local_path(self, digest: Sha256) -> Path:
+        """Give a file of this machine with these bytes, for a program to read and nobody to change. Raises NotFound.
+
+        Raises Refused in a store whose objects are no files.
+        """
         ...
 
     def place(self, digest: Sha256, target: Path) -> None:
@@ -117,7 +138,7 @@ class FileObjects:
     def put(self, content: bytes) -> Sha256:
         """Keep bytes."""
         digest = Sha256(hashlib.sha256(content).hexdigest())
-        if not self.path(digest).exists():
+        if not self.touch(digest):
             with self.writing(digest) as writer:
                 writer.write(content)
         return digest
@@ -191,10 +212,40 @@ class FileObjects:
         """Say whether the object is here."""
         return self.path(digest).exists()
 
+    def touch(self, digest: Sha256) -> bool:
+        """Say whether the object is here, and make its time of access now.
+
+        Not its time of change: a placed object is the same file, and a mirror would take it for a new one. A store that we may
+        only read is not ours to collect, so that it cannot be touched is no error.
+        """
+        path = self.path(digest)
+        try:
+            changed_ns = path.stat().st_mtime_ns
+            os.utime(path, ns=(time.time_ns(), changed_ns))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS):
+                raise
+        return True
+
+    def touched_at(self, digest: Sha256) -> datetime:
+        """Give the later one of both times of the file."""
+        found = self._stat(digest)
+        return datetime.fromtimestamp(max(found.st_atime, found.st_mtime), UTC)
+
     def size(self, digest: Sha256) -> int:
         """Say the size in bytes."""
+        return self._stat(digest).st_size
+
+    def local_path(self, digest: Sha256) -> Path:
+        """Give the object's own file."""
+        self._stat(digest)
+        return self.path(digest)
+
+    def _stat(self, digest: Sha256) -> os.stat_result:
         try:
-            return self.path(digest).stat().st_size
+            return self.path(digest).stat()
         except FileNotFoundError:
             raise _missing(digest) from None
 
@@ -259,11 +310,13 @@ class MemoryObjects:
     def __init__(self) -> None:
         """Begin empty."""
         self._content: dict[Sha256, bytes] = {}
+        self._touched: dict[Sha256, datetime] = {}
 
     def put(self, content: bytes) -> Sha256:
         """Keep bytes."""
         digest = Sha256(hashlib.sha256(content).hexdigest())
         self._content[digest] = content
+        self.touch(digest)
         return digest
 
     def put_file(self, path: Path) -> Sha256:
@@ -305,9 +358,26 @@ class MemoryObjects:
         """Say whether the object is here."""
         return digest in self._content
 
+    def touch(self, digest: Sha256) -> bool:
+        """Say whether the object is here, and note the time."""
+        if digest not in self._content:
+            return False
+        self._touched[digest] = datetime.now(UTC)
+        return True
+
+    def touched_at(self, digest: Sha256) -> datetime:
+        """Give the time that was noted."""
+        self.read(digest)
+        return self._touched[digest]
+
     def size(self, digest: Sha256) -> int:
         """Say the size in bytes."""
         return len(self.read(digest))
+
+    def local_path(self, digest: Sha256) -> Path:
+        """Refuse: what is in memory is no file."""
+        self.read(digest)
+        raise Refused(f"object {digest} is in memory only", hint="put it into a store of files")
 
     def place(self, digest: Sha256, target: Path) -> None:
         """Write the object to `target`."""

@@ -4,10 +4,19 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 
+
+def _bytewise(text: sa.String) -> sa.String:
+    """Give a type whose values compare byte by byte: PostgreSQL would sort by the language that its cluster was made for."""
+    other = type(text)(text.length, collation="C")
+    return text.with_variant(other, "postgresql")
+
+
 # Times are ISO 8601 in UTC with microseconds (store/times.py): sortable text, the same on both databases.
-TIME = sa.String(32)
-DIGEST = sa.String(64)
-NAME = sa.String(128)
+# Names from outside have no length limit: SQLite would not keep it.
+TIME = _bytewise(sa.String(32))
+DIGEST = _bytewise(sa.String(64))
+SERIAL = _bytewise(sa.String(10))
+NAME = _bytewise(sa.Text())
 
 events = sa.Table(
     "events",
@@ -61,7 +70,7 @@ jobs = sa.Table(
     sa.Column("lease_holder", sa.Text),
     sa.Column("lease_until", TIME),
     sa.Column("is_cancelled", sa.Boolean, nullable=False, default=False),
-    sa.Column("config_commit", sa.String(64)),
+    sa.Column("config_commit", NAME),
     sa.Column("cause", sa.Integer),
     sa.Index("jobs_by_turn", "state", "pool", "priority", "id"),
     sqlite_autoincrement=True,
@@ -103,7 +112,7 @@ snapshots = sa.Table(
     "snapshots",
     metadata,
     sa.Column("archive", NAME, primary_key=True),
-    sa.Column("serial", sa.String(10), primary_key=True),
+    sa.Column("serial", SERIAL, primary_key=True),
     sa.Column("digest", DIGEST, nullable=False),
     sa.Column("taken_at", TIME, nullable=False),
     sa.Column("valid_until", TIME),
@@ -143,7 +152,7 @@ pool_names = sa.Table(
     "pool_names",
     metadata,
     sa.Column("archive", NAME, primary_key=True),
-    sa.Column("path", sa.String(512), primary_key=True),
+    sa.Column("path", NAME, primary_key=True),
     sa.Column("object", DIGEST, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -158,7 +167,7 @@ publications = sa.Table(
     sa.Column("tree", DIGEST, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("at", TIME, nullable=False),
-    sa.Column("serial", sa.String(10), nullable=False),
+    sa.Column("serial", SERIAL, nullable=False),
     sa.Index("publications_by_suite", "archive", "suite", "serial", "state"),
     sa.Index("publications_by_revision", "archive", "revision"),
     sqlite_autoincrement=True,
@@ -173,7 +182,7 @@ uploads = sa.Table(
     sa.Column("changes", DIGEST, nullable=False),
     sa.Column("source", NAME, nullable=False),
     sa.Column("version", sa.Text, nullable=False),
-    sa.Column("signer", sa.String(64)),
+    sa.Column("signer", NAME),
     sa.Column("is_accepted", sa.Boolean, nullable=False),
     sa.Column("problems", sa.Text, nullable=False),
     sa.Column("files", sa.Text, nullable=False),
@@ -186,8 +195,8 @@ refs = sa.Table(
     "refs",
     metadata,
     sa.Column("repo", NAME, primary_key=True),
-    sa.Column("ref", sa.String(256), primary_key=True),
-    sa.Column("object", sa.String(64), nullable=False),
+    sa.Column("ref", NAME, primary_key=True),
+    sa.Column("object", NAME, nullable=False),
     sa.Column("at", TIME, nullable=False),
 )
 
@@ -195,7 +204,7 @@ applied_configs = sa.Table(
     "applied_configs",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("commit", sa.String(64), nullable=False),
+    sa.Column("commit", NAME, nullable=False),
     sa.Column("config", DIGEST, nullable=False),
     sa.Column("at", TIME, nullable=False),
     sqlite_autoincrement=True,

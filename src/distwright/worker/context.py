@@ -15,7 +15,7 @@ from distwright.errors import Interrupted
 from distwright.net.fetch import Fetcher
 from distwright.signing.signer import SequoiaSigner, Signer
 from distwright.store.database import Database
-from distwright.store.objects import FileObjects
+from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.tools.sandbox import Sandbox
 
@@ -28,7 +28,7 @@ class JobContext:
     """The Context of one attempt; tell: sends progress to the parent process."""
 
     database: Database
-    objects: FileObjects
+    objects: ObjectStore
     fetcher: Fetcher
     config: Config
     paths: StatePaths
@@ -37,7 +37,7 @@ class JobContext:
     fence: int
     tell: Callable[[str], None]
     is_cancelled: Callable[[], bool]
-    alternates: Sequence[FileObjects] = ()
+    alternates: Sequence[ObjectStore] = ()
     mirrors: Mirrors = no_mirrors
     last_progress: float = 0.0
 

@@ -93,10 +93,10 @@ def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResu
 def _known_result(context: JobContext, key: Sha256) -> StepResult | None:
     with context.database.read() as tx:
         digest = find_step_result(tx, key)
-    if digest is None or not context.objects.has(digest):
+    if digest is None or not context.objects.touch(digest):
         return None
     result = _from_bytes(context.objects.read(digest))
-    return result if all(context.objects.has(output) for output in result.outputs.values()) else None
+    return result if all(context.objects.touch(output) for output in result.outputs.values()) else None
 
 
 def _to_bytes(result: StepResult) -> bytes:

@@ -126,7 +126,9 @@ class LocalRunner:
             fresh = context.paths.roots / f"new-{os.getpid()}-{root}"
             context.sandbox.remove(fresh)
             try:
-                context.sandbox.unpack(context.objects.path(root), fresh)
+                with _objects_of_ours():
+                    packed = context.objects.local_path(root)
+                context.sandbox.unpack(packed, fresh)
                 with contextlib.suppress(OSError):  # somebody else was faster
                     fresh.rename(lower)
             finally:

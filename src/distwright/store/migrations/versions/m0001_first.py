@@ -10,9 +10,17 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-_TIME = sa.String(32)
-_DIGEST = sa.String(64)
-_NAME = sa.String(128)
+
+def _bytewise(text: sa.String) -> sa.String:
+    """Give a type whose values compare byte by byte: PostgreSQL would sort by the language that its cluster was made for."""
+    other = type(text)(text.length, collation="C")
+    return text.with_variant(other, "postgresql")
+
+
+_TIME = _bytewise(sa.String(32))
+_DIGEST = _bytewise(sa.String(64))
+_SERIAL = _bytewise(sa.String(10))
+_NAME = _bytewise(sa.Text())
 
 
 def upgrade() -> None:
@@ -72,7 +80,7 @@ def _jobs() -> None:
         sa.Column("lease_holder", sa.Text),
         sa.Column("lease_until", _TIME),
         sa.Column("is_cancelled", sa.Boolean, nullable=False),
-        sa.Column("config_commit", sa.String(64)),
+        sa.Column("config_commit", _NAME),
         sa.Column("cause", sa.Integer),
         sqlite_autoincrement=True,
     )
@@ -109,7 +117,7 @@ def _archives() -> None:
     op.create_table(
         "snapshots",
         sa.Column("archive", _NAME, primary_key=True),
-        sa.Column("serial", sa.String(10), primary_key=True),
+        sa.Column("serial", _SERIAL, primary_key=True),
         sa.Column("digest", _DIGEST, nullable=False),
         sa.Column("taken_at", _TIME, nullable=False),
         sa.Column("valid_until", _TIME),
@@ -143,7 +151,7 @@ def _archives() -> None:
     op.create_table(
         "pool_names",
         sa.Column("archive", _NAME, primary_key=True),
-        sa.Column("path", sa.String(512), primary_key=True),
+        sa.Column("path", _NAME, primary_key=True),
         sa.Column("object", _DIGEST, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -156,7 +164,7 @@ def _archives() -> None:
         sa.Column("tree", _DIGEST, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("at", _TIME, nullable=False),
-        sa.Column("serial", sa.String(10), nullable=False),
+        sa.Column("serial", _SERIAL, nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_index("publications_by_suite", "publications", ["archive", "suite", "serial", "state"])
@@ -169,7 +177,7 @@ def _archives() -> None:
         sa.Column("changes", _DIGEST, nullable=False),
         sa.Column("source", _NAME, nullable=False),
         sa.Column("version", sa.Text, nullable=False),
-        sa.Column("signer", sa.String(64)),
+        sa.Column("signer", _NAME),
         sa.Column("is_accepted", sa.Boolean, nullable=False),
         sa.Column("problems", sa.Text, nullable=False),
         sa.Column("files", sa.Text, nullable=False),
@@ -183,14 +191,14 @@ def _configuration() -> None:
     op.create_table(
         "refs",
         sa.Column("repo", _NAME, primary_key=True),
-        sa.Column("ref", sa.String(256), primary_key=True),
-        sa.Column("object", sa.String(64), nullable=False),
+        sa.Column("ref", _NAME, primary_key=True),
+        sa.Column("object", _NAME, nullable=False),
         sa.Column("at", _TIME, nullable=False),
     )
     op.create_table(
         "applied_configs",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("commit", sa.String(64), nullable=False),
+        sa.Column("commit", _NAME, nullable=False),
         sa.Column("config", _DIGEST, nullable=False),
         sa.Column("at", _TIME, nullable=False),
         sqlite_autoincrement=True,

@@ -1,0 +1,149 @@
+"""What the job table is on every database: many workers at once, one truth. The decisions themselves: tests/unit/jobs."""
+
+import os
+import signal
+from datetime import timedelta
+
+from tests.worlds.state import OpenAgain, all_at_once, count_order, placed
+from tests.worlds.times import NOW
+
+from distwright.jobs.lease import LEASE_S, Ending, claim_next, end_attempt, holder_name, reap, renew
+from distwright.jobs.order import cancel, get_job, retry
+from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import Job
+from distwright.store.database import Database
+from distwright.store.events import events_after
+from distwright.store.jobs import attempts_of, count_by_state, find_step_result, keep_step_result, list_jobs
+
+POOLS = ["local"]
+ELSEWHERE = "another-host 11111111-2222-3333-4444-555555555555 4026531836 4711 100"
+LATER = NOW + timedelta(seconds=LEASE_S + 1)
+OK = Ending(
+    Outcome.OK, "", {"sum": "1"}, [Event(EventKind.CONFIG_APPLIED, NOW, "c", {"commit": "c", "config": "0" * 64})]
+)
+
+
+def test_no_job_is_claimed_twice_by_many_workersall_at_once(open_again: OpenAgain) -> None:
+    database = open_again()
+    for number in range(20):
+        placed(database, count_order(number))
+
+    def claim_all(worker: Database) -> list[int]:
+        claimed = []
+        while (job := claim_next(worker, POOLS, ELSEWHERE, NOW)) is not None:
+            claimed.append(job.id)
+        return claimed
+
+    claimed = all_at_once(database.url, claim_all)
+    assert sorted(number for numbers in claimed for number in numbers) == list(range(1, 21))
+    with database.read() as tx:
+        assert count_by_state(tx) == {JobState.RUNNING: 20}
+        assert [job.fence for job in list_jobs(tx)] == [1] * 20
+
+
+def test_turn_is_by_priority_then_by_age(open_again: OpenAgain) -> None:
+    database = open_again()
+    for number, priority in enumerate((20, 40, 10, 40, 50)):
+        placed(database, count_order(number, priority=priority))
+    placed(database, count_order(9, pool="big", priority=90))
+    assert [_claimed(database).inputs["number"] for _ in range(5)] == [4, 1, 3, 0, 2]
+    assert claim_next(database, POOLS, ELSEWHERE, NOW) is None
+    assert claim_next(database, [], ELSEWHERE, NOW) is None
+
+
+def test_only_the_newest_fence_may_renew_and_end(open_again: OpenAgain) -> None:
+    """The worker that was given up wakes again: nothing it says counts, no event of it is written."""
+    database = open_again()
+    placed(database, count_order())
+    first = _claimed(database)
+    assert reap(database, LATER) == [first]
+    second = claim_next(database, POOLS, ELSEWHERE, LATER)
+    assert second is not None
+    assert (second.id, second.fence, second.broken_count) == (first.id, 2, 1)
+    assert (renew(database, first, LATER), end_attempt(database, first, OK, LATER)) == (None, False)
+    renewed = renew(database, second, LATER + timedelta(seconds=1))
+    assert renewed is not None
+    assert end_attempt(database, renewed, OK, LATER)
+    assert not end_attempt(database, renewed, OK, LATER), "an attempt ends once"
+    with database.read() as tx:
+        assert [attempt.outcome for attempt in attempts_of(tx, first.id)] == [Outcome.BROKEN, Outcome.OK]
+        assert (get_job(tx, first.id).outputs, len(events_after(tx, 0))) == ({"sum": "1"}, 1)
+
+
+def test_end_of_an_attempt_is_written_by_one_of_manyall_at_once(open_again: OpenAgain) -> None:
+    database = open_again()
+    placed(database, count_order())
+    job = _claimed(database)
+    assert sorted(all_at_once(database.url, lambda worker: end_attempt(worker, job, OK, NOW))) == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    with database.read() as tx:
+        assert len(events_after(tx, 0)) == 1
+
+
+def test_lost_job_is_reaped_by_one_of_manyall_at_once(open_again: OpenAgain) -> None:
+    database = open_again()
+    placed(database, count_order())
+    job = _claimed(database)
+    assert sorted(map(len, all_at_once(database.url, lambda reaper: reap(reaper, LATER)))) == [0, 0, 0, 1]
+    with database.read() as tx:
+        assert (get_job(tx, job.id).state, get_job(tx, job.id).broken_count) == (JobState.QUEUED, 1)
+
+
+def test_job_of_a_worker_that_was_killed_is_reaped_and_done_by_another(open_again: OpenAgain) -> None:
+    database = open_again()
+    placed(database, count_order())
+    pid = os.fork()
+    if pid == 0:
+        claim_next(database.reopen(), POOLS, holder_name(), NOW)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert [job.fence for job in reap(database, NOW)] == [1]
+    assert (_claimed(database).fence, reap(database, NOW)) == (2, [])
+
+
+def test_worker_that_is_killed_inside_a_transaction_leaves_nothing_of_it_and_no_lock(open_again: OpenAgain) -> None:
+    database = Database(open_again().url)
+    pid = os.fork()
+    if pid == 0:
+        with database.reopen().write() as tx:
+            keep_step_result(tx, count_order().digest, "count", count_order(2).digest, NOW)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    placed(database, count_order())
+    with database.read() as tx:
+        assert find_step_result(tx, count_order().digest) is None
+    database.close()
+
+
+def test_cancelled_queued_job_is_done_and_may_be_tried_again(open_again: OpenAgain) -> None:
+    database = open_again()
+    job = placed(database, count_order())
+    with database.write() as tx:
+        assert cancel(tx, job.id, NOW).outcome is Outcome.CANCELLED
+    assert claim_next(database, POOLS, ELSEWHERE, NOW) is None
+    with database.write() as tx:
+        assert retry(tx, job.id, NOW) == job
+    assert _claimed(database).id == job.id
+
+
+def test_cancelled_running_job_is_told_to_its_worker_at_the_next_renewal(open_again: OpenAgain) -> None:
+    database = open_again()
+    placed(database, count_order())
+    job = _claimed(database)
+    with database.write() as tx:
+        assert not job.is_cancelled
+        cancel(tx, job.id, NOW)
+    renewed = renew(database, job, NOW)
+    assert renewed is not None
+    assert renewed.is_cancelled
+
+
+def _claimed(database: Database) -> Job:
+    job = claim_next(database, POOLS, ELSEWHERE, NOW)
+    assert job is not None
+    return job

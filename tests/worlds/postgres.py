@@ -1,0 +1,115 @@
+"""A PostgreSQL server of the tests' own: a private cluster in a temporary folder, reached by its Unix socket only.
+
+PostgreSQL refuses to run as root; then the system user of Debian's package runs it. The cluster sorts text as English people do
+(by ICU), not byte by byte as SQLite does: nothing may rely on either.
+"""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+_SERVER_USER = "postgres"
+_ROLE = "distwright"
+_START_S = 30.0
+_UNSAFE_AND_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB")
+_numbers = itertools.count(1)
+
+
+class PostgresCluster:
+    """A running server."""
+
+    def __init__(self, folder: Path) -> None:
+        """Speak to the server whose socket is in `folder`."""
+        self._folder = folder
+        self._admin = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+
+    def url(self, database: str) -> str:
+        """Say how to reach a database."""
+        return f"postgresql+psycopg://{_ROLE}@/{database}?host={self._folder}"
+
+    def new_database(self) -> str:
+        """Make an empty database and say how to reach it."""
+        name = f"test{next(_numbers)}"
+        with self._admin.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        return self.url(name)
+
+    def is_up(self) -> bool:
+        """Say whether the server takes connections."""
+        try:
+            with self._admin.connect():
+                return True
+        except sa.exc.OperationalError:
+            return False
+
+
+@contextmanager
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """Run a server until the block ends; fail, naming Debian's package, where there is none."""
+    programs = _programs()
+    # Not below pytest's folder: another user cannot reach into it, and the path of a socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="distwright-test-", dir="/tmp"))
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, _SERVER_USER)
+        _initdb(programs, folder)
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(_server(programs, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            yield _when_up(server, folder)
+        finally:
+            server.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed any more
+            server.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[4]))
+    assert found, "PostgreSQL is missing: setup/debian setup/packages-test.txt"
+    return found[-1].parent
+
+
+def _as_server_user(*command: str | Path) -> list[str]:
+    """Run as who may run a server, and no longer than these tests, whatever ends them."""
+    user = ["--reuid", _SERVER_USER, "--regid", _SERVER_USER, "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", *user, "--pdeathsig", "QUIT", "--", *map(str, command)]
+
+
+def _initdb(programs: Path, folder: Path) -> None:
+    language = ("--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+    command = (
+        programs / "initdb",
+        "--no-sync",
+        "--auth=trust",
+        f"--username={_ROLE}",
+        *language,
+        "-D",
+        folder / "data",
+    )
+    done = subprocess.run(_as_server_user(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd="/")
+    assert done.returncode == 0, done.stderr
+
+
+def _server(programs: Path, folder: Path) -> list[str]:
+    settings = (f"unix_socket_directories={folder}", "listen_addresses=", *_UNSAFE_AND_FAST)
+    return _as_server_user(programs / "postgres", "-D", folder / "data", *(f"--{setting}" for setting in settings))
+
+
+def _when_up(server: "subprocess.Popen[bytes]", folder: Path) -> PostgresCluster:
+    cluster, deadline = PostgresCluster(folder), time.monotonic() + _START_S
+    while not cluster.is_up():
+        said = (folder / "log").read_text()
+        assert server.poll() is None, said
+        assert time.monotonic() < deadline, f"the server does not start: {said}"
+        time.sleep(0.02)
+    return cluster
