@@ -5,6 +5,7 @@ import uvicorn
 
 from distwright.app import is_port_free, open_app
 from distwright.cli.options import state_option
+from distwright.cli.resident import start_resident, stop_resident
 from distwright.errors import Busy
 from distwright.web.application import web_application
 
@@ -18,5 +19,10 @@ def command(port: int, state: str | None) -> None:
     app.config()
     if not is_port_free(port):
         raise Busy(f"port {port} of 127.0.0.1 is in use", hint=f"distwright serve --port {port + 1}")
+    resident = start_resident(app.paths.root)
     click.echo(f"http://127.0.0.1:{port}/  (Ctrl-C stops)", err=True)
-    uvicorn.run(web_application(app), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    try:
+        uvicorn.run(web_application(app), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    finally:
+        if resident is not None:
+            stop_resident(resident)

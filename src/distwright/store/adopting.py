@@ -11,6 +11,7 @@ from pathlib import Path
 from distwright.errors import Refused, quoted
 from distwright.model.digests import Sha256
 from distwright.store.settle import settle_file_system, settle_folders
+from distwright.store.touching import touch_file
 
 _CHUNK = 1 << 20
 _FEW = 64
@@ -68,8 +69,9 @@ def _is_linked(root: Path, file: FoundFile, *, settle: bool) -> bool:
             os.fsync(descriptor)
         # By the open descriptor, so that it is this file whatever has happened to its name (open(2), linkat with /proc/self/fd).
         os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
+        touch_file(Path(target))  # its owner's times say nothing of when it became an object
     except FileExistsError:
-        return True
+        return touch_file(Path(target))
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
@@ -87,7 +89,7 @@ def _copy_all(root: Path, files: Sequence[FoundFile]) -> None:
     try:
         for file in files:
             target = _target(root, file.sha256)
-            if not os.path.exists(target):  # noqa: PTH110  # fifty thousand times
+            if not touch_file(Path(target)):
                 made.append((_copy(file, incoming), target))
         if len(made) > _FEW:
             settle_file_system(root)

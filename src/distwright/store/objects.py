@@ -6,7 +6,6 @@ import io
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from distwright.errors import NotFound, OutOfSpace, Refused
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, adopt_files
 from distwright.store.staging import Stage
+from distwright.store.touching import touch_file
 
 _CHUNK = 1 << 20
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)  # another file system, too many links, a file system without links
@@ -218,16 +218,7 @@ class FileObjects:
         Not its time of change: a placed object is the same file, and a mirror would take it for a new one. A store that we may
         only read is not ours to collect, so that it cannot be touched is no error.
         """
-        path = self.path(digest)
-        try:
-            changed_ns = path.stat().st_mtime_ns
-            os.utime(path, ns=(time.time_ns(), changed_ns))
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS):
-                raise
-        return True
+        return touch_file(self.path(digest))
 
     def touched_at(self, digest: Sha256) -> datetime:
         """Give the later one of both times of the file."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from distwright.model.digests import Sha256
 from distwright.store.settle import settle_file_system, settle_folders
+from distwright.store.touching import touch_file
 
 _FEW = 16
 
@@ -23,7 +24,7 @@ class Stage:
     def put(self, content: bytes) -> Sha256:
         """Take bytes; they become an object by `settle`."""
         digest = Sha256(hashlib.sha256(content).hexdigest())
-        if digest in self._partials or self._final(digest).exists():
+        if digest in self._partials or touch_file(self._final(digest)):
             return digest
         self._incoming.mkdir(parents=True, exist_ok=True)
         descriptor, partial = tempfile.mkstemp(dir=self._incoming, prefix=f"{os.getpid()}-")

@@ -1,0 +1,223 @@
+"""The resident server: one process that has everything loaded and forks for each command that cli/start.py hands to it.
+
+It is forked before `serve` starts threads and opens a database, for a fork keeps neither. A command runs in a child with the files,
+folder, umask and environment of who asked, so it does exactly what it would do alone; only for the same user, by the kernel's word.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from distwright.cli.resident_version import VERSION
+from distwright.cli.start import SOCKET
+
+_PRELOADED = ("suite", "suite_changes", "snapshot", "upload", "job", "repo")
+_REQUEST_BYTES = 1 << 17
+_BACKLOG = 16
+
+
+def start_resident(state: Path) -> int | None:
+    """Fork the server of a state directory and give its process number; None if one is answering there already."""
+    place = state / SOCKET
+    if _is_answered(place):
+        return None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(writing)
+        os.read(reading, 1)  # it listens, or it is gone
+        os.close(reading)
+        return pid
+    os.close(reading)
+    status = 1
+    try:
+        _Server(place, parent).run(writing)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def stop_resident(pid: int) -> None:
+    """End the server that `start_resident` gave."""
+    try:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass
+
+
+def _is_answered(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        directory = os.open(place.parent, os.O_PATH)
+        try:
+            link.connect(f"/proc/self/fd/{directory}/{place.name}")
+        except OSError:
+            return False
+        finally:
+            os.close(directory)
+    return True
+
+
+class _Server:
+    """Listens, forks, passes interruptions on, reports exit codes. One thread, no database, no network."""
+
+    def __init__(self, place: Path, parent: int) -> None:
+        self._place = place
+        self._parent = parent
+        self._selector = selectors.DefaultSelector()
+        self._children: dict[int, socket.socket] = {}  # of a pidfd: who waits for it
+        self._pids: dict[int, int] = {}
+
+    def run(self, ready: int) -> None:
+        """Serve until SIGTERM, or until the process that forked us is gone."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of the terminal is for `serve`, which ends us
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        _preload()
+        self._place.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            directory = os.open(self._place.parent, os.O_PATH)
+            mask = os.umask(0o177)
+            try:
+                listening.bind(f"/proc/self/fd/{directory}/{self._place.name}")
+            finally:
+                os.umask(mask)
+                os.close(directory)
+            listening.listen(_BACKLOG)
+            self._selector.register(listening, selectors.EVENT_READ)
+            os.close(ready)
+            try:
+                while os.getppid() == self._parent:
+                    for key, _ in self._selector.select(timeout=5):
+                        self._serve(key.fileobj, listening)
+            finally:
+                self._place.unlink(missing_ok=True)
+
+    def _serve(self, what: object, listening: socket.socket) -> None:
+        if what is listening:
+            link, _ = listening.accept()
+            self._begin(link, listening)
+        elif isinstance(what, socket.socket):
+            self._pass_on(what)
+        elif isinstance(what, int):
+            self._report(what)
+
+    def _begin(self, link: socket.socket, listening: socket.socket) -> None:
+        request = _read_request(link)
+        if request is None:
+            link.close()
+            return
+        values, files = request
+        pid = os.fork()
+        if pid == 0:
+            listening.close()
+            self._selector.close()
+            _run_command(values, files)
+        for file in files:
+            os.close(file)
+        pidfd = os.pidfd_open(pid)
+        self._children[pidfd], self._pids[pidfd] = link, pid
+        self._selector.register(pidfd, selectors.EVENT_READ)
+        self._selector.register(link, selectors.EVENT_READ)
+
+    def _pass_on(self, link: socket.socket) -> None:
+        """Who asked has pressed Ctrl-C, or is gone: the command ends as it would have with them."""
+        pidfd = next(pidfd for pidfd, owner in self._children.items() if owner is link)
+        try:
+            said = link.recv(64)
+        except OSError:
+            said = b""
+        signal.pidfd_send_signal(pidfd, signal.SIGINT if said else signal.SIGTERM)
+        if not said:
+            self._selector.unregister(link)
+
+    def _report(self, pidfd: int) -> None:
+        link, pid = self._children.pop(pidfd), self._pids.pop(pidfd)
+        _, status = os.waitpid(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        self._selector.unregister(pidfd)
+        if link in {key.fileobj for key in self._selector.get_map().values()}:
+            self._selector.unregister(link)
+        with contextlib.suppress(OSError):  # gone meanwhile; nobody wants to know
+            link.send(str(code if code >= 0 else 128 - code).encode())
+        link.close()
+        os.close(pidfd)
+
+
+def _preload() -> None:
+    import importlib
+
+    for name in ("main", *_PRELOADED):
+        importlib.import_module(f"distwright.cli.{name}")
+
+
+def _read_request(link: socket.socket) -> tuple[Mapping[str, object], list[int]] | None:
+    """Read what is asked; None, with an answer, if it is not of our user, or for other code than ours."""
+    _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    link.settimeout(5)
+    try:
+        content, files, _, _ = socket.recv_fds(link, _REQUEST_BYTES, 3)
+        link.settimeout(None)
+        values = json.loads(content) if content else {}
+    except (OSError, ValueError):
+        return None
+    if uid != os.geteuid() or len(files) != 3 or values.get("version") != VERSION:
+        for file in files:
+            os.close(file)
+        _refuse(link)
+        return None
+    return values, files
+
+
+def _refuse(link: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        link.send(b"no")
+
+
+def _run_command(values: Mapping[str, object], files: list[int]) -> None:
+    """Be the command: take its files, folder, umask and environment; never return."""
+    code = 70
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+        os.closerange(3, max(files) + 1)
+        code = _call(values)
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            code = code or 1
+        os._exit(code)
+
+
+def _call(values: Mapping[str, object]) -> int:
+    from distwright.cli.main import main
+
+    words, environment = values["words"], values["environment"]
+    assert isinstance(words, list)  # noqa: S101  # what cli/start.py of the same code sends
+    assert isinstance(environment, dict)  # noqa: S101  # as above
+    os.chdir(str(values["folder"]))
+    os.umask(int(str(values["umask"])))
+    for name in [name for name in os.environ if name.startswith(("DISTWRIGHT_", "LC_", "LANG"))]:
+        del os.environ[name]
+    os.environ.update({str(name): str(value) for name, value in environment.items()})
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # an open descriptor, for good
+    sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # as above
+    sys.argv = ["distwright", *map(str, words)]
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    return 0
