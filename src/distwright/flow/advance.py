@@ -8,7 +8,15 @@ from distwright.flow.rules import RULES, View
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.events import StoredEvent
 from distwright.store.database import Database, Transaction
-from distwright.store.events import clear_waiting, cursor_of, events_after, move_cursor, set_waiting, waiting
+from distwright.store.events import (
+    clear_waiting,
+    cursor_of,
+    events_after,
+    move_cursor,
+    release_event,
+    set_waiting,
+    waiting,
+)
 from distwright.store.refs import applied_config
 
 READER = "flow"
@@ -47,11 +55,15 @@ def _deal_with(
         if is_new and cursor_of(tx, READER) >= event.number:
             return  # another process was faster; our answer may be older than its
         for order in orders:
-            place_order(tx, order, now, config_commit=commit, cause=event.number)
+            # An event that waits is asked again and again: what broke since must not be begun anew each time.
+            place_order(
+                tx, order, now, config_commit=commit, cause=event.number, objects=view.ground.objects, may_repeat=is_new
+            )
         if reasons:
             set_waiting(tx, READER, event.number, "; ".join(reasons))
         else:
             clear_waiting(tx, READER, event.number)
+            release_event(tx, event.number, now)
         if is_new:
             move_cursor(tx, READER, event.number)
     for pool in {order.pool for order in orders}:

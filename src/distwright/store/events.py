@@ -10,12 +10,16 @@ from distwright.errors import Refused, quoted
 from distwright.model.digests import canonical_json
 from distwright.model.events import EVENT_SCHEMA, Event, EventKind, StoredEvent, check_body
 from distwright.store.database import Transaction, inserted_id
+from distwright.store.holds import add_holds, holds_on_all, replace_holds
 from distwright.store.schema import cursors, events, waiting_events
 from distwright.store.times import from_text, to_text
 
 
 def append_event(tx: Transaction, event: Event) -> int:
-    """Append a fact and return its number. Call it in the transaction that makes the fact true."""
+    """Append a fact and return its number. Call it in the transaction that makes the fact true.
+
+    What its body names is held until the flow has dealt with it: the orders that follow hold it from then on.
+    """
     check_body(event)
     inserted = tx.connection.execute(
         events.insert().values(
@@ -27,7 +31,9 @@ def append_event(tx: Transaction, event: Event) -> int:
             job=event.job,
         )
     )
-    return inserted_id(inserted)
+    number = inserted_id(inserted)
+    add_holds(tx, f"event {number}", holds_on_all(event.body), event.at)
+    return number
 
 
 def events_after(tx: Transaction, number: int, limit: int = 500) -> list[StoredEvent]:
@@ -80,6 +86,11 @@ def waiting(tx: Transaction, reader: str) -> Sequence[tuple[StoredEvent, str]]:
         .order_by(events.c.number)
     )
     return [(_stored(row), str(row.reason)) for row in rows]
+
+
+def release_event(tx: Transaction, number: int, now: datetime) -> None:
+    """Let go of what an event names: everything that follows from it is ordered."""
+    replace_holds(tx, f"event {number}", [], now)
 
 
 def last_event_time(tx: Transaction) -> datetime | None:
