@@ -125,37 +125,48 @@ def _judge(context: Context, inputs: Inputs, before: SuiteState, taken: Mapping[
         at=context.now(),
     )
     names = [] if opened.upload is None else sorted({deb.name for deb in opened.upload.debs})
-    with context.database.write() as tx:
-        _write_verdict(tx, verdict, before, root, [name for name in names if not name.endswith("-dbgsym")])
+    with context.write() as tx:
+        added_names = [name for name in names if not name.endswith("-dbgsym")]
+        _write_verdict(tx, verdict, before, root, added_names, context.job)
 
 
 def _write_verdict(
-    tx: Transaction, verdict: UploadVerdict, before: SuiteState, root: TreeRoot | None, added: Sequence[str]
+    tx: Transaction,
+    verdict: UploadVerdict,
+    before: SuiteState,
+    root: TreeRoot | None,
+    added: Sequence[str],
+    job: int | None,
 ) -> None:
     archive, suite, now = verdict.archive, verdict.suite, verdict.at
     insert_upload(tx, verdict)
-    if root is None:
-        body: dict[str, Json] = {"suite": suite, "changes": verdict.changes, "problems": list(verdict.problems)}
-        append_event(tx, Event(EventKind.UPLOAD_REJECTED, now, f"{archive}/{suite} {verdict.source}", body))
-        return
-    # The tree was made of the suite as it was before; if it has another revision now, that one must not be lost.
-    if not move_suite(tx, before, root.revision, now):
-        raise Busy(f"suite {archive}/{suite} has changed while the upload was judged", hint="distwright job retry JOB")
-    replace_holds(tx, f"suite {archive}/{suite}", [object_hold("", root.revision, "present state")], now)
-    kept = [object_hold("", digest, name) for name, digest in verdict.files.items()]
-    replace_holds(tx, f"upload {verdict.changes}", kept, now)
     fact: dict[str, Json] = {
         "archive": archive,
         "suite": suite,
         "source": verdict.source,
         "version": verdict.version,
         "changes": verdict.changes,
-        "revision": root.revision,
     }
+    if root is None:
+        body: dict[str, Json] = {**fact, "problems": list(verdict.problems)}
+        append_event(tx, Event(EventKind.UPLOAD_REJECTED, now, f"{archive}/{suite} {verdict.source}", body, job))
+        return
+    # The tree was made of the suite as it was before; if it has another revision now, that one must not be lost.
+    if not move_suite(tx, before, root.revision, now):
+        raise Busy(f"suite {archive}/{suite} has changed while the upload was judged", hint="distwright job retry JOB")
+    replace_holds(tx, f"suite {archive}/{suite}", [object_hold("", root.revision, "present state")], now)
+    kept = [object_hold("", digest, name) for name, digest in {".changes": verdict.changes, **verdict.files}.items()]
+    replace_holds(tx, f"upload {verdict.changes}", kept, now)
     subject = f"{archive}/{suite} {verdict.source} {verdict.version}"
-    append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, fact))
-    change: dict[str, Json] = {"archive": archive, "suite": suite, "revision": root.revision, "added": list(added)}
-    append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{suite}", change))
+    append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, {**fact, "revision": root.revision}, job))
+    change: dict[str, Json] = {
+        "archive": archive,
+        "suite": suite,
+        "before": before.revision,
+        "revision": root.revision,
+        "added": list(added),
+    }
+    append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{suite}", change, job))
 
 
 @dataclass(frozen=True, slots=True)

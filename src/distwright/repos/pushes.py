@@ -59,7 +59,7 @@ def ref_updates(repo: str, known: Mapping[str, str], actual: Mapping[str, str]) 
 
 def _record(tx: Transaction, update: RefUpdate, now: datetime) -> None:
     set_ref(tx, update.repo, update.ref, None if update.new == NOTHING else update.new, now)
-    body = {"repo": update.repo, "ref": update.ref, "old": update.old, "new": update.new}
+    body = {"repo": update.repo, "ref": update.ref, "old": update.old, "new": update.new, "pusher": ""}
     append_event(tx, Event(EventKind.REPO_PUSHED, now, f"{update.repo} {update.ref}", body))
 
 
