@@ -17,6 +17,7 @@ from distwright.store.paths import StatePaths
 from distwright.store.suites import list_suites
 from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs
+from distwright.worker.kinds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,17 @@ def jobs(database: Database, *, limit: int) -> list[Job]:
     """List jobs, newest first."""
     with database.read() as tx:
         return list_jobs(tx, limit=limit)
+
+
+def unknown_kind(job: Job) -> str:
+    """Say why no worker of this version runs a queued job; "" if one does."""
+    known = KINDS.get(job.kind)
+    if job.state is not JobState.QUEUED or (known is not None and known.kind.version == job.version):
+        return ""
+    return (
+        f"this version of distwright does not know {job.kind} {job.version}: "
+        f"it waits for one that does, or for distwright job cancel {job.id}"
+    )
 
 
 def job_detail(database: Database, paths: StatePaths, job_id: int) -> JobDetail:
