@@ -23,7 +23,6 @@ from distwright.flow.rules import View
 from distwright.images.resolve import image_order
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.model.digests import Sha256
-from distwright.model.outcomes import JobState
 from distwright.model.records import Job
 from distwright.net.fetch import Fetcher, NetFetcher
 from distwright.repos.pushes import take_in_pushes
@@ -31,7 +30,6 @@ from distwright.signing.signer import SequoiaSigner, make_key
 from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, applied_keyring, load_applied
 from distwright.site.views import job_detail, suite_named, suite_revisions
 from distwright.store.database import Database
-from distwright.store.jobs import list_jobs
 from distwright.store.migrations import upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
@@ -42,7 +40,7 @@ from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
 AGENT = f"distwright/{version('distwright')}"
-IDLE_S = 2.0
+IDLE_S, WAIT_S = 2.0, 0.5
 ROOT_STATE = Path("/var/lib/distwright")
 
 
@@ -120,7 +118,7 @@ class App:
     def place(self, order: JobOrder, commit: str | None = None) -> Job:
         """Queue an order."""
         with self.database.write() as tx:
-            job = place_order(tx, order, self.now(), config_commit=commit)
+            job = place_order(tx, order, self.now(), config_commit=commit, objects=self.objects)
         self.engine.hint(order.pool)
         return job
 
@@ -225,6 +223,7 @@ class App:
             tell=lambda _line: None,
             is_cancelled=lambda: False,
             alternates=alternates(os.environ),
+            mirrors=partial(present_mirrors, self.config(), self.fetch_from),
         )
 
     def state_named(self, name: str) -> Sha256:
@@ -241,14 +240,22 @@ class App:
             hint=f"distwright suite history {row.archive}/{row.name}",
         )
 
-    def run_until_idle(self, watcher: Watcher) -> None:
-        """Run everything that follows from the events so far, here and now, until nothing is left to do."""
+    def run_until_idle(self, watcher: Watcher, wanted: Sequence[Job] = ()) -> None:
+        """Run everything that follows from the events so far, here and now, until nothing is left to do.
+
+        Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done.
+        """
         worker = self.worker(watcher, may_wait_to_retry=False)
         worker.clean_up()
         while True:
             self.take_in()
-            if not worker.run_one() and not self._queued():
+            if worker.run_one():
+                continue
+            left = worker.unfinished([job.id for job in wanted])
+            if not left:
                 return
+            watcher.waits(left[0])
+            self.engine.wait(tuple(worker.pools), WAIT_S)
 
     def run_for_ever(self, watcher: Watcher, pools: tuple[str, ...] = ("local",)) -> None:
         """Serve the job table until interrupted."""
@@ -258,11 +265,6 @@ class App:
             self.take_in()
             if not worker.run_one():
                 self.engine.wait(pools, IDLE_S)
-
-    def _queued(self) -> bool:
-        with self.database.read() as tx:
-            queued = list_jobs(tx, states=[JobState.QUEUED], limit=100)
-        return any(job.not_before <= self.now() for job in queued)
 
 
 class Serving:

@@ -59,6 +59,10 @@ class Busy(DistwrightError):
     exit_code = 11
 
 
+class LeaseLost(Busy):
+    """The job is another attempt's by now, or done; this one must write nothing more."""
+
+
 class NotAllowed(DistwrightError):
     """This user may not do that."""
 

@@ -100,7 +100,7 @@ def slow_action(yard: Yard, *, is_deaf: bool = False) -> JobKind:
     """A kind whose action says that it began, waits for `go`, and keeps a result. is_deaf: it never asks whether to stop."""
 
     def perform(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
-        fence = context.fence  # type: ignore[attr-defined]
+        fence = context.fence
         yard.sign(f"began-{fence}").write_text(f"{os.getpid()}\n")
         while not yard.sign("go").exists():
             if not is_deaf:

@@ -102,7 +102,8 @@ def test_a_record_is_named_by_its_day_keeps_every_byte_and_holds_its_document(re
     release = recording.context.objects.read(suite.release)
     assert recording.served["dists/stable/InRelease"].count(release.rstrip(b"\n")) == 1
     with recording.context.database.read() as tx:
-        assert all_holds(tx) == [object_hold("snapshot debian/2024011001", row.digest, "recorded")]
+        held = [hold for hold in all_holds(tx) if not hold.holder.startswith("event ")]
+    assert held == [object_hold("snapshot debian/2024011001", row.digest, "recorded")]
     [event] = recording.context.events()
     assert (event.subject, event.body) == (
         "debian/2024011001",

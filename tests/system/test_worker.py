@@ -3,29 +3,50 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.worlds.installation import CONFIG
 from tests.worlds.processes import wait_until
 from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
 from tests.worlds.work import Onlooker, Workshop, ended, kind_of, nothing, worker_of, workshop
 
+from distwright.app import App
 from distwright.errors import NotFound
+from distwright.flow.engines.embedded import EmbeddedEngine
+from distwright.jobs.lease import Ending, claim_next, end_attempt, holder_name
 from distwright.jobs.order import get_job
-from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, StepResult
+from distwright.jobs.step import (
+    Action,
+    Conclusion,
+    Context,
+    Earlier,
+    Inputs,
+    JobKind,
+    KindName,
+    Plan,
+    PlannedCommand,
+    Step,
+    StepResult,
+)
+from distwright.model.digests import canonical_json, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database
-from distwright.store.events import events_after
+from distwright.store.events import append_event, events_after
+from distwright.store.holds import holds_of, serial_hold
+from distwright.store.jobs import Finish, attempts_of, finish_attempt
+from distwright.store.refs import AppliedConfig, keep_applied_config
 from distwright.tools.sandbox import Sandbox
 from distwright.worker.context import JobContext
 from distwright.worker.loop import MakeContext
 
 pytestmark = pytest.mark.system
 LARGE = "x" * 3_000_000
+FAR = datetime.now(UTC) + timedelta(days=1)
 
 
 @pytest.fixture
@@ -128,14 +149,81 @@ def test_context_that_cannot_be_made_says_why(shop: Workshop) -> None:
     ]
 
 
-def test_job_of_a_kind_that_nobody_knows_has_failed(shop: Workshop) -> None:
-    placed(shop.database, count_order(kind=KindName("unheard-of", 1)))
+def test_job_of_a_kind_or_version_that_the_worker_does_not_know_waits_for_one_that_does(shop: Workshop) -> None:
+    for number, kind in enumerate((KindName("unheard-of", 1), KindName("count", 2), KindName("count", 1)), start=1):
+        placed(shop.database, count_order(number, kind=kind))
     run_all(shop, kind_of())
-    assert (job(shop).state, job(shop).outcome, job(shop).message) == (
-        JobState.DONE,
-        Outcome.FAILED,
-        "this version of distwright knows no job of kind unheard-of",
-    )
+    assert [job(shop, number).state for number in (1, 2, 3)] == [JobState.QUEUED, JobState.QUEUED, JobState.DONE]
+
+
+def test_evidence_and_heir_come_through_from_the_process_of_the_attempt(shop: Workshop) -> None:
+    def find(_inputs: Inputs, _earlier: Earlier) -> Plan:
+        return Plan((PlannedCommand(("sh", "-c", "echo seen >log; exit 1"), 60),), collect_always={"log": "log"})
+
+    def conclude(_inputs: Inputs, _earlier: Earlier, _now: datetime, number: int) -> Conclusion:
+        return Conclusion({}, "done", heir=f"build {number}")
+
+    kept = replace(count_order(1), holds=(serial_hold("", "debian", "2026112301", "the base"),))
+    placed(shop.database, kept)
+    run_all(shop, replace(kind_of(), conclude=conclude))
+    placed(shop.database, count_order(2))
+    run_all(shop, kind_of(Step("look", find)))
+    with shop.database.read() as tx:
+        assert [hold.target for hold in holds_of(tx, "build 1")] == ["debian/2026112301"]
+        assert [hold.target for hold in holds_of(tx, "job 2")] == [sha256_of(b"seen\n")]
+        assert [attempt.outputs for attempt in attempts_of(tx, 2)] == [{"look/log": sha256_of(b"seen\n")}]
+
+
+def test_action_whose_job_was_taken_away_writes_nothing(shop: Workshop) -> None:
+    """Its worker hung for long, and another one began; what it wakes up to write would undo the other's work."""
+    written = Event(EventKind.CONFIG_APPLIED, NOW, "x", {"commit": "x", "config": "x"})
+
+    def perform(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
+        with context.write() as tx:
+            append_event(tx, written)
+        with context.database.write() as tx:
+            finish_attempt(tx, 1, 1, Finish(Outcome.BROKEN, "taken", retry_at=FAR), NOW)
+        with context.write() as tx:
+            append_event(tx, written)
+        return StepResult({})
+
+    placed(shop.database, count_order())
+    run_all(shop, kind_of(Action("act", perform)))
+    with shop.database.read() as tx:
+        assert [stored.event for stored in events_after(tx, 0)] == [written]
+    assert "attempt 1 has lost job 1" in shop.log()
+    assert (job(shop).state, job(shop).message) == (JobState.QUEUED, "taken")
+
+
+def test_command_waits_for_the_job_that_another_worker_runs(shop: Workshop) -> None:
+    """`image build` beside a running worker says how the image ended, not that it has not."""
+    settings = {"files": {"distwright.toml": CONFIG}, "keyrings": {}}
+    with shop.database.write() as tx:
+        keep_applied_config(tx, AppliedConfig("1" * 40, shop.objects.put(canonical_json(settings)), NOW))
+    wanted = placed(shop.database, count_order())
+    taken = claim_next(shop.database, ["local"], holder_name(), datetime.now(UTC))
+    assert taken is not None
+    waits, returned = shop.paths.root / "waits", shop.paths.root / "returned"
+
+    class Waiting(Onlooker):
+        def waits(self, job: Job) -> None:
+            waits.touch()
+
+    pid = os.fork()
+    if pid == 0:
+        try:
+            engine = EmbeddedEngine(shop.paths.root / "run" / "hints")
+            app = App(shop.paths, shop.database.reopen(), shop.objects, shop.sandbox, engine)
+            app.run_until_idle(Waiting(), [wanted])
+            with app.database.read() as tx:
+                returned.write_text(str(get_job(tx, wanted.id).outcome))
+        finally:
+            os._exit(0)
+    wait_until(waits.exists, "the command")
+    assert not returned.exists()
+    end_attempt(shop.database, taken, Ending(Outcome.OK, "ok"), datetime.now(UTC))
+    ended(pid)
+    assert returned.read_text() == "ok"
 
 
 def test_worker_whose_onlooker_fails_ends_its_attempt_first(shop: Workshop) -> None:

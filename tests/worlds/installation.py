@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -16,10 +17,11 @@ from tests.worlds.times import NOW
 from distwright.archive.resolve import Ground
 from distwright.config.load import parse_config
 from distwright.config.model import Config
+from distwright.jobs.lease import fenced_write
 from distwright.model.events import Event
 from distwright.net.fetch import Fetcher
 from distwright.signing.signer import Signer
-from distwright.store.database import Database
+from distwright.store.database import Database, Transaction
 from distwright.store.events import events_after
 from distwright.store.migrations import upgrade
 from distwright.store.objects import FileObjects, ObjectStore
@@ -90,10 +92,16 @@ class WorldContext:
     fetcher: Fetcher
     config: Config = field(default_factory=config)
     alternates: Sequence[FileObjects] = ()
+    job: int | None = None
+    fence: int = 0
     clock: datetime = NOW
     lines: list[str] = field(default_factory=list)
     cancel_when: Callable[[], None] | None = None
     when_asked_the_time: Callable[[], None] | None = None
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Begin a writing transaction, of the job if there is one."""
+        return fenced_write(self.database, self.job, self.fence)
 
     def now(self) -> datetime:
         """The time; a test may let something else happen just before."""

@@ -121,6 +121,10 @@ class Onlooker:
     def tick(self, job: Job) -> None:
         """Time passes."""
 
+    def waits(self, job: Job) -> None:
+        """Note it."""
+        self.seen.append(("waits", job.id))
+
     def ended(self, job: Job, ending: Ending) -> None:
         """Note it."""
         self.seen.append(("ended", job.id, ending.outcome))

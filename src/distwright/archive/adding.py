@@ -111,7 +111,7 @@ def add_packages(
         after = edited(context, root, batch.lists, batch.texts, stones)
         context.objects.adopt([file for files in batch.files.values() for _, file in files], link=link)
         added = tuple(sorted({name for list_name, name in batch.versions if "/binary-" in list_name}))
-        with context.database.write() as tx:
+        with context.write() as tx:
             refuse_other_content(tx, archive, names)
             move(tx, before, after.revision, SuiteChange("add", reason, actor, _few(added)), context, names)
     return Added(after.revision, len(batch.versions), unchanged, batch.passed)

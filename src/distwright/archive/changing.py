@@ -79,7 +79,7 @@ def move(
         "action": change.action,
         "added": list(change.added),
     }
-    append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{before.archive}/{before.name}", body))
+    append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{before.archive}/{before.name}", body, context.job))
 
 
 def hold_suite(tx: Transaction, archive: str, name: str, present: Sha256, context: Context) -> None:

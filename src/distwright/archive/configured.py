@@ -7,6 +7,7 @@ from distwright.config.difference import Change, changed_tables
 from distwright.config.model import Config
 from distwright.model.records import SuiteState
 from distwright.store.database import Database
+from distwright.store.holds import object_hold, replace_holds
 from distwright.store.objects import ObjectStore
 from distwright.store.suites import find_suite, insert_suite
 
@@ -25,3 +26,4 @@ def apply_change(change: Change, new: Config, database: Database, objects: Objec
     with database.write() as tx:
         if find_suite(tx, table.archive, change.name) is None:
             insert_suite(tx, SuiteState(table.archive, change.name, table.kind, empty, now))
+            replace_holds(tx, f"suite {table.archive}/{change.name}", [object_hold("", empty, "present state")], now)

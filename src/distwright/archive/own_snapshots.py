@@ -65,7 +65,7 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
     if not rows:
         raise NotFound(f"archive {archive} has no suites of ours", hint="distwright suite list")
     document = context.objects.put(OwnSnapshot({row.name: (row.revision, row.settings) for row in rows}).to_bytes())
-    with context.database.write() as tx:
+    with context.write() as tx:
         newest = newest_snapshot(tx, archive)
         if serial is not None and newest is not None and serial <= newest.serial:
             raise Refused(
@@ -80,7 +80,7 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
         states = [object_hold(holder, state.revision, state.name) for state in rows]
         replace_holds(tx, holder, [object_hold(holder, document, "snapshot"), *states], now)
         body: dict[str, Json] = {"archive": archive, "serial": row.serial, "snapshot": document}
-        append_event(tx, Event(EventKind.SNAPSHOT_RECORDED, now, f"{archive}/{row.serial}", body))
+        append_event(tx, Event(EventKind.SNAPSHOT_RECORDED, now, f"{archive}/{row.serial}", body, context.job))
     return row
 
 
@@ -103,7 +103,7 @@ def drop_snapshots(context: Context, archive: str, serials: Sequence[str]) -> No
     """Forget snapshots of ours and stop serving them. Raises Refused, naming who, if one is held; then nothing is dropped."""
     tree = ServedTree(context.paths.public / archive)
     with locked(context.paths.lock(f"archive-{archive}")):
-        with context.database.write() as tx:
+        with context.write() as tx:
             rows = [_existing(tx, archive, serial) for serial in serials]
             _refuse_held(tx, rows)
             live = {row.id: row for row in list_publications(tx, archive=archive) if row.serial in set(serials)}

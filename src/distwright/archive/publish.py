@@ -90,7 +90,7 @@ def reconcile(archive: str, context: Context, tree: ServedTree) -> None:
         if tree.served(row.suite, row.serial) == row.id:
             _set_live(row.id, context)
         else:
-            with context.database.write() as tx:
+            with context.write() as tx:
                 set_publication_state(tx, row.id, "discarded")
                 replace_holds(tx, f"publication {row.id}", [], context.now())
 
@@ -164,7 +164,7 @@ def _begin(
     }
     tree = context.objects.put(canonical_json(body))
     row = Publication(0, request.archive, request.suite, request.revision, tree, "building", now, serial=request.serial)
-    with context.database.write() as tx:
+    with context.write() as tx:
         number = insert_publication(tx, row)
         holder = f"publication {number}"
         kept = [object_hold(holder, tree, "tree"), object_hold(holder, request.revision, "state")]
@@ -190,7 +190,7 @@ def _files(context: Context, number: int) -> dict[str, Sha256]:
 
 def _set_live(number: int, context: Context) -> Publication:
     now = context.now()
-    with context.database.write() as tx:
+    with context.write() as tx:
         row = get_publication(tx, number)
         added = json.loads(context.objects.read(row.tree)).get("added", [])
         before = live_publication(tx, row.archive, row.suite, row.serial)
@@ -206,5 +206,5 @@ def _set_live(number: int, context: Context) -> Publication:
                 "tree": row.tree,
                 "added": added,
             }
-            append_event(tx, Event(EventKind.SUITE_PUBLISHED, now, f"{row.archive}/{row.suite}", body))
+            append_event(tx, Event(EventKind.SUITE_PUBLISHED, now, f"{row.archive}/{row.suite}", body, context.job))
     return replace(row, state="live")

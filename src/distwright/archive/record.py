@@ -245,7 +245,7 @@ def _commit(
     before: Snapshot | None,
 ) -> Snapshot:
     digest = context.objects.put(document.to_bytes())
-    with context.database.write() as tx:
+    with context.write() as tx:
         newest = newest_snapshot(tx, request.archive)
         if newest is not None and newest.digest == digest and serial is None:
             return newest
@@ -271,5 +271,5 @@ def _commit(
         holder = f"snapshot {row.archive}/{row.serial}"
         replace_holds(tx, holder, [object_hold(holder, digest, "recorded")], now)
         body = {"archive": row.archive, "serial": row.serial, "snapshot": digest}
-        append_event(tx, Event(EventKind.SNAPSHOT_RECORDED, now, f"{row.archive}/{row.serial}", body))
+        append_event(tx, Event(EventKind.SNAPSHOT_RECORDED, now, f"{row.archive}/{row.serial}", body, context.job))
     return row

@@ -16,7 +16,7 @@ from distwright.model.digests import Json, Sha256
 from distwright.model.records import SuiteState
 from distwright.store.archives import find_snapshot, live_publication, newest_snapshot
 from distwright.store.database import Transaction
-from distwright.store.holds import Hold, object_hold, serial_hold
+from distwright.store.holds import Hold, serial_hold
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.store.suites import get_suite
@@ -70,7 +70,7 @@ class Resolved:
     components: Mapping[str, tuple[str, ...]]
     newest: datetime | None
     serials: Mapping[str, str]
-    holds: tuple[Hold, ...]
+    holds: tuple[Hold, ...]  # on the serials
 
 
 def resolve_suites(tx: Transaction, ground: Ground, names: Sequence[str]) -> Resolved:
@@ -89,7 +89,6 @@ def resolve_suites(tx: Transaction, ground: Ground, names: Sequence[str]) -> Res
         components[name] = tuple(archive.components)
         if isinstance(archive, OwnArchive):
             shelf.append(_own_entry(tx, ground.config, archive_name, suite))
-            holds.append(object_hold("", shelf[-1].document, name))
             continue
         pin = ground.pins.get(archive_name)
         row = newest_snapshot(tx, archive_name) if pin is None else find_snapshot(tx, archive_name, pin)
@@ -167,7 +166,7 @@ def record_order(
         "serial": serial,
         "requested": requested.isoformat(),
     }
-    return JobOrder(RECORD_KIND, inputs, f"record {name}", holds=(object_hold("", keyring, "keyring"),))
+    return JobOrder(RECORD_KIND, inputs, f"record {name}")
 
 
 def accept_order(
@@ -181,8 +180,7 @@ def accept_order(
         "files": dict(files),
         "signers": signers.decode(),
     }
-    holds = tuple(object_hold("", Sha256(digest), name) for name, digest in files.items())
-    return JobOrder(ACCEPT_KIND, inputs, f"accept {source} {version} into {suite}", holds=holds)
+    return JobOrder(ACCEPT_KIND, inputs, f"accept {source} {version} into {suite}")
 
 
 def publish_order(
@@ -207,7 +205,7 @@ def publish_order(
         "added": list(added),
         "changed_at": changed_at.isoformat(),
     }
-    return JobOrder(PUBLISH_KIND, inputs, f"publish {name}/{suite}", holds=(object_hold("", revision, suite),))
+    return JobOrder(PUBLISH_KIND, inputs, f"publish {name}/{suite}")
 
 
 def publish_request(config: Config, row: SuiteState, *, serial: str = "", again: bool = False) -> PublishRequest:

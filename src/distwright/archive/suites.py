@@ -62,7 +62,7 @@ def branch_suite(context: Context, archive: str, name: str, parent: str, kind: s
     our_name(name, "suite")
     now = context.now()
     context.objects.put(EMPTY_ROOT.to_bytes())
-    with context.database.write() as tx:
+    with context.write() as tx:
         origin = get_suite(tx, archive, parent)
         if find_suite(tx, archive, name) is not None:
             raise Refused(f"suite {archive}/{name} exists", hint="choose another name: distwright suite list")
@@ -80,7 +80,7 @@ def branch_suite(context: Context, archive: str, name: str, parent: str, kind: s
             "action": "branch",
             "added": [],
         }
-        append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{name}", body))
+        append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{name}", body, context.job))
     return row
 
 
@@ -145,7 +145,7 @@ def reset_suite(
             hint="clients do not downgrade by themselves; --downgrade",
         )
     if not dry_run and target != before.revision:
-        with context.database.write() as tx:
+        with context.write() as tx:
             move(tx, before, target, SuiteChange(action, who.reason, who.actor), context)
     return Outcome(before.revision, target, changes)
 
@@ -180,7 +180,7 @@ def undoable(rows: Sequence[Revision]) -> Revision | None:
 
 def set_sealed(context: Context, archive: str, suite: str, *, is_sealed: bool) -> None:
     """Make a suite read-only (a release that is filled), or open it again."""
-    with context.database.write() as tx:
+    with context.write() as tx:
         get_suite(tx, archive, suite)
         seal_suite(tx, archive, suite, is_sealed=is_sealed)
 
@@ -226,7 +226,7 @@ def _carry_out(
         return Outcome(before.revision, before.revision, planned.changes, planned.kept)
     offered = {} if source is None else _texts_of(context, root_of(context, source), planned)
     after = edited(context, root, planned.edits, offered, planned.tombstones)
-    with context.database.write() as tx:
+    with context.write() as tx:
         move(tx, before, after.revision, change, context)
     return Outcome(before.revision, after.revision, planned.changes, planned.kept)
 

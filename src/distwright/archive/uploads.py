@@ -72,7 +72,7 @@ def _judge(context: Context, inputs: Inputs, before: SuiteState) -> None:
         files=files,
         at=context.now(),
     )
-    with context.database.write() as tx:
+    with context.write() as tx:
         _write_verdict(tx, context, verdict, before, opened.upload, after)
 
 
@@ -126,10 +126,11 @@ def _write_verdict(
     }
     if upload is None or after is None:
         subject = f"{archive}/{suite} {verdict.source}"
-        append_event(tx, Event(EventKind.UPLOAD_REJECTED, now, subject, {**fact, "problems": list(verdict.problems)}))
+        body: dict[str, Json] = {**fact, "problems": list(verdict.problems)}
+        append_event(tx, Event(EventKind.UPLOAD_REJECTED, now, subject, body, context.job))
         return
     subject = f"{archive}/{suite} {verdict.source} {verdict.version}"
-    append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, {**fact, "revision": after.revision}))
+    append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, {**fact, "revision": after.revision}, context.job))
     added = tuple(sorted({deb.name for deb in upload.debs if not deb.name.endswith("-dbgsym")}))
     change = SuiteChange("upload", f"{verdict.source} {verdict.version}", f"key {verdict.signer}", added)
     pool: list[tuple[str, Sha256]] = list(upload.pool_paths())

@@ -23,6 +23,7 @@ from distwright.jobs.step import (
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event, EventKind
+from distwright.store.holds import Hold
 
 KIND = KindName("suite.install", 1)
 _TIMEOUT_S = 900
@@ -50,8 +51,9 @@ def install_order(
     revision: Sha256,
     certificate: bytes,
     packages: tuple[str, ...],
+    holds: tuple[Hold, ...] = (),
 ) -> JobOrder:
-    """Order the installation of `packages` from the published tree `tree`."""
+    """Order the installation of `packages` from the published tree `tree`. holds: the serials behind the recipe."""
     inputs: dict[str, Json] = {
         "archive": archive,
         "suite": suite,
@@ -62,7 +64,7 @@ def install_order(
         "packages": list(packages),
         "environment": recipe.to_json(),
     }
-    return JobOrder(KIND, inputs, f"install {', '.join(packages)} from {archive}/{suite}")
+    return JobOrder(KIND, inputs, f"install {', '.join(packages)} from {archive}/{suite}", holds=holds)
 
 
 def _find_files(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
@@ -102,7 +104,7 @@ def _plan(inputs: Inputs, earlier: Earlier) -> Plan:
 
 def _conclude(inputs: Inputs, _earlier: Earlier, now: datetime, job: int) -> Conclusion:
     named = ", ".join(plain.texts(inputs, "packages"))
-    body = {"archive": inputs["archive"], "suite": inputs["suite"], "revision": inputs["revision"], "package": named}
+    body = {key: inputs[key] for key in ("archive", "suite", "revision", "packages")}
     event = Event(EventKind.SUITE_INSTALLED, now, f"{inputs['archive']}/{inputs['suite']}", body, job)
     return Conclusion({"packages": inputs["packages"]}, f"apt installed {named} in a clean root", [event])
 

@@ -109,7 +109,8 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
         "files": files,
     }
     subject = f"{inputs['source']} {inputs['version']}"
-    return Conclusion(outputs, f"built {subject}", [Event(EventKind.BUILD_FINISHED, now, subject, body, job)])
+    event = Event(EventKind.BUILD_FINISHED, now, subject, body, job)
+    return Conclusion(outputs, f"built {subject}", [event], heir=f"build {job}")
 
 
 PACKAGE_BUILD = JobKind(

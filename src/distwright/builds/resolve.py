@@ -11,7 +11,6 @@ from distwright.model.digests import Json
 from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 from distwright.store.database import Database
-from distwright.store.holds import object_hold
 from distwright.tools.git import file_at, resolve, tree_tar
 
 
@@ -72,9 +71,7 @@ def build_order(database: Database, ground: Ground, *, repo: str, tag: str, revi
         "archive": config.suites[table.suite].archive,
         "environment": environment_recipe(config, table.environment, resolved).to_json(),
     }
-    return JobOrder(
-        KIND, inputs, f"build {entry.package} {version}", holds=(*resolved.holds, object_hold("", tree, "source tree"))
-    )
+    return JobOrder(KIND, inputs, f"build {entry.package} {version}", holds=resolved.holds)
 
 
 def tag_of_version(version: DebVersion) -> str:

@@ -62,7 +62,7 @@ def record(
         app.fetch_from.update(dict.fromkeys(chosen, url))
     given = None if serial is None else Serial(serial)
     jobs = [app.order_record(name, given) for name in chosen]
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow))
+    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
     finish_jobs(app, jobs, as_json=as_json)
 
 

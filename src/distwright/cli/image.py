@@ -27,7 +27,7 @@ def build(name: str, state: str | None, follow: bool, as_json: bool) -> None:
     """
     app = open_app(state)
     ordered = [app.order_image(name)]
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow))
+    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ from distwright.errors import NotFound
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
-from distwright.site.views import job_detail, jobs, open_events
+from distwright.site.views import job_detail, jobs, open_events, unknown_kind
 
 _POLL_S = 0.3
 _REFUSED_SHOWN = 5
@@ -37,7 +37,7 @@ def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
             "created": shown_time(job.created_at),
             "attempts": job.fence,
             "title": job.title,
-            "message": job.message or "",
+            "message": unknown_kind(job) or job.message or "",
         }
         for job in jobs(app.database, limit=limit)
     ]
@@ -66,6 +66,7 @@ def show(number: int, state: str | None, as_json: bool) -> None:
             "ended": shown_time(attempt.finished_at),
             "outcome": None if attempt.outcome is None else str(attempt.outcome),
             "message": attempt.message,
+            "outputs": {name: str(digest) for name, digest in attempt.outputs.items()},
         }
         for attempt in detail.attempts
     ]
@@ -133,10 +134,11 @@ def _as_json(job: Job) -> dict[str, Json]:
     return {
         "job": job.id,
         "kind": job.kind,
+        "version": job.version,
         "title": job.title,
         "state": str(job.state),
         "outcome": None if job.outcome is None else str(job.outcome),
-        "message": job.message,
+        "message": unknown_kind(job) or job.message,
         "digest": str(job.digest),
         "created": shown_time(job.created_at),
         "config commit": job.config_commit,

@@ -25,5 +25,5 @@ def build(repo: str, tag: str, state: str | None, follow: bool, as_json: bool) -
     """
     app = open_app(state)
     jobs = [app.order_build(repo, tag)]
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow))
+    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
     finish_jobs(app, jobs, as_json=as_json)

@@ -31,6 +31,7 @@ class TerminalWatcher:
         self._far = ""
         self._offset = 0
         self._last_plain = 0.0
+        self._waits_for = 0
 
     def began(self, job: Job) -> None:
         """A job begins."""
@@ -75,6 +76,12 @@ class TerminalWatcher:
         self._line(f"{sign} {ending.message} ({time.monotonic() - self._began:.0f} s)")
         if ending.outcome is not Outcome.OK:
             self._line(f"  the log: distwright job log {job.id}")
+
+    def waits(self, job: Job) -> None:
+        """Another worker has the job."""
+        if self._waits_for != job.id:
+            self._waits_for = job.id
+            self._line(f"… waiting for {job.title} (job {job.id}): another worker has it, or it is tried again later")
 
     def _line(self, text: str) -> None:
         if self._is_terminal:

@@ -17,6 +17,7 @@ from distwright.store.events import (
     is_open,
     move_cursor,
     open_events,
+    release_event,
     retry_open,
     set_open,
 )
@@ -83,13 +84,17 @@ def _deal_with(
         if not is_new and not is_open(tx, READER, event.number):
             return  # another process was faster, or a person dropped it
         for order in answer.orders:
-            place_order(tx, order, now, config_commit=commit, cause=event.number)
+            # An event that waits is asked again and again: what broke since must not be begun anew each time.
+            place_order(
+                tx, order, now, config_commit=commit, cause=event.number, objects=view.ground.objects, may_repeat=is_new
+            )
         reasons = "; ".join((*answer.waits, *answer.refuses))
         if reasons:
             is_refused = not answer.waits
             set_open(tx, READER, event.number, reasons, is_refused=is_refused, retry_at=answer.retry_at)
         else:
             clear_open(tx, READER, event.number)
+            release_event(tx, event.number, now)
         if is_new:
             move_cursor(tx, READER, event.number)
     for pool in {order.pool for order in answer.orders}:

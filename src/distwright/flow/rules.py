@@ -102,6 +102,7 @@ def install_what_was_published(database: Database, view: View, event: Event) -> 
         revision=plain.digest(event.body, "revision"),
         certificate=view.certificate(archive.key.credential if archive.kind == "own" else ""),
         packages=added,
+        holds=resolved.holds,
     )
     return [order]
 
@@ -127,8 +128,8 @@ def images_of_new_snapshot(database: Database, view: View, event: Event) -> list
 
 
 def boot_built_image(_database: Database, view: View, event: Event) -> list[JobOrder]:
-    """A built image is booted."""
-    return [boot_order(view.config, event.body)]
+    """A built image is booted, if it came with what that takes: the kernel to try the accelerator with, and the tools."""
+    return [boot_order(view.config, event.body)] if {"vmlinuz", "tools"} <= event.body.keys() else []
 
 
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {

@@ -11,6 +11,7 @@ from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, J
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event, EventKind
+from distwright.store.holds import holds_on_all, replace_holds
 
 KIND = KindName("image.build", 1)
 IMAGE_CREDENTIAL = "image"
@@ -28,6 +29,8 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     sums = "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
     files["SHA256SUMS"] = context.objects.put(sums)
     files["SHA256SUMS.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
+    with context.write() as tx:
+        replace_holds(tx, f"image {context.job}", holds_on_all(dict(files)), context.now())
     folder = context.paths.public / "images" / name
     # Everything is replaced, the ISO too: the name follows from the commit, so a newer state of an archive gives other bytes under
     # it. rename(2) leaves both names if they are links to one object.
@@ -48,16 +51,15 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     body: dict[str, Json] = {
         "image": inputs["image"],
         "name": inputs["name"],
-        "iso": iso,
+        "files": files,
+        "manifest": files[f"{inputs['name']}.manifest.json"],
         "commit": inputs["commit"],
+        "states": inputs["states"],
         "vmlinuz": str(earlier["initrd"].outputs["vmlinuz"]),
         "tools": str(earlier["tools"].outputs["root"]),
     }
-    return Conclusion(
-        outputs,
-        f"built {inputs['name']}.iso",
-        [Event(EventKind.IMAGE_BUILT, now, plain.text(inputs, "name"), body, job)],
-    )
+    event = Event(EventKind.IMAGE_BUILT, now, plain.text(inputs, "name"), body, job)
+    return Conclusion(outputs, f"built {inputs['name']}.iso", [event], heir=f"image {job}")
 
 
 IMAGE_BUILD = JobKind(

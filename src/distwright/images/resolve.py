@@ -19,7 +19,6 @@ from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
 from distwright.store.database import Database
-from distwright.store.holds import object_hold
 from distwright.tools.git import Blob, file_at, files_at, resolve
 
 CHANGELOG = "debian/changelog"
@@ -48,20 +47,22 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
     }
     with database.read() as tx:  # after git, which may take long
         resolved = resolve_suites(tx, ground, tuple(table.from_))
-        tools = environment_recipe(config, table.tools, resolve_suites(tx, ground, table_from(config, table.tools)))
+        resolved_tools = resolve_suites(tx, ground, table_from(config, table.tools))
+    tools = environment_recipe(config, table.tools, resolved_tools)
     inputs = _inputs(config, name, commit, entry, recipe, resolved, tools, keys)
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
     inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
-    kept = [object_hold("", digest, name) for name, digest in {"includes": includes, **hooks}.items()]
-    return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=(*resolved.holds, *kept))
+    holds = (*resolved.holds, *resolved_tools.holds)
+    return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=holds)
 
 
 def boot_order(config: Config, built: Mapping[str, Json]) -> JobOrder:
-    """Order the boot of an image that was just built."""
+    """Order the boot of an image that was just built. built: the event; with vmlinuz and tools, which not every image has."""
     table = config.images[plain.text(built, "image")]
     inputs: dict[str, Json] = {
-        **{key: built[key] for key in ("image", "name", "iso", "vmlinuz", "tools")},
+        **{key: built[key] for key in ("image", "name", "vmlinuz", "tools")},
+        "iso": str(plain.digest(plain.mapping(built, "files"), f"{built['name']}.iso")),
         "firmware": "bios",
         "expect": table.boot_expect,
         "timeout_s": table.boot_timeout_s,

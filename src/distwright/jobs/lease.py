@@ -1,38 +1,51 @@
 """Leases and fences: who works on a job now, when that ends, and what becomes of a job whose worker is gone."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
-from distwright.model.digests import Json
-from distwright.model.events import Event
+from distwright.errors import LeaseLost
+from distwright.jobs.keeping import end_attempt_holds, end_job_holds
+from distwright.jobs.step import KindName
+from distwright.model.digests import Json, Sha256
+from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
-from distwright.store.jobs import Finish, claim, find_job, finish_attempt, renew_lease, running_jobs
+from distwright.store.jobs import Finish, claim, find_job, finish_attempt, is_leased, renew_lease, running_jobs
 
 LEASE_S = 60
 HUNG_AFTER_S = 600
 RETRY_DELAYS_S = (30, 120, 600)
 LOST_WORKERS_LIMIT = 10  # a job that takes its worker down each time must not run for ever
+_BAD_ENDS = (Outcome.FAILED, Outcome.BROKEN, Outcome.TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt ended, as its worker saw it."""
+    """How an attempt ended, as its worker saw it.
+
+    outputs, events, heir: as the conclusion gave them. evidence: objects that its steps left, whatever the end.
+    """
 
     outcome: Outcome
     message: str
     outputs: Mapping[str, Json] | None = None
     events: Sequence[Event] = ()
+    heir: str = ""
+    evidence: Mapping[str, Sha256] = field(default_factory=dict)
 
 
 class Retry(Enum):
-    """When a BROKEN attempt is tried again by itself: later (a server), at once (it was interrupted), never (a command)."""
+    """When a BROKEN attempt is tried again by itself: later (a server), at once (it was interrupted), never (a command).
+
+    An interruption is nobody's fault: it does not count as a try.
+    """
 
     LATER = "later"
     AT_ONCE = "at once"
@@ -46,16 +59,31 @@ def retry_at(outcome: Outcome, broken_count: int, now: datetime) -> datetime | N
     return now + timedelta(seconds=RETRY_DELAYS_S[broken_count])
 
 
-def claim_next(database: Database, pools: Sequence[str], holder: str, now: datetime) -> Job | None:
-    """Lease the next job of these pools; None if nothing is ready."""
+def claim_next(
+    database: Database, pools: Sequence[str], holder: str, now: datetime, kinds: Collection[KindName] | None = None
+) -> Job | None:
+    """Lease the next job of these pools; None if nothing is ready. kinds: those that the holder knows; None takes any."""
+    known = None if kinds is None else [(kind.name, kind.version) for kind in kinds]
     with database.write() as tx:
-        return claim(tx, pools, holder, now, now + timedelta(seconds=LEASE_S))
+        return claim(tx, pools, holder, now, now + timedelta(seconds=LEASE_S), known)
 
 
 def renew(database: Database, job: Job, now: datetime) -> Job | None:
     """Keep a lease alive; None means that the job is no longer ours and the attempt must stop."""
     with database.write() as tx:
         return renew_lease(tx, job.id, job.fence, now + timedelta(seconds=LEASE_S))
+
+
+@contextmanager
+def fenced_write(database: Database, job_id: int | None, fence: int) -> Iterator[Transaction]:
+    """Begin a writing transaction of an attempt; raise LeaseLost if the job is no longer its own. None: a person's, no job."""
+    with database.write() as tx:
+        if job_id is not None and not is_leased(tx, job_id, fence):
+            raise LeaseLost(
+                f"attempt {fence} has lost job {job_id}: another one has it, or it is done",
+                hint=f"distwright job show {job_id}",
+            )
+        yield tx
 
 
 def end_attempt(database: Database, job: Job, ending: Ending, now: datetime, *, retry: Retry = Retry.LATER) -> bool:
@@ -68,13 +96,8 @@ def end_attempt(database: Database, job: Job, ending: Ending, now: datetime, *, 
         Retry.AT_ONCE: now if ending.outcome is Outcome.BROKEN else None,
         Retry.NEVER: None,
     }[retry]
-    with database.write() as tx:
-        end = _unless_cancelled(tx, job, Finish(ending.outcome, ending.message, ending.outputs, later))
-        is_ours = finish_attempt(tx, job.id, job.fence, end, now)
-        if is_ours:
-            for event in ending.events:
-                append_event(tx, event)
-    return is_ours
+    end = Finish(ending.outcome, ending.message, ending.outputs, later, ending.evidence, is_lost=retry is Retry.AT_ONCE)
+    return _write_end(database, job, end, now, events=ending.events, heir=ending.heir)
 
 
 def reap(database: Database, now: datetime) -> list[Job]:
@@ -83,12 +106,10 @@ def reap(database: Database, now: datetime) -> list[Job]:
         lost = [job for job in running_jobs(tx) if _is_lost(job, now)]
     reaped = []
     for job in lost:
-        with database.write() as tx:
-            later = now if job.broken_count < LOST_WORKERS_LIMIT else None
-            end = Finish(Outcome.BROKEN, f"the worker {job.lease_holder} is gone", retry_at=later)
-            end = _unless_cancelled(tx, job, end)
-            if finish_attempt(tx, job.id, job.fence, end, now):
-                reaped.append(job)
+        later = now if job.lost_count < LOST_WORKERS_LIMIT else None
+        end = Finish(Outcome.BROKEN, f"the worker {job.lease_holder} is gone", retry_at=later, is_lost=True)
+        if _write_end(database, job, end, now):
+            reaped.append(job)
     return reaped
 
 
@@ -110,11 +131,34 @@ def is_alive(holder: str) -> bool | None:
     return parts[4] != "" and _start_ticks(int(parts[3])) == parts[4]
 
 
+def _write_end(
+    database: Database, job: Job, end: Finish, now: datetime, *, events: Sequence[Event] = (), heir: str = ""
+) -> bool:
+    """Write an end with all that follows from it: events, holds, and the news that a job is given up."""
+    with database.write() as tx:
+        end = _unless_cancelled(tx, job, end)
+        if not finish_attempt(tx, job.id, job.fence, end, now):
+            return False
+        for event in events:
+            append_event(tx, event)
+        end_attempt_holds(tx, job, now)
+        if end.retry_at is None:
+            # What a job without an heir leaves when it is ok has holders of its own; when it is not ok, it is evidence.
+            is_kept = heir or end.outcome is not Outcome.OK
+            left: Json = [end.outputs, [event.body for event in events]] if is_kept else None
+            end_job_holds(tx, job, now, heir=heir, left=left)
+        if end.retry_at is None and end.outcome in _BAD_ENDS:
+            body: dict[str, Json] = {"job": job.id, "kind": job.kind, "title": job.title}
+            body |= {"outcome": end.outcome.value, "message": end.message}
+            append_event(tx, Event(EventKind.JOB_ENDED, now, job.title, body, job.id))
+    return True
+
+
 def _unless_cancelled(tx: Transaction, job: Job, end: Finish) -> Finish:
     current = find_job(tx, job.id)
     if end.outcome is not Outcome.BROKEN or current is None or not current.is_cancelled:
         return end
-    return Finish(Outcome.CANCELLED, f"cancelled ({end.message})")
+    return Finish(Outcome.CANCELLED, f"cancelled ({end.message})", evidence=end.evidence)
 
 
 def _is_lost(job: Job, now: datetime) -> bool:

@@ -4,22 +4,35 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from distwright.errors import NotFound, Refused
+from distwright.jobs.keeping import end_job_holds, hold_for_job
 from distwright.jobs.step import Inputs, KindName
-from distwright.model.digests import Sha256, digest_of
+from distwright.model.digests import Sha256, digest_of, digests_in
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.store.database import Transaction
-from distwright.store.holds import Hold, replace_holds
-from distwright.store.jobs import find_by_digest, find_job, finish_queued, insert_job, requeue, set_cancelled
+from distwright.store.holds import Hold
+from distwright.store.jobs import (
+    find_by_digest,
+    find_job,
+    finish_queued,
+    insert_job,
+    raise_priority,
+    requeue,
+    set_cancelled,
+)
+from distwright.store.objects import ObjectStore
 
 DEFAULT_POOL = "local"
 PRIORITY_RELEASE, PRIORITY_BASE, PRIORITY_REVIEW, PRIORITY_TOPIC, PRIORITY_DAILY = 50, 40, 30, 20, 10
+
+# Ends that say nothing about the work: whoever orders it again wants it done. FAILED and SKIPPED would only be repeated.
+_UNDECIDED = (Outcome.BROKEN, Outcome.CANCELLED, Outcome.TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
     """kind: a key of worker/kinds.py, in its present version. inputs: plain JSON, digests instead of paths. title: for people,
-    not in the identity. holds: serials and objects that must stay while the job is in the table.
+    not in the identity. holds: what must stay until the job is done beside the objects that its inputs name: serials.
     """
 
     kind: KindName
@@ -36,15 +49,31 @@ class JobOrder:
 
 
 def place_order(
-    tx: Transaction, order: JobOrder, now: datetime, *, config_commit: str | None = None, cause: int | None = None
+    tx: Transaction,
+    order: JobOrder,
+    now: datetime,
+    *,
+    config_commit: str | None = None,
+    cause: int | None = None,
+    objects: ObjectStore | None = None,
+    may_repeat: bool = True,
 ) -> Job:
-    """Queue the order unless its job exists already; give the job either way. cause: number of the event that asked for it."""
+    """Queue the order unless its job exists already; give the job either way. cause: number of the event that asked for it.
+
+    A job that ended undecided, or whose outputs are no longer in `objects`, is queued again if it may_repeat. Of two orders the
+    higher priority counts.
+    """
     existing = find_by_digest(tx, order.digest)
     if existing is not None:
-        return existing
+        raise_priority(tx, existing.id, order.priority)
+        if may_repeat and _is_to_repeat(existing, objects):
+            requeue(tx, existing.id, now)
+            hold_for_job(tx, existing, order.holds, now)
+        return get_job(tx, existing.id)
     job_id = insert_job(
         tx,
         kind=order.kind.name,
+        version=order.kind.version,
         digest=order.digest,
         inputs=order.inputs,
         title=order.title,
@@ -54,8 +83,9 @@ def place_order(
         config_commit=config_commit,
         cause=cause,
     )
-    replace_holds(tx, f"job {job_id}", order.holds, now)
-    return get_job(tx, job_id)
+    job = get_job(tx, job_id)
+    hold_for_job(tx, job, order.holds, now)
+    return job
 
 
 def get_job(tx: Transaction, job_id: int) -> Job:
@@ -74,6 +104,7 @@ def retry(tx: Transaction, job_id: int, now: datetime) -> Job:
     if job.outcome is Outcome.OK:
         raise Refused(f"job {job_id} is ok; the same inputs give the same result", hint=f"distwright job show {job_id}")
     requeue(tx, job_id, now)
+    hold_for_job(tx, job, (), now)
     return get_job(tx, job_id)
 
 
@@ -82,6 +113,16 @@ def cancel(tx: Transaction, job_id: int, now: datetime) -> Job:
     job = get_job(tx, job_id)
     if job.state is JobState.DONE:
         raise Refused(f"job {job_id} is done ({job.outcome})", hint=f"distwright job show {job_id}")
-    if not finish_queued(tx, job_id, Outcome.CANCELLED, "cancelled before it began", now):
+    if finish_queued(tx, job_id, Outcome.CANCELLED, "cancelled before it began", now):
+        end_job_holds(tx, job, now)
+    else:
         set_cancelled(tx, job_id)
     return get_job(tx, job_id)
+
+
+def _is_to_repeat(job: Job, objects: ObjectStore | None) -> bool:
+    if job.state is not JobState.DONE:
+        return False
+    if job.outcome is Outcome.OK and objects is not None:
+        return not all(objects.has(digest) for _, digest in digests_in(job.outputs))
+    return job.outcome in _UNDECIDED

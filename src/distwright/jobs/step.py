@@ -5,6 +5,7 @@ another host. Its canonical JSON is an identity: the result of an `ok` plan is k
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, Self
@@ -17,7 +18,7 @@ from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
 from distwright.net.fetch import Fetcher
 from distwright.signing.signer import Signer
-from distwright.store.database import Database
+from distwright.store.database import Database, Transaction
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 
@@ -102,8 +103,9 @@ class Plan:
     """What to do, location-free.
 
     place: file in the work folder -> object. write: file -> text (executable if it begins with `#!`). templates: the same, with
-    tokens filled in. collect: output name -> file; a pattern with `*` gives `name/file` for each match. programs: Debian packages
-    of host programs whose version counts.
+    tokens filled in. collect: output name -> file; a pattern with `*` gives `name/file` for each match. collect_always: the same,
+    for what is kept however the commands end, as far as it is there (logs, screenshots). programs: Debian packages of host
+    programs whose version counts.
     """
 
     commands: tuple[PlannedCommand, ...]
@@ -111,6 +113,7 @@ class Plan:
     write: Mapping[str, str] = field(default_factory=dict)
     templates: Mapping[str, str] = field(default_factory=dict)
     collect: Mapping[str, str] = field(default_factory=dict)
+    collect_always: Mapping[str, str] = field(default_factory=dict)
     shelf: tuple[ShelfEntry, ...] = ()
     programs: tuple[str, ...] = ()
 
@@ -122,6 +125,7 @@ class Plan:
             "write": dict(self.write),
             "templates": dict(self.templates),
             "collect": dict(self.collect),
+            "collect_always": dict(self.collect_always),
             "shelf": [entry.to_json() for entry in self.shelf],
             "programs": list(self.programs),
         }
@@ -149,7 +153,10 @@ class CommandEnd:
 
 @dataclass(frozen=True, slots=True)
 class StepEnd:
-    """What a runner reports. ends: the commands that were started, in order; the last one stopped the rest if it failed."""
+    """What a runner reports. ends: the commands that were started, in order; the last one stopped the rest if it failed.
+
+    outputs: all if every command did well; what is collected always if one did not.
+    """
 
     plan: Plan
     ends: tuple[CommandEnd, ...]
@@ -173,6 +180,7 @@ class StepResult:
     outputs: Outputs
     fetched: tuple[Fetched, ...] = ()
     values: Mapping[str, Json] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 Earlier = Mapping[str, StepResult]
@@ -204,8 +212,22 @@ class Context(Protocol):
     """What an action may use; the worker builds it. Times and cancellation come from here, never from the machine."""
 
     @property
+    def job(self) -> int | None:
+        """The job that acts; None for a person's command. Events say it."""
+        ...
+
+    @property
+    def fence(self) -> int:
+        """The attempt of the job."""
+        ...
+
+    @property
     def database(self) -> Database:
-        """Rows and events."""
+        """Rows and events, to read."""
+        ...
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Begin a writing transaction; raise LeaseLost if the job is no longer ours. The only way for an action to write."""
         ...
 
     @property
@@ -264,11 +286,27 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What a finished job leaves: outputs for the job row, and events written in the same transaction."""
+    """What a finished job leaves: outputs for the job row, and events written in the same transaction.
+
+    heir: who needs from then on what the job needed, its outputs and what its events name (`build 12`); "" if every one of them
+    has a holder of its own already.
+    """
 
     outputs: Mapping[str, Json]
     message: str
     events: Sequence[Event] = ()
+    heir: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that was judged not ok. outputs: what it left; findings: of all steps so far."""
+
+    step: str
+    outcome: Outcome
+    message: str
+    outputs: Outputs
+    findings: Sequence[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +322,12 @@ class KindName:
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """A kind of job: its steps in order, and what follows from them (pure; gets the time and the job's number)."""
+    """A kind of job: its steps in order, and what follows from them (pure; gets the time and the job's number).
+
+    conclude_failed: what follows from a step that was judged FAILED, TIMED_OUT or SKIPPED.
+    """
 
     kind: KindName
     steps: tuple[Step | Action, ...]
     conclude: Callable[[Inputs, Earlier, datetime, int], Conclusion]
+    conclude_failed: Callable[[Inputs, Earlier, Failure, datetime, int], Conclusion] | None = None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Self
 
 from distwright.errors import BadInput, quoted
@@ -57,6 +57,19 @@ def canonical_json(value: Json) -> bytes:
 def digest_of(value: Json) -> Sha256:
     """Say the identity of a value: the SHA-256 of its canonical JSON."""
     return sha256_of(canonical_json(value))
+
+
+def digests_in(value: Json, place: str = "") -> Iterator[tuple[str, Sha256]]:
+    """Yield every SHA-256 that a value names, with its place in it (`tools.shelf.0.document`)."""
+    if isinstance(value, str):
+        if _HEX64.fullmatch(value):
+            yield place, Sha256(value)
+    elif isinstance(value, Mapping):
+        for key, member in value.items():
+            yield from digests_in(member, f"{place}.{key}" if place else key)
+    elif isinstance(value, Sequence):
+        for number, member in enumerate(value):
+            yield from digests_in(member, f"{place}.{number}" if place else str(number))
 
 
 def _as_json_has_it(value: Sequence[Json] | Mapping[str, Json]) -> Json:

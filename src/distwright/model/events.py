@@ -25,6 +25,7 @@ class EventKind(StrEnum):
     SUITE_INSTALLED = "suite.installed"
     IMAGE_BUILT = "image.built"
     IMAGE_BOOTED = "image.booted"
+    JOB_ENDED = "job.ended"
 
 
 # Keys that the body of each kind must have; more may come in later schemas, none may go (docs/design/0001).
@@ -32,14 +33,15 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.CONFIG_APPLIED: frozenset({"commit", "config"}),
     EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new", "pusher"}),
     EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
-    EventKind.BUILD_FINISHED: frozenset({"repo", "tag", "suite", "source", "version", "changes", "files"}),
-    EventKind.UPLOAD_ACCEPTED: frozenset({"suite", "source", "version", "changes", "revision"}),
-    EventKind.UPLOAD_REJECTED: frozenset({"suite", "changes", "problems"}),
-    EventKind.SUITE_CHANGED: frozenset({"archive", "suite", "revision", "added"}),
+    EventKind.BUILD_FINISHED: frozenset({"archive", "suite", "source", "version", "changes", "files"}),
+    EventKind.UPLOAD_ACCEPTED: frozenset({"archive", "suite", "source", "version", "changes", "revision"}),
+    EventKind.UPLOAD_REJECTED: frozenset({"archive", "suite", "source", "version", "changes", "problems"}),
+    EventKind.SUITE_CHANGED: frozenset({"archive", "suite", "before", "revision", "added"}),
     EventKind.SUITE_PUBLISHED: frozenset({"archive", "suite", "revision", "publication", "tree", "added"}),
-    EventKind.SUITE_INSTALLED: frozenset({"archive", "suite", "revision", "package"}),
-    EventKind.IMAGE_BUILT: frozenset({"image", "name", "iso", "commit", "vmlinuz", "tools"}),
+    EventKind.SUITE_INSTALLED: frozenset({"archive", "suite", "revision", "packages"}),
+    EventKind.IMAGE_BUILT: frozenset({"image", "name", "files", "manifest", "commit", "states"}),
     EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),
+    EventKind.JOB_ENDED: frozenset({"job", "kind", "title", "outcome", "message"}),
 }
 
 

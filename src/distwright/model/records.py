@@ -1,7 +1,7 @@
 """Records: what the database keeps of jobs, archives and uploads, as values that every stage and face may hold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from distwright.model.digests import Json, Sha256
@@ -11,10 +11,15 @@ from distwright.model.serials import Serial
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the table has it. `fence` numbers its attempts; `outputs` is set once it is done and ok."""
+    """A job as the table has it: an order of a kind in one version of its steps.
+
+    fence: numbers its attempts. broken_count, lost_count: attempts that broke, and that were interrupted or lost their worker.
+    outputs: what its conclusion named, once it is done.
+    """
 
     id: int
     kind: str
+    version: int
     digest: Sha256
     inputs: Mapping[str, Json]
     title: str
@@ -29,6 +34,7 @@ class Job:
     not_before: datetime
     fence: int
     broken_count: int
+    lost_count: int
     lease_holder: str | None
     lease_until: datetime | None
     is_cancelled: bool
@@ -38,7 +44,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One execution of a job."""
+    """One execution of a job. outputs: what its steps left as evidence, by `step/name`; `findings`: a list of them."""
 
     job: int
     fence: int
@@ -47,6 +53,7 @@ class Attempt:
     finished_at: datetime | None
     outcome: Outcome | None
     message: str | None
+    outputs: Mapping[str, Sha256] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

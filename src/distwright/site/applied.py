@@ -16,6 +16,7 @@ from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
 from distwright.store.database import Database
 from distwright.store.events import append_event
+from distwright.store.holds import holds_on_all, replace_holds
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.store.refs import AppliedConfig, applied_config, keep_applied_config
@@ -131,7 +132,9 @@ def apply_config(
         before = applied_config(tx)
     if before is None or (before.commit, before.config) != (commit, kept):
         with database.write() as tx:
-            keep_applied_config(tx, AppliedConfig(commit, kept, now))
+            number = keep_applied_config(tx, AppliedConfig(commit, kept, now))
+            needed = holds_on_all({CONFIG_FILE: str(kept), **kept_keyrings})
+            replace_holds(tx, f"config {number}", needed, now)
             body = {"commit": commit, "config": str(kept)}
             append_event(tx, Event(EventKind.CONFIG_APPLIED, now, commit[:12], body))
     return changes

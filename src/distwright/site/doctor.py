@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.errors import DistwrightError, NotFound
+from distwright.model.outcomes import JobState
 from distwright.site.programs import missing_programs
+from distwright.site.views import unknown_kind
+from distwright.store.database import Database
+from distwright.store.jobs import list_jobs
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import configured_sources
 from distwright.tools.run import Command, run
@@ -32,7 +36,15 @@ class HealthFinding:
 def examine_machine(paths: StatePaths) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist)."""
     findings = []
-    checks: tuple[Callable[[StatePaths], HealthFinding], ...] = (_programs, _user, _sandbox, _space, _sources, _kvm)
+    checks: tuple[Callable[[StatePaths], HealthFinding], ...] = (
+        _programs,
+        _user,
+        _sandbox,
+        _space,
+        _sources,
+        _kvm,
+        _jobs,
+    )
     for check in checks:
         try:
             findings.append(check(paths))
@@ -124,6 +136,22 @@ def _kvm(_paths: StatePaths) -> HealthFinding:
         "no KVM for the sandbox user: images boot under emulation, about 90 s each",
         f"sudo adduser {SANDBOX_USER if os.geteuid() == 0 else _own_name()} kvm",
     )
+
+
+def _jobs(paths: StatePaths) -> HealthFinding:
+    if not (paths.root / "db.sqlite").exists():
+        return HealthFinding("jobs", "well", "no job yet", "")
+    database = Database(paths.database_url)
+    try:
+        with database.read() as tx:
+            queued = list_jobs(tx, states=[JobState.QUEUED], limit=10000)
+    finally:
+        database.close()
+    unknown = sorted({f"{job.kind} {job.version}" for job in queued if unknown_kind(job)})
+    if unknown:
+        what = f"queued jobs are of kinds that this version does not know: {', '.join(unknown)}"
+        return HealthFinding("jobs", "note", what, "distwright job list; install the version that ordered them")
+    return HealthFinding("jobs", "well", f"{len(queued)} queued, each of a kind that this version knows", "")
 
 
 def _own_name() -> str:

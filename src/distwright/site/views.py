@@ -18,6 +18,7 @@ from distwright.store.paths import StatePaths
 from distwright.store.suites import list_revisions, list_suites
 from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs
+from distwright.worker.kinds import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,17 @@ def open_events(database: Database) -> list[OpenEvent]:
     """List the events that not everything has followed from yet."""
     with database.read() as tx:
         return unanswered(tx)
+
+
+def unknown_kind(job: Job) -> str:
+    """Say why no worker of this version runs a queued job; "" if one does."""
+    known = KINDS.get(job.kind)
+    if job.state is not JobState.QUEUED or (known is not None and known.kind.version == job.version):
+        return ""
+    return (
+        f"this version of distwright does not know {job.kind} {job.version}: "
+        f"it waits for one that does, or for distwright job cancel {job.id}"
+    )
 
 
 def job_detail(database: Database, paths: StatePaths, job_id: int) -> JobDetail:

@@ -9,12 +9,16 @@ from distwright.errors import Refused, quoted
 from distwright.model.digests import canonical_json
 from distwright.model.events import EVENT_SCHEMA, Event, EventKind, OpenEvent, StoredEvent, check_body
 from distwright.store.database import Transaction, inserted_id
+from distwright.store.holds import add_holds, holds_on_all, replace_holds
 from distwright.store.schema import cursors, events, waiting_events
 from distwright.store.times import from_text, maybe_from_text, to_text
 
 
 def append_event(tx: Transaction, event: Event) -> int:
-    """Append a fact and return its number. Call it in the transaction that makes the fact true."""
+    """Append a fact and return its number. Call it in the transaction that makes the fact true.
+
+    What its body names is held until the flow has dealt with it: the orders that follow hold it from then on.
+    """
     check_body(event)
     inserted = tx.connection.execute(
         events.insert().values(
@@ -26,7 +30,9 @@ def append_event(tx: Transaction, event: Event) -> int:
             job=event.job,
         )
     )
-    return inserted_id(inserted)
+    number = inserted_id(inserted)
+    add_holds(tx, f"event {number}", holds_on_all(event.body), event.at)
+    return number
 
 
 def events_after(tx: Transaction, number: int, limit: int = 500) -> list[StoredEvent]:
@@ -99,6 +105,11 @@ def open_events(tx: Transaction, reader: str) -> list[OpenEvent]:
 
 def _same(reader: str, number: int) -> sa.ColumnElement[bool]:
     return sa.and_(waiting_events.c.reader == reader, waiting_events.c.number == number)
+
+
+def release_event(tx: Transaction, number: int, now: datetime) -> None:
+    """Let go of what an event names: everything that follows from it is ordered."""
+    replace_holds(tx, f"event {number}", [], now)
 
 
 def last_event_time(tx: Transaction) -> datetime | None:

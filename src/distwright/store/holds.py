@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from distwright.model.digests import Sha256
+from distwright.model.digests import Json, Sha256, digests_in
 from distwright.store.database import Transaction
 from distwright.store.schema import holds
 from distwright.store.times import to_text
@@ -32,16 +33,34 @@ def object_hold(holder: str, digest: Sha256, reason: str) -> Hold:
     return Hold(holder, "object", digest, reason)
 
 
+def holds_on_all(value: Json) -> list[Hold]:
+    """Say that every object that a value names is needed; the reason is its place in the value."""
+    return [object_hold("", digest, place) for place, digest in digests_in(value)]
+
+
 def replace_holds(tx: Transaction, holder: str, wanted: Iterable[Hold], now: datetime) -> None:
     """Make `wanted` the only holds of `holder`; call it in the holder's own transaction."""
     tx.connection.execute(holds.delete().where(holds.c.holder == holder))
-    rows = {(hold.kind, hold.target): hold for hold in wanted}
-    for hold in rows.values():
-        tx.connection.execute(
-            holds.insert().values(
-                holder=holder, kind=hold.kind, target=hold.target, reason=hold.reason, at=to_text(now)
-            )
-        )
+    add_holds(tx, holder, wanted, now)
+
+
+def add_holds(tx: Transaction, holder: str, wanted: Iterable[Hold], now: datetime) -> None:
+    """Let `holder` hold these as well; what it holds already keeps its reason."""
+    rows = [
+        {"holder": holder, "kind": hold.kind, "target": hold.target, "reason": hold.reason, "at": to_text(now)}
+        for hold in wanted
+    ]
+    if rows:
+        dialect = sqlite if tx.connection.dialect.name == "sqlite" else postgresql
+        tx.connection.execute(dialect.insert(holds).on_conflict_do_nothing(), rows)
+
+
+def holds_of(tx: Transaction, holder: str) -> list[Hold]:
+    """List what a holder holds."""
+    rows = tx.connection.execute(
+        sa.select(holds).where(holds.c.holder == holder).order_by(holds.c.kind, holds.c.target)
+    )
+    return [Hold(row.holder, row.kind, row.target, row.reason) for row in rows]
 
 
 def holds_on(tx: Transaction, kind: str, target: str) -> list[Hold]:

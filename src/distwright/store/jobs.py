@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -17,12 +17,17 @@ from distwright.store.times import from_text, maybe_from_text, to_text
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How an attempt ended; `retry_at` puts the job back into the queue for then."""
+    """How an attempt ended; `retry_at` puts the job back into the queue for then.
+
+    outputs: of the job, once it is done. evidence: of this attempt. is_lost: it was interrupted, or its worker is gone.
+    """
 
     outcome: Outcome
     message: str
     outputs: Mapping[str, Json] | None = None
     retry_at: datetime | None = None
+    evidence: Mapping[str, Sha256] = field(default_factory=dict)
+    is_lost: bool = False
 
 
 def find_by_digest(tx: Transaction, digest: Sha256) -> Job | None:
@@ -51,6 +56,7 @@ def insert_job(
     tx: Transaction,
     *,
     kind: str,
+    version: int,
     digest: Sha256,
     inputs: Mapping[str, Json],
     title: str,
@@ -64,6 +70,7 @@ def insert_job(
     inserted = tx.connection.execute(
         jobs.insert().values(
             kind=kind,
+            version=version,
             digest=digest,
             inputs=canonical_json(inputs).decode(),
             title=title,
@@ -74,6 +81,7 @@ def insert_job(
             not_before=to_text(now),
             fence=0,
             broken_count=0,
+            lost_count=0,
             is_cancelled=False,
             config_commit=config_commit,
             cause=cause,
@@ -89,26 +97,39 @@ def requeue(tx: Transaction, job_id: int, now: datetime) -> None:
         .where(jobs.c.id == job_id, jobs.c.state == JobState.DONE.value)
         .values(
             state=JobState.QUEUED.value, outcome=None, message=None, outputs=None, finished_at=None,
-            not_before=to_text(now), broken_count=0, is_cancelled=False,
+            not_before=to_text(now), broken_count=0, lost_count=0, is_cancelled=False,
         )
     )  # fmt: skip
 
 
-def claim(tx: Transaction, pools: Sequence[str], holder: str, now: datetime, lease_until: datetime) -> Job | None:
+def raise_priority(tx: Transaction, job_id: int, priority: int) -> None:
+    """Let a job come sooner; never later."""
+    tx.connection.execute(
+        jobs.update().where(jobs.c.id == job_id, jobs.c.priority < priority).values(priority=priority)
+    )
+
+
+def claim(
+    tx: Transaction,
+    pools: Sequence[str],
+    holder: str,
+    now: datetime,
+    lease_until: datetime,
+    kinds: Collection[tuple[str, int]] | None = None,
+) -> Job | None:
     """Take the next job of these pools under a lease, its fence raised by one; None if there is nothing to do.
 
-    One UPDATE: two claimers never get the same job. Order: priority, then age.
+    kinds: names and versions of the kinds that the claimer knows; None takes any. One UPDATE: two claimers never get the same
+    job. Order: priority, then age.
     """
     turn = (
         sa.select(jobs.c.id)
-        .where(
-            jobs.c.state == JobState.QUEUED.value, jobs.c.pool.in_(list(pools)), jobs.c.not_before <= to_text(now),
-        )
+        .where(_is_ready(pools, now, kinds))
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
-    )  # fmt: skip
+    )
     row = tx.connection.execute(
         jobs.update()
         .where(jobs.c.id == turn)
@@ -125,6 +146,28 @@ def claim(tx: Transaction, pools: Sequence[str], holder: str, now: datetime, lea
     job = _job(row)
     tx.connection.execute(attempts.insert().values(job=job.id, fence=job.fence, holder=holder, started_at=to_text(now)))
     return job
+
+
+def unfinished(
+    tx: Transaction,
+    pools: Sequence[str],
+    now: datetime,
+    kinds: Collection[tuple[str, int]] | None = None,
+    wanted: Collection[int] = (),
+) -> list[Job]:
+    """List what is left to do in these pools: what a claim would find, what anybody runs, and `wanted` jobs until they are done."""
+    is_running = sa.and_(jobs.c.state == JobState.RUNNING.value, jobs.c.pool.in_(list(pools)))
+    is_wanted = sa.and_(jobs.c.id.in_(list(wanted)), jobs.c.state != JobState.DONE.value)
+    query = sa.select(jobs).where(sa.or_(_is_ready(pools, now, kinds), is_running, is_wanted)).order_by(jobs.c.id)
+    return [_job(row) for row in tx.connection.execute(query)]
+
+
+def is_leased(tx: Transaction, job_id: int, fence: int) -> bool:
+    """Say whether an attempt still has its job; while the transaction lasts, nobody can take it away."""
+    query = sa.select(jobs.c.id).where(
+        jobs.c.id == job_id, jobs.c.fence == fence, jobs.c.state == JobState.RUNNING.value
+    )
+    return tx.connection.execute(query.with_for_update()).first() is not None
 
 
 def renew_lease(tx: Transaction, job_id: int, fence: int, lease_until: datetime) -> Job | None:
@@ -148,7 +191,8 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
         }  # fmt: skip
     else:
         values |= {
-            "state": JobState.QUEUED.value, "not_before": to_text(end.retry_at), "broken_count": jobs.c.broken_count + 1,
+            "state": JobState.QUEUED.value, "not_before": to_text(end.retry_at),
+            **({"lost_count": jobs.c.lost_count + 1} if end.is_lost else {"broken_count": jobs.c.broken_count + 1}),
         }  # fmt: skip
     ours = tx.connection.execute(
         jobs.update()
@@ -160,7 +204,12 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
     tx.connection.execute(
         attempts.update()
         .where(attempts.c.job == job_id, attempts.c.fence == fence)
-        .values(finished_at=to_text(now), outcome=end.outcome.value, message=end.message)
+        .values(
+            finished_at=to_text(now),
+            outcome=end.outcome.value,
+            message=end.message,
+            outputs=canonical_json(dict(end.evidence)).decode(),
+        )
     )
     return True
 
@@ -197,6 +246,7 @@ def attempts_of(tx: Transaction, job_id: int) -> list[Attempt]:
             finished_at=maybe_from_text(row.finished_at),
             outcome=None if row.outcome is None else Outcome(row.outcome),
             message=row.message,
+            outputs={name: Sha256(digest) for name, digest in json.loads(row.outputs or "{}").items()},
         )
         for row in rows
     ]
@@ -223,6 +273,13 @@ def keep_step_result(tx: Transaction, key: Sha256, step: str, result: Sha256, no
         tx.connection.execute(step_results.insert().values(key=key, step=step, result=result, at=to_text(now)))
 
 
+def _is_ready(pools: Sequence[str], now: datetime, kinds: Collection[tuple[str, int]] | None) -> sa.ColumnElement[bool]:
+    ready = sa.and_(
+        jobs.c.state == JobState.QUEUED.value, jobs.c.pool.in_(list(pools)), jobs.c.not_before <= to_text(now)
+    )
+    return ready if kinds is None else sa.and_(ready, sa.tuple_(jobs.c.kind, jobs.c.version).in_(list(kinds)))
+
+
 def _maybe_job(row: sa.Row[tuple[object, ...]] | None) -> Job | None:
     return None if row is None else _job(row)
 
@@ -231,6 +288,7 @@ def _job(row: sa.Row[tuple[object, ...]]) -> Job:
     return Job(
         id=row.id,
         kind=row.kind,
+        version=row.version,
         digest=Sha256(row.digest),
         inputs=json.loads(row.inputs),
         title=row.title,
@@ -245,6 +303,7 @@ def _job(row: sa.Row[tuple[object, ...]]) -> Job:
         not_before=from_text(row.not_before),
         fence=row.fence,
         broken_count=row.broken_count,
+        lost_count=row.lost_count,
         lease_holder=row.lease_holder,
         lease_until=maybe_from_text(row.lease_until),
         is_cancelled=bool(row.is_cancelled),

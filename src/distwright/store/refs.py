@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from distwright.model.digests import Sha256
-from distwright.store.database import Transaction
+from distwright.store.database import Transaction, inserted_id
 from distwright.store.schema import applied_configs, refs
 from distwright.store.times import from_text, to_text
 
@@ -33,10 +33,12 @@ def set_ref(tx: Transaction, repo: str, ref: str, object_name: str | None, now: 
         tx.connection.execute(refs.insert().values(repo=repo, ref=ref, object=object_name, at=to_text(now)))
 
 
-def keep_applied_config(tx: Transaction, applied: AppliedConfig) -> None:
-    """Append the configuration that is in force from now on."""
-    tx.connection.execute(
-        applied_configs.insert().values(commit=applied.commit, config=applied.config, at=to_text(applied.at))
+def keep_applied_config(tx: Transaction, applied: AppliedConfig) -> int:
+    """Append the configuration that is in force from now on; give its number."""
+    return inserted_id(
+        tx.connection.execute(
+            applied_configs.insert().values(commit=applied.commit, config=applied.config, at=to_text(applied.at))
+        )
     )
 
 

@@ -53,6 +53,7 @@ jobs = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
     sa.Column("digest", DIGEST, nullable=False, unique=True),
     sa.Column("inputs", sa.Text, nullable=False),
     sa.Column("title", sa.Text, nullable=False),
@@ -67,6 +68,7 @@ jobs = sa.Table(
     sa.Column("finished_at", TIME),
     sa.Column("fence", sa.Integer, nullable=False, default=0),
     sa.Column("broken_count", sa.Integer, nullable=False, default=0),
+    sa.Column("lost_count", sa.Integer, nullable=False, default=0),
     sa.Column("lease_holder", sa.Text),
     sa.Column("lease_until", TIME),
     sa.Column("is_cancelled", sa.Boolean, nullable=False, default=False),
@@ -86,6 +88,7 @@ attempts = sa.Table(
     sa.Column("finished_at", TIME),
     sa.Column("outcome", sa.String(16)),
     sa.Column("message", sa.Text),
+    sa.Column("outputs", sa.Text),
 )
 
 step_results = sa.Table(

@@ -15,6 +15,7 @@ from typing import NoReturn
 from distwright.errors import DistwrightError
 from distwright.jobs.lease import Ending
 from distwright.jobs.step import JobKind
+from distwright.model.digests import Sha256
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
@@ -104,9 +105,15 @@ def _ending_to_line(ending: Ending) -> str:
         {"kind": event.kind, "at": event.at.isoformat(), "subject": event.subject, "body": event.body, "job": event.job}
         for event in ending.events
     ]
-    return json.dumps(
-        {"end": {"outcome": ending.outcome, "message": ending.message, "outputs": ending.outputs, "events": events}}
-    )
+    document = {
+        "outcome": ending.outcome,
+        "message": ending.message,
+        "outputs": ending.outputs,
+        "events": events,
+        "heir": ending.heir,
+        "evidence": dict(ending.evidence),
+    }
+    return json.dumps({"end": document})
 
 
 def ending_from_report(document: dict[str, object]) -> Ending:
@@ -117,4 +124,11 @@ def ending_from_report(document: dict[str, object]) -> Ending:
         )
         for event in document["events"]  # type: ignore[attr-defined]
     ]
-    return Ending(Outcome(str(document["outcome"])), str(document["message"]), document["outputs"], events)  # type: ignore[arg-type]
+    return Ending(
+        Outcome(str(document["outcome"])),
+        str(document["message"]),
+        document["outputs"],  # type: ignore[arg-type]
+        events,
+        heir=str(document["heir"]),
+        evidence={name: Sha256(digest) for name, digest in document["evidence"].items()},  # type: ignore[attr-defined]
+    )

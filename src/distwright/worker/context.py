@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 from distwright.archive.shelf import Mirrors, no_mirrors
 from distwright.config.model import Config
 from distwright.errors import Interrupted
+from distwright.jobs.lease import fenced_write
 from distwright.net.fetch import Fetcher
 from distwright.signing.signer import SequoiaSigner, Signer
-from distwright.store.database import Database
+from distwright.store.database import Database, Transaction
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.tools.sandbox import Sandbox
@@ -45,6 +47,10 @@ class JobContext:
     def log_path(self) -> Path:
         """The log of this attempt."""
         return self.paths.job_log(self.job, self.fence)
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Begin a writing transaction; raise LeaseLost if the job is no longer ours."""
+        return fenced_write(self.database, self.job, self.fence)
 
     def now(self) -> datetime:
         """The time."""

@@ -1,7 +1,8 @@
 """Execute a job: its steps in order, known results reused, everything judged. Runs in the child process of one attempt."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from distwright.errors import (
     BadInput,
@@ -15,10 +16,24 @@ from distwright.errors import (
     Unreachable,
     WorkFailed,
 )
+from distwright.jobs.keeping import hold_for_attempt
 from distwright.jobs.lease import Ending
-from distwright.jobs.step import Action, Fetched, Inputs, JobKind, Step, StepResult
+from distwright.jobs.step import (
+    Action,
+    Earlier,
+    Failure,
+    Fetched,
+    Inputs,
+    JobKind,
+    Outputs,
+    Step,
+    StepResult,
+    Verdict,
+)
 from distwright.model.digests import Json, Sha256, canonical_json
+from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
+from distwright.store.holds import Hold, holds_on_all, object_hold, replace_holds
 from distwright.store.jobs import find_step_result, keep_step_result
 from distwright.worker.context import JobContext
 from distwright.worker.runner import LocalRunner
@@ -31,15 +46,15 @@ _OF_THE_WORLD = (Unreachable, ProgramFailed, OutOfSpace, Busy)
 class StepFailedError(Exception):
     """A step was judged not ok."""
 
-    def __init__(self, outcome: Outcome, message: str) -> None:
-        """Carry the verdict."""
-        super().__init__(message)
-        self.outcome = outcome
-        self.message = message
+    def __init__(self, verdict: Verdict, outputs: Outputs) -> None:
+        """Carry the verdict, and what the step left."""
+        super().__init__(verdict.message)
+        self.verdict = verdict
+        self.outputs = outputs
 
 
 def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
-    """Run the steps of a job and say how it ended; raises nothing."""
+    """Run the steps of a job and say how it ended; raises nothing but for bugs, and where evidence cannot be kept."""
     earlier: dict[str, StepResult] = {}
     step_name = ""
     try:
@@ -49,24 +64,53 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
             context.tell(json.dumps({"step": [step.name, number, len(kind.steps)]}))
             context.log(f"== {step.name} ({number} of {len(kind.steps)})")
             earlier[step.name] = _perform(step, inputs, earlier, context)
+            _hold(earlier[step.name], context)
         conclusion = kind.conclude(inputs, earlier, context.now(), context.job)
     except StepFailedError as failed:
-        return _ended(context, failed.outcome, f"{step_name}: {failed.message}")
+        return _concluded_failed(kind, inputs, earlier, _failure(step_name, failed, earlier), context)
     except Interrupted:
-        return _ended(context, Outcome.CANCELLED, f"cancelled in step {step_name}")
+        return _ended(context, earlier, Outcome.CANCELLED, f"cancelled in step {step_name}")
     except _OF_THE_WORLD as error:
-        return _ended(context, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
+        return _ended(context, earlier, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
     except _OF_THE_WORK as error:
-        return _ended(context, Outcome.FAILED, f"{step_name}: {error.message} ({error.hint})")
+        return _ended(context, earlier, Outcome.FAILED, f"{step_name}: {error.message} ({error.hint})")
     except DistwrightError as error:
-        return _ended(context, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
-    context.log(f"ok: {conclusion.message}")
-    return Ending(Outcome.OK, conclusion.message, conclusion.outputs, conclusion.events)
+        return _ended(context, earlier, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
+    ending = _ended(context, earlier, Outcome.OK, conclusion.message)
+    return replace(ending, outputs=conclusion.outputs, events=conclusion.events, heir=conclusion.heir)
 
 
-def _ended(context: JobContext, outcome: Outcome, message: str) -> Ending:
+def _ended(context: JobContext, earlier: Earlier, outcome: Outcome, message: str) -> Ending:
     context.log(f"{outcome}: {message}")
-    return Ending(outcome, message)
+    return Ending(outcome, message, evidence=_kept_findings(_findings(earlier), context))
+
+
+def _failure(step: str, failed: StepFailedError, earlier: Earlier) -> Failure:
+    verdict = failed.verdict
+    findings = (*_findings(earlier), *verdict.findings)
+    return Failure(step, verdict.outcome, f"{step}: {verdict.message}", failed.outputs, findings)
+
+
+def _concluded_failed(kind: JobKind, inputs: Inputs, earlier: Earlier, failure: Failure, context: JobContext) -> Ending:
+    """Keep what a failed step left as evidence, and let the kind say what follows from it."""
+    context.log(f"{failure.outcome}: {failure.message}")
+    left = {f"{failure.step}/{name}": digest for name, digest in failure.outputs.items()}
+    evidence = left | _kept_findings(failure.findings, context)
+    ending = Ending(failure.outcome, failure.message, evidence=evidence)
+    if kind.conclude_failed is None or failure.outcome in (Outcome.BROKEN, Outcome.CANCELLED):
+        return ending
+    concluded = kind.conclude_failed(inputs, earlier, failure, context.now(), context.job)
+    return replace(
+        ending, message=concluded.message, outputs=concluded.outputs, events=concluded.events, heir=concluded.heir
+    )
+
+
+def _findings(earlier: Earlier) -> tuple[Finding, ...]:
+    return tuple(finding for result in earlier.values() for finding in result.findings)
+
+
+def _kept_findings(findings: Sequence[Finding], context: JobContext) -> dict[str, Sha256]:
+    return {"findings": context.objects.put(canonical_json(_findings_to_json(findings)))} if findings else {}
 
 
 def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResult], context: JobContext) -> StepResult:
@@ -79,15 +123,28 @@ def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResu
     if known is not None:
         context.log(f"{step.name} is known already ({key.short})")
         return known
-    end = runner.run(step.name, plan)
-    verdict = step.judge(end)
+    end, verdict = runner.run(step.name, plan, step.judge)
     if verdict.outcome is not Outcome.OK:
-        raise StepFailedError(verdict.outcome, verdict.message)
-    result = StepResult(end.outputs, end.fetched)
-    kept = context.objects.put(_to_bytes(result))
-    with context.database.write() as tx:
-        keep_step_result(tx, key, step.name, kept, context.now())
+        raise StepFailedError(verdict, end.outputs)
+    result = StepResult(end.outputs, end.fetched, findings=tuple(verdict.findings))
+    if not step.repeat:
+        kept = context.objects.put(_to_bytes(result))
+        with context.database.write() as tx:
+            keep_step_result(tx, key, step.name, kept, context.now())
+            replace_holds(tx, f"step {key}", [object_hold("", kept, "result"), *_needed(result)], context.now())
     return result
+
+
+def _hold(result: StepResult, context: JobContext) -> None:
+    """Hold what a step gave as long as later steps may need it: known results may be dropped meanwhile, others nobody holds."""
+    if needed := _needed(result):
+        with context.database.write() as tx:
+            hold_for_attempt(tx, context.job, context.fence, needed, context.now())
+
+
+def _needed(result: StepResult) -> list[Hold]:
+    fetched = {f"{file.archive}/{file.suite}/{file.path}": str(file.sha256) for file in result.fetched}
+    return [*holds_on_all(dict(result.outputs)), *holds_on_all(fetched)]
 
 
 def _known_result(context: JobContext, key: Sha256) -> StepResult | None:
@@ -96,14 +153,25 @@ def _known_result(context: JobContext, key: Sha256) -> StepResult | None:
     if digest is None or not context.objects.touch(digest):
         return None
     result = _from_bytes(context.objects.read(digest))
-    return result if all(context.objects.touch(output) for output in result.outputs.values()) else None
+    return result if all(context.objects.touch(Sha256(hold.target)) for hold in _needed(result)) else None
 
 
 def _to_bytes(result: StepResult) -> bytes:
     fetched: list[Json] = [
         [file.archive, file.suite, file.path, file.sha256, file.size_bytes] for file in result.fetched
     ]
-    return canonical_json({"outputs": dict(result.outputs), "fetched": fetched, "values": result.values})
+    return canonical_json(
+        {
+            "outputs": dict(result.outputs),
+            "fetched": fetched,
+            "values": result.values,
+            "findings": _findings_to_json(result.findings),
+        }
+    )
+
+
+def _findings_to_json(findings: Sequence[Finding]) -> list[Json]:
+    return [{"kind": one.kind, "key": one.key, "subject": one.subject, "evidence": one.evidence} for one in findings]
 
 
 def _from_bytes(content: bytes) -> StepResult:
@@ -113,4 +181,5 @@ def _from_bytes(content: bytes) -> StepResult:
         Fetched(archive, suite, path, Sha256(sha256), size)
         for archive, suite, path, sha256, size in document["fetched"]
     )
-    return StepResult(outputs, fetched, document["values"])
+    findings = tuple(Finding(**finding) for finding in document["findings"])
+    return StepResult(outputs, fetched, document["values"], findings)

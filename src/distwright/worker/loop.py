@@ -5,7 +5,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from distwright.jobs.step import JobKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database
-from distwright.store.jobs import running_jobs
+from distwright.store.jobs import running_jobs, unfinished
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.run import become_subreaper, end_descendants
@@ -53,10 +53,14 @@ class Watcher(Protocol):
         """The attempt is over."""
         ...
 
+    def waits(self, job: Job) -> None:
+        """Nothing is left to do here, but this job is not done: another worker has it, or it is tried again later."""
+        ...
+
 
 @dataclass(slots=True)
 class Worker:
-    """Leases and runs jobs of some pools.
+    """Leases and runs jobs of some pools; a process of its own, for it ends every process that descends from it.
 
     may_wait_to_retry: put BROKEN jobs back for later (a server does, a command does not). renew_every_s: how often the lease is
     renewed, and a cancel noticed. cancel_grace_s: how long an attempt may take to stop before it is killed.
@@ -92,16 +96,12 @@ class Worker:
     def run_one(self) -> bool:
         """Run the next job to its end; say whether there was one. KeyboardInterrupt cancels the attempt, then is raised again."""
         reap(self.database, _now())
-        job = claim_next(self.database, self.pools, holder_name(), _now())
+        kinds = [kind.kind for kind in self.kinds.values()]
+        job = claim_next(self.database, self.pools, holder_name(), _now(), kinds)
         if job is None:
             return False
         self.watcher.began(job)
-        kind = self.kinds.get(job.kind)
-        if kind is None:
-            ending = Ending(Outcome.FAILED, f"this version of distwright knows no job of kind {job.kind}")
-            self._write_end(job, ending)
-            return True
-        child = fork_child(kind, job, self.make_context)
+        child = fork_child(self.kinds[job.kind], job, self.make_context)
         try:
             reported = self._watch(child, job)
         except BaseException as error:
@@ -113,6 +113,12 @@ class Worker:
         killed = f"the job's process was killed (status {status}): out of memory?"
         self._write_end(job, reported or Ending(Outcome.BROKEN, killed))
         return True
+
+    def unfinished(self, wanted: Collection[int] = ()) -> list[Job]:
+        """List what is ready in its pools, what another worker runs there, and the `wanted` jobs that are not done."""
+        kinds = [(kind.kind.name, kind.kind.version) for kind in self.kinds.values()]
+        with self.database.read() as tx:
+            return unfinished(tx, self.pools, _now(), kinds, wanted)
 
     def _watch(self, child: Child, job: Job) -> Ending | None:
         """Follow an attempt until its process has ended; None if that came before its report."""

@@ -5,20 +5,21 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distwright.archive.shelf import Shelf
-from distwright.errors import DistwrightError, NotFound, OutOfSpace
-from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd
+from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, Refused
+from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd, Verdict
 from distwright.model.digests import Json, Sha256, digest_of
+from distwright.model.outcomes import Outcome
 from distwright.net.listen import LoopbackServer
 from distwright.tools.dpkg import installed_versions
 from distwright.tools.qemu import accelerator
 from distwright.tools.run import Command, Finished, last_lines, run
 from distwright.tools.sandbox import RootFolders
 from distwright.worker.context import JobContext
-from distwright.worker.workfolder import collect, fill
+from distwright.worker.workfolder import collect, collect_found, fill
 
 _TAIL_LINES = 15
 _NO_SPACE = os.strerror(errno.ENOSPC)  # programs run with LC_ALL=C.UTF-8, so this is what they print
@@ -50,9 +51,10 @@ class LocalRunner:
         versions: dict[str, Json] = dict(installed_versions(plan.programs))
         return digest_of({"plan": plan.to_json(), "host": versions})
 
-    def run(self, step: str, plan: Plan) -> StepEnd:
-        """Run the commands in order until one fails; keep the outputs if none did.
+    def run(self, step: str, plan: Plan, judge: Callable[[StepEnd], Verdict]) -> tuple[StepEnd, Verdict]:
+        """Run the commands in order until one fails, and have it judged; keep the outputs if none did or the judge is content.
 
+        An output that is missing then, or is no plain file, is a verdict of its own: FAILED.
         Raises errors of our own side only: no space, objects that are gone, upstream unreachable while a program read from it.
         """
         context = self._context
@@ -74,12 +76,27 @@ class LocalRunner:
             failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
             if failed and any(_NO_SPACE in line for line in ends[-1].tail):
                 raise _no_space(work)
-            outputs = {} if failed else collect(work / "files", plan.collect, context.objects)
-            return StepEnd(plan, tuple(ends), outputs, shelf.fetched)
+            return self._judged(work / "files", StepEnd(plan, tuple(ends), {}, shelf.fetched), judge, failed=failed)
         except OSError as error:
             raise _our_fault(error, work) from error
         finally:
             context.sandbox.remove(work)
+
+    def _judged(
+        self, files: Path, end: StepEnd, judge: Callable[[StepEnd], Verdict], *, failed: bool
+    ) -> tuple[StepEnd, Verdict]:
+        objects = self._context.objects
+        always = collect_found(files, end.plan.collect_always, objects, self._context.log)
+        end = replace(end, outputs=always)
+        if failed:
+            verdict = judge(end)
+            if verdict.outcome is not Outcome.OK:
+                return end, verdict
+        try:
+            whole = replace(end, outputs={**always, **collect(files, end.plan.collect, objects)})
+        except (BadInput, Refused) as error:
+            return end, Verdict(Outcome.FAILED, f"{error.message} ({error.hint})")
+        return whole, verdict if failed else judge(whole)
 
     def _run_all(self, plan: Plan, work: Path, tokens: _Tokens) -> list[CommandEnd]:
         ends: list[CommandEnd] = []

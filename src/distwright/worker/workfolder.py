@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from distwright.errors import BadInput, Refused, quoted
@@ -55,6 +55,19 @@ def collect(work: Path, wanted: Mapping[str, str], objects: ObjectStore) -> dict
             found[key] = _keep(work, PurePosixPath(folder) / file_name, objects)
         if "*" not in last and name not in found:
             raise BadInput(f"the program did not leave {pattern}", hint="distwright job log JOB")
+    return found
+
+
+def collect_found(
+    work: Path, wanted: Mapping[str, str], objects: ObjectStore, log: Callable[[str], None]
+) -> dict[str, Sha256]:
+    """Keep those of the outputs that are there and are plain files; say in the log which are not."""
+    found: dict[str, Sha256] = {}
+    for name, pattern in wanted.items():
+        try:
+            found |= collect(work, {name: pattern}, objects)
+        except (BadInput, Refused) as error:
+            log(f"{name} is not kept: {error.message}")
     return found
 
 

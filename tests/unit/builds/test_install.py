@@ -51,7 +51,7 @@ def test_an_installation_is_announced_with_what_was_installed(tmp_path: Path) ->
     )  # fmt: skip
     ended = SUITE_INSTALL.conclude(order.inputs, {}, DATE, 5)
     body: dict[str, Json] = {
-        "archive": "petrel", "suite": "devel", "revision": row.revision, "package": "hello, world",
+        "archive": "petrel", "suite": "devel", "revision": row.revision, "packages": ["hello", "world"],
     }  # fmt: skip
     assert list(ended.events) == [Event(EventKind.SUITE_INSTALLED, DATE, "petrel/devel", body, 5)]
     assert (order.title, ended.message) == (

@@ -21,7 +21,7 @@ from distwright.model.digests import Json, Sha256, digest_of, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.versions import DebVersion
 from distwright.signing.verify import Keyring
-from distwright.store.holds import object_hold, serial_hold
+from distwright.store.holds import serial_hold
 from distwright.tools.git import tree_tar
 
 ROOT, TREE = sha256_of(b"root"), sha256_of(b"tree")
@@ -191,10 +191,7 @@ def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) 
     }  # fmt: skip
     assert context.objects.read(Sha256(str(made.inputs["tree"]))) == tree
     assert (recipe.epoch, recipe.include, recipe.variant) == (int(DATE.timestamp()), ("debhelper",), "buildd")
-    assert made.holds == (
-        serial_hold("", "debian", "2024011001", "debian/stable"),
-        object_hold("", sha256_of(tree), "source tree"),
-    )
+    assert made.holds == (serial_hold("", "debian", "2024011001", "debian/stable"),)
     assert made.title == "build greeter 1:2.0~rc1"
 
 

@@ -304,7 +304,9 @@ def _interrupt(_pool: str) -> None:
 
 
 def _changed(suite: str, revision: Sha256) -> Event:
-    body: dict[str, Json] = {"archive": "petrel", "suite": suite, "revision": str(revision), "added": ["hello"]}
+    body: dict[str, Json] = {
+        "archive": "petrel", "suite": suite, "before": str(TWO), "revision": str(revision), "added": ["hello"]
+    }  # fmt: skip
     return Event(EventKind.SUITE_CHANGED, NOW, suite, body)
 
 
@@ -317,7 +319,7 @@ def _published(suite: str) -> Event:
 
 def _built() -> Event:
     body: dict[str, Json] = {
-        "repo": "greeter", "tag": "1.0", "suite": "devel", "source": "greeter", "version": "1.0", "changes": str(ONE),
+        "archive": "petrel", "suite": "devel", "source": "greeter", "version": "1.0", "changes": str(ONE),
         "files": {"greeter_1.0.dsc": str(TWO)},
     }  # fmt: skip
     return Event(EventKind.BUILD_FINISHED, NOW, "greeter", body)

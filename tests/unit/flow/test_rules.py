@@ -36,11 +36,12 @@ HEAD = "1" * 40
 DIGEST = sha256_of(b"something")
 # One right value for each key that the schema promises, and no other key.
 VALUES: dict[str, Json] = {
-    "repo": "live", "ref": "refs/heads/main", "old": NOTHING, "new": HEAD, "pusher": "", "archive": "petrel", "suite": "devel",
-    "serial": "2024011001", "snapshot": DIGEST, "tag": "1.0", "source": "greeter", "version": "1.0", "changes": DIGEST,
-    "files": {"greeter_1.0.dsc": DIGEST}, "revision": DIGEST, "problems": [], "publication": 1, "tree": DIGEST,
-    "added": ["hello"], "package": "hello", "image": "petrel", "name": "petrel-1", "iso": DIGEST, "commit": HEAD,
-    "vmlinuz": DIGEST, "tools": DIGEST, "firmware": "bios", "config": DIGEST,
+    "repo": "live", "ref": "refs/heads/main", "old": NOTHING, "new": HEAD, "archive": "petrel", "suite": "devel",
+    "serial": "2024011001", "snapshot": DIGEST, "source": "greeter", "version": "1.0", "changes": DIGEST,
+    "files": {"greeter_1.0.dsc": DIGEST}, "revision": DIGEST, "problems": [], "before": DIGEST, "publication": 1, "tree": DIGEST,
+    "added": ["hello"], "packages": ["hello"], "image": "petrel", "name": "petrel-1", "iso": DIGEST, "commit": HEAD,
+    "firmware": "bios", "config": DIGEST, "pusher": "", "manifest": DIGEST, "states": {"debian/stable": DIGEST}, "job": 1,
+    "kind": "image.build", "title": "build petrel", "outcome": "failed", "message": "no",
 }  # fmt: skip
 
 
@@ -219,8 +220,12 @@ def test_a_rule_that_cannot_say_yet_says_what_it_waits_for(world: WorldContext) 
 
 
 def test_a_built_image_is_booted(world: WorldContext) -> None:
-    event = event_of(EventKind.IMAGE_BUILT)
+    event = event_of(EventKind.IMAGE_BUILT, files={"petrel-1.iso": DIGEST}, vmlinuz=DIGEST, tools=DIGEST)
     assert ask(world, boot_built_image, event) == [boot_order(world.config, event.body)]
+
+
+def test_an_image_that_came_without_its_kernel_is_not_booted(world: WorldContext) -> None:
+    assert ask(world, boot_built_image, event_of(EventKind.IMAGE_BUILT)) == []
 
 
 def test_the_world_of_this_file_is_left_as_it_was(world: WorldContext, tmp_path: Path) -> None:

@@ -129,20 +129,19 @@ def test_an_image_of_the_same_name_on_other_states_replaces_the_iso_too(context:
 def test_a_build_announces_what_the_boot_needs() -> None:
     digest = {letter: Sha256(letter * 64) for letter in "abcd"}
     earlier = {
-        "describe": StepResult({"petrel-1.iso": digest["a"], "SHA256SUMS": digest["d"]}),
+        "describe": StepResult({"petrel-1.iso": digest["a"], "petrel-1.manifest.json": digest["d"]}),
         "iso": StepResult({"iso": digest["a"]}),
         "initrd": StepResult({"vmlinuz": digest["b"], "initrd": digest["d"]}),
         "tools": StepResult({"root": digest["c"]}),
     }
-    ended = conclude({"image": "petrel", "name": "petrel-1", "commit": "0" * 40}, earlier, DATE, 7)
+    inputs: dict[str, Json] = {"image": "petrel", "name": "petrel-1", "commit": "0" * 40, "states": STATES}
+    ended = conclude(inputs, earlier, DATE, 7)
+    files: dict[str, Json] = {"petrel-1.iso": digest["a"], "petrel-1.manifest.json": digest["d"]}
     body: dict[str, Json] = {
-        "image": "petrel", "name": "petrel-1", "iso": digest["a"], "commit": "0" * 40, "vmlinuz": digest["b"],
-        "tools": digest["c"],
+        **inputs, "files": files, "manifest": digest["d"], "vmlinuz": digest["b"], "tools": digest["c"],
     }  # fmt: skip
     assert ended.message == "built petrel-1.iso"
-    assert ended.outputs == {
-        "name": "petrel-1", "iso": digest["a"], "files": {"petrel-1.iso": digest["a"], "SHA256SUMS": digest["d"]},
-    }  # fmt: skip
+    assert ended.outputs == {"name": "petrel-1", "iso": digest["a"], "files": files}
     assert list(ended.events) == [Event(EventKind.IMAGE_BUILT, DATE, "petrel-1", body, 7)]
 
 

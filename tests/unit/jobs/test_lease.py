@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from tests.worlds.state import Clock, count_order, placed
+from tests.worlds.state import COUNT, Clock, count_order, placed
 from tests.worlds.times import NOW
 
+from distwright.errors import LeaseLost
 from distwright.jobs.lease import (
     LEASE_S,
     LOST_WORKERS_LIMIT,
@@ -16,6 +17,7 @@ from distwright.jobs.lease import (
     Retry,
     claim_next,
     end_attempt,
+    fenced_write,
     holder_name,
     is_alive,
     reap,
@@ -23,12 +25,14 @@ from distwright.jobs.lease import (
     retry_at,
 )
 from distwright.jobs.order import cancel, get_job
+from distwright.jobs.step import KindName
+from distwright.model.digests import sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.store.database import Database
-from distwright.store.events import events_after
-from distwright.store.jobs import attempts_of, count_by_state
+from distwright.store.events import append_event, events_after
+from distwright.store.jobs import attempts_of, count_by_state, unfinished
 
 POOLS = ["local"]
 ME = holder_name()
@@ -64,6 +68,33 @@ def test_worker_takes_jobs_of_its_pools_only(database: Database) -> None:
     assert claim_next(database, ["local", "tiny"], ME, NOW) is None
     assert _claimed(database, "tiny", "small").inputs["number"] == 2
     assert claim_next(database, [], ME, NOW) is None
+
+
+def test_worker_leaves_jobs_of_kinds_and_versions_that_it_does_not_know(database: Database) -> None:
+    """After an upgrade, or beside a newer worker: they wait for one that knows them, and nobody spins or fails them."""
+    for number, kind in enumerate((KindName("count", 2), KindName("moon", 1), COUNT)):
+        placed(database, count_order(number, kind=kind))
+    job = claim_next(database, POOLS, ME, NOW, [COUNT, KindName("account", 2)])
+    assert job is not None
+    assert (job.kind, job.version, job.inputs["number"]) == ("count", 1, 2)
+    end_attempt(database, job, Ending(Outcome.OK, "ok"), NOW)
+    assert claim_next(database, POOLS, ME, NOW, [COUNT]) is None
+    assert claim_next(database, POOLS, ME, NOW, []) is None
+    with database.read() as tx:
+        assert unfinished(tx, POOLS, NOW, [("count", 1)]) == []
+        assert [left.id for left in unfinished(tx, POOLS, NOW, [("count", 1)], wanted=[2, 3])] == [2]
+        assert count_by_state(tx) == {JobState.QUEUED: 2, JobState.DONE: 1}
+
+
+def test_what_is_left_is_what_is_ready_or_runs_in_these_pools(database: Database, clock: Clock) -> None:
+    for number, pool in enumerate(("local", "local", "local", "other"), start=1):
+        placed(database, count_order(number, pool=pool))
+    _claimed(database, holder=ELSEWHERE)
+    end_attempt(database, _claimed(database), Ending(Outcome.BROKEN, "no network"), clock.now())
+    _claimed(database, "other", holder=ELSEWHERE)
+    with database.read() as tx:
+        assert [job.id for job in unfinished(tx, POOLS, clock.now())] == [1, 3]
+        assert [job.id for job in unfinished(tx, POOLS, clock.now(), wanted=[2])] == [1, 2, 3]
 
 
 def test_job_that_waits_for_its_retry_is_not_claimed_before(database: Database, clock: Clock) -> None:
@@ -105,6 +136,29 @@ def test_stale_fence_can_neither_renew_nor_finish(database: Database, clock: Clo
     assert (_job(database), _events(database)) == (before, [])
     assert end_attempt(database, present, Ending(Outcome.OK, "ok", {"a": "b"}, [EVENT]), clock.now())
     assert (_job(database).outputs, _events(database)) == ({"a": "b"}, [EVENT])
+
+
+def test_action_of_an_attempt_that_lost_its_job_writes_nothing(database: Database, clock: Clock) -> None:
+    placed(database, count_order())
+    stale = _claimed(database, holder=ELSEWHERE)
+    with fenced_write(database, stale.id, stale.fence) as tx:
+        append_event(tx, EVENT)
+    reap(database, clock.forward(LEASE_S + 1))
+    present = claim_next(database, POOLS, ME, clock.now())
+    assert present is not None
+
+    def write(job: int | None, fence: int) -> None:
+        with fenced_write(database, job, fence) as tx:
+            append_event(tx, EVENT)
+
+    with pytest.raises(LeaseLost, match="attempt 1 has lost job 1"):
+        write(stale.id, stale.fence)
+    write(present.id, present.fence)
+    end_attempt(database, present, Ending(Outcome.OK, "ok"), clock.now())
+    with pytest.raises(LeaseLost, match="attempt 2 has lost job 1"):
+        write(present.id, present.fence)
+    write(None, 0)
+    assert _events(database) == [EVENT] * 3
 
 
 def test_result_is_written_once(database: Database) -> None:
@@ -150,6 +204,36 @@ def test_broken_job_is_tried_three_times_more_each_later(database: Database, clo
     assert waits == [0, *RETRY_DELAYS_S]
     assert (job.outcome, job.message, job.fence, job.broken_count) == (Outcome.BROKEN, "no network", 4, 3)
     assert [attempt.outcome for attempt in _attempts(database, 1)] == [Outcome.BROKEN] * 4
+
+
+def test_interruptions_do_not_use_up_the_retries(database: Database, clock: Clock) -> None:
+    placed(database, count_order())
+    for _ in range(5):
+        end_attempt(database, _claimed(database), Ending(Outcome.BROKEN, "Ctrl-C"), NOW, retry=Retry.AT_ONCE)
+        _claimed(database, holder=_dead_holder())
+        reap(database, NOW)
+    end_attempt(database, _claimed(database), Ending(Outcome.BROKEN, "no network"), clock.now())
+    job = _job(database)
+    assert (job.state, job.broken_count, job.lost_count) == (JobState.QUEUED, 1, 10)
+    assert job.not_before == NOW + timedelta(seconds=RETRY_DELAYS_S[0])
+
+
+def test_broken_attempts_do_not_use_up_the_patience_with_lost_workers(database: Database, clock: Clock) -> None:
+    placed(database, count_order())
+    for delay in RETRY_DELAYS_S:
+        end_attempt(database, _claimed(database, now=clock.now()), Ending(Outcome.BROKEN, "no"), clock.now())
+        clock.forward(delay)
+    _claimed(database, holder=_dead_holder(), now=clock.now())
+    assert len(reap(database, clock.now())) == 1
+    assert (_job(database).state, _job(database).broken_count, _job(database).lost_count) == (JobState.QUEUED, 3, 1)
+
+
+def test_evidence_is_kept_with_its_attempt(database: Database) -> None:
+    placed(database, count_order())
+    left = {"boot/console": sha256_of(b"console")}
+    end_attempt(database, _claimed(database), Ending(Outcome.FAILED, "no", evidence=left), NOW)
+    assert [attempt.outputs for attempt in _attempts(database, 1)] == [left]
+    assert _job(database).outputs is None
 
 
 def test_job_that_waits_for_its_retry_says_why(database: Database) -> None:
@@ -210,7 +294,7 @@ def test_job_of_a_dead_worker_on_this_machine_is_free_at_once(database: Database
     assert reap(database, NOW) == [job]
     message = f"the worker {_dead_holder()} is gone"
     assert _job(database) == replace(
-        job, state=JobState.QUEUED, message=message, broken_count=1, lease_holder=None, lease_until=None
+        job, state=JobState.QUEUED, message=message, lost_count=1, lease_holder=None, lease_until=None
     )
     assert _attempts(database, 1) == [Attempt(1, 1, _dead_holder(), NOW, NOW, Outcome.BROKEN, message)]
     again = _claimed(database)

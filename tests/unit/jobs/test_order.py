@@ -12,12 +12,13 @@ from distwright.errors import NotFound, Refused
 from distwright.jobs.lease import Ending, Retry, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, cancel, get_job, place_order, retry
 from distwright.jobs.step import KindName
-from distwright.model.digests import digest_of, sha256_of
+from distwright.model.digests import Json, digest_of, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database
 from distwright.store.holds import Hold, all_holds, object_hold, serial_hold
 from distwright.store.jobs import attempts_of, list_jobs
+from distwright.store.objects import MemoryObjects
 
 ENDS = [outcome for outcome in Outcome if outcome is not Outcome.OK]
 
@@ -38,24 +39,61 @@ def test_new_order_is_a_queued_job(database: Database) -> None:
     with database.write() as tx:
         job = place_order(tx, order, NOW, config_commit="c0ffee", cause=3)
     assert job == Job(
-        id=1, kind="count", digest=order.digest, inputs={"number": 7}, title="count to seven", pool="fast", priority=50,
-        state=JobState.QUEUED, outcome=None, message=None, outputs=None, created_at=NOW, finished_at=None, not_before=NOW,
-        fence=0, broken_count=0, lease_holder=None, lease_until=None, is_cancelled=False, config_commit="c0ffee", cause=3,
+        id=1, kind="count", version=1, digest=order.digest, inputs={"number": 7}, title="count to seven", pool="fast",
+        priority=50, state=JobState.QUEUED, outcome=None, message=None, outputs=None, created_at=NOW, finished_at=None,
+        not_before=NOW, fence=0, broken_count=0, lost_count=0, lease_holder=None, lease_until=None, is_cancelled=False,
+        config_commit="c0ffee", cause=3,
     )  # fmt: skip
 
 
 def test_same_order_twice_is_one_job(database: Database) -> None:
     first = placed(database, count_order(7))
-    again = placed(database, count_order(7, title="other words", priority=50), NOW + timedelta(days=1))
+    again = placed(database, count_order(7, title="other words"), NOW + timedelta(days=1))
     assert again == first
     with database.read() as tx:
         assert list_jobs(tx) == [first]
 
 
-@pytest.mark.parametrize("outcome", Outcome)
-def test_order_of_a_job_that_is_done_does_not_run_it_again(database: Database, outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.FAILED, Outcome.SKIPPED])
+def test_order_of_a_job_that_was_decided_does_not_run_it_again(database: Database, outcome: Outcome) -> None:
     done = _ended(database, outcome)
     assert placed(database, count_order()) == done
+
+
+@pytest.mark.parametrize("outcome", [Outcome.BROKEN, Outcome.CANCELLED, Outcome.TIMED_OUT])
+def test_order_of_a_job_that_ended_undecided_runs_it_again(database: Database, outcome: Outcome) -> None:
+    """`run the same command again` is what the hints say."""
+    done = _ended(database, outcome)
+    later = NOW + timedelta(hours=1)
+    again = placed(database, count_order(), later)
+    assert again == replace(done, state=JobState.QUEUED, outcome=None, message=None, finished_at=None, not_before=later)
+    assert claim_next(database, ["local"], "holder", later) is not None
+
+
+def test_event_that_waits_does_not_begin_anew_what_broke_since(database: Database) -> None:
+    done = _ended(database, Outcome.BROKEN)
+    with database.write() as tx:
+        assert place_order(tx, count_order(), NOW, may_repeat=False) == done
+
+
+def test_job_whose_outputs_are_gone_runs_again_when_it_is_ordered(database: Database) -> None:
+    objects = MemoryObjects()
+    kept, lost = objects.put(b"kept"), sha256_of(b"lost")
+    for number, (files, state) in enumerate((([kept], JobState.DONE), ([kept, lost], JobState.QUEUED)), start=1):
+        placed(database, count_order(number))
+        running = claim_next(database, ["local"], "holder", NOW)
+        assert running is not None
+        outputs: dict[str, Json] = {"files": [str(file) for file in files], "name": "x"}
+        end_attempt(database, running, Ending(Outcome.OK, "ok", outputs), NOW)
+        with database.write() as tx:
+            again = place_order(tx, count_order(number), NOW, objects=objects)
+        assert (again.state, again.fence) == (state, 1)
+
+
+@pytest.mark.parametrize(("second", "counts"), [(50, 50), (10, 40)])
+def test_of_two_orders_the_higher_priority_counts(database: Database, second: int, counts: int) -> None:
+    placed(database, count_order(7, priority=40))
+    assert placed(database, count_order(7, priority=second)).priority == counts
 
 
 def test_holds_of_an_order_are_its_jobs(database: Database) -> None:

@@ -7,12 +7,14 @@ from tests.worlds.archive import DAY
 from tests.worlds.installation import CONFIG, WorldContext, config, make_context
 from tests.worlds.repos import commit
 
+from distwright.archive.tree import EMPTY_ROOT
 from distwright.config.difference import Change
 from distwright.errors import BadConfig, NotFound
 from distwright.model.digests import Json, canonical_json, sha256_of
 from distwright.model.events import EventKind
 from distwright.site.applied import applied_keyring, apply_config, files_of_commit, load_applied
-from distwright.store.refs import AppliedConfig, keep_applied_config
+from distwright.store.holds import holds_of
+from distwright.store.refs import AppliedConfig, applied_config, keep_applied_config
 from distwright.store.suites import list_suites
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -59,6 +61,20 @@ def test_applying_makes_repos_and_suites_and_keeps_the_files_with_their_commit(c
     assert load_applied(context.database, context.objects) == (config(), FIRST)
     [body] = applied(context)
     assert body["commit"] == FIRST
+
+
+def test_what_is_applied_is_held_with_its_keyrings_and_so_are_empty_suites(context: WorldContext) -> None:
+    for number in ("1", "2"):
+        apply_config(
+            {"distwright.toml": CONFIG}, {"keys/debian.asc": b"key"}, number * 40,
+            database=context.database, objects=context.objects, paths=context.paths, now=context.clock,
+        )  # fmt: skip
+    with context.database.read() as tx:
+        applied_now = applied_config(tx)
+        held = {number: {hold.target for hold in holds_of(tx, f"config {number}")} for number in (1, 2)}
+        assert [hold.target for hold in holds_of(tx, "suite petrel/devel")] == [EMPTY_ROOT.revision]
+    assert applied_now is not None
+    assert held == {number: {applied_now.config, sha256_of(b"key")} for number in (1, 2)}
 
 
 def test_applying_the_same_again_changes_and_announces_nothing(context: WorldContext) -> None:

@@ -63,6 +63,7 @@ def _jobs() -> None:
         "jobs",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("kind", sa.String(64), nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
         sa.Column("digest", _DIGEST, nullable=False, unique=True),
         sa.Column("inputs", sa.Text, nullable=False),
         sa.Column("title", sa.Text, nullable=False),
@@ -77,6 +78,7 @@ def _jobs() -> None:
         sa.Column("finished_at", _TIME),
         sa.Column("fence", sa.Integer, nullable=False),
         sa.Column("broken_count", sa.Integer, nullable=False),
+        sa.Column("lost_count", sa.Integer, nullable=False),
         sa.Column("lease_holder", sa.Text),
         sa.Column("lease_until", _TIME),
         sa.Column("is_cancelled", sa.Boolean, nullable=False),
@@ -94,6 +96,7 @@ def _jobs() -> None:
         sa.Column("finished_at", _TIME),
         sa.Column("outcome", sa.String(16)),
         sa.Column("message", sa.Text),
+        sa.Column("outputs", sa.Text),
     )
     op.create_table(
         "step_results",

@@ -1,0 +1,28 @@
+"""What doctor says of the jobs of an installation."""
+
+from pathlib import Path
+
+import pytest
+from tests.worlds.state import count_order, placed
+from tests.worlds.work import workshop
+
+from distwright.site.doctor import HealthFinding, examine_machine
+from distwright.store.paths import StatePaths
+from distwright.tools.sandbox import Sandbox
+
+pytestmark = pytest.mark.system
+
+
+def jobs_finding(paths: StatePaths) -> HealthFinding:
+    [found] = [finding for finding in examine_machine(paths) if finding.check == "jobs"]
+    return found
+
+
+def test_doctor_notes_queued_jobs_that_nobody_here_knows(tmp_path: Path) -> None:
+    assert jobs_finding(StatePaths(tmp_path / "none")).state == "well"
+    shop = workshop(tmp_path / "state", Sandbox(None))
+    assert jobs_finding(shop.paths).state == "well"
+    placed(shop.database, count_order())
+    shop.database.close()
+    found = jobs_finding(shop.paths)
+    assert (found.state, "count 1" in found.what) == ("note", True)
