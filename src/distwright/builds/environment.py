@@ -11,6 +11,8 @@ from distwright.model.digests import Json, Sha256
 MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
 APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
 _TIMEOUT_S = 1800
+_REQUIRED = ("shelf", "components", "variant", "architecture", "epoch")
+_DEFAULTS: plain.Plain = {"include": []}  # not written, and taken for what is missing: see jobs/step.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class EnvironmentRecipe:
 
     def to_json(self) -> Json:
         """Give the part of a job's inputs."""
-        return {
+        values: dict[str, Json] = {
             "shelf": [entry.to_json() for entry in self.shelf],
             "components": {name: list(members) for name, members in self.components.items()},
             "variant": self.variant,
@@ -34,10 +36,12 @@ class EnvironmentRecipe:
             "architecture": self.architecture,
             "epoch": self.epoch,
         }
+        return plain.without_defaults(values, _DEFAULTS)
 
     @classmethod
-    def from_json(cls, values: plain.Plain) -> Self:
+    def from_json(cls, given: plain.Plain) -> Self:
         """Read what `to_json` gave; raise BadInput."""
+        values = plain.with_defaults(given, _REQUIRED, _DEFAULTS)
         components = plain.mapping(values, "components")
         return cls(
             shelf=tuple(ShelfEntry.from_json(entry) for entry in plain.members(values, "shelf")),
