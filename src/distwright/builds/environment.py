@@ -10,6 +10,8 @@ from distwright.model.digests import Json, Sha256
 
 MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
 APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
+# It has the host's apt resolve and fetch, the host's dpkg unpack, and the host's tar write the root.
+MMDEBSTRAP_PROGRAMS = ("apt", "dpkg", "mmdebstrap", "perl-base", "tar")
 _TIMEOUT_S = 1800
 _REQUIRED = ("shelf", "components", "variant", "architecture", "epoch")
 _DEFAULTS: plain.Plain = {"include": []}  # not written, and taken for what is missing: see jobs/step.py
@@ -82,7 +84,7 @@ def environment_plan(recipe: EnvironmentRecipe) -> Plan:
         write={"tmp/.keep": ""},
         collect={"root": "root.tar"},
         shelf=recipe.shelf,
-        programs=("mmdebstrap",),
+        programs=MMDEBSTRAP_PROGRAMS,
     )
 
 
