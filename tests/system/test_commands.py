@@ -1,6 +1,7 @@
 """The command line as a newcomer meets it: wrong words, missing states, broken files, Ctrl-C."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -8,6 +9,10 @@ from pathlib import Path
 
 import pytest
 from tests.system.line import DISTWRIGHT, EXAMPLE, Line, state_folder, wait_until_gone
+
+from distwright.site.doctor import examine_machine
+from distwright.store.paths import StatePaths
+from distwright.tools.sandbox import sandbox_for
 
 pytestmark = pytest.mark.system
 
@@ -75,6 +80,14 @@ def test_doctor_finds_this_machine_able_to_do_the_work() -> None:
     done = run("doctor", "--json")
     wrong = [row for row in json.loads(done.stdout) if row["state"] == "wrong"]
     assert (done.returncode, wrong) == (0, [])
+
+
+def test_doctor_speaks_of_kvm_for_the_user_that_will_open_it(tmp_path: Path) -> None:
+    [found] = [row for row in examine_machine(StatePaths(tmp_path)) if row.check == "kvm"]
+    user = sandbox_for(os.geteuid()).user
+    become = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
+    opens = subprocess.run([*become, "sh", "-c", "exec 3<>/dev/kvm"], stderr=subprocess.DEVNULL, check=False)
+    assert (found.state == "well") == (opens.returncode == 0)
 
 
 def test_bad_serial_is_refused_before_anything_happens(tmp_path: Path) -> None:
