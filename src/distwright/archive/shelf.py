@@ -15,7 +15,7 @@ from distwright.archive.indexes import entries_of_texts, index_files, pool_of, r
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedSuite, parse_snapshot
 from distwright.archive.tree import parse_root
-from distwright.errors import BadInput, NotFound, Unreachable, quoted
+from distwright.errors import BadInput, Lost, NotFound, Unreachable, quoted
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import write_release
 from distwright.jobs.step import Fetched, ShelfEntry
@@ -57,7 +57,7 @@ class Shelf:
         return tuple(sorted(self._fetched.values(), key=lambda file: (file.archive, file.path)))
 
     def find(self, path: str) -> tuple[BinaryIO, int]:
-        """Open a file by its path; raise NotFound, Refused (wrong bytes from upstream) or Unreachable."""
+        """Open a file by its path; raise NotFound, Lost, Refused (wrong bytes from upstream) or Unreachable."""
         archive, _, below = path.partition("/")
         for suite in self._suites:
             if suite.entry.archive != archive:
@@ -91,7 +91,7 @@ class Shelf:
         with lock:
             if not self._holdings.objects.has(file.sha256):
                 if suite.url is None:
-                    raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
+                    raise Lost(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
                 self._fetch(f"{suite.url}/{file.path}", file)
         name = suite.entry
         with self._lock:

@@ -8,6 +8,7 @@ from distwright.errors import (
     Busy,
     DistwrightError,
     Interrupted,
+    Lost,
     NotFound,
     OutOfSpace,
     ProgramFailed,
@@ -25,7 +26,7 @@ from distwright.worker.runner import LocalRunner
 
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
 _OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
-_OF_THE_WORLD = (Unreachable, ProgramFailed, OutOfSpace, Busy)
+_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, Busy)
 
 
 class StepFailedError(Exception):
@@ -96,7 +97,11 @@ def _known_result(context: JobContext, key: Sha256) -> StepResult | None:
     if digest is None or not context.objects.has(digest):
         return None
     result = _from_bytes(context.objects.read(digest))
-    return result if all(context.objects.has(output) for output in result.outputs.values()) else None
+    needed = (
+        *result.outputs.values(),
+        *(file.sha256 for file in result.fetched),
+    )  # later steps read what was fetched, too
+    return result if all(map(context.objects.has, needed)) else None
 
 
 def _to_bytes(result: StepResult) -> bytes:
