@@ -1,12 +1,24 @@
 """Environments: build roots made by mmdebstrap from exactly the suites that a recipe pins."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand, ShelfEntry, Step, StepResult
+from distwright.jobs.step import (
+    Earlier,
+    Inputs,
+    Plan,
+    PlannedCommand,
+    ShelfEntry,
+    Step,
+    StepEnd,
+    StepResult,
+    Verdict,
+    judge_by_exit,
+)
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
+from distwright.model.outcomes import Outcome
 
 MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
 APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
@@ -68,7 +80,13 @@ def environment_step(name: str, key: str) -> Step:
     def plan(inputs: Inputs, _earlier: Earlier) -> Plan:
         return environment_plan(EnvironmentRecipe.from_json(plain.mapping(inputs, key)))
 
-    return Step(name, plan)
+    return Step(name, plan, judge_environment)
+
+
+def judge_environment(end: StepEnd) -> Verdict:
+    """Judge a bootstrap: whatever it is made for has no part in it, so its failure is ours and the world's."""
+    verdict = judge_by_exit(end)
+    return replace(verdict, outcome=Outcome.BROKEN) if verdict.outcome is Outcome.FAILED else verdict
 
 
 def environment_plan(recipe: EnvironmentRecipe) -> Plan:
@@ -80,7 +98,7 @@ def environment_plan(recipe: EnvironmentRecipe) -> Plan:
     argv = mmdebstrap_argv(recipe, ["--variant", recipe.variant, "--skip=output/dev", *hooks], "root.tar")
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("TMPDIR", "{work}/tmp"))
     return Plan(
-        commands=(PlannedCommand(argv, _TIMEOUT_S, environment=environment),),
+        commands=(PlannedCommand(argv, _TIMEOUT_S, reads_shelf=True, environment=environment),),
         write={"tmp/.keep": ""},
         collect={"root": "root.tar"},
         shelf=recipe.shelf,

@@ -79,7 +79,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
     )  # fmt: skip
     environment = (("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
     return Plan(
-        commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, environment=environment),),
+        commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, reads_shelf=True, environment=environment),),
         place={f"in/{name}": digest for name, digest in files.items()} | {"root.tar": root_of(earlier["environment"])},
         templates={"sbuild": _SBUILD, "sbuildrc": _SBUILDRC},
         write={

@@ -74,7 +74,11 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
     # Hooks are placed, not written: a runner fills in {work} in what is written, and ${work} is a variable of many scripts.
     hooks = {f"hooks/{name}": digest for name, digest in plain.digest_map(inputs, "hooks").items()}
     return Plan(
-        commands=(PlannedCommand(mmdebstrap_argv(recipe, options, "root.tar"), _TIMEOUT_S, environment=environment),),
+        commands=(
+            PlannedCommand(
+                mmdebstrap_argv(recipe, options, "root.tar"), _TIMEOUT_S, reads_shelf=True, environment=environment
+            ),
+        ),
         place={"includes.tar": plain.digest(inputs, "includes"), **hooks},
         write={
             "customize.sh": _CUSTOMIZE,

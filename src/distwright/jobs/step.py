@@ -91,8 +91,8 @@ class PlannedCommand:
     In argv, environment and templates, `{work}` is the work folder, `{shelf:NAME}` the base URL of a suite's archive, and
     `{accel:FILE}` the accelerator of QEMU that really works here, tried with the kernel FILE of the work folder.
 
-    root: digest of a root file system (tar) to run in, with nothing else of the machine visible and no network unless
-    reads_shelf; None runs the host's program as the sandbox user. Both begin in the work folder. until: end it with success
+    root: digest of a root file system (tar) to run in, with nothing else of the machine visible; None runs the host's program as
+    the sandbox user. Both begin in the work folder and have no network; reads_shelf: but the shelf. until: end it with success
     when its output has this text; never: end it as failed when it has this one.
     """
 
