@@ -1,123 +1,23 @@
 """The sandbox: what a program inside can see and reach, and that it ends when we do."""
 
-import itertools
 import os
 import pwd
 import signal
-import socket
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.system.line import state_folder
+from tests.worlds.cells import HOST_SECRET, IS_ROOT, Cell
 from tests.worlds.processes import living, wait_until
-from tests.worlds.rootfs import root_tar
 
 from distwright.errors import Interrupted, NotFound
-from distwright.net.listen import LoopbackServer
 from distwright.store.objects import FileObjects
-from distwright.tools.run import Command, Finished, run
-from distwright.tools.sandbox import SANDBOX_USER, Door, RootFolders, Sandbox, sandbox_for
+from distwright.tools.run import Command, run
+from distwright.tools.sandbox import SANDBOX_USER, RootFolders, Sandbox, sandbox_for
 from distwright.worker.workfolder import fill
 
 pytestmark = pytest.mark.system
-IS_ROOT = os.geteuid() == 0
-HOST_SECRET = "host-secret"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A sandbox, an unpacked root and folders for one program. prefix: what makes us the plain user, if we are root."""
-
-    sandbox: Sandbox
-    prefix: tuple[str, ...]
-    folders: RootFolders
-    home: Path
-
-    def argv(self, *program: str, door: Door | None = None) -> tuple[str, ...]:
-        return (*self.prefix, *self.sandbox.rooted_argv(self.folders, program, door))
-
-    def run(self, *program: str, shelf: LoopbackServer | None = None, timeout_s: float = 60) -> Finished:
-        """Run a program in the root."""
-        return self._run(lambda door: self.argv(*program, door=door), shelf, timeout_s)
-
-    def run_host_program(self, *program: str, shelf: LoopbackServer | None = None, timeout_s: float = 60) -> Finished:
-        """Run a program of this machine, as mmdebstrap and sbuild are."""
-
-        def argv(door: Door | None) -> tuple[str, ...]:
-            with acting_as(SANDBOX_USER if self.prefix else None):
-                return (*self.prefix, *self.sandbox.alone_argv(program, door))
-
-        return self._run(argv, shelf, timeout_s)
-
-    def _run(
-        self, argv: Callable[[Door | None], tuple[str, ...]], shelf: LoopbackServer | None, timeout_s: float
-    ) -> Finished:
-        with ExitStack() as stack:
-            door = None if shelf is None else Door(stack.enter_context(shelf.door()), shelf.port)
-            environment, channels = {"HOME": "/nonexistent"}, () if door is None else (door.channel,)
-            return run(
-                Command(argv(door), timeout_s, cwd=self.folders.work, environment=environment, keep_fds=channels)
-            )
-
-    def shell(self, script: str, *, shelf: LoopbackServer | None = None) -> str:
-        """Run a script that must succeed; give what it printed."""
-        return self.run("sh", "-euc", script, shelf=shelf).checked().stdout.decode()
-
-    @property
-    def owner(self) -> int:
-        """Who sandboxed programs are, seen from outside."""
-        return pwd.getpwnam(SANDBOX_USER).pw_uid if IS_ROOT else os.getuid()
-
-
-@contextmanager
-def acting_as(user: str | None) -> Iterator[None]:
-    """Be another user for what asks who we are."""
-    if user is not None:
-        entry = pwd.getpwnam(user)
-        os.setegid(entry.pw_gid)
-        os.seteuid(entry.pw_uid)
-    try:
-        yield
-    finally:
-        if user is not None:
-            os.seteuid(0)
-            os.setegid(0)
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """Give a folder that the sandbox user can reach, with an unpacked root and a file that nobody inside must see."""
-    with state_folder() as folder:
-        (folder / "root.tar").write_bytes(root_tar())
-        (folder / HOST_SECRET).write_text("secret")
-        sandbox_for(os.geteuid()).unpack(folder / "root.tar", folder / "lower")
-        yield folder
-        sandbox_for(os.geteuid()).remove(folder / "lower")
-
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=["started by root", "started by a user"] if IS_ROOT else ["started by a user"])
-def cell(request: pytest.FixtureRequest, place: Path) -> Iterator[Cell]:
-    """Give a fresh cell as root makes them, and as a plain user makes them (root becomes one for that)."""
-    owner = sandbox_for(os.geteuid())
-    base = place / f"cell-{next(_numbers)}"
-    folders = RootFolders(place / "lower", base / "upper", base / "scratch", base / "merged", base / "work")
-    for folder in (base, folders.upper, folders.scratch, folders.merged, folders.work):
-        owner.make_folder(folder)
-    if request.param == "started by root" or not IS_ROOT:
-        yield Cell(owner, (), folders, place)
-    else:
-        prefix = ("setpriv", "--reuid", SANDBOX_USER, "--regid", SANDBOX_USER, "--init-groups", "--")
-        yield Cell(Sandbox(None), prefix, folders, place)
-    owner.remove(base)
 
 
 @pytest.fixture
@@ -224,72 +124,6 @@ def test_rooted_program_has_a_host_name_of_its_own(cell: Cell) -> None:
 
 
 # What it can reach
-
-
-@contextmanager
-def host_listener() -> Iterator[int]:
-    """Listen on loopback as any service of this machine might; give the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield int(listener.getsockname()[1])
-
-
-@pytest.fixture
-def shelf() -> Iterator[LoopbackServer]:
-    """Give a shelf that has one file."""
-    with LoopbackServer(lambda _path: (BytesIO(b"from the shelf"), 14)) as server:
-        yield server
-
-
-def test_rooted_program_has_no_network_unless_it_reads_the_shelf(cell: Cell, shelf: LoopbackServer) -> None:
-    ask = f"wget -q -O - {shelf.url}/debian/dists/stable/Release"
-    alone = cell.run("sh", "-c", ask)
-    assert (alone.exit_code, alone.stdout, b"Network is unreachable" in alone.stderr) == (1, b"", True)
-    assert cell.shell(ask, shelf=shelf) == "from the shelf"
-    for door in (None, shelf):
-        interfaces = cell.shell("cat /proc/net/dev", shelf=door).splitlines()[2:]
-        assert [line.partition(":")[0].strip() for line in interfaces] == ["lo"]
-
-
-def test_rooted_program_that_reads_the_shelf_reaches_nothing_else(cell: Cell, shelf: LoopbackServer) -> None:
-    with host_listener() as port:
-        for address in (f"127.0.0.1 {port}", "192.0.2.1 80", "1.1.1.1 53", "::1 22"):
-            ended = cell.run("sh", "-c", f"nc -w 3 {address} </dev/null", shelf=shelf)
-            assert (ended.exit_code, ended.stdout) == (1, b""), address
-            assert b"refused" in ended.stderr or b"unreachable" in ended.stderr, (address, ended.stderr)
-
-
-def test_host_program_reaches_the_shelf_and_nothing_else(cell: Cell, shelf: LoopbackServer) -> None:
-    curl = ("curl", "--silent", "--show-error", "--max-time", "5")
-    seen = cell.run_host_program(*curl, f"{shelf.url}/x", shelf=shelf).checked()
-    assert seen.stdout == b"from the shelf"
-    with host_listener() as port:
-        for address in (f"http://127.0.0.1:{port}/", "http://1.1.1.1/"):
-            for door in (shelf, None):
-                assert cell.run_host_program(*curl, address, shelf=door).exit_code == 7, "curl: failed to connect"
-
-
-def test_host_program_can_still_make_user_namespaces_with_many_ids(cell: Cell, shelf: LoopbackServer) -> None:
-    """mmdebstrap and sbuild do: by newuidmap, which is set-uid root on this machine."""
-    script = "id -u; id -g; unshare --map-root-user --map-auto sh -c 'id -u; wc -l </proc/self/uid_map; touch x; chown 7:8 x'"
-    seen = cell.run_host_program("sh", "-euc", script, shelf=shelf).checked().stdout.decode().split()
-    group = pwd.getpwnam(SANDBOX_USER).pw_gid if IS_ROOT else os.getgid()
-    assert seen == [str(cell.owner), str(group), "0", "2"]
-    assert (cell.folders.work / "x").stat().st_uid not in (0, 7, cell.owner)
-
-
-def test_host_program_of_a_user_has_no_more_rights_than_it_needs(cell: Cell, shelf: LoopbackServer) -> None:
-    status = cell.run_host_program("cat", "/proc/self/status", shelf=shelf).checked().stdout.decode()
-    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
-    assert int(effective, 16) == (0 if cell.sandbox.user else 1 << 6 | 1 << 7), "CAP_SETGID, CAP_SETUID"
-
-
-def test_each_command_has_a_door_of_its_own_and_none_stays_open(cell: Cell, shelf: LoopbackServer) -> None:
-    before = threading.active_count()
-    for _ in range(3):
-        assert cell.shell(f"wget -q -O - {shelf.url}/x", shelf=shelf) == "from the shelf"
-    cell.run("true", shelf=shelf)
-    cell.run("sleep", "1000", shelf=shelf, timeout_s=0)
-    wait_until(lambda: threading.active_count() == before, "the end of the threads")
 
 
 WRITES = {

@@ -96,5 +96,5 @@ def _refuse_strangers(name: str, strangers: frozenset[InstalledPackage]) -> None
     shown = listed(f"{package.name} {package.version} {package.architecture}" for package in sorted(strangers))
     raise WorkFailed(
         f"{name} holds packages that came from no archive of its recipe:\n{shown}",
-        hint="a hook or includes.chroot/ brings them: publish them in a suite that the image is made from",
+        hint="publish what a hook or includes.chroot/ brings along in a suite that the image is made from",
     )
