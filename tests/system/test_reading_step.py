@@ -114,3 +114,18 @@ def test_step_is_run_again_if_what_it_fetched_is_gone() -> None:
         assert execute(kind_of(reading), {}, context).outcome is Outcome.OK
         assert shop.objects.has(HELLO.sha256)
         shop.database.close()
+
+
+def test_index_that_has_rotted_in_the_store_is_our_fault() -> None:
+    with state_folder() as folder:
+        shop = workshop(folder / "state", sandbox_for(os.geteuid()))
+        context = shop.context()
+        reading = reading_step(shop, context, GIVES_UP, Mirror())
+        for derived in (shop.paths.cache / "pool").iterdir():
+            derived.unlink()
+        for digest in shop.objects.digests():
+            if shop.objects.read(digest).startswith(b"\xfd7zXZ"):
+                shop.objects.path(digest).chmod(0o644)
+                shop.objects.path(digest).write_bytes(b"rotten")
+        assert execute(kind_of(reading), {}, context).outcome is Outcome.BROKEN
+        shop.database.close()

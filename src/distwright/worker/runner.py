@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.shelf import Shelf
-from distwright.errors import DistwrightError, NotFound, OutOfSpace, ProgramFailed
+from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused
 from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.net.listen import LoopbackServer
@@ -75,8 +75,9 @@ class LocalRunner:
                 ends = self._run_all(plan, work, tokens, gauge)
             failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
             # What a program asked for again and got has done no harm, unless it gave up all the same.
-            for error in server.errors if failed else server.unserved:
-                raise DistwrightError(error.message, hint=error.hint) from error
+            trouble = server.errors if failed else server.unserved
+            if trouble:
+                raise DistwrightError(trouble[0].message, hint=trouble[0].hint) from trouble[0]
             if failed and gauge.was_empty:
                 raise _no_space(work)
             outputs = {} if failed else collect(work / "files", plan.collect, context.objects)
@@ -139,9 +140,8 @@ class LocalRunner:
             context.sandbox.remove(fresh)
             try:
                 context.sandbox.unpack(context.objects.path(root), fresh)
-                settle_file_system(
-                    fresh
-                )  # its name is all that anybody asks for later, so it must not outlive the content
+                # Its name is all that anybody asks for later, so that must not reach the disk before the content.
+                settle_file_system(context.paths.roots)
                 with contextlib.suppress(OSError):  # somebody else was faster
                     fresh.rename(lower)
             finally:
@@ -173,10 +173,10 @@ def _look_for_programs(plan: Plan) -> None:
 
 @contextlib.contextmanager
 def _objects_of_ours() -> Iterator[None]:
-    """An input that is gone from the store is our fault, not the work's."""
+    """An input that is gone from the store, or rotten, is our fault, not the work's."""
     try:
         yield
-    except NotFound as error:
+    except (NotFound, BadInput, Refused) as error:
         raise DistwrightError(error.message, hint=error.hint) from error
 
 
