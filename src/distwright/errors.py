@@ -53,6 +53,10 @@ class NotFound(DistwrightError):
     exit_code = 10
 
 
+class Lost(NotFound):
+    """Something that was kept here, and must be, is gone: our fault, whoever asks for it."""
+
+
 class Busy(DistwrightError):
     """Somebody else holds what this needs."""
 

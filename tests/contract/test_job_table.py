@@ -60,7 +60,7 @@ def test_only_the_newest_fence_may_renew_and_end(open_again: OpenAgain) -> None:
     assert reap(database, LATER) == [first]
     second = claim_next(database, POOLS, ELSEWHERE, LATER)
     assert second is not None
-    assert (second.id, second.fence, second.broken_count) == (first.id, 2, 1)
+    assert (second.id, second.fence, second.broken_count, second.lost_count) == (first.id, 2, 0, 1)
     assert (renew(database, first, LATER), end_attempt(database, first, OK, LATER)) == (None, False)
     renewed = renew(database, second, LATER + timedelta(seconds=1))
     assert renewed is not None
@@ -91,7 +91,7 @@ def test_lost_job_is_reaped_by_one_of_manyall_at_once(open_again: OpenAgain) -> 
     job = _claimed(database)
     assert sorted(map(len, all_at_once(database.url, lambda reaper: reap(reaper, LATER)))) == [0, 0, 0, 1]
     with database.read() as tx:
-        assert (get_job(tx, job.id).state, get_job(tx, job.id).broken_count) == (JobState.QUEUED, 1)
+        assert (get_job(tx, job.id).state, get_job(tx, job.id).lost_count) == (JobState.QUEUED, 1)
 
 
 def test_job_of_a_worker_that_was_killed_is_reaped_and_done_by_another(open_again: OpenAgain) -> None:

@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 from tests.system.line import EXAMPLE, Line
+from tests.worlds.work import kind_of, workshop
+
+from distwright.jobs.step import Plan, PlannedCommand, Step
+from distwright.model.outcomes import Outcome
+from distwright.tools.sandbox import Sandbox
+from distwright.worker.execute import execute
 
 pytestmark = pytest.mark.system
 
@@ -92,6 +98,20 @@ def test_state_on_a_full_disk_is_refused_with_a_hint() -> None:
         assert failed.returncode == 20, failed.stderr
         assert "full" in failed.stderr or "no space" in failed.stderr
         assert "try:" in failed.stderr
+
+
+def test_program_that_fills_the_disk_and_tidies_up_is_broken_and_one_that_only_says_so_has_failed() -> None:
+    with small_disk("100m") as disk:
+        shop = workshop(disk.seen / "state", Sandbox(None))
+
+        def outcome(script: str) -> Outcome:
+            plan = Plan((PlannedCommand(("sh", "-c", script), 60),))
+            return execute(kind_of(Step("count", lambda _inputs, _earlier: plan)), {}, shop.context()).outcome
+
+        assert outcome("echo cp: No space left on device; exit 1") is Outcome.FAILED
+        assert outcome("head -c 300M /dev/zero >big; ended=$?; sleep 0.5; rm big; exit $ended") is Outcome.BROKEN
+        assert outcome("head -c 300M /dev/zero >big; sleep 0.5; rm big; exit 0") is Outcome.OK
+        shop.database.close()
 
 
 @pytest.mark.full

@@ -1,10 +1,17 @@
-"""One line for all system tests: built once, killed in every stage on the way."""
+"""What system tests share: one line, built once, killed in every stage on the way; and cells of the sandbox."""
 
+import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from tests.system.line import Line, keep_in_cache, state_folder, wait_until_gone
+from tests.worlds.cells import HOST_SECRET, IS_ROOT, Cell
+from tests.worlds.rootfs import root_tar
+
+from distwright.tools.sandbox import SANDBOX_USER, RootFolders, Sandbox, sandbox_for
 
 # Job, step, seconds into it. Early in each, so that little is done twice.
 KILLS = (
@@ -47,3 +54,33 @@ def killed_line() -> Iterator[KilledLine]:
         done = line.demo()
         yield KilledLine(line, tuple(reached), done.stdout + done.stderr, done.returncode)
         keep_in_cache(line.state)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """Give a folder that the sandbox user can reach, with an unpacked root and a file that nobody inside must see."""
+    with state_folder() as folder:
+        (folder / "root.tar").write_bytes(root_tar())
+        (folder / HOST_SECRET).write_text("secret")
+        sandbox_for(os.geteuid()).unpack(folder / "root.tar", folder / "lower")
+        yield folder
+        sandbox_for(os.geteuid()).remove(folder / "lower")
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(params=["started by root", "started by a user"] if IS_ROOT else ["started by a user"])
+def cell(request: pytest.FixtureRequest, place: Path) -> Iterator[Cell]:
+    """Give a fresh cell as root makes them, and as a plain user makes them (root becomes one for that)."""
+    owner = sandbox_for(os.geteuid())
+    base = place / f"cell-{next(_numbers)}"
+    folders = RootFolders(place / "lower", base / "upper", base / "scratch", base / "merged", base / "work")
+    for folder in (base, folders.upper, folders.scratch, folders.merged, folders.work):
+        owner.make_folder(folder)
+    if request.param == "started by root" or not IS_ROOT:
+        yield Cell(owner, (), folders, place)
+    else:
+        prefix = ("setpriv", "--reuid", SANDBOX_USER, "--regid", SANDBOX_USER, "--init-groups", "--")
+        yield Cell(Sandbox(None), prefix, folders, place)
+    owner.remove(base)

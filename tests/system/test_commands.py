@@ -1,6 +1,7 @@
 """The command line as a newcomer meets it: wrong words, missing states, broken files, Ctrl-C."""
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -13,10 +14,12 @@ from tests.worlds.repos import changelog, commit
 from tests.worlds.times import NOW
 
 from distwright.model.digests import canonical_json
+from distwright.site.doctor import examine_machine
 from distwright.store.database import Database
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.store.refs import AppliedConfig, keep_applied_config
+from distwright.tools.sandbox import sandbox_for
 
 pytestmark = pytest.mark.system
 
@@ -123,6 +126,14 @@ def test_configuration_that_a_newer_version_applied_can_be_replaced() -> None:
         applied = line.call("config", "apply", head, "--repo", "live", "--state", str(line.state))
         assert (applied.returncode, "note: every table is applied anew" in applied.stderr) == (0, True)
         assert line.answer("suite", "list") != []
+
+
+def test_doctor_speaks_of_kvm_for_the_user_that_will_open_it(tmp_path: Path) -> None:
+    [found] = [row for row in examine_machine(StatePaths(tmp_path)) if row.check == "kvm"]
+    user = sandbox_for(os.geteuid()).user
+    become = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
+    opens = subprocess.run([*become, "sh", "-c", "exec 3<>/dev/kvm"], stderr=subprocess.DEVNULL, check=False)
+    assert (found.state == "well") == (opens.returncode == 0)
 
 
 def test_bad_serial_is_refused_before_anything_happens(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -12,12 +13,14 @@ from tests.system.line import state_folder
 from tests.worlds.rootfs import root_tar
 from tests.worlds.work import Workshop, kind_of, workshop
 
+from distwright.builds.environment import environment_step
 from distwright.errors import (
     BadConfig,
     BadInput,
     Busy,
     DistwrightError,
     Interrupted,
+    Lost,
     NotFound,
     OutOfSpace,
     ProgramFailed,
@@ -147,6 +150,13 @@ def test_step_whose_result_is_gone_is_run_again(shop: Workshop, tmp_path: Path, 
     assert (tmp_path / "runs").read_text() == "x\nx\n"
 
 
+def test_command_without_the_shelf_reaches_nothing_of_this_machine(shop: Workshop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = shell(f"curl -s -m 3 http://127.0.0.1:{listener.getsockname()[1]}/")
+        ending = execute(kind_of(step(command)), {}, shop.context())
+        assert ending == Ending(Outcome.FAILED, "count: sh ended with exit 7"), "curl: failed to connect"
+
+
 def test_step_that_is_to_be_repeated_is_run_each_time(shop: Workshop, tmp_path: Path) -> None:
     kind = kind_of(step(f"echo x >>{tmp_path}/runs", repeat=True))
     for job in (1, 2):
@@ -214,12 +224,12 @@ ENDS: Mapping[str, tuple[PlannedCommand, Outcome, str]] = {
         "count: sh ended with 'panic' in its output: Kernel panic",
     ),
     "signal": (shell("kill -SEGV $$"), Outcome.FAILED, "count: sh ended with exit -11"),
-    "full disk": (
-        shell("echo cp: error writing x: No space left on device >&2; exit 1"), Outcome.BROKEN, "count: no space left below WORK",
+    "talk of a full disk": (
+        shell("echo cp: error writing x: No space left on device >&2; exit 1"), Outcome.FAILED,
+        "count: sh ended with exit 1: cp: error writing x: No space left on device",
     ),
     "missing program": (
-        PlannedCommand(("no-such-program",), 60), Outcome.FAILED,
-        "count: no-such-program ended with exit 127: setpriv: failed to execute no-such-program: No such file or directory",
+        PlannedCommand(("no-such-program",), 60), Outcome.BROKEN, "count: program no-such-program is not installed here",
     ),
 }  # fmt: skip
 
@@ -231,6 +241,24 @@ def test_end_of_a_command_is_judged(shop: Workshop, command: PlannedCommand, out
         outcome,
         message,
     )
+
+
+def test_missing_package_of_the_host_is_our_fault_and_named(shop: Workshop) -> None:
+    ending = execute(kind_of(step("true", programs=("dpkg", "no-such-package"))), {}, shop.context())
+    assert ending == Ending(
+        Outcome.BROKEN,
+        "count: Debian packages are not installed here: no-such-package (sudo apt-get install no-such-package)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"), [("exit 1", Outcome.BROKEN), ("sleep 9", Outcome.TIMED_OUT), ("true", Outcome.OK)]
+)
+def test_environment_that_cannot_be_made_is_never_the_fault_of_the_work(
+    shop: Workshop, script: str, outcome: Outcome
+) -> None:
+    judged = replace(step(shell(script, timeout_s=1)), judge=environment_step("environment", "environment").judge)
+    assert execute(kind_of(judged), {}, shop.context()).outcome is outcome
 
 
 def test_judge_of_a_step_has_the_last_word(shop: Workshop) -> None:
@@ -356,6 +384,7 @@ FAULTS: Mapping[type[DistwrightError], Outcome] = {
     Refused: Outcome.FAILED,
     BadInput: Outcome.FAILED,
     NotFound: Outcome.FAILED,
+    Lost: Outcome.BROKEN,
     Unreachable: Outcome.BROKEN,
     ProgramFailed: Outcome.BROKEN,
     OutOfSpace: Outcome.BROKEN,

@@ -1,87 +1,23 @@
 """The sandbox: what a program inside can see and reach, and that it ends when we do."""
 
-import itertools
 import os
 import pwd
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.system.line import state_folder
+from tests.worlds.cells import HOST_SECRET, IS_ROOT, Cell
 from tests.worlds.processes import living, wait_until
-from tests.worlds.rootfs import root_tar
 
 from distwright.errors import Interrupted, NotFound
-from distwright.net.listen import LoopbackServer
 from distwright.store.objects import FileObjects
-from distwright.tools.run import Command, Finished, run
+from distwright.tools.run import Command, run
 from distwright.tools.sandbox import SANDBOX_USER, RootFolders, Sandbox, sandbox_for
 from distwright.worker.workfolder import fill
 
 pytestmark = pytest.mark.system
-IS_ROOT = os.geteuid() == 0
-HOST_SECRET = "host-secret"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A sandbox, an unpacked root and folders for one program. prefix: what makes us the plain user, if we are root."""
-
-    sandbox: Sandbox
-    prefix: tuple[str, ...]
-    folders: RootFolders
-    home: Path
-
-    def argv(self, *program: str, reads_shelf: bool = False) -> tuple[str, ...]:
-        return (*self.prefix, *self.sandbox.rooted_argv(self.folders, program, reads_shelf=reads_shelf))
-
-    def run(self, *program: str, reads_shelf: bool = False, timeout_s: float = 60) -> Finished:
-        """Run a program in the root."""
-        argv = self.argv(*program, reads_shelf=reads_shelf)
-        return run(Command(argv, timeout_s, cwd=self.folders.work, environment={"HOME": "/nonexistent"}))
-
-    def shell(self, script: str, *, reads_shelf: bool = False) -> str:
-        """Run a script that must succeed; give what it printed."""
-        return self.run("sh", "-euc", script, reads_shelf=reads_shelf).checked().stdout.decode()
-
-    @property
-    def owner(self) -> int:
-        """Who sandboxed programs are, seen from outside."""
-        return pwd.getpwnam(SANDBOX_USER).pw_uid if IS_ROOT else os.getuid()
-
-
-@pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """Give a folder that the sandbox user can reach, with an unpacked root and a file that nobody inside must see."""
-    with state_folder() as folder:
-        (folder / "root.tar").write_bytes(root_tar())
-        (folder / HOST_SECRET).write_text("secret")
-        sandbox_for(os.geteuid()).unpack(folder / "root.tar", folder / "lower")
-        yield folder
-        sandbox_for(os.geteuid()).remove(folder / "lower")
-
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=["started by root", "started by a user"] if IS_ROOT else ["started by a user"])
-def cell(request: pytest.FixtureRequest, place: Path) -> Iterator[Cell]:
-    """Give a fresh cell as root makes them, and as a plain user makes them (root becomes one for that)."""
-    owner = sandbox_for(os.geteuid())
-    base = place / f"cell-{next(_numbers)}"
-    folders = RootFolders(place / "lower", base / "upper", base / "scratch", base / "merged", base / "work")
-    for folder in (base, folders.upper, folders.scratch, folders.merged, folders.work):
-        owner.make_folder(folder)
-    if request.param == "started by root" or not IS_ROOT:
-        yield Cell(owner, (), folders, place)
-    else:
-        prefix = ("setpriv", "--reuid", SANDBOX_USER, "--regid", SANDBOX_USER, "--init-groups", "--")
-        yield Cell(Sandbox(None), prefix, folders, place)
-    owner.remove(base)
 
 
 @pytest.fixture
@@ -190,16 +126,6 @@ def test_rooted_program_has_a_host_name_of_its_own(cell: Cell) -> None:
 # What it can reach
 
 
-def test_rooted_program_has_no_network_unless_it_reads_the_shelf(cell: Cell) -> None:
-    with LoopbackServer(lambda _path: (BytesIO(b"from the shelf"), 14)) as server:
-        ask = f"wget -q -O - {server.url}/debian/dists/stable/Release"
-        alone = cell.run("sh", "-c", ask)
-        assert (alone.exit_code, alone.stdout, b"Network is unreachable" in alone.stderr) == (1, b"", True)
-        assert cell.shell(ask, reads_shelf=True) == "from the shelf"
-    interfaces = cell.shell("cat /proc/net/dev").splitlines()[2:]
-    assert [line.partition(":")[0].strip() for line in interfaces] == ["lo"]
-
-
 WRITES = {
     "kernel settings": "echo 1 > /proc/sys/kernel/sysrq",
     "kernel triggers": "echo h > /proc/sysrq-trigger",
@@ -261,9 +187,6 @@ def test_program_that_is_not_in_the_root_is_named(cell: Cell) -> None:
 DAEMONS = 'setsid sh -c "trap : TERM HUP; while :; do sleep 0.1; done" "$0" & '
 PROGRAMS: Mapping[str, Callable[[Cell, str], tuple[str, ...]]] = {
     "rooted": lambda cell, mark: cell.argv("sh", "-c", f"{DAEMONS} {DAEMONS} sleep 1000", mark),
-    "rooted, reading the shelf": lambda cell, mark: cell.argv(
-        "sh", "-c", f"{DAEMONS} sleep 1000", mark, reads_shelf=True
-    ),
 }
 
 

@@ -11,7 +11,7 @@ from tests.worlds.installation import CONFIG
 from tests.worlds.processes import wait_until
 from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
-from tests.worlds.work import Onlooker, Workshop, ended, kind_of, nothing, worker_of, workshop
+from tests.worlds.work import Onlooker, Workshop, ended, kind_of, nothing, start_worker, worker_of, workshop
 
 from distwright.app import App
 from distwright.errors import NotFound
@@ -286,3 +286,11 @@ def test_lease_that_cannot_be_renewed_just_now_does_not_end_the_attempt(shop: Wo
     (signs / "go").touch()
     ended(pid)
     assert (job(shop).outcome, job(shop).fence) == (Outcome.OK, 1)
+
+
+def test_worker_begins_where_the_folders_of_runs_are_gone(shop: Workshop) -> None:
+    """run/ may be on a tmpfs, and cache/ may be removed at any time."""
+    shop.paths.work.rmdir()
+    shop.paths.roots.rmdir()
+    assert ended(start_worker(shop, kind_of(), jobs=0)) == 0
+    assert (shop.paths.work.is_dir(), shop.paths.roots.is_dir()) == (True, True)

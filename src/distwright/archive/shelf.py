@@ -16,7 +16,7 @@ from distwright.archive.indexes import entries_of_texts, index_files, pool_of, r
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedIndex, parse_snapshot
 from distwright.archive.tree import parse_root
-from distwright.errors import BadInput, DistwrightError, NotFound, Refused, Unreachable, quoted
+from distwright.errors import BadInput, DistwrightError, Lost, NotFound, Refused, Unreachable, quoted
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import write_release
 from distwright.jobs.step import Fetched, ShelfEntry
@@ -90,7 +90,7 @@ class Shelf:
         return tuple(sorted(self._fetched.values(), key=lambda file: (file.archive, file.path)))
 
     def find(self, path: str) -> tuple[BinaryIO, int]:
-        """Open a file by its path; raise NotFound, Refused (wrong bytes from upstream) or Unreachable."""
+        """Open a file by its path; raise NotFound, Lost, Refused (wrong bytes from upstream) or Unreachable."""
         archive, _, below = path.partition("/")
         for suite in self._suites:
             if suite.entry.archive != archive:
@@ -134,7 +134,7 @@ class Shelf:
     def _fetch(self, suite: _Suite, file: PoolFile) -> None:
         """Fetch a file from the first mirror that gives what was signed; one that did not answer before is asked last."""
         if suite.entry.is_own:
-            raise NotFound(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
+            raise Lost(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
         known = (*self._mirrors(suite.entry.archive), *([] if suite.url is None else [suite.url]))
         failure: DistwrightError = NotFound(
             f"archive {suite.entry.archive} has no mirror", hint=f"set fetch_from in [archive.{suite.entry.archive}]"

@@ -1,16 +1,32 @@
 """Environments: build roots made by mmdebstrap from exactly the suites that a recipe pins."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
-from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand, ShelfEntry, Step, StepResult
+from distwright.jobs.step import (
+    Earlier,
+    Inputs,
+    Plan,
+    PlannedCommand,
+    ShelfEntry,
+    Step,
+    StepEnd,
+    StepResult,
+    Verdict,
+    judge_by_exit,
+)
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
+from distwright.model.outcomes import Outcome
 
 MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
 APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
+# It has the host's apt resolve and fetch, the host's dpkg unpack, and the host's tar write the root.
+MMDEBSTRAP_PROGRAMS = ("apt", "dpkg", "mmdebstrap", "perl-base", "tar")
 _TIMEOUT_S = 1800
+_REQUIRED = ("shelf", "components", "variant", "architecture", "epoch")
+_DEFAULTS: plain.Plain = {"include": []}  # not written, and taken for what is missing: see jobs/step.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +42,7 @@ class EnvironmentRecipe:
 
     def to_json(self) -> Json:
         """Give the part of a job's inputs."""
-        return {
+        values: dict[str, Json] = {
             "shelf": [entry.to_json() for entry in self.shelf],
             "components": {name: list(members) for name, members in self.components.items()},
             "variant": self.variant,
@@ -34,10 +50,12 @@ class EnvironmentRecipe:
             "architecture": self.architecture,
             "epoch": self.epoch,
         }
+        return plain.without_defaults(values, _DEFAULTS)
 
     @classmethod
-    def from_json(cls, values: plain.Plain) -> Self:
+    def from_json(cls, given: plain.Plain) -> Self:
         """Read what `to_json` gave; raise BadInput."""
+        values = plain.with_defaults(given, _REQUIRED, _DEFAULTS)
         components = plain.mapping(values, "components")
         return cls(
             shelf=tuple(ShelfEntry.from_json(entry) for entry in plain.members(values, "shelf")),
@@ -62,7 +80,13 @@ def environment_step(name: str, key: str) -> Step:
     def plan(inputs: Inputs, _earlier: Earlier) -> Plan:
         return environment_plan(EnvironmentRecipe.from_json(plain.mapping(inputs, key)))
 
-    return Step(name, plan)
+    return Step(name, plan, judge_environment)
+
+
+def judge_environment(end: StepEnd) -> Verdict:
+    """Judge a bootstrap: whatever it is made for has no part in it, so its failure is ours and the world's."""
+    verdict = judge_by_exit(end)
+    return replace(verdict, outcome=Outcome.BROKEN) if verdict.outcome is Outcome.FAILED else verdict
 
 
 def environment_plan(recipe: EnvironmentRecipe) -> Plan:
@@ -74,11 +98,11 @@ def environment_plan(recipe: EnvironmentRecipe) -> Plan:
     argv = mmdebstrap_argv(recipe, ["--variant", recipe.variant, "--skip=output/dev", *hooks], "root.tar")
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("TMPDIR", "{work}/tmp"))
     return Plan(
-        commands=(PlannedCommand(argv, _TIMEOUT_S, environment=environment),),
+        commands=(PlannedCommand(argv, _TIMEOUT_S, reads_shelf=True, environment=environment),),
         write={"tmp/.keep": ""},
         collect={"root": "root.tar"},
         shelf=recipe.shelf,
-        programs=("mmdebstrap",),
+        programs=MMDEBSTRAP_PROGRAMS,
     )
 
 

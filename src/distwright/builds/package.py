@@ -24,8 +24,21 @@ from distwright.model.versions import DebVersion
 
 KIND = KindName("package.build", 1)
 BUILDER_CREDENTIAL = "builder"
+# sbuild unpacks the root with the host's tar, and has the host's libraries of dpkg judge dependencies and versions.
+SBUILD_PROGRAMS = ("apt", "dpkg", "libdpkg-perl", "libsbuild-perl", "perl-base", "sbuild", "tar")
 _SOURCE_TIMEOUT_S = 300
 _BUILD_TIMEOUT_S = 4 * 3600
+
+# What the machine's owner set in /etc/sbuild/sbuild.conf must not shape a package. sbuild has no option to leave it out, but keeps
+# its place in a variable: ours is read in its stead, and no other.
+_SBUILD = """#!/usr/bin/perl
+use Sbuild::Sysconfig;
+$Sbuild::Sysconfig::paths{'SBUILD_CONF'} = '{work}/sbuildrc';
+$0 = '/usr/bin/sbuild';
+do $0;
+die $@ || "$0: $!\\n";
+"""
+_SBUILDRC = "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n"
 
 # inputs: repo, tag, commit, tree (digest of the source tree as tar), source, version, epoch, suite, archive, environment.
 
@@ -56,7 +69,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
     dsc = next(name for name in files if name.endswith(".dsc"))
     sources = "\\n".join(recipe.source_lines())
     argv = (
-        "sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={recipe.shelf[0].suite}",
+        "./sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={recipe.shelf[0].suite}",
         f"--arch={recipe.architecture}", "--source", "--force-orig-source", "--build-dir={work}/out",
         f"--build-path=/build/{inputs['source']}", "--nolog", "--no-run-lintian", "--no-run-piuparts", "--no-run-autopkgtest",
         "--no-apt-upgrade", "--no-apt-distupgrade", "--bd-uninstallable-explainer=none",
@@ -64,11 +77,11 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         "--chroot-setup-commands=echo 'Acquire::Check-Valid-Until false;' > /etc/apt/apt.conf.d/90distwright",
         f"{{work}}/in/{dsc}",
     )  # fmt: skip
-    environment = (("SBUILD_CONFIG", "{work}/sbuildrc"), ("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
+    environment = (("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
     return Plan(
-        commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, environment=environment),),
+        commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, reads_shelf=True, environment=environment),),
         place={f"in/{name}": digest for name, digest in files.items()} | {"root.tar": root_of(earlier["environment"])},
-        templates={"sbuildrc": "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n"},
+        templates={"sbuild": _SBUILD, "sbuildrc": _SBUILDRC},
         write={
             "tmp/.keep": "",
             "home/.keep": "",
@@ -79,7 +92,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
             "source": "out/*.dsc", "tar": "out/*.tar.*",
         },
         shelf=recipe.shelf,
-        programs=("sbuild",),
+        programs=SBUILD_PROGRAMS,
     )  # fmt: skip
 
 

@@ -1,12 +1,14 @@
-"""The image build: tools, root, initrd, squashfs, ISO, then manifest, checksums and signature."""
+"""The image build: tools, root, manifest, initrd, squashfs, ISO, then checksums and signature."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
-from distwright.builds.environment import environment_step
+from distwright.builds.environment import EnvironmentRecipe, environment_step
 from distwright.images.iso import plan_iso, plan_squashfs
-from distwright.images.manifest import manifest_of, package_list
-from distwright.images.rootfs import plan_initrd, plan_root
+from distwright.images.manifest import manifest_of, package_list, parse_installed
+from distwright.images.public import show_image
+from distwright.images.rootfs import plan_initrd, plan_installed, plan_root
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, Step, StepResult
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -17,29 +19,34 @@ KIND = KindName("image.build", 1)
 IMAGE_CREDENTIAL = "image"
 
 
-def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
-    """Write what is inside and vouch for it: manifest, package list, SHA256SUMS and its signature, beside the ISO."""
+def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
+    """Write the manifest and the package list; nothing is built on a root that holds what no archive gave."""
     name = plain.text(inputs, "name")
-    manifest = manifest_of(name, earlier["root"].fetched, plain.mapping(inputs, "states"), context.objects)
+    tools = EnvironmentRecipe.from_json(plain.mapping(inputs, "tools"))
+    states: dict[str, Mapping[str, Json]] = {
+        "states": plain.mapping(inputs, "states"),
+        "tools": {entry.name: str(entry.document) for entry in tools.shelf},
+    }
+    installed = parse_installed(context.objects.read(earlier["installed"].outputs["installed"]))
+    manifest = manifest_of(name, earlier["root"].fetched, installed, states, context.objects)
+    listed = package_list(json.loads(manifest))
+    return StepResult({"manifest": context.objects.put(manifest), "packages": context.objects.put(listed)})
+
+
+def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
+    """Vouch for the image: ISO, manifest and package list, SHA256SUMS and its signature, all public at one moment."""
+    name = plain.text(inputs, "name")
     files: dict[str, Sha256] = {
         f"{name}.iso": earlier["iso"].outputs["iso"],
-        f"{name}.manifest.json": context.objects.put(manifest),
-        f"{name}.packages": context.objects.put(package_list(json.loads(manifest))),
+        f"{name}.manifest.json": earlier["account"].outputs["manifest"],
+        f"{name}.packages": earlier["account"].outputs["packages"],
     }
     sums = "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
     files["SHA256SUMS"] = context.objects.put(sums)
     files["SHA256SUMS.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
     with context.write() as tx:
         replace_holds(tx, f"image {context.job}", holds_on_all(dict(files)), context.now())
-    folder = context.paths.public / "images" / name
-    # Everything is replaced, the ISO too: the name follows from the commit, so a newer state of an archive gives other bytes under
-    # it. rename(2) leaves both names if they are links to one object.
-    for file, digest in files.items():
-        partial = folder / f".{file}.new"
-        partial.unlink(missing_ok=True)
-        context.objects.place(digest, partial)
-        partial.rename(folder / file)
-        partial.unlink(missing_ok=True)
+    show_image(context.paths.public / "images", name, files, context.objects)
     return StepResult(files)
 
 
@@ -67,6 +74,8 @@ IMAGE_BUILD = JobKind(
     (
         environment_step("tools", "tools"),
         Step("root", plan_root),
+        Step("installed", plan_installed),
+        Action("account", account),
         Step("initrd", plan_initrd),
         Step("squashfs", plan_squashfs),
         Step("iso", plan_iso),

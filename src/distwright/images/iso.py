@@ -1,5 +1,7 @@
 """From a root to a hybrid ISO: squashfs, boot files for BIOS and UEFI, one xorriso. All programs come from the tool root."""
 
+import shlex
+
 from distwright.builds.environment import root_of
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
@@ -24,7 +26,7 @@ if serial --unit=0 --speed=115200; then
 fi
 set default=0
 set timeout=1
-menuentry "{title}" {{
+menuentry {title} {{
     linux /live/vmlinuz boot=live components {options}
     initrd /live/initrd.img
 }}
@@ -40,7 +42,7 @@ mkdir -p iso/live iso/boot/grub iso/EFI/BOOT iso/.disk/id
 cp filesystem.squashfs vmlinuz initrd.img iso/live/
 cp disk-info iso/.disk/info
 : >"iso/.disk/id/$id"
-sed "s/@ID@/$id/" grub.cfg >iso/boot/grub/grub.cfg
+sed "1s/@ID@/$id/" grub.cfg >iso/boot/grub/grub.cfg
 
 # UEFI: Debian's signed shim starts Debian's signed GRUB, whose "cd" build looks for /.disk/info and takes /boot/grub/grub.cfg
 # there; mmx64 is the key manager that shim wants beside it.
@@ -97,7 +99,8 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the ISO."""
     environment = (_epoch(inputs), ("label", plain.text(inputs, "label")))
     command = PlannedCommand(("./iso.sh",), _ISO_TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
-    options = " ".join(plain.texts(inputs, "kernel_options"))
+    # GRUB's script language has the shell's words and quotes: a name or an option may hold a quote or a dollar.
+    options = " ".join(map(shlex.quote, plain.texts(inputs, "kernel_options")))
     return Plan(
         (command,),
         place={
@@ -107,7 +110,7 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
         },
         write={
             "iso.sh": _ISO,
-            "grub.cfg": _GRUB_CFG.format(title=plain.text(inputs, "title"), options=options),
+            "grub.cfg": _GRUB_CFG.format(title=shlex.quote(plain.text(inputs, "title")), options=options),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",
         },
         collect={"iso": "image.iso"},

@@ -1,8 +1,9 @@
 """The manifest: every package file that went into an image, exactly, and nothing that cannot be accounted for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from distwright.errors import BadInput
+from distwright.errors import BadInput, WorkFailed, listed, quoted
 from distwright.formats.deb import read_deb
 from distwright.jobs.step import Fetched
 from distwright.model import plain
@@ -10,15 +11,46 @@ from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.store.objects import ObjectStore
 
 MANIFEST_FORMAT = 1
+# What dpkg-query shows: with each package's files in the root, or not.
+_ABSENT = ("not-installed", "config-files")
 
 
-def manifest_of(name: str, fetched: Sequence[Fetched], states: Mapping[str, Json], objects: ObjectStore) -> bytes:
+@dataclass(frozen=True, slots=True, order=True)
+class InstalledPackage:
+    """A package whose files are in the root, as its dpkg knows it."""
+
+    name: str
+    version: str
+    architecture: str
+
+
+def parse_installed(listing: bytes) -> frozenset[InstalledPackage]:
+    """Read lines of name, version, architecture and state, parted by tabs (dpkg-query); raise BadInput."""
+    found = set()
+    for line in listing.decode(errors="replace").splitlines():
+        parts = line.split("\t")
+        if len(parts) != 4:
+            raise BadInput(f"{quoted(line)} is no line of dpkg-query", hint="distwright job log JOB")
+        if parts[3] not in _ABSENT:
+            found.add(InstalledPackage(*parts[:3]))
+    return frozenset(found)
+
+
+def manifest_of(
+    name: str,
+    fetched: Sequence[Fetched],
+    installed: frozenset[InstalledPackage],
+    states: Mapping[str, Mapping[str, Json]],
+    objects: ObjectStore,
+) -> bytes:
     """Give the manifest as canonical JSON.
 
-    fetched: what the root was made of. states: which snapshot or revision each archive had. Reads each package's own control
-    file, so a wrong index cannot lie. Raises BadInput if a file is not a package.
+    fetched: what the root was given. installed: what is in it. states: which snapshot or revision each archive had, by what it was
+    for. Reads each package's own control file, so a wrong index cannot lie. Raises BadInput if a file is not a package, and
+    WorkFailed if the root holds a package that came in none of the files.
     """
     packages: list[dict[str, Json]] = []
+    given: set[InstalledPackage] = set()
     by_digest: dict[Sha256, list[Fetched]] = {}
     for file in fetched:
         by_digest.setdefault(file.sha256, []).append(file)
@@ -30,23 +62,39 @@ def manifest_of(name: str, fetched: Sequence[Fetched], states: Mapping[str, Json
         with objects.open(digest) as opened:
             control = read_deb(opened).control
         source, _, version = control.get("Source", control["Package"]).partition(" ")
+        package = InstalledPackage(control["Package"], control["Version"], control["Architecture"])
+        given.add(package)
         packages.append(
             {
-                "name": control["Package"],
-                "version": control["Version"],
-                "architecture": control["Architecture"],
+                "name": package.name,
+                "version": package.version,
+                "architecture": package.architecture,
                 "source": source,
                 "source_version": version.strip("()") or control["Version"],
                 "sha256": str(digest),
                 "size_bytes": files[0].size_bytes,
                 "from": sorted(f"{file.archive}/{file.suite}/{file.path}" for file in files),
+                "installed": package in installed,
             }
         )
+    _refuse_strangers(name, installed - given)
     packages.sort(key=lambda package: (str(package["name"]), str(package["version"]), str(package["architecture"])))
-    return canonical_json({"format": MANIFEST_FORMAT, "image": name, "states": states, "packages": packages})
+    return canonical_json({"format": MANIFEST_FORMAT, "image": name, **states, "packages": packages})
 
 
 def package_list(manifest: Mapping[str, Json]) -> bytes:
-    """Give the short form for people: name, tab, version."""
+    """Give the short form for people: name, tab, version of what is installed."""
     packages = [member for member in plain.members(manifest, "packages") if isinstance(member, Mapping)]
-    return "".join(f"{package['name']}\t{package['version']}\n" for package in packages).encode()
+    return "".join(
+        f"{package['name']}\t{package['version']}\n" for package in packages if package["installed"]
+    ).encode()
+
+
+def _refuse_strangers(name: str, strangers: frozenset[InstalledPackage]) -> None:
+    if not strangers:
+        return
+    shown = listed(f"{package.name} {package.version} {package.architecture}" for package in sorted(strangers))
+    raise WorkFailed(
+        f"{name} holds packages that came from no archive of its recipe:\n{shown}",
+        hint="publish what a hook or includes.chroot/ brings along in a suite that the image is made from",
+    )

@@ -86,25 +86,29 @@ def _inputs(
     stamp = entry.date.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     version = entry.version.without_epoch  # a colon in a file name reads as a host to rsync and scp
     states: dict[str, Json] = {item.name: str(item.document) for item in resolved.shelf}
-    inside = digest_of(states)[:8]  # the same commit on another snapshot is another image, and so has another name
-    full_name = f"{name}-{table.architecture}-{version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}-{inside}"
     root = EnvironmentRecipe(
         resolved.shelf, resolved.components, ROOT_VARIANT, recipe.packages, table.architecture, epoch
     )
-    return {
-        "image": name,
-        "name": full_name,
-        "commit": commit,
-        "epoch": epoch,
-        "root": root.to_json(),
-        "tools": tools.to_json(),
-        "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys)),
-        "states": states,
-        "title": f"{config.site.name} {entry.version}",
-        "label": f"{name} {version}".upper()[:32],
-        "disk_info": full_name,
-        "kernel_options": list(table.kernel_options),
-    }
+
+    def named(full_name: str) -> dict[str, Json]:
+        return {
+            "image": name,
+            "name": full_name,
+            "commit": commit,
+            "epoch": epoch,
+            "root": root.to_json(),
+            "tools": tools.to_json(),
+            "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys)),
+            "states": states,
+            "title": f"{config.site.name} {entry.version}",
+            "label": f"{name} {version}".upper()[:32],
+            "disk_info": full_name,
+            "kernel_options": list(table.kernel_options),
+        }
+
+    # The same commit on another snapshot, with other tools or another configuration is another image, and so has another name.
+    inside = digest_of(named(""))[:8]
+    return named(f"{name}-{table.architecture}-{version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}-{inside}")
 
 
 def _files(

@@ -1,11 +1,18 @@
 """The root file system of an image: mmdebstrap from the pinned suites, then includes, hooks and what identifies the image."""
 
-from distwright.builds.environment import MERGED_USR_HOOK, EnvironmentRecipe, mmdebstrap_argv, root_of
+from distwright.builds.environment import (
+    MERGED_USR_HOOK,
+    MMDEBSTRAP_PROGRAMS,
+    EnvironmentRecipe,
+    mmdebstrap_argv,
+    root_of,
+)
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 
 _TIMEOUT_S = 3600
 _INITRD_TIMEOUT_S = 900
+_INSTALLED_TIMEOUT_S = 60
 
 # mmdebstrap runs it as root of its user namespace, with the new root as $1; the work folder holds what it needs.
 _CUSTOMIZE = """#!/bin/sh
@@ -45,6 +52,12 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/tmp/initrd LC_ALL=C.UTF-8
     mkinitramfs -o initrd.img "$version"
 """
 
+# The image's own dpkg says what is in it; `account` compares that with what the archives gave.
+_INSTALLED = """#!/bin/sh
+set -eu
+exec dpkg-query --show --showformat='${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n' >installed
+"""
+
 # inputs used here: root (EnvironmentRecipe), includes (digest of a tar), hooks (name -> digest), files (name -> text), epoch.
 
 
@@ -61,7 +74,11 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
     # Hooks are placed, not written: a runner fills in {work} in what is written, and ${work} is a variable of many scripts.
     hooks = {f"hooks/{name}": digest for name, digest in plain.digest_map(inputs, "hooks").items()}
     return Plan(
-        commands=(PlannedCommand(mmdebstrap_argv(recipe, options, "root.tar"), _TIMEOUT_S, environment=environment),),
+        commands=(
+            PlannedCommand(
+                mmdebstrap_argv(recipe, options, "root.tar"), _TIMEOUT_S, reads_shelf=True, environment=environment
+            ),
+        ),
         place={"includes.tar": plain.digest(inputs, "includes"), **hooks},
         write={
             "customize.sh": _CUSTOMIZE,
@@ -71,8 +88,14 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
         },
         collect={"root": "root.tar"},
         shelf=recipe.shelf,
-        programs=("mmdebstrap",),
+        programs=MMDEBSTRAP_PROGRAMS,
     )
+
+
+def plan_installed(_inputs: Inputs, earlier: Earlier) -> Plan:
+    """Plan the question what is installed."""
+    command = PlannedCommand(("./installed.sh",), _INSTALLED_TIMEOUT_S, root=root_of(earlier["root"]))
+    return Plan((command,), write={"installed.sh": _INSTALLED}, collect={"installed": "installed"})
 
 
 def plan_initrd(inputs: Inputs, earlier: Earlier) -> Plan:

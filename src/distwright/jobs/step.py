@@ -25,6 +25,19 @@ from distwright.store.paths import StatePaths
 Inputs = Mapping[str, Json]
 Outputs = Mapping[str, Sha256]
 
+# What is not written, and taken for what is missing. A field that is added gets its line here, and no identity changes.
+_ENTRY_DEFAULTS: plain.Plain = {"is_own": False, "fields": {}, "lists": []}
+_COMMAND_DEFAULTS: plain.Plain = {"root": None, "reads_shelf": False, "until": None, "never": None, "environment": {}}
+_PLAN_DEFAULTS: plain.Plain = {
+    "place": {},
+    "write": {},
+    "templates": {},
+    "collect": {},
+    "collect_always": {},
+    "shelf": [],
+    "programs": [],
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ShelfEntry:
@@ -48,7 +61,7 @@ class ShelfEntry:
 
     def to_json(self) -> Json:
         """Give the part of a plan's identity."""
-        return {
+        values: dict[str, Json] = {
             "archive": self.archive,
             "suite": self.suite,
             "document": str(self.document),
@@ -56,18 +69,19 @@ class ShelfEntry:
             "fields": dict(self.fields),
             "lists": list(self.lists),
         }
+        return plain.without_defaults(values, _ENTRY_DEFAULTS)
 
     @classmethod
     def from_json(cls, value: Json) -> Self:
         """Read what `to_json` gave; raise BadInput."""
-        values = plain.mapping({"shelf entry": value}, "shelf entry")
-        fields = tuple(sorted(plain.text_map(values, "fields").items()))
+        given = plain.mapping({"shelf entry": value}, "shelf entry")
+        values = plain.with_defaults(given, ("archive", "suite", "document"), _ENTRY_DEFAULTS)
         return cls(
             plain.text(values, "archive"),
             plain.text(values, "suite"),
             plain.digest(values, "document"),
             plain.flag(values, "is_own"),
-            fields,
+            tuple(sorted(plain.text_map(values, "fields").items())),
             plain.texts(values, "lists"),
         )
 
@@ -79,8 +93,8 @@ class PlannedCommand:
     In argv, environment and templates, `{work}` is the work folder, `{shelf:NAME}` the base URL of a suite's archive, and
     `{accel:FILE}` the accelerator of QEMU that really works here, tried with the kernel FILE of the work folder.
 
-    root: digest of a root file system (tar) to run in, with nothing else of the machine visible and no network unless
-    reads_shelf; None runs the host's program as the sandbox user. Both begin in the work folder. until: end it with success
+    root: digest of a root file system (tar) to run in, with nothing else of the machine visible; None runs the host's program as
+    the sandbox user. Both begin in the work folder and have no network; reads_shelf: but the shelf. until: end it with success
     when its output has this text; never: end it as failed when it has this one.
     """
 
@@ -94,8 +108,32 @@ class PlannedCommand:
 
     def to_json(self) -> Json:
         """Give the part of a plan's identity."""
-        environment: list[Json] = [list(pair) for pair in self.environment]
-        return [list(self.argv), self.timeout_s, self.root, self.reads_shelf, self.until, self.never, environment]
+        values: dict[str, Json] = {
+            "argv": list(self.argv),
+            "timeout_s": self.timeout_s,
+            "root": self.root,
+            "reads_shelf": self.reads_shelf,
+            "until": self.until,
+            "never": self.never,
+            "environment": dict(self.environment),
+        }
+        return plain.without_defaults(values, _COMMAND_DEFAULTS)
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Read what `to_json` gave, the environment in order of name; raise BadInput."""
+        values = plain.with_defaults(
+            plain.mapping({"command": value}, "command"), ("argv", "timeout_s"), _COMMAND_DEFAULTS
+        )
+        return cls(
+            plain.texts(values, "argv"),
+            plain.number(values, "timeout_s"),
+            root=None if values["root"] is None else plain.digest(values, "root"),
+            reads_shelf=plain.flag(values, "reads_shelf"),
+            until=None if values["until"] is None else plain.text(values, "until"),
+            never=None if values["never"] is None else plain.text(values, "never"),
+            environment=tuple(sorted(plain.text_map(values, "environment").items())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +157,7 @@ class Plan:
 
     def to_json(self) -> Json:
         """Give the identity of the plan; the runner adds the versions of `programs`."""
-        return {
+        values: dict[str, Json] = {
             "commands": [command.to_json() for command in self.commands],
             "place": dict(self.place),
             "write": dict(self.write),
@@ -129,6 +167,22 @@ class Plan:
             "shelf": [entry.to_json() for entry in self.shelf],
             "programs": list(self.programs),
         }
+        return plain.without_defaults(values, _PLAN_DEFAULTS)
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Read what `to_json` gave; raise BadInput. So a runner elsewhere can take a plan."""
+        values = plain.with_defaults(plain.mapping({"plan": value}, "plan"), ("commands",), _PLAN_DEFAULTS)
+        return cls(
+            commands=tuple(PlannedCommand.from_json(command) for command in plain.members(values, "commands")),
+            place=plain.digest_map(values, "place"),
+            write=plain.text_map(values, "write"),
+            templates=plain.text_map(values, "templates"),
+            collect=plain.text_map(values, "collect"),
+            collect_always=plain.text_map(values, "collect_always"),
+            shelf=tuple(ShelfEntry.from_json(entry) for entry in plain.members(values, "shelf")),
+            programs=plain.texts(values, "programs"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

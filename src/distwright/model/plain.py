@@ -1,6 +1,6 @@
 """Read plain JSON values (job inputs, event bodies) as what they must be; anything else is a bug and is named as one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from distwright.errors import BadInput, quoted
 from distwright.model.digests import Json, Sha256
@@ -70,6 +70,24 @@ def text_map(values: Plain, key: str) -> dict[str, str]:
 def digest_map(values: Plain, key: str) -> dict[str, Sha256]:
     """Give a mapping from string to SHA-256."""
     return {name: Sha256(value) for name, value in text_map(values, key).items()}
+
+
+def without_defaults(values: Plain, defaults: Plain) -> dict[str, Json]:
+    """Leave out the members that are what `with_defaults` puts in, so that a field which is added later changes no identity."""
+    return {key: value for key, value in values.items() if key not in defaults or value != defaults[key]}
+
+
+def with_defaults(values: Plain, required: Collection[str], defaults: Plain) -> Plain:
+    """Put in the defaults of members that are left out.
+
+    Raises BadInput for a member that is in neither: it was written by a later version and means something that we would not do.
+    """
+    unknown = sorted(set(values) - set(required) - set(defaults))
+    if unknown:
+        raise BadInput(
+            f"{quoted(unknown[0])} is nothing that this version knows", hint="install the version that wrote it"
+        )
+    return {**defaults, **values}
 
 
 def _wrong(values: Plain, key: str, want: str) -> BadInput:

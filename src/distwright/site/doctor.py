@@ -17,7 +17,7 @@ from distwright.store.jobs import list_jobs
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import configured_sources
 from distwright.tools.run import Command, run
-from distwright.tools.sandbox import SANDBOX_USER, RootFolders, Sandbox, sandbox_for
+from distwright.tools.sandbox import RootFolders, Sandbox, sandbox_for
 
 SPACE_WANTED_BYTES = 12 << 30
 INODES_WANTED = 300_000
@@ -88,7 +88,7 @@ def _sandbox(_paths: StatePaths) -> HealthFinding:
 
 
 def _enter(sandbox: Sandbox, folders: RootFolders) -> HealthFinding:
-    argv = sandbox.rooted_argv(folders, ("/nothing",), reads_shelf=False)
+    argv = sandbox.rooted_argv(folders, ("/nothing",))
     ended = run(Command(argv, timeout_s=20))
     # The root is empty, so the program cannot be found: getting that far means that all of the sandbox works.
     if b"sandbox: /nothing" in ended.stderr:
@@ -128,13 +128,15 @@ def _sources(_paths: StatePaths) -> HealthFinding:
 
 
 def _kvm(_paths: StatePaths) -> HealthFinding:
-    if os.access("/dev/kvm", os.R_OK | os.W_OK) and os.geteuid() != 0:
+    sandbox = sandbox_for(os.geteuid())
+    opens = ("sh", "-c", "exec 3<>/dev/kvm")
+    if run(Command(sandbox.argv(opens), timeout_s=20)).exit_code == 0:
         return HealthFinding("kvm", "well", "/dev/kvm can be opened; the first boot tries whether it works", "")
     return HealthFinding(
         "kvm",
         "note",
         "no KVM for the sandbox user: images boot under emulation, about 90 s each",
-        f"sudo adduser {SANDBOX_USER if os.geteuid() == 0 else _own_name()} kvm",
+        f"sudo adduser {sandbox.user or _own_name()} kvm",
     )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from distwright.errors import NotFound, OutOfSpace, Refused
+from distwright.errors import Lost, OutOfSpace, Refused
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, adopt_files
 from distwright.store.staging import Stage
@@ -69,11 +69,11 @@ class ObjectStore(Protocol):
         ...
 
     def open(self, digest: Sha256) -> BinaryIO:
-        """Open for reading; the caller closes. Raises NotFound."""
+        """Open for reading; the caller closes. Raises Lost."""
         ...
 
     def read(self, digest: Sha256) -> bytes:
-        """Give all bytes of a (small) object. Raises NotFound."""
+        """Give all bytes of a (small) object. Raises Lost."""
         ...
 
     def has(self, digest: Sha256) -> bool:
@@ -93,7 +93,7 @@ class ObjectStore(Protocol):
         ...
 
     def size(self, digest: Sha256) -> int:
-        """Say the size in bytes. Raises NotFound."""
+        """Say the size in bytes. Raises Lost."""
         ...
 
     def local_path(self, digest: Sha256) -> Path:
@@ -106,7 +106,7 @@ class ObjectStore(Protocol):
     def place(self, digest: Sha256, target: Path) -> None:
         """Make the object appear, whole and read-only, as the new file `target`, without copying where the disk allows.
 
-        Raises NotFound, and FileExistsError if the place is taken.
+        Raises Lost, and FileExistsError if the place is taken.
         """
         ...
 
@@ -119,7 +119,7 @@ class ObjectStore(Protocol):
         ...
 
     def is_intact(self, digest: Sha256) -> bool:
-        """Read the object again and say whether its bytes still have its name. Raises NotFound."""
+        """Read the object again and say whether its bytes still have its name. Raises Lost."""
         ...
 
 
@@ -391,8 +391,8 @@ class MemoryObjects:
         return bool(self.read(digest) is not None)
 
 
-def _missing(digest: Sha256) -> NotFound:
-    return NotFound(
+def _missing(digest: Sha256) -> Lost:
+    return Lost(
         f"object {digest} is not here",
         hint="restore objects/ from a backup, or do again what made it: distwright job list",
     )

@@ -1,10 +1,11 @@
 """How untrusted programs are kept apart: another user, a process namespace that dies with us, a root of their own.
 
 Started as root, sandboxed programs run as the system user `distwright` inside a pid namespace whose end is ours. Started as
-a plain user they run as that user. Either way `rooted` shows them one root file system and the work folder, and no network,
-by user namespaces; the kernel calls are tried and described in docs/design/0003.
+a plain user they run as that user. Either way they have a network of their own, in which there is nothing, or a `Door` to the
+shelf; and `rooted` shows them one root file system and the work folder, by user namespaces. See docs/design/0003.
 """
 
+import contextlib
 import os
 import pwd
 from collections.abc import Sequence
@@ -19,7 +20,26 @@ SANDBOX_USER = "distwright"
 _ENTER_ROOT = Path(__file__).with_name("enter_root.py")
 _IN_USER_NAMESPACE = ("unshare", "--map-root-user", "--map-auto")
 _PYTHON = ("/usr/bin/python3", "-I", "-S", "-c")
-_ALONE = ("--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
+_ALONE = ("--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child")
+_OPEN_DOOR = Path(__file__).with_name("open_door.py")
+# What newuidmap needs where it is not set-uid root, for root is not mapped; see `_behind_door`.
+_MAPPING_CAPS = "-all,+setuid,+setgid"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The only way out of a program's network namespace: what it gets at 127.0.0.1:`port` is served by us.
+
+    channel: a descriptor of a Unix socket; who holds its other end receives the socket that listens inside, and accepts on it.
+    """
+
+    channel: int
+    port: int
+
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """The words before a program that open it; they need to be root of the namespace."""
+        return (*_PYTHON, _OPEN_DOOR.read_text(), str(self.channel), str(self.port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +60,36 @@ class Sandbox:
     user: str | None
 
     def argv(self, program: Sequence[str]) -> tuple[str, ...]:
-        """Wrap a program so that it and all it starts dies with the process that started it, and is not root."""
+        """Wrap a program of our own making so that it and all it starts dies with the process that started it, and is not root."""
         if self.user is None:
             return ("setpriv", "--pdeathsig", "KILL", "--", *program)
-        as_user = ("setpriv", "--reuid", self.user, "--regid", self.user, "--init-groups", "--pdeathsig", "KILL", "--")
-        in_namespace = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
-        return ("setpriv", "--pdeathsig", "KILL", "--", *in_namespace, *as_user, *program)
+        return self._as_user(program)
 
-    def rooted_argv(self, folders: RootFolders, program: Sequence[str], *, reads_shelf: bool) -> tuple[str, ...]:
-        """Wrap a program so that it also sees nothing but the root in `folders.lower` (its changes go to `upper`) and /work.
+    def alone_argv(self, program: Sequence[str], door: Door | None = None) -> tuple[str, ...]:
+        """Wrap a program as `argv` does, with no network but the door."""
+        if self.user is not None:
+            return self._as_user(program, network=("--net",), opened=() if door is None else door.opened)
+        if door is None:
+            return self.argv(("unshare", "--map-current-user", "--net", "--", *program))
+        return self.argv(_behind_door(program, door))
 
-        It has no network, or this machine's if it must read the loopback shelf.
+    def rooted_argv(self, folders: RootFolders, program: Sequence[str], door: Door | None = None) -> tuple[str, ...]:
+        """Wrap a program as `alone_argv` does, so that it also sees nothing but /work and the root in `folders.lower`.
+
+        Its changes of the root go to `upper`.
         """
-        alone = _ALONE if reads_shelf else (*_ALONE, "--net")
         places = (folders.lower, folders.upper, folders.scratch, folders.merged, folders.work)
-        inner = (*_IN_USER_NAMESPACE, *alone, *_PYTHON, _ENTER_ROOT.read_text(), *map(str, places), *program)
+        opened = () if door is None else door.opened
+        inner = (*_IN_USER_NAMESPACE, *_ALONE, *opened, *_PYTHON, _ENTER_ROOT.read_text(), *map(str, places), *program)
         return self.argv(inner)
+
+    def _as_user(
+        self, program: Sequence[str], *, network: tuple[str, ...] = (), opened: tuple[str, ...] = ()
+    ) -> tuple[str, ...]:
+        user = str(self.user)
+        as_user = ("setpriv", "--reuid", user, "--regid", user, "--init-groups", "--pdeathsig", "KILL", "--")
+        in_namespace = ("unshare", "--pid", *network, "--fork", "--kill-child", "--mount-proc", "--")
+        return ("setpriv", "--pdeathsig", "KILL", "--", *in_namespace, *opened, *as_user, *program)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder that sandboxed programs may write to (its parents stay ours)."""
@@ -95,3 +129,32 @@ def sandbox_for(uid: int) -> Sandbox:
     except KeyError:
         raise NotFound(f"system user {SANDBOX_USER} does not exist", hint="make setup") from None
     return Sandbox(SANDBOX_USER)
+
+
+def _behind_door(program: Sequence[str], door: Door) -> tuple[str, ...]:
+    """Put a plain user's program into a network namespace, such that it can still make user namespaces with many ids of its own.
+
+    Only root of a user namespace may make a network namespace. In that user namespace everybody keeps his number, the user and his
+    subordinate ids; and newuidmap, which is not set-uid there, is lent the two capabilities that it needs to map them once more.
+    """
+    user, group = os.geteuid(), os.getegid()
+    first_user, users = _subordinate_ids(Path("/etc/subuid"), user)
+    first_group, groups = _subordinate_ids(Path("/etc/subgid"), user)
+    return (
+        "unshare", "--keep-caps", f"--map-user={user}", f"--map-users={first_user},{first_user},{users}",
+        f"--map-group={group}", f"--map-groups={first_group},{first_group},{groups}", "--net", "--", *door.opened,
+        "setpriv", "--inh-caps", _MAPPING_CAPS, "--ambient-caps", _MAPPING_CAPS, "--pdeathsig", "KILL", "--", *program,
+    )  # fmt: skip
+
+
+def _subordinate_ids(table: Path, user: int) -> tuple[int, int]:
+    """Give the first range of a user in /etc/subuid or /etc/subgid (subuid(5)); raise NotFound."""
+    names = {str(user)}
+    with contextlib.suppress(KeyError):
+        names.add(pwd.getpwuid(user).pw_name)
+    for line in table.read_text().splitlines() if table.exists() else ():
+        name, _, numbers = line.partition(":")
+        first, _, count = numbers.partition(":")
+        if name in names and first.isdigit() and count.isdigit():
+            return int(first), int(count)
+    raise NotFound(f"user {user} has no subordinate ids in {table}", hint="distwright doctor")

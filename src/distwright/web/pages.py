@@ -86,7 +86,11 @@ def archive_page(app: App, name: str, base_url: str) -> Page:
 
 def _images(app: App) -> list[str]:
     folder = app.paths.public / "images"
-    return sorted(place.name for place in folder.iterdir() if place.is_dir()) if folder.exists() else []
+    return (
+        sorted(place.name for place in folder.iterdir() if place.is_symlink() and place.is_dir())
+        if folder.exists()
+        else []
+    )
 
 
 def _stage(row: StageRow) -> dict[str, Json]:

@@ -9,6 +9,7 @@ from distwright.errors import (
     Busy,
     DistwrightError,
     Interrupted,
+    Lost,
     NotFound,
     OutOfSpace,
     ProgramFailed,
@@ -40,7 +41,7 @@ from distwright.worker.runner import LocalRunner
 
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
 _OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
-_OF_THE_WORLD = (Unreachable, ProgramFailed, OutOfSpace, Busy)
+_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, Busy)
 
 
 class StepFailedError(Exception):

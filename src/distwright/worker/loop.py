@@ -83,6 +83,7 @@ class Worker:
         for _job in reap(self.database, _now()):
             pass
         # Folders before leases: one that is made in between belongs to a job that has its lease already.
+        self.paths.make()  # run/ may be a tmpfs, and cache/ be removed at any time
         folders = list(self.paths.work.iterdir())
         with_lease = self._leased()
         for folder in folders:

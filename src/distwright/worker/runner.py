@@ -4,25 +4,27 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distwright.archive.shelf import Shelf
-from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, Refused
+from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused
 from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd, Verdict
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import Outcome
 from distwright.net.listen import LoopbackServer
+from distwright.store.settle import settle_file_system
 from distwright.tools.dpkg import installed_versions
 from distwright.tools.qemu import accelerator
-from distwright.tools.run import Command, Finished, last_lines, run
-from distwright.tools.sandbox import RootFolders
+from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run
+from distwright.tools.sandbox import Door, RootFolders
 from distwright.worker.context import JobContext
+from distwright.worker.space import SpaceGauge
 from distwright.worker.workfolder import collect, collect_found, fill
 
 _TAIL_LINES = 15
-_NO_SPACE = os.strerror(errno.ENOSPC)  # programs run with LC_ALL=C.UTF-8, so this is what they print
 _ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
 _LOG_LIMIT_BYTES = 256 << 20
 
@@ -30,12 +32,12 @@ _LOG_LIMIT_BYTES = 256 << 20
 @dataclass(frozen=True, slots=True)
 class _Tokens:
     work: str
-    shelf_url: str
+    server: LoopbackServer
 
     def fill_in(self, text: str, plan: Plan, accel: Callable[[str], str]) -> str:
         text = text.replace("{work}", self.work)
         for entry in plan.shelf:
-            text = text.replace(f"{{shelf:{entry.name}}}", f"{self.shelf_url}/{entry.archive}")
+            text = text.replace(f"{{shelf:{entry.name}}}", f"{self.server.url}/{entry.archive}")
         return _ACCELERATOR.sub(lambda match: accel(match[1]), text)
 
 
@@ -63,18 +65,22 @@ class LocalRunner:
         with _objects_of_ours():
             shelf = Shelf(plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors)
         try:
+            _look_for_programs(plan)
             with LoopbackServer(shelf.find) as server:
-                tokens = _Tokens(str(work / "files"), server.url)
+                tokens = _Tokens(str(work / "files"), server)
                 filled = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.templates.items()}
                 written = {**plan.write, **filled}
                 work.mkdir(parents=True)
                 with _objects_of_ours():
                     fill(work / "files", plan.place, written, context.objects, context.sandbox)
-                ends = self._run_all(plan, work, tokens)
-            if server.errors:
-                raise server.errors[0]
+                gauge = SpaceGauge(work, context.is_cancelled)
+                ends = self._run_all(plan, work, tokens, gauge)
             failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
-            if failed and any(_NO_SPACE in line for line in ends[-1].tail):
+            # What a program asked for again and got has done no harm, unless it gave up all the same.
+            trouble = server.errors if failed else server.unserved
+            if trouble:
+                raise DistwrightError(trouble[0].message, hint=trouble[0].hint) from trouble[0]
+            if failed and gauge.was_empty:
                 raise _no_space(work)
             return self._judged(work / "files", StepEnd(plan, tuple(ends), {}, shelf.fetched), judge, failed=failed)
         except OSError as error:
@@ -98,10 +104,10 @@ class LocalRunner:
             return end, Verdict(Outcome.FAILED, f"{error.message} ({error.hint})")
         return whole, verdict if failed else judge(whole)
 
-    def _run_all(self, plan: Plan, work: Path, tokens: _Tokens) -> list[CommandEnd]:
+    def _run_all(self, plan: Plan, work: Path, tokens: _Tokens, gauge: SpaceGauge) -> list[CommandEnd]:
         ends: list[CommandEnd] = []
         for number, planned in enumerate(plan.commands):
-            finished = self._run_one(planned, plan, work, number, tokens)
+            finished = self._run_one(planned, plan, work, number, tokens, gauge)
             tail = tuple(last_lines(finished.stdout or finished.stderr, _TAIL_LINES))
             missed = planned.until is not None and not finished.saw and not finished.cut
             cut = f"the end, without showing {planned.until!r}" if missed else finished.cut
@@ -110,7 +116,9 @@ class LocalRunner:
                 break
         return ends
 
-    def _run_one(self, planned: PlannedCommand, plan: Plan, work: Path, number: int, tokens: _Tokens) -> Finished:
+    def _run_one(
+        self, planned: PlannedCommand, plan: Plan, work: Path, number: int, tokens: _Tokens, gauge: SpaceGauge
+    ) -> Finished:
         context = self._context
         argv = tuple(self._filled(word, tokens, plan, rooted=planned.root is not None) for word in planned.argv)
         environment = {
@@ -118,23 +126,28 @@ class LocalRunner:
             for name, text in planned.environment
         }
         context.log(f"$ {Command(argv, 0).shown}")
-        if planned.root is None:
-            wrapped = context.sandbox.argv(argv)
-        else:
-            wrapped = context.sandbox.rooted_argv(
-                self._root_folders(planned.root, work, number), argv, reads_shelf=planned.reads_shelf
+        with contextlib.ExitStack() as stack:
+            door = None
+            if planned.reads_shelf:
+                door = Door(stack.enter_context(tokens.server.door()), tokens.server.port)
+            if planned.root is None:
+                wrapped = context.sandbox.alone_argv(argv, door)
+            else:
+                wrapped = context.sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door)
+            command = Command(
+                wrapped,
+                timeout_s=planned.timeout_s,
+                environment={"HOME": "/nonexistent", **environment},
+                cwd=work / "files",
+                log=context.log_path,
+                output_limit_bytes=_LOG_LIMIT_BYTES,
+                until=(planned.until or "").encode(),
+                never=(planned.never or "").encode(),
+                keep_fds=() if door is None else (door.channel,),
             )
-        command = Command(
-            wrapped,
-            timeout_s=planned.timeout_s,
-            environment={"HOME": "/nonexistent", **environment},
-            cwd=work / "files",
-            log=context.log_path,
-            output_limit_bytes=_LOG_LIMIT_BYTES,
-            until=(planned.until or "").encode(),
-            never=(planned.never or "").encode(),
-        )
-        return run(command, is_cancelled=context.is_cancelled)
+            finished = run(command, is_cancelled=gauge.look)
+            gauge.look()
+            return finished
 
     def _root_folders(self, root: Sha256, work: Path, number: int) -> RootFolders:
         context = self._context
@@ -146,6 +159,8 @@ class LocalRunner:
                 with _objects_of_ours():
                     packed = context.objects.local_path(root)
                 context.sandbox.unpack(packed, fresh)
+                # Its name is all that anybody asks for later, so that must not reach the disk before the content.
+                settle_file_system(context.paths.roots)
                 with contextlib.suppress(OSError):  # somebody else was faster
                     fresh.rename(lower)
             finally:
@@ -157,17 +172,30 @@ class LocalRunner:
         return folders
 
     def _filled(self, text: str, tokens: _Tokens, plan: Plan, *, rooted: bool) -> str:
-        seen = _Tokens("/work", tokens.shelf_url) if rooted else tokens
+        seen = _Tokens("/work", tokens.server) if rooted else tokens
         cache, sandbox = self._context.paths.cache, self._context.sandbox
         return seen.fill_in(text, plan, lambda kernel: accelerator(cache, sandbox, Path(tokens.work) / kernel))
 
 
+def _look_for_programs(plan: Plan) -> None:
+    """A machine without a program is our fault, not the work's. Raises ProgramFailed."""
+    packages = sorted(set(plan.programs) - set(installed_versions(plan.programs)))
+    if packages:
+        raise ProgramFailed(
+            f"Debian packages are not installed here: {', '.join(packages)}",
+            hint=f"sudo apt-get install {' '.join(packages)}",
+        )
+    for name in (planned.argv[0] for planned in plan.commands if planned.root is None):
+        if "/" not in name and shutil.which(name, path=ENVIRONMENT["PATH"]) is None:
+            raise ProgramFailed(f"program {name} is not installed here", hint="distwright doctor")
+
+
 @contextlib.contextmanager
 def _objects_of_ours() -> Iterator[None]:
-    """An input that is gone from the store is our fault, not the work's."""
+    """An input that is gone from the store, or rotten, is our fault, not the work's."""
     try:
         yield
-    except NotFound as error:
+    except (NotFound, BadInput, Refused) as error:
         raise DistwrightError(error.message, hint=error.hint) from error
 
 

@@ -11,8 +11,8 @@ from tests.worlds.repos import changelog, commit
 
 from distwright.archive.record import record
 from distwright.archive.resolve import NotReadyError, resolve_suites
-from distwright.builds.environment import EnvironmentRecipe, environment_plan, environment_step
-from distwright.builds.package import PACKAGE_BUILD, conclude, plan_build, plan_source, sign_changes
+from distwright.builds.environment import MMDEBSTRAP_PROGRAMS, EnvironmentRecipe, environment_plan, environment_step
+from distwright.builds.package import PACKAGE_BUILD, SBUILD_PROGRAMS, conclude, plan_build, plan_source, sign_changes
 from distwright.builds.resolve import build_order, environment_recipe, tag_of_version
 from distwright.errors import BadInput, NotFound, WorkFailed
 from distwright.jobs.order import JobOrder
@@ -67,7 +67,7 @@ def test_an_environment_is_bootstrapped_from_the_shelf_as_one_plan() -> None:
     assert "--include" in command.argv
     assert command.argv[command.argv.index("--include") + 1] == "debhelper,fakeroot"
     assert dict(command.environment)["SOURCE_DATE_EPOCH"] == "1704888000"
-    assert (plan.shelf, plan.collect, plan.programs) == (RECIPE.shelf, {"root": "root.tar"}, ("mmdebstrap",))
+    assert (plan.shelf, plan.collect, plan.programs) == (RECIPE.shelf, {"root": "root.tar"}, MMDEBSTRAP_PROGRAMS)
     assert "--include" not in environment_plan(replace(RECIPE, include=())).commands[0].argv
     assert environment_step("environment", "environment").plan(INPUTS, {}) == plan
 
@@ -94,13 +94,14 @@ def test_the_build_reads_the_shelf_and_is_told_nothing_else_of_any_network() -> 
     plan = plan_build(INPUTS, EARLIER)
     [command] = plan.commands
     argv = command.argv
-    assert (argv[0], argv[-1]) == ("sbuild", "{work}/in/greeter_1.0.dsc")
+    assert (argv[0], argv[-1]) == ("./sbuild", "{work}/in/greeter_1.0.dsc")
     lines = "\\n".join(RECIPE.source_lines())
     assert f"--chroot-setup-commands=printf '{lines}\\n' > /etc/apt/sources.list" in argv
     assert {"--dist=stable", "--arch=amd64", "--chroot-mode=unshare", "--chroot={work}/root.tar"} <= set(argv)
     assert plan.place == {"in/greeter_1.0.dsc": DSC, "in/greeter_1.0.tar.xz": TREE, "root.tar": ROOT}
     assert "://" not in " ".join(argv)
-    assert (plan.shelf, plan.programs) == (RECIPE.shelf, ("sbuild",))
+    assert (plan.shelf, plan.programs) == (RECIPE.shelf, SBUILD_PROGRAMS)
+    assert {"apt", "dpkg", "tar", "libsbuild-perl", "sbuild"} <= set(plan.programs)
 
 
 def test_plans_name_no_place_of_this_machine_outside_of_what_debian_has() -> None:

@@ -1,18 +1,21 @@
 """What stands beside an ISO: manifest, checksums, signature; and how a boot is judged."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.worlds.archive import DATE, MadeDeb, make_deb, signer
 from tests.worlds.installation import WorldContext, make_context
+from tests.worlds.killing import run_killed_at
 
-from distwright.errors import BadInput, NotFound
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.errors import BadInput, NotFound, WorkFailed
 from distwright.images.boot import IMAGE_BOOT, judge_boot, plan_boot
-from distwright.images.build import IMAGE_BUILD, conclude, describe
-from distwright.images.manifest import manifest_of, package_list
-from distwright.jobs.step import CommandEnd, Fetched, StepEnd, StepResult, Verdict
+from distwright.images.build import IMAGE_BUILD, account, conclude, describe
+from distwright.images.manifest import manifest_of, package_list, parse_installed
+from distwright.jobs.step import CommandEnd, Fetched, ShelfEntry, StepEnd, StepResult, Verdict
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
@@ -21,6 +24,12 @@ from distwright.signing.verify import Keyring
 HELLO = make_deb("hello", "1:2.0+b1", source="greeting (1:2.0)")
 DATA = make_deb("hello-data", "2.0", architecture="all", source="greeting")
 STATES: dict[str, Json] = {"debian/stable": "a" * 64, "petrel/devel": "b" * 64}
+
+
+TOOLS = EnvironmentRecipe(
+    (ShelfEntry("debian", "stable", Sha256("c" * 64)),), {"debian/stable": ("main",)}, "minbase", (), "amd64", 1
+)
+IN_ROOT = b"hello\t1:2.0+b1\tamd64\tinstalled\nhello-data\t2.0\tall\tinstalled\nold\t1\tall\tconfig-files\n"
 
 
 def fetched(deb: MadeDeb, place: str = "debian/stable", path: str | None = None) -> Fetched:
@@ -36,9 +45,16 @@ def context(tmp_path: Path) -> WorldContext:
     return context
 
 
+def made_of(context: WorldContext, files: Sequence[Fetched], installed: bytes = IN_ROOT) -> bytes:
+    """Give the manifest of what was fetched, for a root in which nothing else is."""
+    names = {file.path.rpartition("/")[2].partition("_")[0] for file in files}
+    here = b"".join(line for line in installed.splitlines(keepends=True) if line.split(b"\t")[0].decode() in names)
+    return manifest_of("petrel-1", files, parse_installed(here), {"states": STATES}, context.objects)
+
+
 def test_the_manifest_names_every_package_file_with_all_places_that_had_it(context: WorldContext) -> None:
     files = [fetched(DATA), fetched(HELLO, "petrel/devel"), fetched(HELLO)]
-    manifest = json.loads(manifest_of("petrel-1", files, STATES, context.objects))
+    manifest = json.loads(made_of(context, files))
     assert manifest == {
         "format": 1,
         "image": "petrel-1",
@@ -51,11 +67,13 @@ def test_the_manifest_names_every_package_file_with_all_places_that_had_it(conte
                     "debian/stable/pool/main/g/greeting/hello_2.0+b1_amd64.deb",
                     "petrel/devel/pool/main/g/greeting/hello_2.0+b1_amd64.deb",
                 ],
+                "installed": True,
             },
             {
                 "name": "hello-data", "version": "2.0", "architecture": "all", "source": "greeting",
                 "source_version": "2.0", "sha256": DATA.sha256, "size_bytes": len(DATA.content),
                 "from": ["debian/stable/pool/main/g/greeting/hello-data_2.0_all.deb"],
+                "installed": True,
             },
         ],
     }  # fmt: skip
@@ -64,30 +82,64 @@ def test_the_manifest_names_every_package_file_with_all_places_that_had_it(conte
 
 def test_the_manifest_does_not_depend_on_the_order_of_fetching(context: WorldContext) -> None:
     files = [fetched(HELLO, "petrel/devel"), fetched(DATA), fetched(HELLO)]
-    manifests = {manifest_of("petrel-1", order, STATES, context.objects) for order in (files, files[::-1])}
+    manifests = {made_of(context, order) for order in (files, files[::-1])}
     assert len(manifests) == 1
 
 
 def test_the_manifest_believes_the_package_and_not_the_path(context: WorldContext) -> None:
     lying = fetched(HELLO, path="pool/main/e/evil/evil_9_amd64.deb")
-    [package] = json.loads(manifest_of("petrel-1", [lying], STATES, context.objects))["packages"]
+    [package] = json.loads(made_of(context, [lying]))["packages"]
     assert (package["name"], package["version"]) == ("hello", "1:2.0+b1")
 
 
 def test_the_manifest_fails_on_what_it_cannot_account_for(context: WorldContext) -> None:
     with pytest.raises(BadInput, match=r"pool/main/x\.tar\.gz went into petrel-1 and is not a package"):
-        manifest_of("petrel-1", [fetched(HELLO, path="pool/main/x.tar.gz")], STATES, context.objects)
+        made_of(context, [fetched(HELLO, path="pool/main/x.tar.gz")])
     with pytest.raises(NotFound):
-        manifest_of("petrel-1", [fetched(make_deb("lost"))], STATES, context.objects)
+        made_of(context, [fetched(make_deb("lost"))])
+
+
+def test_a_package_that_came_from_no_archive_fails_the_image_with_its_name(context: WorldContext) -> None:
+    """A hook that installs a .deb which it brought along, or another version or architecture of one that was given."""
+    files = [fetched(HELLO), fetched(DATA)]
+    strange = (
+        b"evil\t6.6-6\tall\tinstalled\nhello\t9\tamd64\tunpacked\nhello\t1:2.0+b1\ti386\tinstalled\n"
+        b"gone\t1\tall\tconfig-files\nnever\t\t\tnot-installed\n"
+    )
+    with pytest.raises(WorkFailed) as caught:
+        manifest_of("petrel-1", files, parse_installed(IN_ROOT + strange), {"states": STATES}, context.objects)
+    assert caught.value.message.splitlines() == [
+        "petrel-1 holds packages that came from no archive of its recipe:",
+        "  evil 6.6-6 all",
+        "  hello 1:2.0+b1 i386",
+        "  hello 9 amd64",
+    ]
+
+
+def test_a_package_that_was_given_and_not_installed_is_listed_as_such(context: WorldContext) -> None:
+    only_hello = parse_installed(IN_ROOT.splitlines(keepends=True)[0])
+    files = [fetched(HELLO), fetched(DATA)]
+    manifest = json.loads(manifest_of("petrel-1", files, only_hello, {"states": STATES}, context.objects))
+    assert {package["name"]: package["installed"] for package in manifest["packages"]} == {
+        "hello": True, "hello-data": False,
+    }  # fmt: skip
+    assert package_list(manifest) == b"hello\t1:2.0+b1\n"
+
+
+def test_a_listing_that_is_none_is_refused() -> None:
+    with pytest.raises(BadInput, match="'hello 1' is no line of dpkg-query"):
+        parse_installed(b"hello 1\n")
 
 
 def describe_build(context: WorldContext, iso: bytes, name: str = "petrel-1") -> StepResult:
-    inputs: dict[str, Json] = {"name": name, "states": STATES}
+    inputs: dict[str, Json] = {"name": name, "states": STATES, "tools": TOOLS.to_json()}
     earlier = {
         "root": StepResult({}, (fetched(HELLO), fetched(DATA))),
+        "installed": StepResult({"installed": context.objects.put(IN_ROOT)}),
         "iso": StepResult({"iso": context.objects.put(iso)}),
     }
-    return describe(context, inputs, earlier)
+    accounted = account(context, inputs, earlier)
+    return describe(context, inputs, {**earlier, "account": accounted})
 
 
 def assert_vouched_for(context: WorldContext, iso: bytes, name: str = "petrel-1") -> None:
@@ -119,11 +171,31 @@ def test_describing_twice_leaves_the_same_files_and_nothing_half_made(context: W
     assert_vouched_for(context, b"an iso")
 
 
-def test_an_image_of_the_same_name_on_other_states_replaces_the_iso_too(context: WorldContext) -> None:
-    """The name follows from the commit; a new snapshot gives other bytes under it."""
+def test_the_manifest_names_the_states_of_the_tools_too(context: WorldContext) -> None:
+    describe_build(context, b"an iso")
+    manifest = json.loads((context.paths.public / "images" / "petrel-1" / "petrel-1.manifest.json").read_bytes())
+    assert (manifest["states"], manifest["tools"]) == (STATES, {"debian/stable": "c" * 64})
+
+
+def test_an_image_that_is_described_again_is_replaced_whole_and_the_old_files_go(context: WorldContext) -> None:
     describe_build(context, b"an iso")
     describe_build(context, b"another iso")
     assert_vouched_for(context, b"another iso")
+    assert len(list((context.paths.public / "images" / ".complete" / "petrel-1").iterdir())) == 1
+
+
+def test_a_kill_at_any_moment_leaves_one_image_whole(context: WorldContext) -> None:
+    describe_build(context, b"an iso")
+    number = 0
+    done = None
+    while done is None:
+        number += 1
+        done = run_killed_at(number, lambda: describe_build(context, b"another iso"), since="/images/")
+        iso = (context.paths.public / "images" / "petrel-1" / "petrel-1.iso").read_bytes()
+        assert_vouched_for(context, iso)
+    assert (number > 10, iso) == (True, b"another iso")
+    describe_build(context, b"a third iso")
+    assert_vouched_for(context, b"a third iso")
 
 
 def test_a_build_announces_what_the_boot_needs() -> None:
@@ -191,12 +263,12 @@ def test_the_boot_has_no_network_and_ends_on_the_text_or_a_panic() -> None:
 def test_a_boot_is_never_taken_from_the_cache_and_a_build_step_may_be() -> None:
     steps = {step.name: getattr(step, "repeat", None) for step in (*IMAGE_BUILD.steps, *IMAGE_BOOT.steps)}
     assert steps == {
-        "tools": False, "root": False, "initrd": False, "squashfs": False, "iso": False, "describe": None,
-        "inspect": False, "boot": True,
+        "tools": False, "root": False, "installed": False, "account": None, "initrd": False, "squashfs": False, "iso": False,
+        "describe": None, "inspect": False, "boot": True,
     }  # fmt: skip
 
 
 def test_a_manifest_for_the_same_bytes_under_two_names_keeps_one_package(context: WorldContext) -> None:
     twice = [fetched(HELLO), replace(fetched(HELLO), path="pool/main/h/hello/other.deb")]
-    [package] = json.loads(manifest_of("petrel-1", twice, STATES, context.objects))["packages"]
+    [package] = json.loads(made_of(context, twice))["packages"]
     assert len(package["from"]) == 2

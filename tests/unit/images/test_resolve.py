@@ -1,5 +1,6 @@
 """Orders of images: names and times follow from git, states from digests, and nothing says where this machine fetched."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +20,7 @@ from distwright.errors import BadInput, NotFound, Refused
 from distwright.images.recipe import ImageFile, includes_tar, parse_recipe
 from distwright.images.resolve import boot_order, image_order, live_sources
 from distwright.jobs.order import JobOrder
-from distwright.model.digests import Json, canonical_json, digest_of, sha256_of
+from distwright.model.digests import Json, canonical_json, sha256_of
 from distwright.store.holds import serial_hold
 
 KEY = signer("petrel").certificate()
@@ -72,8 +73,8 @@ def test_an_order_names_everything_by_digest_and_by_what_git_says(context: World
     head = commit(context.paths, "live", FILES)
     made = order(context)
     inputs = made.inputs
-    inside = digest_of(made.inputs["states"])[:8]
-    name = f"petrel-amd64-2.0~rc1-main-{head[:12]}-20240110T120000Z-{inside}"
+    name = str(inputs["name"])
+    assert re.fullmatch(f"petrel-amd64-2.0~rc1-main-{head[:12]}-20240110T120000Z-[0-9a-f]{{8}}", name)
     assert (inputs["name"], inputs["commit"], inputs["epoch"]) == (name, head, int(DATE.timestamp()))
     assert (inputs["title"], inputs["label"], inputs["disk_info"]) == ("Petrel 2.0~rc1", "PETREL 2.0~RC1", name)
     assert inputs["hooks"] == {"0100-a.hook.chroot": sha256_of(b"#!/bin/sh\ntrue\n")}
@@ -130,6 +131,28 @@ def test_a_newer_snapshot_is_another_job_and_a_pin_goes_back_to_the_first(contex
     assert second.digest != first.digest
     assert str(second.inputs["name"])[:-8] == str(first.inputs["name"])[:-8]
     assert order(context, pins={"debian": "2024011001"}).digest == first.digest
+
+
+def test_one_name_never_means_two_images(context: WorldContext) -> None:
+    """Whatever shapes bytes shapes the name: other tools, another kernel option, another name of the site."""
+    commit(context.paths, "live", FILES)
+    whole = context.config
+    image, tools = whole.images["petrel"], whole.environments[whole.images["petrel"].tools]
+    configs = [
+        whole,
+        replace(
+            whole, environments={**whole.environments, image.tools: tools.model_copy(update={"include": ("zstd",)})}
+        ),
+        replace(whole, images={"petrel": image.model_copy(update={"kernel_options": ("debug",)})}),
+        replace(whole, site=whole.site.model_copy(update={"name": "Other"})),
+    ]
+    names = []
+    for config in configs:
+        context.config = config
+        made = order(context)
+        names.append(made.inputs["name"])
+    assert len(set(names)) == len(configs)
+    assert len({str(name)[:-8] for name in names}) == 1
 
 
 def test_the_live_sources_are_the_archives_own_addresses_and_never_a_mirror_or_a_snapshot(

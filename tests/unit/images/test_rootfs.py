@@ -1,9 +1,12 @@
 """The root of an image: what the recipe says goes in as it is."""
 
+import shlex
+
 from tests.habits.samples import EARLIER, INPUTS
 
+from distwright.builds.environment import MMDEBSTRAP_PROGRAMS
 from distwright.images.iso import plan_iso, plan_squashfs
-from distwright.images.rootfs import plan_initrd, plan_root
+from distwright.images.rootfs import plan_initrd, plan_installed, plan_root
 from distwright.jobs.step import Plan
 from distwright.model.digests import Json, sha256_of
 
@@ -33,16 +36,28 @@ def test_no_script_of_ours_is_changed_by_the_machine_that_runs_it() -> None:
         assert tokens_in(plan) == []
 
 
+def test_a_name_with_quotes_and_dollars_is_one_word_of_grubs_menu() -> None:
+    hostile = """The "Best" $ystem's\\ @ID@ {1} `x`; reboot"""
+    inputs: dict[str, Json] = {**BUILD, "title": hostile, "kernel_options": ["a=$(b)", "quiet"]}
+    menu = plan_iso(inputs, EARLIER).write["grub.cfg"]
+    [entry] = [line for line in menu.splitlines() if line.startswith("menuentry")]
+    assert shlex.split(entry) == ["menuentry", hostile, "{"]
+    [linux] = [line for line in menu.splitlines() if "/live/vmlinuz" in line]
+    assert shlex.split(linux) == ["linux", "/live/vmlinuz", "boot=live", "components", "a=$(b)", "quiet"]
+
+
 def test_everything_that_shapes_bytes_runs_in_a_root_and_only_mmdebstrap_on_the_host() -> None:
     plans = {
         "root": plan_root(BUILD, {}),
+        "installed": plan_installed(BUILD, EARLIER),
         "initrd": plan_initrd(BUILD, EARLIER),
         "squashfs": plan_squashfs(BUILD, EARLIER),
         "iso": plan_iso(BUILD, EARLIER),
     }
     roots = {name: [command.root for command in plan.commands] for name, plan in plans.items()}
     tools, image = EARLIER["tools"].outputs["root"], EARLIER["root"].outputs["root"]
-    assert roots == {"root": [None], "initrd": [image], "squashfs": [tools], "iso": [tools]}
-    assert {name: plan.programs for name, plan in plans.items() if plan.programs} == {"root": ("mmdebstrap",)}
-    for plan in plans.values():
+    assert roots == {"root": [None], "installed": [image], "initrd": [image], "squashfs": [tools], "iso": [tools]}
+    assert {name: plan.programs for name, plan in plans.items() if plan.programs} == {"root": MMDEBSTRAP_PROGRAMS}
+    for name in set(plans) - {"installed"}:
+        plan = plans[name]
         assert all(dict(command.environment)["SOURCE_DATE_EPOCH"] == "1704888000" for command in plan.commands)

@@ -76,3 +76,19 @@ def test_complaint_names_the_key_what_is_there_and_what_is_wanted() -> None:
         plain.text(VALUES, "number")
     with pytest.raises(BadInput, match=r"^'size' is missing; want a whole number$"):
         plain.number(VALUES, "size")
+
+
+DEFAULTS: dict[str, Json] = {"limit": None, "list": [], "map": {}}
+
+
+def test_defaults_are_not_written_and_come_back() -> None:
+    full: dict[str, Json] = {"name": "x", "limit": None, "list": [], "map": {}}
+    assert plain.without_defaults(full, DEFAULTS) == {"name": "x"}
+    assert plain.with_defaults({"name": "x"}, ("name",), DEFAULTS) == full
+    other: dict[str, Json] = {"name": "x", "limit": 0, "list": ["x"], "map": {"": ""}}
+    assert plain.with_defaults(plain.without_defaults(other, DEFAULTS), ("name",), DEFAULTS) == other
+
+
+def test_a_member_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(BadInput, match="'limits' is nothing that this version knows"):
+        plain.with_defaults({"name": "x", "limits": 1}, ("name",), DEFAULTS)
