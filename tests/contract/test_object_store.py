@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from distwright.errors import NotFound, Refused
 from distwright.model.digests import sha256_of
-from distwright.store.objects import FileObjects, MemoryObjects, ObjectStore
+from distwright.store.memory import MemoryObjects
+from distwright.store.objects import FileObjects, ObjectStore
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "files": lambda folder: FileObjects(folder / "objects"),

@@ -19,9 +19,10 @@ from distwright.errors import DistwrightError
 EXIT_CODES = {1, 2, 3, 10, 11, 12, 20, 70, 130}
 PROGRAMS = {"apt-get", "distwright", "file", "git", "make", "ps", "sq", "sudo"}
 VERBS = {
-    "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "fetch", "free", "give",
-    "install", "leave", "list", "look", "merge", "mount", "name", "pass", "publish", "push", "put", "recode", "record", "remove",
-    "rename", "report", "restore", "run", "see", "set", "sign", "tell", "try", "upload", "use", "write",
+    "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "drop", "fetch",
+    "free", "give", "install", "leave", "list", "look", "merge", "mount", "name", "pass", "publish", "push", "put",
+    "recode", "record", "remove", "rename", "report", "restore", "run", "see", "set", "sign", "tell", "try", "upload",
+    "use", "write",
 }  # fmt: skip
 # At the beginning, or after something that ends a part of a sentence: "install the distwright that …" is none.
 _COMMAND = re.compile(r"(?:^|[:;,] |\bor |\bthen )distwright ((?:[a-zA-Z0-9-]+(?:=\S+)? ?)*)")

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.system.line import state_folder
-from tests.system.test_execute import shell, step
 from tests.unit.archive.requests import FIELDS, LISTS, record_request
 from tests.worlds.archive import MIRROR, Upstream, UpstreamFetcher, make_deb
-from tests.worlds.work import Workshop, kind_of, workshop
+from tests.worlds.work import Workshop, kind_of, shell, step, workshop
 
 from distwright.archive.record import record
 from distwright.archive.tree import TreeEntry, build_tree

@@ -24,7 +24,7 @@ from distwright.archive.tree import (
 from distwright.errors import BadInput
 from distwright.model.digests import sha256_of
 from distwright.model.versions import DebVersion
-from distwright.store.objects import MemoryObjects
+from distwright.store.memory import MemoryObjects
 
 AMD64 = "main/binary-amd64"
 
