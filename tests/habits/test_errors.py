@@ -17,7 +17,7 @@ from distwright.errors import DistwrightError
 
 # Meaning of each exit code, as the help of the command line says it.
 EXIT_CODES = {1, 2, 3, 10, 11, 12, 20, 70, 130}
-PROGRAMS = {"apt-get", "distwright", "file", "git", "make", "ps", "sq", "sudo"}
+PROGRAMS = {"apt-get", "chmod", "distwright", "file", "git", "ls", "make", "ps", "sq", "sudo"}
 VERBS = {
     "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "fetch", "free", "give",
     "install", "leave", "list", "look", "merge", "mount", "name", "pass", "publish", "push", "put", "recode", "record", "remove",

@@ -12,7 +12,7 @@ from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 from distwright.store.database import Transaction
 from distwright.store.holds import object_hold
-from distwright.tools.git import file_at, resolve, tree_tar
+from distwright.tools.git import file_at, resolve, write_tree_tar
 
 
 def environment_recipe(config: Config, name: str, resolved: Resolved) -> EnvironmentRecipe:
@@ -60,7 +60,9 @@ def build_order(tx: Transaction, ground: Ground, *, repo: str, tag: str, revisio
         )
     epoch = int(entry.date.timestamp())
     folder = f"{package_name(entry.package)}-{version.without_epoch}/"
-    tree = objects.put(tree_tar(where, commit, prefix=folder, mtime=epoch))
+    with objects.writing() as writer:
+        write_tree_tar(where, commit, writer, prefix=folder, mtime=epoch)
+    tree = writer.digest
     resolved = resolve_suites(tx, ground, table_from(config, table.environment))
     inputs: dict[str, Json] = {
         "repo": repo,

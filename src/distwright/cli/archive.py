@@ -3,8 +3,9 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import finish_jobs, json_option, print_rows, state_option
+from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
+from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
@@ -53,11 +54,13 @@ def record(
 
     Exit codes: 0 recorded or unchanged, 1 refused or unreachable (the previous snapshot stays), 10 no such archive.
     """
+    address = None if url is None else checked_fetch_url(url)
     app = open_app(state)
+    app.tell = say
     upstream = [name for name, archive in app.config().archives.items() if isinstance(archive, UpstreamArchive)]
     chosen = names or tuple(upstream)
-    if url:
-        app.fetch_from.update(dict.fromkeys(chosen, url))
+    if address is not None:
+        app.fetch_from.update(dict.fromkeys(chosen, address))
     given = None if serial is None else Serial(serial)
     jobs = [app.order_record(name, given) for name in chosen]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow))

@@ -10,7 +10,7 @@ from distwright.builds.resolve import environment_recipe, table_from
 from distwright.config.model import Config
 from distwright.config.tables import Image
 from distwright.config.tables_archive import OwnArchive
-from distwright.errors import BadInput, NotFound, Refused
+from distwright.errors import BadInput, NotFound, Refused, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
@@ -179,8 +179,8 @@ def _changelog(content: bytes | None, repo: str, now: datetime) -> ChangelogEntr
 
 def _image_file(blob: Blob, recipe: str) -> ImageFile:
     path = blob.path.removeprefix(f"{recipe}/")
+    if path.startswith("/") or ".." in path.split("/"):
+        raise BadInput(f"{quoted(blob.path)} is no path of a recipe", hint="remove it")
     if blob.mode == "120000":
         return ImageFile(path, b"", is_executable=False, link=blob.content.decode(errors="replace"))
-    if path.startswith("/") or ".." in path.split("/"):
-        raise BadInput(f"{blob.path!r} is no path of a recipe", hint="remove it")
     return ImageFile(path, blob.content, blob.mode == "100755")

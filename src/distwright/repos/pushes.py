@@ -1,6 +1,6 @@
 """Pushes become events: first those that hooks announced, then what the refs themselves say. Refs are the truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
 from distwright.store.paths import StatePaths
 from distwright.store.refs import refs_of, set_ref
-from distwright.tools.git import refs
+from distwright.tools.git import refs, unreadable_refs
 
 NOTHING = "0" * 40
 
@@ -31,7 +31,7 @@ def take_in_pushes(database: Database, paths: StatePaths, repos: Sequence[str], 
     Works from the refs as they are, so a push whose hook was lost is found too. A spool file is removed only after its events
     are committed.
     """
-    spooled = sorted(paths.spool.glob("*.push"))
+    spooled = _spooled(paths.spool)
     count = 0
     for repo in repos:
         path = paths.repo(repo)
@@ -63,6 +63,19 @@ def _record(tx: Transaction, update: RefUpdate, now: datetime) -> None:
     append_event(tx, Event(EventKind.REPO_PUSHED, now, f"{update.repo} {update.ref}", body))
 
 
+def report_unreadable(paths: StatePaths, repos: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Say which refs `take_in_pushes` passes over, because their names are not UTF-8 and so can stand in no row and no answer."""
+    for repo in repos:
+        path = paths.repo(repo)
+        for name in unreadable_refs(path) if path.exists() else ():
+            tell(f"repo {repo}: {name} is not UTF-8 and is passed over; rename it: git -C {path} for-each-ref")
+
+
 def spooled_pushes(spool: Path) -> int:
     """Say how many pushes wait in the spool."""
-    return sum(1 for _ in spool.glob("*.push"))
+    return len(_spooled(spool))
+
+
+def _spooled(spool: Path) -> list[Path]:
+    """List what hooks left: files. Whoever may push may also make a folder there, which is nothing of ours."""
+    return sorted(file for file in spool.glob("*.push") if file.is_file() and not file.is_symlink())

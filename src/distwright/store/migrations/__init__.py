@@ -15,6 +15,12 @@ from distwright.store.schema import metadata
 NEWEST = "0001"
 
 
+def is_empty(database: Database) -> bool:
+    """Say whether no distwright has ever written to this database."""
+    with database.read() as tx:
+        return MigrationContext.configure(tx.connection).get_current_revision() is None
+
+
 def upgrade(database: Database) -> bool:
     """Bring the database to this version's schema, all steps in one transaction; say whether anything was done.
 
