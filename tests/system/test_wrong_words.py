@@ -11,11 +11,12 @@ import pytest
 from tests.system.line import DISTWRIGHT, EXAMPLE, ROOT
 from tests.worlds.installation import CONFIG
 
-from distwright.app import App, open_app
+from distwright.app import App, open_app, read_config
+from distwright.cli.demo import prepare_demo
 from distwright.config.load import parse_config
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName
-from distwright.tools.git import git
+from distwright.tools.git import git, refs
 
 pytestmark = pytest.mark.system
 
@@ -195,3 +196,40 @@ def test_a_ref_that_is_not_utf8_stops_no_command_and_is_named(app: App, tmp_path
     rows = {row["repo"]: row["passed over"] for row in json.loads(done.stdout)}
     assert rows == {"greeter": [], "live": [r"'refs/heads/caf\udce9'"]}
     assert "caf" in run("repo", "list", "--state", str(app.paths.root)).stdout
+
+
+def pushed_by_somebody(repo: Path, clone: Path, edit: Mapping[str, str], *refs: str) -> str:
+    """Clone, add text to files, commit, push as the tutorial does; give the commit."""
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    env = {"PATH": "/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "HOME": str(clone.parent)}
+    subprocess.run(["git", "clone", "--quiet", str(repo), str(clone)], check=True, env=env)
+    for path, text in edit.items():
+        with (clone / path).open("a") as file:
+            file.write(text)
+    subprocess.run(["git", *who, "commit", "--quiet", "--all", "--message", "Mine"], check=True, env=env, cwd=clone)
+    if "1.1" in refs:
+        subprocess.run(["git", "tag", "1.1"], check=True, env=env, cwd=clone)
+    subprocess.run(["git", "push", "--quiet", "origin", *refs], check=True, env=env, cwd=clone)
+    return git(clone, "rev-parse", "HEAD").decode().strip()
+
+
+def test_a_second_demo_leaves_what_the_tutorial_made_one_push(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = open_app(str(tmp_path / "state"), create=True)
+    config = read_config(str(EXAMPLE))
+    prepare_demo(app, config, EXAMPLE)
+    lists = {"images/petrel/package-lists/base.list.chroot": "nano\n"}
+    image = pushed_by_somebody(app.paths.repo("petrel"), tmp_path / "petrel", lists, "main")
+    greeter = app.paths.repo("petrel-greeter")
+    package = pushed_by_somebody(greeter, tmp_path / "greeter", {"src/greeting.c": "/* mine */\n"}, "main", "1.1")
+    first = refs(greeter)
+    capsys.readouterr()
+    prepare_demo(app, config, EXAMPLE)
+    said = capsys.readouterr().err
+    assert f"petrel has commits that are not the demo's: goes on with {image[:12]}, pushes nothing" in said
+    assert refs(app.paths.repo("petrel")) == {"refs/heads/main": image}
+    assert refs(greeter) == first
+    assert first["refs/heads/main"] == first["refs/tags/1.1"] == package
+    assert app.applied()[1] == image
+    app.database.close()

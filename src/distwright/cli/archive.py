@@ -44,7 +44,7 @@ def list_archives(state: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @state_option
 @click.option("--serial", help="The name of the snapshot, if one is made (YYYYMMDDNN).")
-@click.option("--fetch-from", "url", help="Fetch from here, this time.")
+@click.option("--fetch-from", "url", metavar="URL", help="Fetch from here, this time; a URL without a password.")
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
 def record(

@@ -68,7 +68,7 @@ def command(
     app.pins.update(pins)
     watcher = TerminalWatcher(app.paths.job_log, follow=follow)
     say(f"state: {app.paths.root}")
-    config = _prepare(app, config, folder)
+    config = prepare_demo(app, config, folder)
     _record(app, config, watcher)
     _retry_unfinished(app)
     app.run_until_idle(watcher)
@@ -87,7 +87,7 @@ def _check_programs() -> None:
         )
 
 
-def _prepare(app: App, config: Config, folder: Path) -> Config:
+def prepare_demo(app: App, config: Config, folder: Path) -> Config:
     """Make keys, push the example as far as nobody has gone on from it, apply its configuration; give the one in force then."""
     _make_keys(app, config)
     main_repo = next(iter({image.repo for image in config.images.values()}), None)
