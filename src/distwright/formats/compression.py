@@ -9,7 +9,9 @@ from typing import Protocol
 from distwright.errors import BadInput
 
 ENDINGS = (".xz", ".gz", ".bz2", "")  # best first: smallest to fetch
-MAX_STREAMS = 1000  # xz -T0 and pigz write one, our own indexes some hundred; each costs a new decompressor
+MAX_STREAMS = (
+    1000  # xz, pigz and our own indexes are one; pbzip2 writes one for each 900 kB; each costs a new decompressor
+)
 _SLICE_BYTES = 1 << 16  # what is given to a decompressor at a time: what it leaves is copied once for each stream
 XZ_MEMORY_BYTES = 128 * 1024 * 1024  # xz -9 takes 65 MiB; a hostile header may ask for 4 GiB
 

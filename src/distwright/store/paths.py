@@ -93,8 +93,8 @@ class StatePaths:
         Sandboxed programs pass through the state to their work folder and root; they cannot list it (0711).
         """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self.objects.mkdir(exist_ok=True, mode=0o755)
         for folder in (
-            self.objects,
             self.public,
             self.repos,
             self.logs,

@@ -16,7 +16,7 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+~^@{}%-]*")  # %: DEP-14 write
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "safe.directory=*")
 # What a pushed tree may be. A repository of a few kB can hold folders that name each other and unpack to terabytes.
 TREE_LIMIT_BYTES = 2 << 30  # all files of a source package together
-FILES_LIMIT_BYTES = 512 << 20  # all files that are read into memory: an image's recipe
+FILES_LIMIT_BYTES = 256 << 20  # all files that are read into memory: an image's recipe
 FILE_LIMIT_BYTES = 256 << 20  # one file
 TEXT_LIMIT_BYTES = 8 << 20  # one file that is parsed: a changelog, a table, a certificate
 LISTING_LIMIT_BYTES = 32 << 20  # names of all files: some 300 000

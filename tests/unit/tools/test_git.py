@@ -87,7 +87,7 @@ def test_one_large_file_named_a_thousand_times_is_refused_by_its_sum(
     monkeypatch.setattr(git_module, "git", counting)
     with pytest.raises(Refused, match=r"what is in .* of live has more than 2048 MiB"):
         tar_of(repo, tree)
-    with pytest.raises(Refused, match=r"has more than 512 MiB"):
+    with pytest.raises(Refused, match=r"has more than 256 MiB"):
         files_at(repo, tree, "")
     assert asked == []
 
