@@ -4,8 +4,9 @@ import click
 
 from distwright.app import open_app
 from distwright.archive.handout import sources_text
-from distwright.cli.options import finish_jobs, json_option, print_rows, state_option
+from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
+from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
@@ -45,7 +46,7 @@ def list_archives(state: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @state_option
 @click.option("--serial", help="The name of the snapshot, if one is made (YYYYMMDDNN).")
-@click.option("--fetch-from", "url", help="Fetch from here, this time.")
+@click.option("--fetch-from", "url", metavar="URL", help="Fetch from here, this time; a URL without a password.")
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
 def record(
@@ -55,11 +56,13 @@ def record(
 
     Exit codes: 0 recorded or unchanged, 1 refused or unreachable (the previous snapshot stays), 10 no such archive.
     """
+    address = None if url is None else checked_fetch_url(url)
     app = open_app(state)
+    app.tell = say
     upstream = [name for name, archive in app.config().archives.items() if isinstance(archive, UpstreamArchive)]
     chosen = names or tuple(upstream)
-    if url:
-        app.fetch_from.update(dict.fromkeys(chosen, url))
+    if address is not None:
+        app.fetch_from.update(dict.fromkeys(chosen, address))
     given = None if serial is None else Serial(serial)
     jobs = [app.order_record(name, given) for name in chosen]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)

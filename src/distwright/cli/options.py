@@ -27,6 +27,11 @@ state_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+def say(text: str) -> None:
+    """Say something on stderr that is not the answer."""
+    click.echo(text, err=True)
+
+
 def print_json(value: Json) -> None:
     """Print the answer as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -79,7 +79,7 @@ class JobContext:
         """Give the signer of a role, from the credentials directory of systemd or from the state's keys."""
         given = os.environ.get("CREDENTIALS_DIRECTORY")
         if given and (Path(given) / credential).exists():
-            return SequoiaSigner(Path(given) / credential)
+            return SequoiaSigner(Path(given) / credential, is_guarded=True)
         return SequoiaSigner(self.paths.key(credential))
 
 
