@@ -4,6 +4,7 @@ import click
 
 from distwright.app import open_app
 from distwright.archive.handout import sources_text
+from distwright.cli.archive_care import collect_garbage, fsck
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
@@ -97,3 +98,7 @@ def sources(name: str, suite: str, url: str | None, serial: str | None, state: s
         raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")
     base = f"{base}/snapshots/{serial}" if serial else base
     click.echo(sources_text(base, suite, archive.components, app.certificate(archive.key.credential)), nl=False)
+
+
+command.add_command(fsck)
+command.add_command(collect_garbage)
