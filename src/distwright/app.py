@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
+from distwright import __version__
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
@@ -41,7 +41,6 @@ from distwright.worker.context import CommandContext, JobContext
 from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
-AGENT = f"distwright/{version('distwright')}"
 IDLE_S, WAIT_S = 2.0, 0.5
 ROOT_STATE = Path("/var/lib/distwright")
 
@@ -224,11 +223,6 @@ class App:
             fetcher=make_fetcher(),
             config=self.config(),
             paths=self.paths,
-            sandbox=self.sandbox,
-            job=0,
-            fence=0,
-            tell=lambda _line: None,
-            is_cancelled=lambda: False,
             alternates=alternates(os.environ),
             mirrors=partial(present_mirrors, self.config(), self.fetch_from),
         )
@@ -371,7 +365,7 @@ def _apt_sources() -> list[AptSource]:
 
 def make_fetcher(check_cancelled: Callable[[], None] = lambda: None) -> Fetcher:
     """Give the fetcher of this machine, with apt's proxy. check_cancelled: what it raises ends a fetch."""
-    return NetFetcher(agent=AGENT, proxy=configured_proxy(), check_cancelled=check_cancelled)
+    return NetFetcher(agent=f"distwright/{__version__}", proxy=configured_proxy(), check_cancelled=check_cancelled)
 
 
 def state_folder(given: str | None, environment: Mapping[str, str], uid: int) -> Path:
