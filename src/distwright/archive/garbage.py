@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from distwright.archive.indexes import pool_of
+from distwright.archive.publish import pieces_of
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import parse_snapshot
 from distwright.archive.tree import parse_root
@@ -70,6 +71,7 @@ def collect(context: Context, archives: Iterable[str], *, grace: timedelta = GRA
         if really:
             context.objects.discard(digest, now.date())
     if really:
+        pieces_of(context).forget(lambda digest: digest in marked)
         done.deleted, done.deleted_bytes = context.objects.empty_trash((now - grace).date())
     return done
 

@@ -6,7 +6,7 @@ Derived and kept in the cache: any of it may be removed at any time. Files, not 
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +52,20 @@ class Pieces:
         piece = _parse(content, leaf.size_bytes)
         return piece or self._make(path, text, self._preset)
 
-    def improve(self, leaves: Iterable[Leaf], get: Get, *, preset: int) -> int:
-        """Compress again, harder, what was compressed with less; say how many pieces became others."""
+    def improve(self, leaf: Leaf, get: Get, *, preset: int) -> bool:
+        """Compress a leaf again, harder, if it was compressed with less; say whether it was."""
+        path = self._path(leaf.digest)
+        if _quality(path) >= preset:
+            return False
+        self._make(path, get(leaf.digest), preset)
+        return True
+
+    def forget(self, is_needed: Callable[[Sha256], bool]) -> int:
+        """Remove the pieces of leaves that are gone; say how many."""
         count = 0
-        for leaf in leaves:
-            path = self._path(leaf.digest)
-            if _quality(path) < preset:
-                self._make(path, get(leaf.digest), preset)
+        for path in self._folder.glob("??/*"):
+            if not is_needed(Sha256(f"{path.parent.name}{path.name[:62]}")):
+                path.unlink(missing_ok=True)
                 count += 1
         return count
 

@@ -5,11 +5,16 @@ from pathlib import Path
 import click
 
 from distwright.app import App, open_app
+from distwright.archive.changing import root_of
 from distwright.archive.fsck import Damage, check_archive, check_objects, repair
 from distwright.archive.garbage import collect
+from distwright.archive.publish import improve
+from distwright.archive.resolve import publish_request
+from distwright.archive.suites import publish_suite
 from distwright.cli.options import json_option, print_json, state_option
 from distwright.config.tables_archive import OwnArchive
 from distwright.model.digests import Json
+from distwright.site.views import suites
 
 
 @click.command()
@@ -85,6 +90,28 @@ def collect_garbage(really: bool, state: str | None, as_json: bool) -> None:
         click.echo(
             f"{done.deleted} objects, {done.deleted_bytes / 1e6:.1f} MB, were in the trash long enough and are gone"
         )
+
+
+@click.command("improve")
+@click.argument("names", nargs=-1)
+@state_option
+@json_option
+def improve_indexes(names: tuple[str, ...], state: str | None, as_json: bool) -> None:
+    """Compress indexes as hard as xz can, for smaller downloads, and publish them again: for when there is time."""
+    app = open_app(state)
+    context = app.command_context()
+    improved: dict[str, Json] = {}
+    for row, live in suites(app.database):
+        if row.archive not in _own(app, names) or live is None or live.revision != row.revision:
+            continue
+        count = improve(context, root_of(context, row))
+        if count:
+            publish_suite(context, publish_request(app.config(), row, again=True))
+        improved[f"{row.archive}/{row.name}"] = count
+        if not as_json:
+            click.echo(f"{row.archive}/{row.name}: {count} pieces")
+    if as_json:
+        print_json(improved)
 
 
 def _own(app: App, names: tuple[str, ...]) -> list[str]:
