@@ -114,6 +114,10 @@ def package_stanza(
     fields = {name.lower(): (name, text) for name, text in control.items() if name.lower() not in OWN_FIELDS and text}
     synopsis = control["Description"].split("\n", 1)[0]
     ours = (
+        (
+            "Package",
+            control["Package"],
+        ),  # a control file may write the name of the field otherwise; readers look for this
         ("Description", synopsis),
         ("Description-md5", description_md5(control)),
         *extra,
