@@ -35,9 +35,10 @@ _FIELD = re.compile(rb"(" + _NAME + rb"):[ \t]*+([^\n]*+(?:\n[ \t][^\n]*+)*+)\n"
 _WHOLE = re.compile(rb"(?:" + _NAME + rb":[^\n]*+\n(?:[ \t]++[^\n]++\n)*+)++")
 _ODD_SIGNS = re.compile(rb"[\0\r\f\v]")
 _PACKAGE = re.compile(rb"[a-z0-9][a-z0-9+.-]{1,127}")
-_VERSION = re.compile(rb"(?:[0-9]{1,9}:)?[0-9][A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~-]*[A-Za-z0-9.+~])?")
+_VERSION_TEXT = rb"(?:[0-9]{1,9}:)?[0-9][A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~-]*[A-Za-z0-9.+~])?"
+_VERSION = re.compile(_VERSION_TEXT)
 _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
-_SOURCE = re.compile(rb"([a-z0-9][a-z0-9+.-]{1,127})(?: \([0-9][A-Za-z0-9.+:~-]*\))?")
+_SOURCE = re.compile(rb"([a-z0-9][a-z0-9+.-]{1,127})(?: \(" + _VERSION_TEXT + rb"\))?")
 _SECTION = re.compile(rb"[a-z0-9-]+(?:/[a-z0-9-]+)?")
 _CONTROL_FILES = frozenset(
     b"./" + name
@@ -85,7 +86,7 @@ _CONTINUATION = re.compile(rb"\n[ \t]")
 
 def _quick(fields: dict[bytes, tuple[bytes, bytes]]) -> QuickDeb | None:
     empty = (b"", b"")
-    if fields.get(b"package", empty)[0] != b"Package":
+    if fields.get(b"package", empty)[0] != b"Package" or fields.get(b"source", (b"Source", b""))[0] != b"Source":
         return None
     name, version = fields.get(b"package", empty)[1], fields.get(b"version", empty)[1]
     architecture, description = fields.get(b"architecture", empty)[1], fields.get(b"description", empty)[1]
@@ -130,10 +131,8 @@ def quick_stanza(deb: QuickDeb, *, filename: str, size: int, md5: str, sha256: s
 def quick_translation(deb: QuickDeb) -> bytes:
     """Write the paragraph of Translation-en, byte for byte as `packages.translation_stanza` does."""
     description = deb.description.rstrip(b" \t\n")
-    synopsis, newline, rest = description.partition(b"\n")
     digest = hashlib.md5(description + b"\n", usedforsecurity=False).hexdigest().encode()
-    text = synopsis.rstrip(b" \t") + newline + rest
-    return b"Package: %b\nDescription-md5: %b\nDescription-en: %b\n" % (deb.name.encode(), digest, text)
+    return b"Package: %b\nDescription-md5: %b\nDescription-en: %b\n" % (deb.name.encode(), digest, description)
 
 
 def _control_file(data: bytes) -> bytes | None:

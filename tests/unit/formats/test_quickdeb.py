@@ -225,6 +225,7 @@ OUT_OF_THE_ORDINARY = {
     "a value on the next line": deb_of(CONTROL.replace(b"Depends: ", b"Depends:\n ")),
     "a description on the next line": deb_of(CONTROL.replace(b"Description: ", b"Description: \n ")),
     "another case of Package": deb_of(CONTROL.replace(b"Package:", b"package:")),
+    "another case of Source": deb_of(CONTROL.replace(b"Source:", b"source:")),
     "no version": deb_of(CONTROL.replace(b"Version: 1:1.2-3+b1\n", b"")),
     "no maintainer": deb_of(CONTROL.replace(b"Ada Lovelace <ada@example.org>", b"")),
     "a bad name": deb_of(CONTROL.replace(b"petrel-greeter", b"Petrel_Greeter")),
@@ -294,7 +295,10 @@ def test_a_bad_line_after_many_good_ones_takes_time_in_proportion() -> None:
     assert time.monotonic() - begin < 5
 
 
-def test_a_field_in_another_case_gets_its_usual_name_where_readers_look_for_it() -> None:
-    found = strictly(deb_of(CONTROL.replace(b"Package:", b"package:")))
-    assert found is not None
-    assert found[0] == (strictly(deb_of(CONTROL)) or (b"",))[0]
+@pytest.mark.parametrize(
+    ("written", "as_usual"),
+    [(b"package:", b"Package:"), (b"SOURCE:", b"Source:"), (b"petrel  \t(1.2-3)", b"petrel (1.2-3)")],
+)
+def test_what_readers_look_for_is_written_as_usual(written: bytes, as_usual: bytes) -> None:
+    assert as_usual in CONTROL
+    assert strictly(deb_of(CONTROL.replace(as_usual, written))) == strictly(deb_of(CONTROL)) is not None
