@@ -121,7 +121,7 @@ class SuiteHistories(RuleBasedStateMachine):
         super().__init__()
         self.database = memory_database()
         self.objects = MemoryObjects()
-        self.context = WorldContext(StatePaths(Path("/nowhere")), self.database, self.objects, UpstreamFetcher({}))  # type: ignore[arg-type]
+        self.context = WorldContext(StatePaths(Path("/nowhere")), self.database, self.objects, UpstreamFetcher({}))
         self.models: dict[str, Model] = {}
         self.snapshots: list[tuple[Sha256, dict[str, Sha256]]] = []
 
@@ -233,7 +233,7 @@ class SuiteHistories(RuleBasedStateMachine):
             return pull_packages(self.context, "petrel", into, other, sources, WHO, dry_run=dry_run)
 
         if is_worse or not all(theirs.built_of(source) for source in sources):
-            with pytest.raises(Refused, match="is newer than|no such source"):
+            with pytest.raises(Refused, match=r"is newer than|no such source"):
                 act()
             return
         self.carried_out(into, act, packages, stones, dry_run=dry_run)

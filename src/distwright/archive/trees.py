@@ -85,13 +85,20 @@ class ServedTree:
 
     def forget_snapshot(self, serial: str) -> None:
         """Stop serving a snapshot: what it pointed to stays for `collect`."""
-        folder = self.root / SNAPSHOTS / serial
-        gone = folder.with_name(f".gone-{serial}")
-        try:
+        folder, gone = self._of_snapshot(serial)
+        if folder.exists():
+            shutil.rmtree(gone, ignore_errors=True)
             folder.rename(gone)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(gone)
+        if gone.exists():
+            shutil.rmtree(gone)
+
+    def has_snapshot(self, serial: str) -> bool:
+        """Say whether anything of a snapshot is served, or left of one that was being forgotten."""
+        return any(folder.exists() for folder in self._of_snapshot(serial))
+
+    def _of_snapshot(self, serial: str) -> tuple[Path, Path]:
+        folder = self.root / SNAPSHOTS / serial
+        return folder, folder.with_name(f".gone-{serial}")
 
     def link(self, suite: str, serial: str = "") -> Path:
         """The public pointer."""

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 
 from distwright.errors import NotFound, OutOfSpace, Refused
 from distwright.model.digests import Sha256
-from distwright.store.adopting import FoundFile, adopt_files
+from distwright.store.adopting import FoundFile, adopt_files, open_found
 from distwright.store.staging import Stage
 
 _CHUNK = 1 << 20
@@ -288,8 +288,8 @@ class MemoryObjects:
     def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
         """Keep copies."""
         for file in files:
-            with self.writing(expect=file.sha256) as writer:
-                writer.write(Path(file.path).read_bytes())
+            with self.writing(expect=file.sha256) as writer, os.fdopen(open_found(file), "rb") as source:
+                writer.write(source.read())
 
     def open(self, digest: Sha256) -> BinaryIO:
         """Open for reading."""

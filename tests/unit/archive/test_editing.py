@@ -124,7 +124,7 @@ def counted(objects: MemoryObjects) -> tuple[list[str], "MemoryObjects"]:
     asked: list[str] = []
 
     class Counted(MemoryObjects):
-        def read(self, digest: str) -> bytes:  # type: ignore[override]
+        def read(self, digest: str) -> bytes:
             asked.append(digest)
             return objects.read(digest)  # type: ignore[arg-type]
 
