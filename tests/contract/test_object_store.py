@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from distwright.errors import NotFound, Refused
 from distwright.model.digests import sha256_of
+from distwright.store.adopting import FoundFile, found_file
 from distwright.store.objects import FileObjects, MemoryObjects, ObjectStore
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
@@ -124,6 +125,77 @@ def test_removing_a_placed_file_leaves_the_object(store: ObjectStore, tmp_path: 
     assert store.read(DIGEST) == CONTENT
 
 
+def found(path: Path, content: bytes = CONTENT) -> FoundFile:
+    """Write a file and describe it as somebody does who has read it."""
+    path.write_bytes(content)
+    return found_file(str(path), sha256_of(content), path.stat())
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["linked", "copied"])
+@pytest.mark.parametrize("count", [0, 1, 3, 150])
+def test_adopted_files_are_objects_and_adopting_them_again_changes_nothing(
+    store: ObjectStore,
+    tmp_path: Path,
+    count: int,
+    link: bool,  # noqa: FBT001  # given by pytest
+) -> None:
+    files = [found(tmp_path / f"file-{number}", b"%d" % number) for number in range(count)]
+    for _ in range(2):
+        store.adopt(files, link=link)
+        assert {digest: store.read(digest) for digest in store.digests()} == {
+            sha256_of(b"%d" % number): b"%d" % number for number in range(count)
+        }
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["linked", "copied"])
+def test_one_content_in_two_files_is_one_object(store: ObjectStore, tmp_path: Path, link: bool) -> None:  # noqa: FBT001  # as above
+    store.adopt([found(tmp_path / "one"), found(tmp_path / "two")], link=link)
+    assert (list(store.digests()), store.read(DIGEST)) == ([DIGEST], CONTENT)
+
+
+def other_content(path: Path) -> None:
+    path.write_bytes(b"other")
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["linked", "copied"])
+@pytest.mark.parametrize("change", [other_content, Path.unlink], ids=["changed", "gone"])
+def test_adopting_a_file_that_is_not_what_was_read_is_refused_and_leaves_no_object_of_it(
+    store: ObjectStore,
+    tmp_path: Path,
+    change: Callable[[Path], None],
+    link: bool,  # noqa: FBT001  # as above
+) -> None:
+    file = found(tmp_path / "file")
+    change(tmp_path / "file")
+    with pytest.raises(Refused):
+        store.adopt([file], link=link)
+    assert list(store.digests()) == []
+
+
+def test_objects_of_a_stage_are_there_when_it_ends(store: ObjectStore) -> None:
+    contents = [b"%d" % number for number in range(100)]
+    store.put(contents[7])
+    with store.staging() as put:
+        digests = [put(content) for content in (*contents, contents[3])]
+    assert [store.read(digest) for digest in digests] == [*contents, contents[3]]
+    assert sorted(store.digests()) == sorted(set(digests))
+
+
+def test_an_empty_stage_is_nothing(store: ObjectStore) -> None:
+    with store.staging():
+        pass
+    assert list(store.digests()) == []
+
+
+def test_objects_are_not_known_to_be_placed_anywhere_but_where_they_are(store: ObjectStore, tmp_path: Path) -> None:
+    store.put(CONTENT)
+    (tmp_path / "same").write_bytes(CONTENT)
+    other = store.put(b"other")
+    store.place(other, tmp_path / "other")
+    assert [store.is_placed(DIGEST, tmp_path / name) for name in ("same", "other", "nothing")] == [False] * 3
+    assert not store.is_placed(MISSING, tmp_path / "other")
+
+
 def test_all_digests_are_listed_once(store: ObjectStore) -> None:
     kept = {store.put(bytes([number])) for number in range(50)}
     assert sorted(store.digests()) == sorted(kept)
@@ -150,6 +222,57 @@ def test_file_is_named_by_its_digest_and_nobody_may_write_it(files: FileObjects,
 def test_placed_file_shares_the_bytes_on_disk(files: FileObjects, tmp_path: Path) -> None:
     files.place(files.put(CONTENT), tmp_path / "file")
     assert (tmp_path / "file").samefile(files.path(DIGEST))
+
+
+def test_placed_file_is_known_to_be_the_object(files: FileObjects, tmp_path: Path) -> None:
+    files.place(files.put(CONTENT), tmp_path / "file")
+    assert files.is_placed(DIGEST, tmp_path / "file")
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_stage_that_raises_leaves_neither_objects_nor_partial_files(
+    files: FileObjects, tmp_path: Path, count: int
+) -> None:
+    def stage_and_raise() -> None:
+        with files.staging() as put:
+            for number in range(count):
+                put(b"%d" % number)
+            raise KeyError("no")
+
+    with pytest.raises(KeyError, match="no"):
+        stage_and_raise()
+    assert (list(files.digests()), list((tmp_path / "objects" / "incoming").iterdir())) == ([], [])
+
+
+def test_adopting_leaves_no_partial_file_and_objects_that_nobody_may_write(files: FileObjects, tmp_path: Path) -> None:
+    good, bad = found(tmp_path / "good"), found(tmp_path / "bad", b"bad")
+    files.adopt([good], link=False)
+    other_content(tmp_path / "bad")
+    with pytest.raises(Refused, match="changed while it was taken in"):
+        files.adopt([bad], link=False)
+    assert (files.path(DIGEST).stat().st_mode & 0o777, list((tmp_path / "objects" / "incoming").iterdir())) == (
+        0o444,
+        [],
+    )
+    assert (tmp_path / "good").stat().st_mode & 0o200
+
+
+def test_linked_file_is_the_object(files: FileObjects, tmp_path: Path) -> None:
+    files.adopt([found(tmp_path / "file")], link=True)
+    assert files.path(DIGEST).samefile(tmp_path / "file")
+    assert files.path(DIGEST).stat().st_mode & 0o777 == 0o444
+
+
+def test_files_of_another_file_system_are_copied_where_they_should_be_linked(
+    files: FileObjects, tmp_path: Path
+) -> None:
+    elsewhere = Path("/dev/shm") / f"distwright-adopt-{os.getpid()}"
+    assert Path("/dev/shm").stat().st_dev != tmp_path.stat().st_dev, "this test needs two file systems"
+    try:
+        files.adopt([found(elsewhere)], link=True)
+        assert (files.read(DIGEST), files.path(DIGEST).samefile(elsewhere)) == (CONTENT, False)
+    finally:
+        elsewhere.unlink(missing_ok=True)
 
 
 def test_placing_across_file_systems_copies(files: FileObjects, tmp_path: Path) -> None:
