@@ -64,7 +64,7 @@ def take_deb(path: str) -> TakenDeb:
     finally:
         os.close(descriptor)
     if len(data) != status.st_size:
-        raise BadInput(f"{quoted(path)} changed while it was read", hint="wait until it is complete")
+        raise BadInput(f"{quoted(path)} changed while it was read", hint="try again when it is complete")
     file = found_file(path, Sha256(hashlib.sha256(data).hexdigest()), status)
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     quick = quick_deb(data)

@@ -56,7 +56,7 @@ def take_source(path: str, *, section: str = "", priority: str = "optional") -> 
         for named in dsc.files:
             found, file = _hashed(place.parent / named.name)
             if (found.sha256, found.size) != (named.sha256, named.size):
-                raise BadInput(f"{named.name} is not the file that it names", hint="get the source package again")
+                raise BadInput(f"{named.name} is not the file that it names", hint="fetch the source package again")
             files.append((f"{folder}/{named.name}", file))
         stanza = source_stanza(dsc, directory=folder, dsc_file=own, section=section or "misc", priority=priority)
     except BadInput as error:
@@ -74,7 +74,7 @@ def _hashed(path: Path) -> tuple[FileHash, FoundFile]:
                 md5.update(piece)
     except FileNotFoundError:
         raise BadInput(
-            f"{path.name} is not beside it", hint="get the source package again: dget, apt-get source"
+            f"{path.name} is not beside it", hint="fetch the source package again: dget, apt-get source"
         ) from None
     digest = Sha256(sha256.hexdigest())
     return FileHash(path.name, status.st_size, digest, md5.hexdigest()), found_file(str(path), digest, status)

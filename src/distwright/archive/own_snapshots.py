@@ -142,7 +142,7 @@ def _refuse_held(tx: Transaction, rows: Sequence[Snapshot]) -> None:
         for hold in holds_on(tx, "serial", f"{row.archive}/{row.serial}")
     ]
     if problems:
-        raise Refused(f"these stay:\n{listed(problems)}", hint="end what holds them first")
+        raise Refused(f"these stay:\n{listed(problems)}", hint="remove what holds them first")
 
 
 def _existing(tx: Transaction, archive: str, serial: str) -> Snapshot:

@@ -131,9 +131,7 @@ def _check(file: FoundFile, descriptor: int) -> None:
 
 
 def _changed(file: FoundFile) -> Refused:
-    return Refused(
-        f"{quoted(file.path)} changed while it was taken in", hint="wait until it is complete, then try again"
-    )
+    return Refused(f"{quoted(file.path)} changed while it was taken in", hint="try again when it is complete")
 
 
 def _settle_file(path: str) -> None:
