@@ -93,10 +93,10 @@ def test_a_record_is_named_by_its_day_keeps_every_byte_and_holds_its_document(re
     assert (recording.first.is_new, recording.first.notes) == (True, ())
     suite = parse_snapshot(recording.context.objects.read(row.digest)).suites["stable"]
     assert [index.path for index in suite.indexes] == [
-        f"{PACKAGES}.xz",
         "main/binary-all/Packages.xz",
-        "main/source/Sources.xz",
+        f"{PACKAGES}.xz",
         "main/i18n/Translation-en.xz",
+        "main/source/Sources.xz",
     ]
     assert all(recording.context.objects.has(index.sha256) for index in suite.indexes)
     release = recording.context.objects.read(suite.release)

@@ -86,9 +86,7 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
 
 def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool = False) -> list[Publication]:
     """Serve every suite of a snapshot of ours as `snapshots/SERIAL/dists/SUITE`; nothing happens if it is served already."""
-    table = context.config.archives.get(archive)
-    if not isinstance(table, OwnArchive):
-        raise NotFound(f"archive {archive} is not our own", hint="distwright archive list")
+    table = _own(context, archive)
     with context.database.read() as tx:
         row = _existing(tx, archive, serial)
     made = []
@@ -99,12 +97,21 @@ def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool
     return made
 
 
-def drop_snapshots(context: Context, archive: str, serials: Sequence[str]) -> None:
-    """Forget snapshots of ours and stop serving them. Raises Refused, naming who, if one is held; then nothing is dropped."""
+def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dry_run: bool = False) -> None:
+    """Forget snapshots of ours and stop serving them. Raises Refused, naming who, if one is held; then nothing is dropped.
+
+    Cut off between rows and files, it does the rest when it is called again. dry_run: only raise what it would.
+    """
+    _own(context, archive)
     tree = ServedTree(context.paths.public / archive)
+    wanted = [Serial(serial) for serial in serials]  # they become paths
     with locked(context.paths.lock(f"archive-{archive}")):
+        with context.database.read() as tx:
+            rows = [_existing(tx, archive, serial) for serial in wanted if not _is_left_over(tx, tree, archive, serial)]
+            _refuse_held(tx, rows)
+        if dry_run:
+            return
         with context.write() as tx:
-            rows = [_existing(tx, archive, serial) for serial in serials]
             _refuse_held(tx, rows)
             live = {row.id: row for row in list_publications(tx, archive=archive) if row.serial in set(serials)}
             for number in live:
@@ -114,6 +121,18 @@ def drop_snapshots(context: Context, archive: str, serials: Sequence[str]) -> No
                 replace_holds(tx, f"snapshot {archive}/{row.serial}", [], context.now())
         for serial in serials:
             tree.forget_snapshot(serial)
+
+
+def _own(context: Context, archive: str) -> OwnArchive:
+    table = context.config.archives.get(archive)
+    if not isinstance(table, OwnArchive):
+        raise NotFound(f"archive {archive} is not our own", hint="distwright archive list")
+    return table
+
+
+def _is_left_over(tx: Transaction, tree: ServedTree, archive: str, serial: Serial) -> bool:
+    """Say whether there are only files of a snapshot: what dropped it was cut off."""
+    return find_snapshot(tx, archive, serial) is None and tree.has_snapshot(serial)
 
 
 def _refuse_held(tx: Transaction, rows: Sequence[Snapshot]) -> None:

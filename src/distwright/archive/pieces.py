@@ -17,9 +17,8 @@ from distwright.formats.joining import XzBlock, deflate_piece, xz_block
 from distwright.model.digests import Sha256
 
 _MAGIC = b"dwpiece1"
-_HEAD = struct.Struct(
-    "<8sBIIIIII"
-)  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes, CRC-32
+_HEAD = struct.Struct("<8sBIIIII")  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes
+_CHECK = struct.Struct("<I")  # CRC-32 of all else: a wrong size would spoil a whole index
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 6
 
@@ -73,7 +72,8 @@ class Pieces:
         piece = Piece(xz_block(text, preset=preset), deflate_piece(text, level=GZIP_LEVEL), self._zstd.compress(text))
         body = piece.xz.content + piece.deflate + piece.zstd
         sizes = (len(piece.xz.content), piece.xz.unpadded, len(text), len(piece.deflate), len(piece.zstd))
-        head = _HEAD.pack(_MAGIC, preset, *sizes, zlib.crc32(body))
+        head = _HEAD.pack(_MAGIC, preset, *sizes)
+        head += _CHECK.pack(zlib.crc32(body, zlib.crc32(head)))
         partial = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             partial.write_bytes(head + body)
@@ -98,11 +98,14 @@ def _quality(path: Path) -> int:
 
 def _parse(content: bytes, plain: int) -> Piece | None:
     """Take a piece file apart; None if it is not whole (it is then made again)."""
-    if len(content) < _HEAD.size:
+    if len(content) < _HEAD.size + _CHECK.size:
         return None
-    magic, _, xz, unpadded, size, deflate, zstd, crc = _HEAD.unpack_from(content)
-    body = content[_HEAD.size :]
-    if magic != _MAGIC or size != plain or len(body) != xz + deflate + zstd or zlib.crc32(body) != crc:
+    magic, _, xz, unpadded, size, deflate, zstd = _HEAD.unpack_from(content)
+    (crc,) = _CHECK.unpack_from(content, _HEAD.size)
+    body = content[_HEAD.size + _CHECK.size :]
+    if magic != _MAGIC or size != plain or len(body) != xz + deflate + zstd:
+        return None
+    if zlib.crc32(body, zlib.crc32(content[: _HEAD.size])) != crc:
         return None
     return Piece(XzBlock(body[:xz], unpadded, size), body[xz : xz + deflate], body[xz + deflate :])
 

@@ -170,11 +170,13 @@ def undoable(rows: Sequence[Revision]) -> Revision | None:
     """Find the newest change that is not taken back yet. rows: of one suite, newest first."""
     skip = 0
     for row in rows:
+        if row.action == "branch":
+            return None  # what was before belonged to another suite of this name
         if row.action == "undo":
             skip += 1
         elif skip:
             skip -= 1
-        elif row.action != "branch":
+        else:
             return row
     return None
 

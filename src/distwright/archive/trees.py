@@ -86,8 +86,17 @@ class ServedTree:
 
     def forget_snapshot(self, serial: str) -> None:
         """Stop serving a snapshot: what it pointed to stays for `collect`."""
-        folder = self.root / SNAPSHOTS / serial
+        folder, gone = self._of_snapshot(serial)
         _remove_tree(folder)
+        shutil.rmtree(gone, ignore_errors=True)  # of one that was cut off
+
+    def has_snapshot(self, serial: str) -> bool:
+        """Say whether anything of a snapshot is served, or left of one that was being forgotten."""
+        return any(folder.exists() for folder in self._of_snapshot(serial))
+
+    def _of_snapshot(self, serial: str) -> tuple[Path, Path]:
+        folder = self.root / SNAPSHOTS / serial
+        return folder, folder.with_name(f".gone-{serial}")
 
     def forget_publication(self, suite: str, number: int) -> None:
         """Take away a publication that is not served; its index set stays."""

@@ -9,10 +9,10 @@ from distwright.cli.options import finish_jobs, json_option, print_rows, say, st
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import UpstreamArchive
-from distwright.errors import BadUsage
+from distwright.errors import BadUsage, NotFound
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
-from distwright.site.views import snapshots
+from distwright.site.views import snapshots, suite_named
 
 
 @click.group()
@@ -93,6 +93,9 @@ def sources(name: str, suite: str, url: str | None, serial: str | None, state: s
     """Print a deb822 .sources text for apt, with the key inline, ready for /etc/apt/sources.list.d."""
     app = open_app(state)
     archive = app.own_archive(name)
+    suite_named(app.database, f"{name}/{suite}")
+    if serial and serial not in {row.serial for row in snapshots(app.database, name)}:
+        raise NotFound(f"archive {name} has no snapshot {serial}", hint=f"distwright snapshot list {name}")
     base = (url or archive.live_url or "").rstrip("/")
     if not base:
         raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")

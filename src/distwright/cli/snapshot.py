@@ -84,8 +84,7 @@ def publish(archive: str, serials: tuple[str, ...], again: bool, state: str | No
 def drop(archive: str, serials: tuple[str, ...], really: bool, state: str | None, as_json: bool) -> None:
     """Forget snapshots of ours. Exit code 3 if one of them is needed; then none is dropped."""
     app = open_app(state)
-    if really:
-        drop_snapshots(app.command_context(), archive, serials)
+    drop_snapshots(app.command_context(), archive, serials, dry_run=not really)
     word = "dropped" if really else "would be dropped (--apply)"
     _answer({"archive": archive, "serials": list(serials), "dropped": really}, f"{len(serials)} {word}", as_json)
 

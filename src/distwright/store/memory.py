@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -10,7 +11,7 @@ from typing import BinaryIO
 
 from distwright.errors import Refused
 from distwright.model.digests import Sha256
-from distwright.store.adopting import FoundFile
+from distwright.store.adopting import FoundFile, open_found
 from distwright.store.objects import ObjectWriter, missing
 
 
@@ -51,8 +52,8 @@ class MemoryObjects:
     def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
         """Keep copies."""
         for file in files:
-            with self.writing(expect=file.sha256) as writer:
-                writer.write(Path(file.path).read_bytes())
+            with self.writing(expect=file.sha256) as writer, os.fdopen(open_found(file), "rb") as source:
+                writer.write(source.read())
 
     def open(self, digest: Sha256) -> BinaryIO:
         """Open for reading."""
