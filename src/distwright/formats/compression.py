@@ -9,6 +9,9 @@ from typing import Protocol
 from distwright.errors import BadInput
 
 ENDINGS = (".xz", ".gz", ".bz2", "")  # best first: smallest to fetch
+MAX_STREAMS = (
+    100  # what follows a stream is copied once for each: many tiny ones would take time quadratic in their size
+)
 XZ_MEMORY_BYTES = 128 * 1024 * 1024  # xz -9 takes 65 MiB; a hostile header may ask for 4 GiB
 
 
@@ -38,12 +41,15 @@ def split_ending(path: str) -> tuple[str, str]:
 
 
 def decompress(content: bytes, ending: str, *, limit_bytes: int) -> bytes:
-    """Unpack all streams of a file; raise BadInput if it is damaged, cut off, or longer than `limit_bytes`."""
+    """Unpack all streams of a file; raise BadInput if it is damaged, cut off, longer than `limit_bytes`, or too many."""
     if not ending:
         plain = content
     else:
-        parts, left = [], limit_bytes + 1
+        parts, left, streams = [], limit_bytes + 1, 0
         while content:
+            streams += 1
+            if streams > MAX_STREAMS:
+                raise BadInput(f"{ending} data is made of more than {MAX_STREAMS} streams", hint="fetch it again")
             decompressor = _NEW[ending]()
             try:
                 part = decompressor.decompress(content, left)
