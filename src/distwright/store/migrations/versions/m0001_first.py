@@ -43,6 +43,7 @@ def _events() -> None:
         sa.Column("job", sa.Integer),
         sqlite_autoincrement=True,
     )
+    op.create_index("events_by_subject", "events", ["subject", "number"])
     op.create_table(
         "cursors",
         sa.Column("reader", _NAME, primary_key=True),
@@ -185,9 +186,13 @@ def _archives() -> None:
         sa.Column("problems", sa.Text, nullable=False),
         sa.Column("files", sa.Text, nullable=False),
         sa.Column("at", _TIME, nullable=False),
+        sa.Column("signed", _DIGEST),
+        sa.Column("job", sa.Integer),
         sqlite_autoincrement=True,
     )
     op.create_index("uploads_by_changes", "uploads", ["archive", "suite", "changes"])
+    op.create_index("uploads_by_signed", "uploads", ["signed"])
+    op.create_index("uploads_by_job", "uploads", ["job"])
 
 
 def _configuration() -> None:
