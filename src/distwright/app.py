@@ -28,6 +28,7 @@ from distwright.net.fetch import Fetcher, NetFetcher
 from distwright.repos.pushes import take_in_pushes
 from distwright.signing.signer import SequoiaSigner, make_key
 from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, applied_keyring, load_applied
+from distwright.site.uploading import UploadQueue
 from distwright.site.views import job_detail, suite_named, suite_revisions
 from distwright.store.database import Database
 from distwright.store.migrations import upgrade
@@ -86,12 +87,27 @@ class App:
         return SequoiaSigner(self.paths.key(credential)).certificate()
 
     def take_in(self) -> None:
-        """Turn pushes into events and events into orders until nothing new happens."""
+        """Turn pushes into events, uploads into jobs and events into orders until nothing new happens."""
         while True:
             count = take_in_pushes(self.database, self.paths, sorted(self.config().repos), self.now())
+            count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             if not count:
                 return
+
+    def uploads(self) -> UploadQueue:
+        """Give the upload queue."""
+        config, commit = self.applied()
+        return UploadQueue(
+            database=self.database,
+            objects=self.objects,
+            paths=self.paths,
+            config=config,
+            commit=commit,
+            keyring=self._keyring,
+            hint=self.engine.hint,
+            now=self.now,
+        )
 
     def order_record(self, name: str, serial: str | None) -> Job:
         """Order a record of an upstream archive, from where this machine fetches it."""

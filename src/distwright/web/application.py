@@ -1,6 +1,9 @@
 """The web face: archives, images and logs as files, and plain pages about them. Reading needs no login."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,8 +27,10 @@ from distwright.app import App, Serving
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import DistwrightError, NotFound
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page
+from distwright.web.uploads import Uploads
 
 _CHUNK = 1 << 18
+_LOOK_EVERY_S = 2.0
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -60,11 +65,29 @@ class _Web:
             Route("/job/{number:int}/log", self.log),
             Route("/archive/{name}.json", self.archive),
             Route("/archive/{name}", self.archive),
+            *Uploads(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
             Mount("/images", StaticFiles(directory=images)),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),
         ]
-        return Starlette(routes=routes, exception_handlers={DistwrightError: self.failed})
+        return Starlette(routes=routes, exception_handlers={DistwrightError: self.failed}, lifespan=self.lifespan)
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """While it serves, uploads that are dropped are taken in; a worker does the rest."""
+        looking = asyncio.create_task(self.look_for_uploads())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+
+    async def look_for_uploads(self) -> None:
+        while True:
+            with contextlib.suppress(DistwrightError):
+                await run_in_threadpool(lambda: self._app.uploads().take_in())
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def front(self, request: Request) -> Response:
         return self._page(request, await run_in_threadpool(front_page, self._app))
