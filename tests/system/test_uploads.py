@@ -166,3 +166,61 @@ def test_the_command_says_the_verdict_and_why(line: Line, tmp_path: Path) -> Non
     assert "problems: signature: .changes has no valid signature by a key of the uploaders" in shown.stdout
     assert line.call("upload", "show", "999", *state).returncode == 10
     assert line.call("upload", "token", "nobody", *state).returncode == 10
+
+
+RULES = """#!/usr/bin/make -f
+build build-arch build-indep clean:
+binary: binary-arch
+binary-indep:
+binary-arch:
+\tmkdir -p debian/hello-there/DEBIAN debian/hello-there/usr/share/hello-there
+\techo hello > debian/hello-there/usr/share/hello-there/text
+\tdpkg-gencontrol -phello-there -Pdebian/hello-there
+\tdpkg-deb --root-owner-group --build debian/hello-there ..
+"""
+CONTROL = """Source: hello-there
+Section: utils
+Priority: optional
+Maintainer: Ada Example <ada@example.org>
+Standards-Version: 4.6.2
+Build-Depends: dpkg-dev (>= 1.17) <!nocheck>
+Rules-Requires-Root: no
+
+Package: hello-there
+Architecture: any
+Depends: libc6 (>= 2.30), mail-transport-agent | sensible-utils, ${misc:Depends}
+Description: greeting
+ It is there.
+"""
+CHANGELOG = """hello-there (1:1.0-1) devel; urgency=medium
+
+  * Begin.
+
+ -- Ada Example <ada@example.org>  Wed, 10 Jan 2024 12:00:00 +0000
+"""
+
+
+def test_what_dpkg_buildpackage_makes_is_accepted_whole(line: Line, tmp_path: Path) -> None:
+    """With its .buildinfo, an epoch, a source of format 3.0 (quilt) and a signed .dsc and .changes, as debsign leaves them."""
+    source = tmp_path / "hello-there-1.0"
+    (source / "debian/source").mkdir(parents=True)
+    (source / "README").write_text("upstream")
+    argv = ["tar", "--create", "--gzip", "--file", "hello-there_1.0.orig.tar.gz", "--exclude=debian", source.name]
+    subprocess.run(argv, cwd=tmp_path, check=True)
+    for name, text in {
+        "rules": RULES,
+        "control": CONTROL,
+        "changelog": CHANGELOG,
+        "source/format": "3.0 (quilt)\n",
+    }.items():
+        (source / "debian" / name).write_text(text)
+    (source / "debian/rules").chmod(0o755)
+    argv = ["dpkg-buildpackage", "--unsigned-source", "--unsigned-changes", "--no-check-builddeps"]
+    done = subprocess.run(argv, cwd=source, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    [changes] = tmp_path.glob("*.changes")
+    changes.write_bytes(signer("uploader").sign_clear(changes.read_bytes()))
+    done = line.call("upload", "file", str(changes), "--state", str(line.state), timeout_s=120)
+    [row] = line.answer("upload", "list")
+    assert (row["result"], row["problems"], row["version"]) == ("accepted", [], "1:1.0-1"), done.stderr
+    assert sorted(name.rpartition(".")[2] for name in row["files"]) == ["buildinfo", "deb", "dsc", "gz", "xz"]

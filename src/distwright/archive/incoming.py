@@ -47,6 +47,11 @@ def announced(content: bytes) -> Changes:
     return parse_changes(strip_clearsign(content) if is_clearsigned(content) else content)
 
 
+def read_announced(folder: Path, name: str) -> Changes:
+    """Read a .changes of a folder that nobody has verified. Raises BadInput, IncompleteError."""
+    return announced(_read_changes(folder, name)[0])
+
+
 def collect(objects: ObjectStore, folder: Path, name: str) -> Arrival:
     """Make objects of a .changes and of the files beside it.
 

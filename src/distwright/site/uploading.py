@@ -55,7 +55,13 @@ class UploadQueue:
         return Path(self.config.site.incoming) if self.config.site.incoming else self.paths.incoming
 
     def grants(self) -> list[Grant]:
-        """Give what the configuration grants; raise NotFound if a keyring is gone."""
+        """Give what the configuration grants; raise Busy if a keyring is gone: our fault, for which no upload is rejected."""
+        try:
+            return self._grants()
+        except NotFound as error:
+            raise Busy(f"uploads wait: {error.message}", hint=error.hint) from error
+
+    def _grants(self) -> list[Grant]:
         return [
             Grant(
                 name,
@@ -74,15 +80,13 @@ class UploadQueue:
 
     def from_file(self, place: Path, suite: str) -> Job:
         """Queue a .changes with the files beside it. suite: "" is what its Distribution says. Raises NotFound, Refused."""
-        arrival = incoming.collect(self.objects, place.parent, place.name)
-        return self._order(arrival, "command", "", suite)
+        return self._take(place.parent, place.name, "command", "", suite)[0]
 
     def from_session(self, user: str, name: str) -> Job:
         """Queue what a user has put into their folder by HTTP; raise IncompleteError, BadInput, NotFound, Refused."""
         folder = self.session(user)
         with locked(self.paths.lock(f"upload-{user}")):
-            arrival = incoming.collect(self.objects, folder, name)
-            job = self._order(arrival, "http", user, "")
+            job, arrival = self._take(folder, name, "http", user, "")
             incoming.set_aside(folder, job.id, arrival)
         return job
 
@@ -136,8 +140,7 @@ class UploadQueue:
     def _look(self, folder: Path, name: str, way: str, by: str) -> bool:
         now_s = self.now().timestamp()
         try:
-            arrival = incoming.collect(self.objects, folder, name)
-            job = self._order(arrival, way, by, "")
+            job, arrival = self._take(folder, name, way, by, "")
         except IncompleteError as error:
             if incoming.is_late(folder, name, now_s, incoming.PATIENCE_S):
                 self._refuse(folder, name, error, is_shown=way == "drop")
@@ -149,11 +152,13 @@ class UploadQueue:
         incoming.set_aside(folder, job.id, arrival)
         return True
 
-    def _order(self, arrival: Arrival, way: str, by: str, suite: str) -> Job:
-        named = words(arrival.changes.distribution)
+    def _take(self, folder: Path, name: str, way: str, by: str, suite: str) -> tuple[Job, Arrival]:
+        """Place the job of an upload that is whole. What cannot be ordered is told before any large file is read."""
+        named = words(incoming.read_announced(folder, name).distribution)
         if not suite and len(named) != 1:
-            raise Refused(f"{arrival.name} is for {len(named)} suites, want one", hint="build it again for one suite")
-        row = suite_named(self.database, suite or named[0])
+            raise Refused(f"{name} is for {len(named)} suites, want one", hint="build it again for one suite")
+        row, grants = suite_named(self.database, suite or named[0]), self.grants()
+        arrival = incoming.collect(self.objects, folder, name)
         order = accept_order(
             self.config,
             row.name,
@@ -162,13 +167,13 @@ class UploadQueue:
             files=arrival.files,
             source=arrival.changes.source,
             version=str(arrival.changes.version),
-            grants=self.grants(),
+            grants=grants,
             came=incoming.came(way, by, arrival),
         )
         with self.database.write() as tx:
             job = place_order(tx, order, self.now(), config_commit=self.commit, objects=self.objects)
         self.hint(job.pool)
-        return job
+        return job, arrival
 
     def _tell(self, folder: Path, number: int, marker: Path, *, is_shown: bool) -> None:
         try:

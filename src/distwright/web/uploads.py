@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from distwright.app import App
 from distwright.archive.incoming import CHANGES_LIMIT_BYTES
-from distwright.errors import BadInput, DistwrightError, NotAllowed, quoted
+from distwright.errors import BadInput, Busy, DistwrightError, NotAllowed, NotFound, quoted
 from distwright.formats.paths import safe_file_name
 from distwright.model.digests import Json
 from distwright.site.uploading import upload_list
@@ -118,7 +118,7 @@ class Uploads:
             job = queue.from_session(user, name)
         except DistwrightError as error:
             (queue.session(user) / name).unlink(missing_ok=True)  # its sender sends it again when it is right
-            status = 404 if error.exit_code == 10 else 400
+            status = {NotFound.exit_code: 404, Busy.exit_code: 503}.get(error.exit_code, 400)
             return PlainTextResponse(f"{error.message}\n  try: {error.hint}\n", status)
         place = f"/upload/{job.id}.json"
         return JSONResponse({"upload": job.id, "status": place}, 202, headers={"Location": place})

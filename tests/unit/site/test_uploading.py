@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.worlds.queue import QueueWorld, queue_world, upload_of
 from distwright.archive import incoming
 from distwright.errors import BadInput, NotAllowed, NotFound
 from distwright.model import plain
+from distwright.model.digests import Sha256
 
 ADA = "uploads/ada"
 
@@ -185,3 +187,15 @@ def test_the_key_of_another_grant_is_refused_in_this_suite(world: QueueWorld, tm
     world.run()
     key = signer("stranger").fingerprint
     assert world.queue.status(job.id)["problems"] == [f"may-upload: key {key} may not upload to devel"]
+
+
+def test_uploads_wait_while_a_keyring_of_ours_is_gone(world: QueueWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: str) -> Sha256:
+        raise NotFound(f"keyring {path} does not exist", hint="add it")
+
+    monkeypatch.setattr(incoming, "SETTLE_S", -1)
+    world.put(world.drop, upload_of())
+    time.sleep(0.01)
+    assert replace(world.queue, keyring=gone).take_in() == 0
+    assert not (world.drop / "rejected").exists()
+    assert world.queue.take_in() == 1
