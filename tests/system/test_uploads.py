@@ -154,13 +154,16 @@ def test_serve_takes_what_is_dropped_piece_by_piece_while_it_runs(line: Line) ->
 
 def test_the_command_says_the_verdict_and_why(line: Line, tmp_path: Path) -> None:
     state = ("--state", str(line.state))
+    with line.serving(PORT + 2):  # its resident part runs commands, and the jobs that they wait for
+        done = line.call("upload", "file", str(put(tmp_path / "other", upload_of("other"))), *state, timeout_s=120)
+        assert done.returncode == 0, done.stderr
     done = line.call("upload", "file", str(put(tmp_path / "a", upload_of("hello"))), *state, timeout_s=120)
     assert done.returncode == 0, done.stderr
     stranger = make_upload(make_source("evil"), make_deb("evil"), by=signer("stranger"))
     done = line.call("upload", "file", str(put(tmp_path / "b", stranger)), *state, timeout_s=120)
     assert done.returncode == 1, done.stderr
     rows = line.answer("upload", "list")
-    assert [row["result"] for row in rows] == ["rejected", "accepted"]
+    assert [row["result"] for row in rows] == ["rejected", "accepted", "accepted"]
     shown = line.call("upload", "show", str(rows[0]["upload"]), *state)
     assert shown.returncode == 3
     assert "problems: signature: .changes has no valid signature by a key of the uploaders" in shown.stdout

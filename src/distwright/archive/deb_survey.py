@@ -57,7 +57,7 @@ def _headers(file: BinaryIO, member: ArMember) -> Iterator[TarHeader]:
     try:
         yield from iter_headers(unpacked(_reader(file, member), ending, limit_bytes=limit))
     except BadInput as error:
-        raise BadInput(f"{member.name}: {error.message}", hint=error.hint) from error
+        raise BadInput(f"{member.name}: {error.message}", hint="build the package again with dpkg-deb") from error
 
 
 def _reader(file: BinaryIO, member: ArMember) -> Callable[[int], bytes]:

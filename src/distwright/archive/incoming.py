@@ -62,7 +62,7 @@ def collect(objects: ObjectStore, folder: Path, name: str) -> Arrival:
     changes = announced(content)
     total = sum(file.size for file in changes.files)
     if total > UPLOAD_LIMIT_BYTES:
-        raise Refused(f"{name} announces {total} bytes", hint=f"{UPLOAD_LIMIT_BYTES} are allowed at once")
+        raise Refused(f"{name} announces {total} bytes", hint=f"upload at most {UPLOAD_LIMIT_BYTES} bytes at once")
     sizes = {file.name: _size(folder / file.name) for file in changes.files}
     missing = [
         file.name for file in changes.files if (sizes[file.name] or -1) < file.size and sizes[file.name] != file.size
@@ -198,7 +198,7 @@ def _read_changes(folder: Path, name: str) -> tuple[bytes, str]:
     with _opened(folder / name) as descriptor:
         status = os.fstat(descriptor)
         if status.st_size > CHANGES_LIMIT_BYTES:
-            raise BadInput(f"{name} has {status.st_size} bytes", hint=f"{CHANGES_LIMIT_BYTES} are allowed")
+            raise BadInput(f"{name} has {status.st_size} bytes", hint="name the .changes file itself")
         with os.fdopen(os.dup(descriptor), "rb") as file:
             content = file.read(CHANGES_LIMIT_BYTES + 1)
     return content, f"{status.st_ino}-{status.st_ctime_ns}"

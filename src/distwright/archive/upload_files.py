@@ -84,7 +84,7 @@ def open_upload(
         changes = parse_changes(verified.content)
         package_name(changes.source)
         if len(files) > FILES_LIMIT:
-            raise BadInput(f"{len(files)} files came along", hint=f"{FILES_LIMIT} are allowed")
+            raise BadInput(f"{len(files)} files came along", hint=f"upload at most {FILES_LIMIT} at once")
     except BadInput as error:
         return Opened(None, signer, [f"readable: {in_one_line(error)}"], signed, allowed)
     read = _Read()

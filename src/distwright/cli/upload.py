@@ -82,8 +82,10 @@ def token(name: str, state: str | None) -> None:
     app = open_app(state)
     table = app.config().uploads.get(name)
     if table is None or table.token is None:
-        hint = f'write token = {{ credential = "upload-{name}" }} into [upload.{name}]'
-        raise NotFound(f"[upload.{quoted(name)[1:-1]}] has no token", hint=hint)
+        raise NotFound(
+            f"[upload.{quoted(name)[1:-1]}] has no token",
+            hint=f'write token = {{ credential = "upload-{name}" }} into [upload.{name}]',
+        )
     made = secrets.token_urlsafe(32)
     place = app.paths.token(table.token.credential)
     fresh = place.with_suffix(".new")

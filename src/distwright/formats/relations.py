@@ -41,7 +41,7 @@ def parse_relations(text: str, *, for_build: bool = False, has_choice: bool = Tr
     dpkg would not read, and for an empty field. Source: Debian Policy 7.1, deb-control(5).
     """
     if len(text) > _LIMIT_CHARACTERS:
-        raise BadInput(f"the relations take {len(text)} characters", hint=f"{_LIMIT_CHARACTERS} are allowed")
+        raise BadInput(f"the relations take {len(text)} characters", hint=f"write at most {_LIMIT_CHARACTERS}")
     groups = [group for part in text.split(",") if (group := part.strip(" \t\n"))]
     if not groups:
         raise BadInput("the field is empty", hint=_HINT)

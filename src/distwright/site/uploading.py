@@ -59,7 +59,7 @@ class UploadQueue:
         try:
             return self._grants()
         except NotFound as error:
-            raise Busy(f"uploads wait: {error.message}", hint=error.hint) from error
+            raise Busy(f"uploads wait: {error.message}", hint="add the file that [upload.NAME] names") from error
 
     def _grants(self) -> list[Grant]:
         return [
