@@ -1,7 +1,6 @@
 """Wiring: reads the environment, files and the clock once, and builds the objects that faces use."""
 
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import SequoiaSigner, make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import folder_of, read_files, refused_by_system
+from distwright.site.uploading import UploadQueue
 from distwright.site.views import job_detail, suite_named, suite_revisions
 from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
@@ -92,12 +92,27 @@ class App:
         return SequoiaSigner(self.paths.key(credential)).certificate()
 
     def take_in(self) -> None:
-        """Turn pushes into events and events into orders until nothing new happens."""
+        """Turn pushes into events, uploads into jobs and events into orders until nothing new happens."""
         while True:
             count = take_in_pushes(self.database, self.paths, sorted(self.config().repos), self.now())
+            count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             if not count:
                 return
+
+    def uploads(self) -> UploadQueue:
+        """Give the upload queue."""
+        config, commit = self.applied()
+        return UploadQueue(
+            database=self.database,
+            objects=self.objects,
+            paths=self.paths,
+            config=config,
+            commit=commit,
+            keyring=self._keyring,
+            hint=self.engine.hint,
+            now=self.now,
+        )
 
     def order_record(self, name: str, serial: str | None) -> Job:
         """Order a record of an upstream archive, from where this machine fetches it."""
@@ -325,17 +340,6 @@ class Serving:
         if not log.exists():
             raise NotFound(f"job {number} has no log yet", hint=f"see /job/{number}")
         return log
-
-
-def is_port_free(port: int) -> bool:
-    """Say whether something could listen on this port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def alternates(environment: Mapping[str, str]) -> tuple[FileObjects, ...]:

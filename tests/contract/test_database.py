@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -349,4 +350,10 @@ _POSTGRESQL_TABLES = """
 def _described(database: Database) -> list[tuple[object, ...]]:
     with database.read() as tx:
         query = _SQLITE_TABLES if tx.connection.dialect.name == "sqlite" else _POSTGRESQL_TABLES
-        return sorted(map(tuple, tx.connection.execute(sa.text(query))), key=repr)
+        # SQLite keeps the words of CREATE TABLE, and appends to them when a column is added later: blanks do not count.
+        rows = [tuple(_in_one_line(value) for value in row) for row in tx.connection.execute(sa.text(query))]
+    return sorted(rows, key=repr)
+
+
+def _in_one_line(value: object) -> object:
+    return re.sub(r"\s*([(),])\s*", r"\1", re.sub(r"\s+", " ", value)) if isinstance(value, str) else value

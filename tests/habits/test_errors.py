@@ -21,8 +21,8 @@ PROGRAMS = {"apt-get", "chmod", "distwright", "file", "git", "ls", "make", "ps",
 VERBS = {
     "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "drop", "fetch",
     "free", "give", "install", "leave", "list", "look", "merge", "mount", "name", "pass", "publish", "push", "put",
-    "recode", "record", "remove", "rename", "report", "restore", "run", "see", "set", "sign", "tell", "try", "upload",
-    "use", "write",
+    "recode", "record", "remove", "rename", "report", "restore", "run", "see", "send", "set", "sign", "tell", "try",
+    "upload", "use", "write",
 }  # fmt: skip
 # At the beginning, or after something that ends a part of a sentence: "install the distwright that …" is none.
 _COMMAND = re.compile(r"(?:^|[:;,] |\bor |\bthen )distwright ((?:[a-zA-Z0-9-]+(?:=\S+)? ?)*)")

@@ -209,4 +209,7 @@ def _private_apt(folder: Path, sources: str) -> list[str]:
         "Dir::Cache": folder / "cache", "Dir::Etc": folder / "etc", "Dir::Etc::sourceparts": folder / "etc" / "sources.list.d",
         "APT::Sandbox::User": "root", "Acquire::Languages": "en",
     }  # fmt: skip
-    return ["apt-get", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+    # Read before all else: what the machine's own apt is told (apt-file has it fetch Contents) is no matter of this one.
+    (folder / "apt.conf").write_text(f'Dir::Etc::main "/dev/null";\nDir::Etc::parts "{folder}/etc/apt.conf.d";\n')
+    argv = ["apt-get", *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))]
+    return ["env", f"APT_CONFIG={folder / 'apt.conf'}", *argv]

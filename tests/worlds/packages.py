@@ -141,8 +141,12 @@ def make_deb(
     depends: str = "",
     content: Mapping[str, str] | None = None,
     fields: Fields | None = None,
+    data: tuple[str, bytes] | None = None,
 ) -> MadeDeb:
-    """Make a binary package that dpkg installs. content: path below / -> text; fields: of its control file."""
+    """Make a binary package that dpkg installs. content: path below / -> text; fields: of its control file.
+
+    data: name and bytes of its last member, where the package is to be an odd one.
+    """
     control = _paragraph(
         {
             "Package": name,
@@ -162,7 +166,7 @@ def make_deb(
     members = (
         (b"debian-binary", b"2.0\n"),
         (b"control.tar.gz", _packed_tar({"./control": control.encode()})),
-        (b"data.tar.gz", _packed_tar(files)),
+        (b"data.tar.gz", _packed_tar(files)) if data is None else (data[0].encode(), data[1]),
     )
     deb = b"!<arch>\n" + b"".join(_ar_member(*member) for member in members)
     return MadeDeb(name, version, architecture, (source or name).partition(" ")[0], section, control, deb)
@@ -185,14 +189,17 @@ def make_upload(
     unlisted: Mapping[str, bytes] | None = None,
     sections: Mapping[str, str] | None = None,
     distribution: str = "devel",
+    more: Mapping[str, bytes] | None = None,
 ) -> MadeUpload:
     """Make an upload of a source and its packages, signed.
 
     by: who signs, the uploader otherwise. fields: of the .changes. unlisted: files that come along without being listed.
-    sections: by file name, where the .changes says another one than the package.
+    sections: by file name, where the .changes says another one than the package. more: files that are listed too, or in place of
+    others.
     """
     files = dict(source.files) if source else {}
     files |= {deb.file_name: deb.content for deb in debs}
+    files |= dict(more or {})
     shown = {deb.file_name: deb.section for deb in debs} | dict(sections or {})
     name = source.name if source else debs[0].source
     version = source.version if source else debs[0].version
@@ -238,11 +245,11 @@ def _packed_tar(files: Mapping[str, bytes]) -> bytes:
         folders = {f"{'/'.join(path.split('/')[:depth])}/" for path in files for depth in range(1, path.count("/") + 1)}
         for folder in sorted(folders):
             member = tarfile.TarInfo(folder)
-            member.type, member.mode = tarfile.DIRTYPE, 0o755
+            member.type, member.mode, member.mtime = tarfile.DIRTYPE, 0o755, int(DATE.timestamp())
             tar.addfile(member)
         for path, content in sorted(files.items()):
             member = tarfile.TarInfo(path)
-            member.size = len(content)
+            member.size, member.mtime = len(content), int(DATE.timestamp())
             tar.addfile(member, io.BytesIO(content))
     return gzip.compress(out.getvalue(), 6, mtime=0)
 

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 from distwright.archive.indexes import UDEBS
-from distwright.archive.upload_checks import component_of
+from distwright.archive.upload import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.deb import read_deb
 from distwright.formats.packages import package_stanza, translation_stanza

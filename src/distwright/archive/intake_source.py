@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distwright.archive.upload_checks import component_of
+from distwright.archive.upload import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.clearsign import is_clearsigned, strip_clearsign
 from distwright.formats.dsc import parse_dsc

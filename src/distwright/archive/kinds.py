@@ -12,6 +12,7 @@ from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
 from distwright.signing.verify import Keyring
+from distwright.store.suites import find_suite
 
 
 def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
@@ -60,6 +61,12 @@ def _accepted(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Co
 
 
 def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    archive, suite = plain.text(inputs, "archive"), plain.text(inputs, "suite")
+    with context.database.read() as tx:
+        present = find_suite(tx, archive, suite)
+    if present is not None and present.revision != inputs["revision"]:
+        context.log(f"{archive}/{suite} has moved on to {present.revision.short}, which is published in one go")
+        return StepResult({}, values={"moved_on": str(present.revision)})
     request = PublishRequest(
         archive=plain.text(inputs, "archive"),
         suite=plain.text(inputs, "suite"),
@@ -75,6 +82,10 @@ def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
 
 def _published(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
     values = earlier["publish"].values
+    if "moved_on" in values:
+        return Conclusion(
+            {}, f"{inputs['archive']}/{inputs['suite']} has moved on; its present state is published instead"
+        )
     return Conclusion(
         dict(values), f"published {inputs['archive']}/{inputs['suite']} (publication {values['publication']})"
     )

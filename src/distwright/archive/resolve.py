@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from distwright.archive.access import Grant
 from distwright.archive.publish import PublishRequest
 from distwright.archive.snapshots import parse_snapshot
 from distwright.config.model import Config
@@ -174,16 +175,34 @@ def record_order(
 
 
 def accept_order(
-    config: Config, suite: str, *, changes: Sha256, files: Mapping[str, str], signers: bytes, source: str, version: str
+    config: Config,
+    suite: str,
+    *,
+    changes: Sha256,
+    files: Mapping[str, str],
+    source: str,
+    version: str,
+    signers: bytes = b"",
+    grants: Sequence[Grant] = (),
+    archive: str = "",
+    came: Mapping[str, Json] | None = None,
 ) -> JobOrder:
-    """Order the judgement of an upload."""
+    """Order the judgement of an upload.
+
+    signers: certificates that may bring anything to this suite (our builder's); grants: what others may. archive: of the suite; ""
+    is what its table says. came: how it came here and when (archive/incoming.py): makes each coming a job of its own.
+    """
     inputs: dict[str, Json] = {
-        "archive": config.suites[suite].archive,
+        "archive": archive or config.suites[suite].archive,
         "suite": suite,
         "changes": str(changes),
         "files": dict(files),
         "signers": signers.decode(),
     }
+    if grants:
+        inputs["grants"] = [grant.to_json() for grant in grants]
+    if came:
+        inputs["came"] = dict(came)
     return JobOrder(ACCEPT_KIND, inputs, f"accept {source} {version} into {suite}")
 
 
@@ -250,8 +269,9 @@ def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSourc
 
 def relative_keyrings(config: Config) -> list[str]:
     """List the keyrings that are files of the configuration itself, not of the machine."""
-    upstream = [archive for archive in config.archives.values() if isinstance(archive, UpstreamArchive)]
-    return sorted({archive.keyring for archive in upstream if not archive.keyring.startswith("/")})
+    upstream = [archive.keyring for archive in config.archives.values() if isinstance(archive, UpstreamArchive)]
+    named = {*upstream, *(grant.keyring for grant in config.uploads.values())}
+    return sorted(path for path in named if not path.startswith("/"))
 
 
 def machine_keyring(path: str) -> bytes:

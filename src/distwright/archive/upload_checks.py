@@ -1,159 +1,127 @@
-"""What is asked of every upload: one small question each, all of them answered, pure."""
+"""What is asked of every upload: one small question each, all of them answered, pure. What is inside of files: content_checks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 
-from distwright.archive.editing import source_of, version_of
-from distwright.archive.tree import Stanzas
-from distwright.formats.changes import Changes
-from distwright.formats.deb import DebControl
-from distwright.formats.dsc import Dsc
-from distwright.model.digests import Sha256
-from distwright.model.names import pool_folder
+from distwright.archive.content_checks import CONTENT_CHECKS
+from distwright.archive.editing import version_of
+from distwright.archive.upload import ALL, Upload
+from distwright.formats.values import FileHash, words
 from distwright.model.versions import DebVersion
 
-ALL = "all"
+_AHEAD = timedelta(days=1)
+_KINDS = (".deb", ".dsc", ".buildinfo")
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedDeb:
-    """A .deb of an upload: what the .changes calls it, and what it says of itself."""
-
-    file_name: str
-    digest: Sha256
-    size_bytes: int
-    md5: str
-    deb: DebControl
-
-    @property
-    def name(self) -> str:
-        """The package's name."""
-        return self.deb.control["Package"]
-
-    @property
-    def version(self) -> DebVersion:
-        """The package's version."""
-        return DebVersion(self.deb.control["Version"])
-
-    @property
-    def source(self) -> str:
-        """The source package it was built from."""
-        return self.deb.control.get("Source", self.name).partition(" ")[0]
-
-    @property
-    def architecture(self) -> str:
-        """`all` or a Debian architecture."""
-        return self.deb.control["Architecture"]
-
-    @property
-    def component(self) -> str:
-        """The component that its section says."""
-        return component_of(self.deb.control.get("Section", ""))
-
-    @property
-    def pool_path(self) -> str:
-        """Where the archive publishes it."""
-        return f"{pool_folder(self.component, self.source)}/{self.file_name}"
+def _is_not_seen_before(upload: Upload) -> list[str]:
+    """An upload is taken once: who repeats it wants something back that has gone since."""
+    return [f"this was accepted already on {upload.earlier}"] if upload.earlier else []
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """A .changes and its files, opened; nothing in it is trusted yet.
-
-    present: what the suite has of its source and of the names of its packages: list and name -> stanzas. taken: those of its
-    pool paths that mean something in the archive already. components, architectures: those of the archive.
-    """
-
-    suite: str
-    changes: Changes
-    files: Mapping[str, Sha256]
-    sizes: Mapping[str, int]
-    debs: tuple[UploadedDeb, ...]
-    dsc: Dsc | None
-    present: Mapping[tuple[str, str], Stanzas]
-    taken: Mapping[str, Sha256]
-    components: Sequence[str]
-    architectures: Sequence[str]
-
-    @property
-    def source_component(self) -> str:
-        """The component that the .changes gives the source."""
-        return next((component_of(file.section) for file in self.changes.files if file.name.endswith(".dsc")), "main")
-
-    def is_replaced(self, list_name: str, name: str) -> bool:
-        """Say whether what the suite has under this name is of the same source, and so goes."""
-        stanzas = self.present.get((list_name, name), ())
-        source = self.changes.source
-        return (
-            name == source if list_name.endswith("/source") else all(source_of(stanza) == source for stanza in stanzas)
-        )
-
-    def source_path(self, name: str) -> str:
-        """Say where the archive publishes a file of the source."""
-        return f"{pool_folder(self.source_component, self.changes.source)}/{name}"
-
-    def pool_paths(self) -> Iterator[tuple[str, Sha256]]:
-        """Yield where everything of it would be published, and as what."""
-        for deb in self.debs:
-            yield deb.pool_path, deb.digest
-        for name, digest in self.files.items():
-            if name.endswith(".dsc"):
-                yield self.source_path(name), digest
-        for file in () if self.dsc is None else self.dsc.files:
-            yield self.source_path(file.name), file.sha256
+def _is_not_from_the_future(upload: Upload) -> list[str]:
+    """A Date ahead of us would let an upload be replayed for longer than its window."""
+    date = upload.changes.date
+    return [f"Date of .changes is {date:%Y-%m-%d %H:%M}, in the future"] if date > upload.now + _AHEAD else []
 
 
-def component_of(section: str) -> str:
-    """Say which component a section is in: `contrib/utils` names one, `utils` means main (Debian Policy 2.4)."""
-    area, slash, _ = section.partition("/")
-    return area if slash else "main"
+def _is_for_this_suite(upload: Upload) -> list[str]:
+    """What somebody signed for one suite must not be put into another."""
+    suites = words(upload.changes.distribution)
+    if len(suites) != 1:
+        return [f"Distribution names {len(suites)} suites, want one"]
+    return [] if suites[0] == upload.suite else [f"Distribution is {suites[0]}, and this is {upload.suite}"]
+
+
+def _same_key(upload: Upload) -> list[str]:
+    """A .dsc or .buildinfo that is signed must be so by whoever signed the .changes."""
+    return list(upload.foreign.values())
 
 
 def _files_are_here(upload: Upload) -> list[str]:
+    """Everything that .changes lists came along."""
     return [f"{file.name} is missing" for file in upload.changes.files if file.name not in upload.files]
 
 
 def _files_are_listed(upload: Upload) -> list[str]:
+    """Nothing came along that is not signed for."""
     listed = {file.name for file in upload.changes.files}
     return [f"{name} is not in .changes, so nobody has signed it" for name in upload.files if name not in listed]
 
 
+def _kinds_are_known(upload: Upload) -> list[str]:
+    """Only what an archive can keep may be in an upload."""
+    of_source = {file.name for file in upload.dsc.files} if upload.dsc is not None else set()
+    return [
+        f"{file.name} is neither a package, a file of the source nor a .buildinfo"
+        for file in upload.changes.files
+        if not file.name.endswith(_KINDS) and file.name not in of_source
+    ]
+
+
 def _hashes_match(upload: Upload) -> list[str]:
-    problems = []
-    for file in upload.changes.files:
-        if file.name not in upload.files:
-            continue
-        if upload.files[file.name] != file.sha256:
-            problems.append(f"{file.name} has another SHA-256 than .changes says")
-        elif upload.sizes[file.name] != file.size:
-            problems.append(f"{file.name} has {upload.sizes[file.name]} bytes, .changes says {file.size}")
-    return problems
+    """Files are what .changes says, by size and by every digest that it gives."""
+    return [text for file in upload.changes.files for text in _differences(upload, file.as_hash(), ".changes")]
+
+
+def _differences(upload: Upload, want: FileHash, who: str) -> list[str]:
+    found = upload.files.get(want.name)
+    if found is None:
+        return []
+    if found.digest != want.sha256:
+        return [f"{want.name} has another SHA-256 than {who} says"]
+    if found.size_bytes != want.size:
+        return [f"{want.name} has {found.size_bytes} bytes, {who} says {want.size}"]
+    weak = (("MD5", found.md5, want.md5), ("SHA-1", found.sha1, want.sha1))
+    return [f"{want.name} has another {kind} than {who} says" for kind, is_, said in weak if said not in (None, is_)]
 
 
 def _names_match(upload: Upload) -> list[str]:
+    """File names are made of source, version and architecture; what is inside says the same as .changes."""
     problems = []
+    changes = upload.changes
     for deb in upload.debs:
         right = f"{deb.name}_{deb.version.without_epoch}_{deb.architecture}.deb"
         if deb.file_name != right:
             problems.append(f"{deb.file_name} holds {right}")
-        if deb.source != upload.changes.source:
-            problems.append(f"{deb.file_name} is of source {deb.source}, not {upload.changes.source}")
-        if deb.architecture not in upload.changes.architectures:
+        if deb.source != changes.source:
+            problems.append(f"{deb.file_name} is of source {deb.source}, not {changes.source}")
+        elif deb.source_version != changes.source_version:
+            problems.append(
+                f"{deb.file_name} is of version {deb.source_version} of its source, not {changes.source_version}"
+            )
+        if deb.architecture not in changes.architectures:
             problems.append(f"{deb.file_name} is for {deb.architecture}, which .changes does not list")
-    if upload.dsc is not None and (upload.dsc.source, upload.dsc.version) != (
-        upload.changes.source,
-        upload.changes.source_version,
-    ):
-        problems.append(f".dsc is of {upload.dsc.source} {upload.dsc.version}, not of what .changes says")
+    dsc = upload.dsc
+    if dsc is not None and (dsc.source, dsc.version) != (changes.source, changes.source_version):
+        problems.append(f".dsc is of {dsc.source} {dsc.version}, not of what .changes says")
+    stem = f"{changes.source}_{changes.source_version.without_epoch}"
+    problems += [
+        f"{name} is not called {stem}.dsc" for name in upload.files if name.endswith(".dsc") and name != f"{stem}.dsc"
+    ]
     return problems
 
 
 def _listed_architectures_have_debs(upload: Upload) -> list[str]:
+    """Whoever announces an architecture brings packages for it."""
     present = {deb.architecture for deb in upload.debs} | ({"source"} if upload.dsc is not None else set())
     return [f"no file for architecture {name}" for name in upload.changes.architectures if name not in present]
 
 
+def _packages_are_there_once(upload: Upload) -> list[str]:
+    """One index never holds two packages of one name from one upload: apt would take either."""
+    places = Counter((deb.name, deb.component, deb.architecture) for deb in upload.debs)
+    twice = [f"{name} is there {count} times for {arch}" for (name, _, arch), count in places.items() if count > 1]
+    homes: dict[str, set[str]] = {}
+    for deb in upload.debs:
+        homes.setdefault(deb.name, set()).add(ALL if deb.architecture == ALL else f"single, {deb.component}")
+    return twice + [
+        f"{name} is there for all architectures and for one" for name, kinds in homes.items() if len(kinds) > 1
+    ]
+
+
 def _has_its_source(upload: Upload) -> list[str]:
+    """Packages without their source cannot be built again, and most licences want it."""
     count = sum(name.endswith(".dsc") for name in upload.files)
     if count == 0:
         return [f"no .dsc: the suite would have {upload.changes.source} without its source"]
@@ -161,17 +129,20 @@ def _has_its_source(upload: Upload) -> list[str]:
 
 
 def _source_is_whole(upload: Upload) -> list[str]:
+    """Every file of the source came along, or is in the archive with the same content (the tar of upstream)."""
     problems = []
     for file in () if upload.dsc is None else upload.dsc.files:
         if file.name in upload.files:
-            if upload.files[file.name] != file.sha256:
-                problems.append(f"{file.name} has another SHA-256 than .dsc says")
+            problems += _differences(upload, file, ".dsc")
         elif upload.source_path(file.name) not in upload.taken:
             problems.append(f"{file.name}, which .dsc names, is neither here nor in the archive")
+        elif upload.source_path(file.name) in upload.lost:
+            problems.append(f"{file.name}, which .dsc names, must come along: the archive no longer has it")
     return problems
 
 
 def _belongs_into_the_archive(upload: Upload) -> list[str]:
+    """The archive has the components and architectures."""
     problems = [
         f"{name} is for component {component}, the archive has {', '.join(upload.components)}"
         for name, component in (
@@ -188,35 +159,52 @@ def _belongs_into_the_archive(upload: Upload) -> list[str]:
 
 
 def _is_newer(upload: Upload) -> list[str]:
+    """The source is newer than what the suite has, and no package of it goes back."""
     version = DebVersion(upload.changes.version)
-    return [
-        f"{name} {version_of(stanza)} is in {upload.suite} already and not older than {version}"
-        for (list_name, name), stanzas in upload.present.items()
-        if list_name.endswith("/source") and name == upload.changes.source
-        for stanza in stanzas
-        if version_of(stanza).sort_key() >= version.sort_key()
-    ]
+    versions = {deb.name: deb.version for deb in upload.debs}
+    problems: list[str] = []
+    for (list_name, name), stanzas in upload.present.items():
+        is_source = list_name.endswith("/source")
+        ours = version if is_source else versions.get(name)
+        if ours is None or (is_source and name != upload.changes.source):
+            continue
+        least = (ours.sort_key(), not is_source)  # a package may stay as it is, the source may not
+        problems += [
+            f"{name} {there} is in {upload.suite} already and not older than {ours}"
+            for there in map(version_of, stanzas)
+            if (there.sort_key(), True) > least
+        ]
+    return problems
 
 
 def _same_name_means_same_content(upload: Upload) -> list[str]:
-    return [
+    """What is published under a name never changes: clients and mirrors have it."""
+    problems = [
         f"{path.rpartition('/')[2]} is in the archive already, with other content"
         for path, digest in upload.pool_paths()
         if upload.taken.get(path, digest) != digest
     ]
+    return list(dict.fromkeys(problems))
 
 
 CHECKS: Mapping[str, Callable[[Upload], list[str]]] = {
+    "not-seen-before": _is_not_seen_before,
+    "not-from-the-future": _is_not_from_the_future,
+    "is-for-this-suite": _is_for_this_suite,
+    "same-key": _same_key,
     "files-are-here": _files_are_here,
     "files-are-listed": _files_are_listed,
+    "kinds-are-known": _kinds_are_known,
     "hashes-match": _hashes_match,
     "names-match": _names_match,
     "listed-architectures-have-debs": _listed_architectures_have_debs,
+    "packages-are-there-once": _packages_are_there_once,
     "has-its-source": _has_its_source,
     "source-is-whole": _source_is_whole,
     "belongs-into-the-archive": _belongs_into_the_archive,
     "version-is-newer": _is_newer,
     "same-name-same-content": _same_name_means_same_content,
+    **CONTENT_CHECKS,
 }
 
 

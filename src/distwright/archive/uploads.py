@@ -3,40 +3,44 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from distwright.archive.access import Grant, refusals
 from distwright.archive.changing import SuiteChange, edited, move, root_of
 from distwright.archive.merging import Difference, newest, with_stones
 from distwright.archive.tree import TreeRoot
-from distwright.archive.upload_checks import Upload, check_upload
+from distwright.archive.upload import Upload
+from distwright.archive.upload_checks import check_upload
 from distwright.archive.upload_files import Opened, edits_of, in_one_line, open_upload
 from distwright.errors import BadInput, Refused, listed
 from distwright.jobs.step import Context, Inputs, StepResult
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event, EventKind
+from distwright.model.names import pool_folder
 from distwright.model.records import SuiteState, UploadVerdict
 from distwright.store.database import Transaction
 from distwright.store.events import append_event
-from distwright.store.holds import object_hold, replace_holds
-from distwright.store.suites import find_pool_names, get_suite
-from distwright.store.uploads import find_upload, insert_upload
+from distwright.store.holds import add_holds, object_hold, replace_holds
+from distwright.store.suites import find_pool_names, get_suite, has_pool_names_below
+from distwright.store.uploads import find_accepted, find_upload, insert_upload, upload_of_job
+
+_RECORD = ".buildinfo"
 
 
 def accept_upload(context: Context, inputs: Inputs) -> StepResult:
     """Judge an upload and, if nothing is wrong, make the suite's next revision of it. Safe to repeat.
 
-    inputs: archive, suite, changes (digest), files (name -> digest), signers (armoured certificates that may upload).
-    Raises Refused with all problems, which are kept with the upload; Busy if the suite changed meanwhile. What was rejected is
-    judged anew when it comes again: the configuration may have been what was wrong.
+    inputs: as resolve.accept_order gives them. Raises Refused with all problems, which are kept with the upload; Busy if the suite
+    changed meanwhile. What was rejected is judged anew when it comes again: the configuration may have been what was wrong.
     """
     archive, suite = plain.text(inputs, "archive"), plain.text(inputs, "suite")
     changes = plain.digest(inputs, "changes")
     with context.database.read() as tx:
-        known = find_upload(tx, archive, suite, changes)
+        known = _known(tx, context, archive, suite, changes)
         before = get_suite(tx, archive, suite)
     if known is None or not known.is_accepted:
         _judge(context, inputs, before)
     with context.database.read() as tx:
-        verdict = find_upload(tx, archive, suite, changes)
+        verdict = _known(tx, context, archive, suite, changes)
         revision = get_suite(tx, archive, suite).revision
     if verdict is None or not verdict.is_accepted:
         problems = [] if verdict is None else list(verdict.problems)
@@ -46,17 +50,39 @@ def accept_upload(context: Context, inputs: Inputs) -> StepResult:
     return StepResult({}, values={"revision": revision, "source": verdict.source, "version": verdict.version})
 
 
+def _known(tx: Transaction, context: Context, archive: str, suite: str, changes: Sha256) -> UploadVerdict | None:
+    """Find what this job has said already, or what a person's command has said of this file."""
+    return find_upload(tx, archive, suite, changes) if context.job is None else upload_of_job(tx, context.job)
+
+
+def grants_of(context: Context, inputs: Inputs) -> list[Grant]:
+    """Give the grants that an order carries; our builder's for its suite is built in."""
+    grants = [Grant.from_json(value) for value in plain.members(inputs, "grants")] if "grants" in inputs else []
+    signers = plain.text(inputs, "signers").encode()
+    if signers:
+        grants.append(Grant("builder", context.objects.put(signers), suites=(plain.text(inputs, "suite"),)))
+    return grants
+
+
 def _judge(context: Context, inputs: Inputs, before: SuiteState) -> None:
     files = plain.digest_map(inputs, "files")
-    signers = plain.text(inputs, "signers").encode()
     root = root_of(context, before)
     table = context.config.archives[before.archive]
-    opened = open_upload(context.objects, plain.digest(inputs, "changes"), files, signers, before, root, table)
-    opened = _with_taken(context, before.archive, opened)
+    opened = open_upload(
+        context.objects,
+        plain.digest(inputs, "changes"),
+        files,
+        grants_of(context, inputs),
+        before,
+        root,
+        table,
+        context.now(),
+    )
+    opened = _with_archive(context, before.archive, opened)
     problems = list(opened.problems)
     after = None
     if opened.upload is not None:
-        problems += check_upload(opened.upload)
+        problems += [*refusals(opened.upload, opened.grants), *check_upload(opened.upload)]
         if not problems:
             after, problems = _next_state(context, root, opened.upload)
     changes = None if opened.upload is None else opened.upload.changes
@@ -71,19 +97,27 @@ def _judge(context: Context, inputs: Inputs, before: SuiteState) -> None:
         problems=problems,
         files=files,
         at=context.now(),
+        signed=opened.signed,
+        job=context.job,
     )
     with context.write() as tx:
         _write_verdict(tx, context, verdict, before, opened.upload, after)
 
 
-def _with_taken(context: Context, archive: str, opened: Opened) -> Opened:
-    """Add what the paths of the upload mean in the archive already."""
-    if opened.upload is None:
+def _with_archive(context: Context, archive: str, opened: Opened) -> Opened:
+    """Add what the archive knows already: what paths of the upload mean, whether the source is known, and the upload itself."""
+    upload = opened.upload
+    if upload is None:
         return opened
-    paths = sorted({path for path, _ in opened.upload.pool_paths()})
+    paths = sorted({path for path, _ in upload.pool_paths()})
     with context.database.read() as tx:
         taken = find_pool_names(tx, archive, paths)
-    return replace(opened, upload=replace(opened.upload, taken=taken))
+        folders = [pool_folder(component, upload.changes.source) for component in upload.components]
+        is_known = any(has_pool_names_below(tx, archive, folder) for folder in folders)
+        earlier = None if opened.signed is None else find_accepted(tx, archive, opened.signed)
+    lost = [path for path, digest in taken.items() if not context.objects.has(digest)]
+    when = "" if earlier is None else f"{earlier.at:%Y-%m-%d %H:%M} into {earlier.suite}"
+    return replace(opened, upload=replace(upload, taken=taken, lost=lost, is_known=is_known, earlier=when))
 
 
 def _next_state(context: Context, root: TreeRoot, upload: Upload) -> tuple[TreeRoot | None, list[str]]:
@@ -117,6 +151,9 @@ def _write_verdict(
     kept = [object_hold("", digest, name) for name, digest in verdict.files.items()]
     kept.append(object_hold("", verdict.changes, ".changes"))
     replace_holds(tx, f"upload {verdict.changes}", kept, now)
+    if after is not None:  # who keeps uploads for a while only still has to keep these, for ever
+        records = [object_hold("", digest, name) for name, digest in verdict.files.items() if name.endswith(_RECORD)]
+        add_holds(tx, f"buildinfo {archive}/{verdict.source} {verdict.version}", records, now)
     fact: dict[str, Json] = {
         "archive": archive,
         "suite": suite,

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
-from distwright.errors import WorkFailed
+from distwright.errors import BadInput, WorkFailed, quoted
+from distwright.formats.changes import parse_changes
 from distwright.jobs.step import (
     Action,
     Conclusion,
@@ -27,6 +28,7 @@ BUILDER_CREDENTIAL = "builder"
 # sbuild unpacks the root with the host's tar, and has the host's libraries of dpkg judge dependencies and versions.
 SBUILD_PROGRAMS = ("apt", "dpkg", "libdpkg-perl", "libsbuild-perl", "perl-base", "sbuild", "tar")
 _SOURCE_TIMEOUT_S = 300
+_LOOK = "distwright job log JOB"
 _BUILD_TIMEOUT_S = 4 * 3600
 
 # What the machine's owner set in /etc/sbuild/sbuild.conf must not shape a package. sbuild has no option to leave it out, but keeps
@@ -69,7 +71,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
     dsc = next(name for name in files if name.endswith(".dsc"))
     sources = "\\n".join(recipe.source_lines())
     argv = (
-        "./sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={recipe.shelf[0].suite}",
+        "./sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={inputs['suite']}",
         f"--arch={recipe.architecture}", "--source", "--force-orig-source", "--build-dir={work}/out",
         f"--build-path=/build/{inputs['source']}", "--nolog", "--no-run-lintian", "--no-run-piuparts", "--no-run-autopkgtest",
         "--no-apt-upgrade", "--no-apt-distupgrade", "--bd-uninstallable-explainer=none",
@@ -101,11 +103,27 @@ def sign_changes(context: Context, inputs: Inputs, earlier: Earlier) -> StepResu
     built = earlier["build"].outputs
     changes = [(name, digest) for name, digest in built.items() if name.startswith("changes/")]
     if len(changes) != 1:
-        raise WorkFailed(f"the build left {len(changes)} .changes files, want one", hint="distwright job log JOB")
+        raise WorkFailed(f"the build left {len(changes)} .changes files, want one", hint=_LOOK)
     name, digest = changes[0]
+    _check_order(context.objects.read(digest), inputs)
     signed = context.signer(BUILDER_CREDENTIAL).sign_clear(context.objects.read(digest))
     context.log(f"signed {name.partition('/')[2]}")
     return StepResult({name: context.objects.put(signed)})
+
+
+def _check_order(content: bytes, inputs: Inputs) -> None:
+    """Sign only what was ordered: the package's own code ran where the .changes was written. Raises WorkFailed."""
+    try:
+        changes = parse_changes(content)
+    except BadInput as error:
+        raise WorkFailed(f"the .changes of the build cannot be read: {error.message}", hint=_LOOK) from error
+    found = {"Source": changes.source, "Version": str(changes.version), "Distribution": changes.distribution}
+    wanted = {"Source": inputs["source"], "Version": inputs["version"], "Distribution": inputs["suite"]}
+    wrong = [
+        f"{name} {quoted(found[name])} instead of {wanted[name]}" for name in wanted if found[name] != wanted[name]
+    ]
+    if wrong:
+        raise WorkFailed(f"the .changes of the build is not what was ordered: it has {', '.join(wrong)}", hint=_LOOK)
 
 
 def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:

@@ -24,7 +24,7 @@ NOUNS: Mapping[str, str] = {
     "serve": "Serve archives, images and the status page on loopback.",
     "snapshot": "List recorded snapshots.",
     "suite": "List suites and their revisions.",
-    "upload": "List uploads with their verdicts.",
+    "upload": "Upload packages; list uploads with their verdicts.",
     "worker": "Work through the job table until stopped.",
 }
 INTERRUPTED = 130

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 import uvicorn
 
-from distwright.app import is_port_free, open_app, state_paths
+from distwright.app import open_app, state_paths
 from distwright.cli.options import state_option
 from distwright.cli.resident import start_resident, stop_resident
 from distwright.errors import Busy
+from distwright.net.listen import is_port_free
 from distwright.web.application import web_application
 
 

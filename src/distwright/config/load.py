@@ -14,7 +14,7 @@ from distwright.config.model import FORMAT, Config
 from distwright.config.problems import Fault, Path, Place, Problem, dotted, is_below, placed, placed_in
 from distwright.config.references import Unsure, reference_faults
 from distwright.config.tables import Environment, Image, Person, Repo, Site
-from distwright.config.tables_archive import OwnArchive, Suite, Table, UpstreamArchive
+from distwright.config.tables_archive import OwnArchive, Suite, Table, Upload, UpstreamArchive
 from distwright.config.validate import check_table
 from distwright.config.values import FetchUrl
 from distwright.errors import BadConfig, BadUsage, listed
@@ -124,6 +124,7 @@ def _config(tables: Mapping[Path, Table], places: Mapping[Path, Place]) -> Confi
         environments=_named(tables, Environment),
         images=_named(tables, Image),
         persons=_named(tables, Person),
+        uploads=_named(tables, Upload),
         origins=MappingProxyType({dotted(path): str(place) for path, place in places.items()}),
     )
 

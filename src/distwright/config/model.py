@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from distwright.config.tables import Environment, Image, Person, Repo, Site
-from distwright.config.tables_archive import Archive, OwnArchive, Suite, Table, UpstreamArchive
+from distwright.config.tables_archive import Archive, OwnArchive, Suite, Table, Upload, UpstreamArchive
 from distwright.model.digests import Json
 
 FORMAT = 1
@@ -18,6 +18,7 @@ TABLES: Mapping[str, Mapping[str | None, type[Table]]] = {
     "environment": {None: Environment},
     "image": {None: Image},
     "person": {None: Person},
+    "upload": {None: Upload},
 }
 """Table name -> value of its `kind` -> class; in the order of dependence. A single class has the kind None."""
 
@@ -38,6 +39,7 @@ class Config:
     persons: Mapping[str, Person]
     origins: Mapping[str, str] = field(compare=False)
     """Dotted key -> "file:line", for each table and key that is written in a file; defaults are not in it."""
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
 
     def tables(self) -> Iterator[tuple[str, str, Table]]:
         """Yield (table, name, value) in the order of dependence, then by name; `[site]` has the name ''."""
@@ -64,6 +66,7 @@ class Config:
             ("environment", self.environments),
             ("image", self.images),
             ("person", self.persons),
+            ("upload", self.uploads),
         )
 
 

@@ -16,6 +16,7 @@ _EXAMPLE_NAMES = {
     "environment": "build",
     "image": "example",
     "person": "ada",
+    "upload": "ada",
 }
 
 _REFERENCE_HEAD = f"""\

@@ -38,6 +38,7 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
         yield from _missing(("image", name, "repo"), image.repo, "repo", config.repos, unsure)
         yield from _missing(("image", name, "tools"), image.tools, "environment", config.environments, unsure)
     yield from _keys_of_two(config)
+    yield from _uploads(config, unsure)
 
 
 def _missing(path: Path, name: str, table: str, existing: Mapping[str, object], unsure: Unsure) -> Iterator[Fault]:
@@ -63,6 +64,14 @@ def _suites(config: Config, unsure: Unsure) -> Iterator[Fault]:
             yield Fault(
                 ("suite", name), f"stands for the same branches as suite {quoted(other)}", "one suite of that name"
             )
+
+
+def _uploads(config: Config, unsure: Unsure) -> Iterator[Fault]:
+    """A suite of a branch is not in the configuration: it is meant by a pattern. Any other name must be there."""
+    for name, grant in config.uploads.items():
+        for position, suite in enumerate(grant.suites):
+            if not {"*", "?"} & set(suite):
+                yield from _missing(("upload", name, "suites", position), suite, "suite", config.suites, unsure)
 
 
 def _repos(config: Config, unsure: Unsure) -> Iterator[Fault]:

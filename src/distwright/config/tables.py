@@ -18,6 +18,7 @@ from distwright.config.values import (
     OurName,
     PackageName,
     PathBelow,
+    PathHere,
     ShownName,
     ShownText,
     SuiteOfArchive,
@@ -34,6 +35,11 @@ class Site(Table, frozen=True):
     )
     contact: MailAddress | None = Field(
         default=None, description="Whom to write about it.", examples=["release@example.org"]
+    )
+    incoming: PathHere | None = Field(
+        default=None,
+        description="Folder of this machine where uploads are dropped; unset: `incoming` in the state.",
+        examples=["/srv/incoming"],
     )
 
 

@@ -9,9 +9,11 @@ from distwright.config.values import (
     Component,
     CredentialName,
     FetchUrl,
+    Fingerprint,
     Language,
     Line,
     LiveUrl,
+    NamePattern,
     NotEmpty,
     OnceEach,
     OurName,
@@ -124,4 +126,44 @@ class Suite(Table, frozen=True):
     )
     valid_days: ValidDays | None = Field(
         default=None, description="Days until apt stops trusting a published state; unset: never.", examples=[30]
+    )
+
+
+class Upload(Table, frozen=True):
+    """A grant to upload: whose signatures count, and what may come with them. The builder has one of its own."""
+
+    keyring: PathHere = Field(
+        description="OpenPGP certificates, as a file: absolute on this machine, or relative to the folder of the "
+        "configuration.",
+        examples=["keys/uploaders.asc"],
+    )
+    keys: Annotated[tuple[Fingerprint, ...], OnceEach] = Field(
+        default=(),
+        description="Which certificates of the keyring it is about; empty: all.",
+        examples=[["0123456789ABCDEF0123456789ABCDEF01234567"]],
+    )
+    suites: Annotated[tuple[NamePattern, ...], NotEmpty, OnceEach] = Field(
+        description="Suites that may be uploaded to; a pattern means suites of branches as well.",
+        examples=[["next", "topic-*"]],
+    )
+    sources: Annotated[tuple[NamePattern, ...], NotEmpty, OnceEach] = Field(
+        default=("*",), description="Source packages that may be uploaded."
+    )
+    new: bool = Field(default=True, description="Whether a source may come that the archive never had.")
+    binaries: bool = Field(default=True, description="Whether binary packages may come along; false: source only.")
+    architectures: Annotated[tuple[Architecture, ...], OnceEach] = Field(
+        default=(),
+        description="Architectures of the binary packages, beside `all`; empty: those of the archive.",
+        examples=[["amd64"]],
+    )
+    take_over: bool = Field(
+        default=False, description="Whether a binary package may come that belongs to another source so far."
+    )
+    max_age_days: ValidDays = Field(
+        default=90, description="How old the Date of a .changes and its signature may be, against replays."
+    )
+    token: Credential | None = Field(
+        default=None,
+        description="What opens HTTP uploads to its holder, with the name of this table as user name; unset: none.",
+        examples=[{"credential": "upload-ada"}],
     )

@@ -197,6 +197,11 @@ SuiteOfArchive = Annotated[
     _matching(r"[a-z0-9][a-z0-9._+-]{0,63}/" + _segments("._+~-"), "written archive/suite"),
     Want('a string "archive/suite"', 'strings "archive/suite"'),
 ]
+NamePattern = Annotated[
+    str,
+    _matching(r"[a-z0-9*?][a-z0-9.+*?-]*", "a name, or a pattern of names"),
+    Want("a name or a pattern with * and ?", "names or patterns with * and ?"),
+]
 Branch = Annotated[
     str,
     _matching(_segments("._+-") + r"(?<!\.)(?<!\.lock)", "the name of a branch"),

@@ -14,9 +14,11 @@ from distwright.config.model import Config
 from distwright.images.resolve import boot_order, image_order, is_pushed
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
+from distwright.model.digests import Sha256
 from distwright.model.events import Event, EventKind
 from distwright.repos.spool import NOTHING
 from distwright.store.database import Database
+from distwright.store.events import events_since
 from distwright.store.suites import find_suite
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
@@ -75,13 +77,17 @@ def accept_what_was_built(_database: Database, view: View, event: Event) -> list
 
 
 def publish_changed_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """A changed suite is published."""
-    suite, revision = plain.text(event.body, "suite"), plain.digest(event.body, "revision")
+    """A changed suite is published, once for all changes that came meanwhile: an event of an earlier state leads to nothing."""
+    archive, suite, revision = (plain.text(event.body, key) for key in ("archive", "suite", "revision"))
     with database.read() as tx:
-        row = find_suite(tx, plain.text(event.body, "archive"), suite)
+        row = find_suite(tx, archive, suite)
+        waiting = events_since(tx, event.subject, EventKind.SUITE_CHANGED, EventKind.SUITE_PUBLISHED)
+    if row is not None and row.revision != revision:
+        return []  # the event of the present state is in the log as well, and publishes all of it
+    added = {name for earlier in waiting for name in plain.texts(earlier.event.body, "added")}
+    names = sorted(added | set(plain.texts(event.body, "added")))
     settings = suite if row is None else row.settings
-    added = plain.texts(event.body, "added")
-    return [publish_order(view.config, suite, revision, added, event.at, settings=settings)]
+    return [publish_order(view.config, suite, Sha256(revision), names, event.at, settings=settings)]
 
 
 def install_what_was_published(database: Database, view: View, event: Event) -> list[JobOrder]:

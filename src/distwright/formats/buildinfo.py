@@ -15,7 +15,7 @@ from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 
 _INSTALLED = re.compile(r"([a-z0-9][a-z0-9+.-]+)(:[a-z0-9-]+)?[ \t\n]*\(=[ \t]*([^ \t\n()]+)[ \t]*\)")
-_VARIABLE = re.compile(r'[ \t]*([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*+)"[ \t]*')
+_VARIABLE = re.compile(r'[ \t]*([A-Za-z_][A-Za-z0-9_]*)="((?>(?:[^"\\]|\\.)*))"[ \t]*')
 _ESCAPE = re.compile(r"\\(.)")
 
 

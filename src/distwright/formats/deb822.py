@@ -12,10 +12,11 @@ from typing import overload
 
 from distwright.errors import BadInput, quoted
 
+# No possessive groups, `(?:…)*+`: they are wrong in Python before 3.11.5, Debian 12's too (gh-106052). Atomic ones are right.
 _NAME = r"[!\"$-,./-9;-~][!-9;-~]*+"  # printable ASCII without the colon, not beginning with '#' or '-'
 _FIELD_NAME = re.compile(_NAME)
-_FIELD = re.compile(rf"({_NAME}):[ \t]*+([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
-_STANZA = re.compile(r"(?:[^\n]++\n?+)++")
+_FIELD = re.compile(rf"({_NAME}):[ \t]*+([^\n]*+(?>(?:\n[ \t][^\n]*+)*))\n?")
+_STANZA = re.compile(r"(?>(?:[^\n]++\n?+)+)")
 _BLANK_LINE = re.compile(r"^[ \t\r\f\v]++$", re.MULTILINE)
 _COMMENT_LINE = re.compile(r"^#.*\n?", re.MULTILINE)
 _RAW_END = re.compile(rb"\n\n++")

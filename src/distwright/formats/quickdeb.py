@@ -31,8 +31,9 @@ _TAR_HEADER = re.compile(
 _ADLER = 65521
 # Possessive throughout: what is given back line by line on a bad one would take for ever.
 _NAME = rb"[!\"$-,./-9;-~][!-9;-~]*+"
-_FIELD = re.compile(rb"(" + _NAME + rb"):[ \t]*+([^\n]*+(?:\n[ \t][^\n]*+)*+)\n")
-_WHOLE = re.compile(rb"(?:" + _NAME + rb":[^\n]*+\n(?:[ \t]++[^\n]++\n)*+)++")
+_FIELD = re.compile(rb"(" + _NAME + rb"):[ \t]*+([^\n]*+(?>(?:\n[ \t][^\n]*+)*))\n")
+# An atomic group, not `(?:…)++`: with that, fullmatch of Python 3.11.2 takes a text with a rest that does not match.
+_WHOLE = re.compile(rb"(?>(?:" + _NAME + rb":[^\n]*+\n(?>(?:[ \t]++[^\n]++\n)*))+)")
 _ODD_SIGNS = re.compile(rb"[\0\r\f\v]")
 _PACKAGE = re.compile(rb"[a-z0-9][a-z0-9+.-]{1,127}")
 _VERSION_TEXT = rb"(?:[0-9]{1,9}:)?[0-9][A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~-]*[A-Za-z0-9.+~])?"

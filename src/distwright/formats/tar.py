@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from distwright.errors import BadInput, quoted
 
-_BLOCK = 512
-_ZEROS = bytes(_BLOCK)
+BLOCK = 512
+_ZEROS = bytes(BLOCK)
 _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 _LENGTH = re.compile(rb"([0-9]{1,8}) ")
 _PAX_SIZE = re.compile(rb"[0-9]{1,18}")
@@ -30,7 +30,7 @@ class TarKind(StrEnum):
     OTHER = "other"
 
 
-_KINDS = {b"\0": TarKind.FILE, b"0": TarKind.FILE, b"7": TarKind.FILE, b"5": TarKind.FOLDER} | {
+KINDS = {b"\0": TarKind.FILE, b"0": TarKind.FILE, b"7": TarKind.FILE, b"5": TarKind.FOLDER} | {
     b"1": TarKind.HARDLINK,
     b"2": TarKind.SYMLINK,
 }
@@ -69,25 +69,25 @@ def iter_tar(data: bytes, *, max_members: int = 1000) -> Iterator[TarMember]:
     at, count = 0, 0
     overrides = _Overrides()
     while at < len(data):
-        header = data[at : at + _BLOCK]
+        header = data[at : at + BLOCK]
         if header == _ZEROS:
             break
         count += 1
         if count > max_members:
             raise BadInput(f"the tar archive has more than {max_members} members", hint=_HINT)
-        _check(header)
+        check_header(header)
         flag = header[156:157]
         values = overrides.take() if flag not in (b"L", b"K", b"x", b"g") else {}
-        size = int(values[b"size"]) if b"size" in values else _number(header[124:136])
-        at += _BLOCK
+        size = int(values[b"size"]) if b"size" in values else header_number(header[124:136])
+        at += BLOCK
         content = data[at : at + size]
         if len(content) < size:
             raise BadInput(f"the tar archive is cut off: {size - len(content)} bytes are missing", hint=_HINT)
-        at += -(-size // _BLOCK) * _BLOCK
+        at += -(-size // BLOCK) * BLOCK
         if flag in (b"L", b"K"):
             overrides.ours[b"path" if flag == b"L" else b"linkpath"] = content.split(b"\0", 1)[0]
         elif flag in (b"x", b"g"):
-            (overrides.ours if flag == b"x" else overrides.shared).update(_pax_records(content))
+            (overrides.ours if flag == b"x" else overrides.shared).update(pax_records(content))
         else:
             yield _member(header, flag, values, content)
     if overrides.ours:
@@ -100,7 +100,7 @@ def _member(header: bytes, flag: bytes, values: dict[bytes, bytes], content: byt
         name = _text(header[:100])
         prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else b""  # GNU keeps times there
         name = prefix + b"/" + name if prefix else name
-    kind = _KINDS.get(flag, TarKind.OTHER)
+    kind = KINDS.get(flag, TarKind.OTHER)
     if kind is TarKind.FILE and name.endswith(b"/"):
         kind = TarKind.FOLDER  # as v7 tar wrote them
     link = values.get(b"linkpath", _text(header[157:257]))
@@ -109,18 +109,20 @@ def _member(header: bytes, flag: bytes, values: dict[bytes, bytes], content: byt
         raise BadInput(f"{quoted(shown)} is a sparse file", hint="make the archive without --sparse")
     if content and kind is not TarKind.FILE:
         raise BadInput(f"{quoted(shown)} is a {kind} with content", hint=_HINT)
-    return TarMember(shown, kind, _number(header[100:108]) & 0o7777, _decoded(link), content)
+    return TarMember(shown, kind, header_number(header[100:108]) & 0o7777, _decoded(link), content)
 
 
-def _check(header: bytes) -> None:
-    if len(header) < _BLOCK:
+def check_header(header: bytes) -> None:
+    """Raise BadInput unless a header is whole and has the checksum that it says."""
+    if len(header) < BLOCK:
         raise BadInput("the tar archive ends within a header", hint=_HINT)
     total = sum(header) - sum(header[148:156]) + sum(_BLANK_CHECKSUM)
-    if _number(header[148:156]) != total:
+    if header_number(header[148:156]) != total:
         raise BadInput("the checksum of a tar header is wrong", hint=_HINT)
 
 
-def _number(column: bytes) -> int:
+def header_number(column: bytes) -> int:
+    """Read a number of a header: octal digits, or binary for what they cannot hold; raise BadInput."""
     if column[0] == 0x80:  # GNU: big-endian, for what octal digits cannot hold
         return int.from_bytes(column[1:], "big")
     match = _OCTAL.fullmatch(column)
@@ -129,7 +131,8 @@ def _number(column: bytes) -> int:
     return int(match[1] or b"0", 8)
 
 
-def _pax_records(content: bytes) -> dict[bytes, bytes]:
+def pax_records(content: bytes) -> dict[bytes, bytes]:
+    """Read the records of a pax header; raise BadInput."""
     records: dict[bytes, bytes] = {}
     at = 0
     while at < len(content):

@@ -125,7 +125,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class UploadVerdict:
-    """An upload and its verdict. files: file name -> object."""
+    """An upload and its verdict. files: file name -> object. signed: SHA-256 of the signed text. job: which judged it."""
 
     archive: str
     suite: str
@@ -137,3 +137,5 @@ class UploadVerdict:
     problems: Sequence[str]
     files: Mapping[str, Sha256]
     at: datetime
+    signed: Sha256 | None = None
+    job: int | None = None

@@ -1,7 +1,9 @@
 """Is it signed, and by whom? Verification against a given set of certificates; there is no other trust."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
 
 import pysequoia
 
@@ -9,6 +11,7 @@ from distwright.errors import BadInput, Refused, quoted
 from distwright.formats.clearsign import strip_clearsign
 
 _WHITE = b" \t\r"
+_WEAK = frozenset({"MD5", "SHA1", "RIPEMD", "RIPEMD160", "SHA224"})  # apt 3 refuses them as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,18 @@ class Keyring:
             raise BadInput(f"keyring {name} holds no certificate", hint="name a file of OpenPGP certificates")
         self.name = name
         self._content = content
+
+    @classmethod
+    def joined(cls, contents: Iterable[bytes], name: str, fingerprints: Collection[str]) -> Self:
+        """Make one keyring of several; of each, only the certificates with these fingerprints."""
+        found: dict[str, pysequoia.Cert] = {}
+        for content in contents:
+            for certificate in pysequoia.Cert.split_bytes(content):
+                fingerprint = str(certificate.fingerprint)
+                known = found.get(fingerprint)
+                found[fingerprint] = certificate if known is None else known.merge(certificate)
+        chosen = [str(found[fingerprint]).encode() for fingerprint in sorted(found) if fingerprint in fingerprints]
+        return cls(b"".join(chosen), name)
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
@@ -93,6 +108,33 @@ class Keyring:
             ) from error
         covered = content if signature is not None else bytes(result.bytes or b"")
         return Verified(covered, tuple(str(sig.certificate) for sig in result.valid_sigs))
+
+
+def signed_at(message: bytes, what: str) -> datetime:
+    """Say when a cleartext-signed message was signed: of several signatures the oldest counts, valid or not.
+
+    Call it for what is verified: a time may be written into a signature by whoever makes it, but not into somebody else's.
+    Raises Refused, naming `what`.
+    """
+    try:
+        times = [packet.signature_created for packet in _signatures(message)]
+        return min(time for time in times if time is not None)
+    except Exception as error:  # pysequoia raises plain Exception subclasses
+        raise Refused(f"{what} does not say when it was signed: {_reason(error)}", hint="sign it again") from error
+
+
+def weak_digests(message: bytes) -> list[str]:
+    """List the digests of the signatures of a cleartext-signed message that prove nothing any more."""
+    try:
+        used = {str(packet.hash_algorithm).rpartition(".")[2] for packet in _signatures(message)}
+    except Exception:  # pysequoia raises plain Exception subclasses; whoever verifies it will say what is wrong
+        return []
+    return sorted(name for name in used if name.upper().replace("-", "") in _WEAK)
+
+
+def _signatures(message: bytes) -> list["pysequoia.packet.Packet"]:
+    _, mark, signature = message.rpartition(b"-----BEGIN PGP SIGNATURE-----")
+    return list(pysequoia.packet.PacketPile.from_bytes(mark + signature))
 
 
 def _reason(error: Exception) -> str:

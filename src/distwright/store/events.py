@@ -49,6 +49,14 @@ def newest_events(tx: Transaction, limit: int) -> list[StoredEvent]:
     return [_stored(row) for row in rows]
 
 
+def events_since(tx: Transaction, subject: str, kind: EventKind, last: EventKind) -> list[StoredEvent]:
+    """List the events of a kind about a subject that came after its newest event of the kind `last`, oldest first."""
+    about = events.c.subject == subject
+    newest = sa.select(sa.func.max(events.c.number)).where(about, events.c.kind == last.value).scalar_subquery()
+    query = sa.select(events).where(about, events.c.kind == kind.value, events.c.number > sa.func.coalesce(newest, 0))
+    return [_stored(row) for row in tx.connection.execute(query.order_by(events.c.number))]
+
+
 def cursor_of(tx: Transaction, reader: str) -> int:
     """Say up to which event a reader has read; 0 for a new reader."""
     found = tx.connection.execute(sa.select(cursors.c.number).where(cursors.c.reader == reader)).scalar()

@@ -52,6 +52,16 @@ class StatePaths:
         return self.root / "run" / "spool"
 
     @property
+    def incoming(self) -> Path:
+        """Where uploads are dropped, unless the configuration says another place."""
+        return self.root / "incoming"
+
+    @property
+    def uploads(self) -> Path:
+        """Files of HTTP uploads that wait for their .changes: a folder for each user."""
+        return self.root / "uploads"
+
+    @property
     def work(self) -> Path:
         """Work folders of running jobs."""
         return self.root / "run" / "work"
@@ -87,6 +97,10 @@ class StatePaths:
         """The key file of a credential."""
         return self.keys / f"{credential}.pgp"
 
+    def token(self, credential: str) -> Path:
+        """The file of a token."""
+        return self.keys / f"{credential}.token"
+
     def make(self) -> None:
         """Make all folders that are missing, and an empty database that only its owner reads.
 
@@ -98,6 +112,7 @@ class StatePaths:
             self.public,
             self.repos,
             self.logs,
+            self.incoming,
             self.spool,
             self.work,
             self.progress,
@@ -107,3 +122,4 @@ class StatePaths:
         self.keys.mkdir(exist_ok=True, mode=0o700)
         if not self.database.exists():
             os.close(os.open(self.database, os.O_WRONLY | os.O_CREAT, 0o600))
+        self.uploads.mkdir(exist_ok=True, mode=0o700)

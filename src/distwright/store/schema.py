@@ -28,6 +28,7 @@ events = sa.Table(
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("job", sa.Integer),
+    sa.Index("events_by_subject", "subject", "number"),
     sqlite_autoincrement=True,
 )
 
@@ -190,7 +191,11 @@ uploads = sa.Table(
     sa.Column("problems", sa.Text, nullable=False),
     sa.Column("files", sa.Text, nullable=False),
     sa.Column("at", TIME, nullable=False),
+    sa.Column("signed", DIGEST),
+    sa.Column("job", sa.Integer),
     sa.Index("uploads_by_changes", "archive", "suite", "changes"),
+    sa.Index("uploads_by_signed", "signed"),
+    sa.Index("uploads_by_job", "job"),
     sqlite_autoincrement=True,
 )
 

@@ -133,6 +133,14 @@ def find_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> dict
     return found
 
 
+def has_pool_names_below(tx: Transaction, archive: str, folder: str) -> bool:
+    """Say whether any path below a folder of the pool means something, or ever did."""
+    query = sa.select(pool_names.c.path).where(
+        pool_names.c.archive == archive, pool_names.c.path > f"{folder}/", pool_names.c.path < f"{folder}0"
+    )
+    return tx.connection.execute(query.limit(1)).first() is not None
+
+
 def delete_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> None:
     """Forget what paths mean; only for files that nothing names any more and that are not published."""
     for at in range(0, len(paths), _BATCH):

@@ -26,6 +26,8 @@ def insert_upload(tx: Transaction, row: UploadVerdict) -> None:
             problems=canonical_json(list(row.problems)).decode(),
             files=canonical_json(_plain(row.files)).decode(),
             at=to_text(row.at),
+            signed=row.signed,
+            job=row.job,
         )
     )
 
@@ -36,6 +38,21 @@ def find_upload(tx: Transaction, archive: str, suite: str, changes: Sha256) -> U
         uploads.c.archive == archive, uploads.c.suite == suite, uploads.c.changes == changes
     )
     row = tx.connection.execute(query.order_by(uploads.c.id.desc()).limit(1)).first()
+    return None if row is None else _upload(row)
+
+
+def find_accepted(tx: Transaction, archive: str, signed: Sha256) -> UploadVerdict | None:
+    """Find when the same signed text was accepted into any suite of an archive, whatever stood around it."""
+    query = sa.select(uploads).where(
+        uploads.c.archive == archive, uploads.c.signed == signed, uploads.c.is_accepted == sa.true()
+    )
+    row = tx.connection.execute(query.order_by(uploads.c.id).limit(1)).first()
+    return None if row is None else _upload(row)
+
+
+def upload_of_job(tx: Transaction, job: int) -> UploadVerdict | None:
+    """Find the verdict of a job."""
+    row = tx.connection.execute(sa.select(uploads).where(uploads.c.job == job).order_by(uploads.c.id.desc())).first()
     return None if row is None else _upload(row)
 
 
@@ -61,4 +78,6 @@ def _upload(row: sa.Row[tuple[object, ...]]) -> UploadVerdict:
         problems=json.loads(row.problems),
         files={name: Sha256(digest) for name, digest in json.loads(row.files).items()},
         at=from_text(row.at),
+        signed=None if row.signed is None else Sha256(row.signed),
+        job=row.job,
     )

@@ -1,5 +1,9 @@
 """The web face: archives, images and logs as files, and plain pages about them. Reading needs no login."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,9 +24,11 @@ from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import DistwrightError, NotFound, quoted
 from distwright.web.files import answer_file
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page
+from distwright.web.uploads import Uploads
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _LONGEST_NUMBER = 19
+_LOOK_EVERY_S = 2.0
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -55,6 +61,7 @@ class _Web:
             Route("/job/{number}/log", self.log),
             Route("/archive/{name}.json", self.archive),
             Route("/archive/{name}", self.archive),
+            *Uploads(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
             Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),
@@ -65,6 +72,7 @@ class _Web:
             routes=routes,
             exception_handlers={DistwrightError: self.failed},
             middleware=[Middleware(_AlwaysHeaders), hosts],
+            lifespan=self.lifespan,
         )
 
     def _hosts(self) -> list[str]:
@@ -75,6 +83,23 @@ class _Web:
             url = None
         name = None if url is None else urlsplit(url).hostname
         return [*LOOPBACK, *([name] if name else [])]
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """While it serves, uploads that are dropped are taken in; a worker does the rest."""
+        looking = asyncio.create_task(self.look_for_uploads())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+
+    async def look_for_uploads(self) -> None:
+        while True:
+            with contextlib.suppress(DistwrightError):
+                await run_in_threadpool(lambda: self._app.uploads().take_in())
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def front(self, request: Request) -> Response:
         return self._page(request, await run_in_threadpool(front_page, self._app))

@@ -2,77 +2,28 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.worlds.archive import MadeDeb, MadeSource, MadeUpload, make_deb, make_source, make_upload, signer
-from tests.worlds.installation import WorldContext, config, make_context
+from tests.worlds.installation import config, make_context
+from tests.worlds.uploads import Suite, add_suite
 
-from distwright.archive.editing import iter_entries
 from distwright.archive.resolve import accept_order
-from distwright.archive.tree import EMPTY_ROOT, Tombstone, list_text, parse_root
+from distwright.archive.tree import EMPTY_ROOT, Tombstone, parse_root
 from distwright.archive.upload_checks import CHECKS
-from distwright.archive.uploads import accept_upload
 from distwright.config.tables_archive import OwnArchive
-from distwright.errors import Busy, Refused
+from distwright.errors import Busy
 from distwright.jobs.step import StepResult
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import EventKind
-from distwright.model.records import SuiteState, UploadVerdict
 from distwright.model.versions import DebVersion
 from distwright.store.holds import holds_on
-from distwright.store.suites import get_suite, insert_suite, list_revisions, move_suite
-from distwright.store.uploads import list_uploads
+from distwright.store.suites import get_suite, list_revisions, move_suite
 
 SOURCE, DEB = make_source("greeter", "1.0"), make_deb("greeter", "1.0")
 DATA = make_deb("greeter-data", "1.0", architecture="all", source="greeter")
-
-
-@dataclass
-class Suite:
-    """The suite devel of an installation."""
-
-    context: WorldContext
-
-    def accept(self, upload: MadeUpload, *, signers: bytes | None = None) -> StepResult:
-        changes, files = upload.keep(self.context.objects)
-        order = accept_order(
-            self.context.config, "devel", changes=changes, files=files, source="s", version="v",
-            signers=signers or signer("uploader").certificate(),
-        )  # fmt: skip
-        return accept_upload(self.context, order.inputs)
-
-    def problems(self, upload: MadeUpload, *, signers: bytes | None = None) -> list[str]:
-        """Upload what must be rejected; say why, and see that only the verdict is new."""
-        before, uploads = self.state(), len(self.uploads())
-        with pytest.raises(Refused) as caught:
-            self.accept(upload, signers=signers)
-        verdict = self.uploads()[0]
-        assert (self.state(), len(self.uploads()), verdict.is_accepted) == (before, uploads + 1, False)
-        lines = caught.value.message.split("\n")
-        assert lines == ["the upload to devel is rejected:", *(f"  {problem}" for problem in verdict.problems)]
-        event = self.context.events()[-1]
-        assert (event.kind, event.body["problems"]) == (EventKind.UPLOAD_REJECTED, list(verdict.problems))
-        return list(verdict.problems)
-
-    def state(self) -> SuiteState:
-        with self.context.database.read() as tx:
-            return get_suite(tx, "petrel", "devel")
-
-    def uploads(self) -> list[UploadVerdict]:
-        with self.context.database.read() as tx:
-            return list_uploads(tx)
-
-    def names(self) -> list[tuple[str, str, str]]:
-        root = parse_root(self.context.objects.read(self.state().revision))
-        entries = list(iter_entries(root, self.context.objects.read))
-        packages = [entry for entry in entries if not entry.list_name.endswith("/i18n")]
-        return [(entry.list_name, entry.name, str(entry.version)) for entry in packages]
-
-    def text(self, list_name: str) -> str:
-        root = parse_root(self.context.objects.read(self.state().revision))
-        return list_text(root, list_name, self.context.objects.read).decode()
 
 
 @pytest.fixture
@@ -80,12 +31,6 @@ def suite(tmp_path: Path) -> Suite:
     context = make_context(tmp_path)
     add_suite(context, "devel")
     return Suite(context)
-
-
-def add_suite(context: WorldContext, name: str) -> None:
-    empty = context.objects.put(EMPTY_ROOT.to_bytes())
-    with context.database.write() as tx:
-        insert_suite(tx, SuiteState("petrel", name, "base", empty, context.clock))
 
 
 def upload_of(version: str, *debs: MadeDeb) -> MadeUpload:
@@ -286,7 +231,7 @@ def test_everything_that_is_wrong_is_said_at_once(suite: Suite) -> None:
 def test_a_version_that_is_not_newer_is_rejected_with_both_versions(suite: Suite, version: str) -> None:
     suite.accept(upload_of("1.0"))
     problems = suite.problems(
-        make_upload(make_source("greeter", version, text="x"), make_deb("greeter", version, depends="x"))
+        make_upload(make_source("greeter", version, text="x"), make_deb("greeter", version, depends="xx"))
     )
     assert f"version-is-newer: greeter 1.0 is in devel already and not older than {version}" in problems
 
@@ -305,7 +250,8 @@ def test_a_file_name_of_the_archive_keeps_its_content_in_every_component(tmp_pat
     add_suite(context, "devel")
     suite = Suite(context)
     plugin, other = (
-        make_deb("plugin", "5", section="contrib/utils", source="greeter", depends=text) for text in ("", "x")
+        make_deb("plugin", "5", section="contrib/utils", source=f"greeter ({version})", depends=text)
+        for version, text in (("1.0", ""), ("1.1", "xx"))
     )
     sections = {make_source("greeter", version).dsc_name: "contrib/utils" for version in ("1.0", "1.1")}
     suite.accept(make_upload(SOURCE, DEB, plugin, sections=sections))
@@ -332,7 +278,7 @@ def test_a_file_name_of_another_suite_of_the_archive_keeps_its_content(suite: Su
 
 
 def test_a_file_that_is_published_keeps_its_content_even_if_no_suite_names_it(suite: Suite) -> None:
-    suite.accept(make_upload(SOURCE, make_deb("greeter", "1.0", depends="x")))
+    suite.accept(make_upload(SOURCE, make_deb("greeter", "1.0", depends="xx")))
     empty = suite.context.objects.put(EMPTY_ROOT.to_bytes())
     with suite.context.database.write() as tx:
         move_suite(tx, get_suite(tx, "petrel", "devel"), empty, suite.context.clock)

@@ -98,7 +98,7 @@ def test_the_build_reads_the_shelf_and_is_told_nothing_else_of_any_network() -> 
     assert (argv[0], argv[-1]) == ("./sbuild", "{work}/in/greeter_1.0.dsc")
     lines = "\\n".join(RECIPE.source_lines())
     assert f"--chroot-setup-commands=printf '{lines}\\n' > /etc/apt/sources.list" in argv
-    assert {"--dist=stable", "--arch=amd64", "--chroot-mode=unshare", "--chroot={work}/root.tar"} <= set(argv)
+    assert {"--dist=devel", "--arch=amd64", "--chroot-mode=unshare", "--chroot={work}/root.tar"} <= set(argv)
     assert plan.place == {"in/greeter_1.0.dsc": DSC, "in/greeter_1.0.tar.xz": TREE, "root.tar": ROOT}
     assert "://" not in " ".join(argv)
     assert (plan.shelf, plan.programs) == (RECIPE.shelf, SBUILD_PROGRAMS)
@@ -229,3 +229,28 @@ def test_an_environment_without_an_upstream_suite_is_refused(context: WorldConte
         nothing = resolve_suites(tx, context.ground(), ())
     with pytest.raises(BadInput, match="environment build names no upstream suite"):
         environment_recipe(context.config, "build", nothing)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "problem"),
+    [
+        ({"source": "other"}, "it has Source 'greeter' instead of other"),
+        ({"version": "2.0"}, "it has Version '1.0' instead of 2.0"),
+        ({"suite": "stable"}, "it has Distribution 'devel' instead of stable"),
+        (
+            {"source": "other", "version": "2.0", "suite": "stable"},
+            "it has Source 'greeter' instead of other, Version '1.0' instead of 2.0, Distribution 'devel' instead of stable",
+        ),
+    ],
+)
+def test_a_changes_file_of_something_else_than_was_ordered_is_not_signed(
+    context: WorldContext, ordered: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(WorkFailed, match=f"the .changes of the build is not what was ordered: {problem}"):
+        sign_changes(context, {**INPUTS, **ordered}, built(context, "greeter_1.0_amd64.changes"))
+
+
+def test_what_cannot_be_read_is_not_signed(context: WorldContext) -> None:
+    earlier = {"build": StepResult({"changes/a.changes": context.objects.put(b"Source: greeter\n")})}
+    with pytest.raises(WorkFailed, match=r"the \.changes of the build cannot be read"):
+        sign_changes(context, INPUTS, earlier)

@@ -161,3 +161,11 @@ def test_the_check_is_a_function_of_the_config_alone() -> None:
 def test_suites_of_two_files_count_for_each_other() -> None:
     extra = '[suite.next]\narchive = "petrel"\n'
     assert problems_of(good_with(('"petrel/devel"]', '"petrel/devel", "petrel/next"]')), extra) == []
+
+
+def test_a_grant_names_suites_that_exist_or_patterns() -> None:
+    grant = '[upload.ada]\nkeyring = "keys/ada.asc"\nsuites = [%s]\n[person.ada]'
+    assert problems_with(("[person.ada]", grant % '"devel", "topic-*"')) == []
+    assert problems_with(("[person.ada]", grant % '"topic-*", "devl"')) == [
+        "a.toml:32 upload.ada.suites[1]: suite 'devl' does not exist; want the name of a [suite.NAME] table; did you mean devel?"
+    ]

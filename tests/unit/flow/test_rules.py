@@ -26,10 +26,12 @@ from distwright.flow.rules import (
 )
 from distwright.images.resolve import boot_order
 from distwright.jobs.order import JobOrder
+from distwright.model import plain
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import BODY_KEYS, Event, EventKind
 from distwright.repos.spool import NOTHING
 from distwright.store.archives import live_publication
+from distwright.store.events import append_event
 from distwright.tools.git import refs
 
 HEAD = "1" * 40
@@ -157,8 +159,22 @@ def test_what_was_built_is_uploaded_as_the_builder(world: WorldContext) -> None:
 
 
 def test_a_changed_suite_is_published_at_the_revision_of_the_event(world: WorldContext) -> None:
-    orders = ask(world, publish_changed_suite, event_of(EventKind.SUITE_CHANGED, added=["greeter"]))
-    assert orders == [publish_order(world.config, "devel", DIGEST, ("greeter",), NOW)]
+    _, revision = live_tree(world)
+    orders = ask(world, publish_changed_suite, event_of(EventKind.SUITE_CHANGED, added=["greeter"], revision=revision))
+    assert orders == [publish_order(world.config, "devel", revision, ("greeter",), NOW)]
+
+
+def test_a_suite_that_has_moved_on_is_published_once_with_all_that_came(world: WorldContext) -> None:
+    earlier = replace(event_of(EventKind.SUITE_CHANGED, added=["hello", "world"]), subject="petrel/devel")
+    _, revision = live_tree(world)
+    latest = replace(event_of(EventKind.SUITE_CHANGED, added=["greeter"], revision=revision), subject="petrel/devel")
+    with world.database.write() as tx:
+        append_event(tx, earlier)
+        append_event(tx, latest)
+    assert ask(world, publish_changed_suite, earlier) == []
+    [order] = ask(world, publish_changed_suite, latest)
+    assert {"greeter", "hello", "world"} <= set(plain.texts(order.inputs, "added"))
+    assert order.inputs["revision"] == revision
 
 
 def live_tree(context: WorldContext) -> tuple[Sha256, Sha256]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.formats.worlds import CONTROL, ar_archive, folder, small_deb, tar_archive
 
@@ -277,6 +277,7 @@ def test_a_damaged_control_tar_is_never_taken_where_the_strict_reader_refuses(
 
 
 @settings(max_examples=80, deadline=None)
+@example(at=len(CONTROL), gone=0, piece=b"!")
 @given(at=st.integers(0, len(CONTROL)), gone=st.integers(0, 9), piece=st.one_of(
     st.binary(max_size=4), st.sampled_from([b"\n", b"\n ", b"\n\n", b":", b" ", b"\t", b"\n.\n", b"\nX:", b"\f"])))  # fmt: skip
 def test_a_damaged_control_file_is_never_taken_where_the_strict_reader_refuses(

@@ -37,7 +37,7 @@ _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 # Names that are no objects, and what is kept to be read by people only: whoever wants to go back there holds it.
 _NO_NEED = {
     ("jobs", "digest"), ("step_results", "key"), ("holds", "holder"), ("jobs", "inputs"),
-    ("revisions", "before"), ("revisions", "after"),
+    ("revisions", "before"), ("revisions", "after"), ("uploads", "signed"),
 }  # fmt: skip
 
 

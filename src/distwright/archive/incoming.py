@@ -1,0 +1,248 @@
+"""Take uploads out of a folder that strangers write to, while they write: complete ones only, whole, and once.
+
+Around each upload: its files become objects, its job is placed (known by what the file system says of the .changes, so that a
+second look finds the same job), the .changes moves to `.taken/JOB-NAME`, its files go. Killed anywhere, the next look goes on.
+"""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distwright.errors import BadInput, DistwrightError, NotFound, Refused, quoted
+from distwright.formats.changes import Changes, parse_changes
+from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.model.digests import Json, Sha256
+from distwright.store.objects import ObjectStore
+
+TAKEN, REJECTED, ACCEPTED = ".taken", "rejected", "accepted"
+CHANGES_LIMIT_BYTES = 16 << 20
+UPLOAD_LIMIT_BYTES = 64 << 30
+PATIENCE_S = 24 * 3600  # for files that .changes lists and that do not come
+SETTLE_S = 60  # for a .changes that cannot be read: it may still be arriving
+LEFT_S = 7 * 24 * 3600  # for files that no .changes ever listed
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An upload whose files are objects now. seen: of each file, what the file system said; mark: of the .changes. Not verified."""
+
+    name: str
+    digest: Sha256
+    changes: Changes
+    files: Mapping[str, Sha256]
+    mark: str
+    seen: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+
+
+class IncompleteError(NotFound):
+    """Not everything that the .changes lists is there yet."""
+
+
+def announced(content: bytes) -> Changes:
+    """Read a .changes that nobody has verified: to find its files and its suite. Raises BadInput."""
+    return parse_changes(strip_clearsign(content) if is_clearsigned(content) else content)
+
+
+def read_announced(folder: Path, name: str) -> Changes:
+    """Read a .changes of a folder that nobody has verified. Raises BadInput, IncompleteError."""
+    return announced(_read_changes(folder, name)[0])
+
+
+def collect(objects: ObjectStore, folder: Path, name: str) -> Arrival:
+    """Make objects of a .changes and of the files beside it.
+
+    A file that is longer than it should be, or another, is taken as it is: the checks will say so. Raises IncompleteError if files
+    are missing or too short, BadInput if the .changes cannot be read, Refused if it announces too much.
+    """
+    content, mark = _read_changes(folder, name)
+    changes = announced(content)
+    total = sum(file.size for file in changes.files)
+    if total > UPLOAD_LIMIT_BYTES:
+        raise Refused(f"{name} announces {total} bytes", hint=f"upload at most {UPLOAD_LIMIT_BYTES} bytes at once")
+    sizes = {file.name: _size(folder / file.name) for file in changes.files}
+    missing = [
+        file.name for file in changes.files if (sizes[file.name] or -1) < file.size and sizes[file.name] != file.size
+    ]
+    if missing:
+        raise IncompleteError(
+            f"{name} lacks {', '.join(missing[:20])}", hint="send these files, then the .changes again"
+        )
+    files, seen = {}, {}
+    for file in changes.files:
+        files[file.name], seen[file.name] = _kept(objects, folder / file.name, max(file.size, 1) * 2 + _CHUNK)
+    return Arrival(name, objects.put(content), changes, files, mark, seen)
+
+
+def waiting_changes(folder: Path) -> list[str]:
+    """List the .changes of a folder by name."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name.endswith(".changes")
+            and not entry.name.startswith(".")
+            and entry.is_file(follow_symlinks=False)
+        )
+
+
+def set_aside(folder: Path, job: int, arrival: Arrival) -> None:
+    """Move a .changes that has a job out of the way, then remove its files, but for those that another .changes lists or that are
+    others by now."""
+    marker = folder / TAKEN / f"{job}-{arrival.name}"
+    marker.parent.mkdir(mode=0o700, exist_ok=True)
+    (folder / arrival.name).rename(marker)
+    shared = _listed_by_others(folder)
+    for name, seen in arrival.seen.items():
+        with contextlib.suppress(FileNotFoundError):
+            if name not in shared and _identity(os.lstat(folder / name)) == seen:
+                (folder / name).unlink()
+
+
+def taken_jobs(folder: Path) -> list[tuple[int, Path]]:
+    """List the jobs of a folder whose verdict is not told yet, with their .changes."""
+    places = (folder / TAKEN).glob("*.changes") if (folder / TAKEN).is_dir() else ()
+    found = [(place.name.partition("-")[0], place) for place in places]
+    return sorted((int(number), place) for number, place in found if number.isdigit())
+
+
+def forget(folder: Path, marker: Path, objects: ObjectStore) -> None:
+    """Remove what a kill may have left of a taken upload, then its marker."""
+    shared = _listed_by_others(folder)
+    with contextlib.suppress(DistwrightError):
+        for file in announced(marker.read_bytes()).files:
+            place = folder / file.name
+            if (
+                file.name not in shared
+                and _size(place) == file.size
+                and _kept(objects, place, file.size)[0] == file.sha256
+            ):
+                place.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
+
+
+def show_rejected(
+    folder: Path, name: str, status: bytes, content: Mapping[str, Sha256], objects: ObjectStore, *, mark: str
+) -> Path:
+    """Put a rejected upload where its sender can read why: `rejected/NAME-MARK/` with its files and status.json. Safe to repeat."""
+    place = folder / REJECTED / f"{name.removesuffix('.changes')}-{mark}"
+    fresh = folder / REJECTED / f".{place.name}"
+    if place.exists():
+        return place
+    fresh.mkdir(parents=True, exist_ok=True)
+    place.parent.chmod(0o755)
+    for file, digest in content.items():
+        (fresh / file).unlink(missing_ok=True)
+        with contextlib.suppress(NotFound):  # collected since
+            objects.place(digest, fresh / file)
+    _write(fresh / "status.json", status)
+    fresh.chmod(0o755)
+    fresh.rename(place)
+    return place
+
+
+def show_accepted(folder: Path, name: str, status: bytes) -> None:
+    """Say beside the folder's uploads that one was accepted: `accepted/NAME.json`."""
+    (folder / ACCEPTED).mkdir(exist_ok=True)
+    (folder / ACCEPTED).chmod(0o755)
+    _write(folder / ACCEPTED / f"{name}.json", status)
+
+
+def is_late(folder: Path, name: str, now_s: float, patience_s: float) -> bool:
+    """Say whether a .changes has waited for so long, by its last change."""
+    with contextlib.suppress(FileNotFoundError):
+        status = os.lstat(folder / name)
+        return now_s - max(status.st_mtime, status.st_ctime) > patience_s
+    return False
+
+
+def drop_leftovers(folder: Path, now_s: float) -> None:
+    """Remove files that came a week ago and that nothing lists: an upload that was given up."""
+    shared = _listed_by_others(folder)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            is_old = now_s - max(status.st_mtime, status.st_ctime) > LEFT_S
+            if (
+                is_old
+                and stat.S_ISREG(status.st_mode)
+                and entry.name not in shared
+                and not entry.name.endswith(".changes")
+            ):
+                Path(entry.path).unlink(missing_ok=True)
+
+
+def came(way: str, by: str, arrival: Arrival) -> dict[str, Json]:
+    """Say for an order how an upload came; the mark makes each coming another order, and the same coming the same."""
+    return {"way": way, "by": by, "name": arrival.name, "mark": arrival.mark}
+
+
+def remove(folder: Path, names: Sequence[str]) -> None:
+    """Remove files of a folder by name, those that are there."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _listed_by_others(folder: Path) -> set[str]:
+    shared: set[str] = set()
+    for name in waiting_changes(folder):
+        with contextlib.suppress(DistwrightError):
+            shared |= {file.name for file in announced(_read_changes(folder, name)[0]).files}
+    return shared
+
+
+def _read_changes(folder: Path, name: str) -> tuple[bytes, str]:
+    with _opened(folder / name) as descriptor:
+        status = os.fstat(descriptor)
+        if status.st_size > CHANGES_LIMIT_BYTES:
+            raise BadInput(f"{name} has {status.st_size} bytes", hint="name the .changes file itself")
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            content = file.read(CHANGES_LIMIT_BYTES + 1)
+    return content, f"{status.st_ino}-{status.st_ctime_ns}"
+
+
+def _kept(objects: ObjectStore, place: Path, limit_bytes: int) -> tuple[Sha256, tuple[int, int, int]]:
+    with _opened(place) as descriptor, objects.writing() as writer:
+        seen = _identity(os.fstat(descriptor))
+        left = limit_bytes  # more than was announced tells enough: its hash will be wrong
+        while left > 0 and (piece := os.read(descriptor, min(_CHUNK, left))):
+            writer.write(piece)
+            left -= len(piece)
+    return writer.digest, seen
+
+
+@contextlib.contextmanager
+def _opened(place: Path) -> Iterator[int]:
+    """Open a regular file for reading and nothing else: a link leads elsewhere, a pipe would hold us up."""
+    try:
+        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise IncompleteError(f"{quoted(place.name)} cannot be read: {error.strerror}", hint="send it again") from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BadInput(f"{quoted(place.name)} is not a plain file", hint="send it again")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _size(place: Path) -> int | None:
+    try:
+        status = os.lstat(place)
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _write(place: Path, content: bytes) -> None:
+    fresh = place.with_name(f".{place.name}.new")
+    fresh.write_bytes(content)
+    fresh.chmod(0o644)
+    fresh.rename(place)
