@@ -41,15 +41,18 @@ def tree_archive(
             f"{quoted(str(root))} has no suite in dists/", hint="name the folder that dists/ and pool/ are in"
         )
     suites: list[TheirSuite] = []
+    notes: list[str] = []
     problems: list[str] = []
     for name in names:
         try:
-            suites.append(_suite(root, name, scratch, keyring))
+            suite, said = _suite(root, name, scratch, keyring)
+            suites.append(suite)
+            notes += said
         except (BadInput, Refused) as error:
             problems.append(f"{quoted(name)}: {error.message}")
     if problems:
         raise Refused(f"{quoted(str(root))} cannot be read:\n{listed(problems)}", hint=_AGAIN)
-    return TheirArchive(tuple(suites))
+    return TheirArchive(tuple(suites), notes=tuple(notes))
 
 
 def _suite_names(dists: Path) -> list[str]:
@@ -78,10 +81,10 @@ def _is_release(place: Path) -> bool:
     return b"\nSHA256:" in content or b"\nMD5Sum:" in content
 
 
-def _suite(root: Path, name: str, scratch: Path, keyring: Keyring | None) -> TheirSuite:
+def _suite(root: Path, name: str, scratch: Path, keyring: Keyring | None) -> tuple[TheirSuite, tuple[str, ...]]:
     folder = root / "dists" / name
     release = parse_release(_release_text(folder, keyring))
-    chosen = _chosen_indexes(folder, release)
+    chosen, absent = _chosen_indexes(folder, release)
     matches = [match for stem in chosen if (match := _INDEX.fullmatch(stem))]
     fields = {
         "Origin": release.origin or "",
@@ -91,13 +94,14 @@ def _suite(root: Path, name: str, scratch: Path, keyring: Keyring | None) -> The
         "Description": release.description or "",
         "NotAutomatic": "yes" if release.not_automatic else "",
     }
-    return TheirSuite(
+    suite = TheirSuite(
         name,
         tuple(dict.fromkeys(match["component"] for match in matches)),
         tuple(dict.fromkeys(match["architecture"] for match in matches if match["architecture"] not in (None, "all"))),
         partial(_packages, root, folder, chosen, scratch),
         {key: text for key, text in fields.items() if text},
     )
+    return suite, tuple(f"{name}: {place} is not here" for place in absent)
 
 
 def _release_text(folder: Path, keyring: Keyring | None) -> bytes:
@@ -114,22 +118,26 @@ def _release_text(folder: Path, keyring: Keyring | None) -> bytes:
     return content
 
 
-def _chosen_indexes(folder: Path, release: Release) -> Mapping[str, IndexEntry]:
-    """Choose one compression of each index, of those that are here; raise Refused naming the indexes of which none is."""
+def _chosen_indexes(folder: Path, release: Release) -> tuple[Mapping[str, IndexEntry], tuple[str, ...]]:
+    """Choose one compression of each index; give also what was not mirrored. Raises Refused for an index that got lost."""
     stems: dict[str, list[IndexEntry]] = {}
     for path, entry in release.indexes.items():
         stem, _ = split_ending(path)
         if _INDEX.fullmatch(stem):
             stems.setdefault(stem, []).append(entry)
     chosen: dict[str, IndexEntry] = {}
+    absent: list[str] = []
     for stem, entries in sorted(stems.items()):
         here = [entry for entry in entries if (folder / entry.path).is_file()]
         if here:
             chosen[stem] = min(here, key=lambda entry: ENDINGS.index(split_ending(entry.path)[1]))
-    # A mirror of some architectures has a Release that names all; of a suite that has none of its indexes nothing is here.
-    if stems and not chosen:
-        raise Refused(f"none of its {len(stems)} indexes is here", hint=_AGAIN)
-    return chosen
+        elif min(entry.size for entry in entries):
+            absent.append(stem)
+    # A mirror of some architectures has a Release that names all: the folders of the others are not here.
+    lost = [stem for stem in absent if (folder / stem).parent.is_dir()]
+    if lost or (absent and not chosen):
+        raise Refused(f"{', '.join(lost or absent)} is in no compression here that can be read", hint=_AGAIN)
+    return chosen, tuple(sorted({stem.rpartition("/")[0] for stem in absent}))
 
 
 def _packages(root: Path, folder: Path, chosen: Mapping[str, IndexEntry], scratch: Path) -> Iterator[TheirPackage]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from distwright.archive.theirs import TheirArchive, TheirSuite
 from distwright.config.tables_archive import OwnArchive
 
-_DAYS = re.compile(r"([0-9]+)([dwmy])")
-_LENGTHS = {"d": 1, "w": 7, "m": 31, "y": 365}
+_DAYS = re.compile(r"([0-9]+)([dmy])")
+_LENGTHS = {"d": 1, "m": 31, "y": 365}
 
 
 def archive_lists(

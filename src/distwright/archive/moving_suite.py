@@ -19,6 +19,7 @@ from distwright.store.adopting import FoundFile
 
 _AT_ONCE = 2048  # files that become objects together: each time costs one settling of the file system
 _PROBLEMS_KEPT = 10_000
+_PATH_SHOWN = 400  # in problems: a file whose name is cut off cannot be found
 
 
 class Batch:
@@ -92,17 +93,21 @@ class Batch:
 
     def _look(self, package: TheirPackage) -> None:
         """Say what is wrong with files as far as that shows without reading them."""
+        said = f"{package.name} {package.version}"
         for file in package.files:
             try:
                 size = Path(file.path).stat().st_size
             except OSError as error:
-                self._problem(f"{quoted(file.path)} cannot be read: {error.strerror}")
+                self._problem(f"{said}: {quoted(file.path, _PATH_SHOWN)} cannot be read: {error.strerror}")
                 continue
             if size != file.size_bytes:
-                self._problem(f"{quoted(file.path)} has {size} bytes, their index says {file.size_bytes}")
+                self._problem(
+                    f"{said}: {quoted(file.path, _PATH_SHOWN)} has {size} bytes, their index says {file.size_bytes}"
+                )
 
     def _taken(self, package: TheirPackage) -> TakenDeb | TakenSource | None:
         """Read a package and hold it against their index; what is wrong becomes a problem."""
+        said = f"{package.name} {package.version}"
         placed = Placed(package.component, package.section, package.priority)
         path = package.files[0].path
         try:
@@ -112,10 +117,10 @@ class Batch:
             else:
                 taken = take_deb(path, placed)
         except BadInput as error:
-            self._problem(error.message)
+            self._problem(f"{said}: {error.message}")
             return None
         except OSError as error:
-            self._problem(f"{quoted(error.filename or path)} cannot be read: {error.strerror}")
+            self._problem(f"{said}: {quoted(error.filename or path, _PATH_SHOWN)} cannot be read: {error.strerror}")
             return None
         wrong = [*_other_files(package, taken), *_other_words(package, taken)]
         for pool_path, file in taken.pool_files:
@@ -123,7 +128,7 @@ class Batch:
                 wrong.append(f"{pool_path.rpartition('/')[2]} is another file in another place of this suite")
         if wrong:
             for problem in wrong:
-                self._problem(problem)
+                self._problem(f"{said}: {problem}")
             return None
         self.names |= {pool_path: file.sha256 for pool_path, file in taken.pool_files}
         self._waiting += [file for _, file in taken.pool_files]
@@ -170,16 +175,16 @@ def _other_files(package: TheirPackage, taken: TakenDeb | TakenSource) -> Iterab
     for _, file in taken.pool_files:
         theirs = said.get(file.sha256)
         if theirs is None:
-            yield f"{quoted(file.path)} is not the file that their index says, or the index says no SHA-256"
+            yield f"{quoted(file.path, _PATH_SHOWN)} is not the file that their index says, or the index says no SHA-256"
         elif theirs.size_bytes != file.size_bytes:
-            yield f"{quoted(file.path)} has {file.size_bytes} bytes, their index says {theirs.size_bytes}"
+            yield f"{quoted(file.path, _PATH_SHOWN)} has {file.size_bytes} bytes, their index says {theirs.size_bytes}"
 
 
 def _other_words(package: TheirPackage, taken: TakenDeb | TakenSource) -> Iterable[str]:
     read = f"{taken.name} {taken.version} {taken.architecture}"
     said = f"{package.name} {package.version} {package.architecture}"
     if read != said:
-        yield f"{quoted(package.files[0].path)} is {read}, their index calls it {said}"
+        yield f"{quoted(package.files[0].path, _PATH_SHOWN)} is {read}, their index calls it {said}"
 
 
 def _pace(done: int, total: int, began: datetime, now: datetime) -> str:
