@@ -109,7 +109,9 @@ def published(context: WorldContext, *names: str) -> Path:
     return context.paths.public / "petrel"
 
 
-def seen(folder: Path, archive: Path, name: str, components: str, packages: str = "hello hello:arm64 world extra") -> list[str]:
+def seen(
+    folder: Path, archive: Path, name: str, components: str, packages: str = "hello hello:arm64 world extra"
+) -> list[str]:
     """Let apt read a suite; give name, version, component and architecture of everything of these names."""
     apt: Apt = make_apt(folder, f"copy:{archive}", signer("petrel").certificate())
     options = f"[trusted=yes] copy:{archive} {name} {components}\n"

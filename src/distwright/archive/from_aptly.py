@@ -77,7 +77,7 @@ def _places(place: Path) -> tuple[Path, Path]:
     if pool.get("type", "local") != "local" or backend.get("type", "leveldb") != "leveldb":
         raise BadUsage(
             f"{quoted(str(place))} keeps its pool or database elsewhere",
-            hint="copy what is published here: distwright archive import ARCHIVE tree PATH",
+            hint="distwright archive import ARCHIVE tree PATH, on what is published",
         )
     return root, Path(pool.get("path") or root / "pool")
 
@@ -127,7 +127,8 @@ def _packages(config: Path, pool: Path, holdings: Sequence[Holding]) -> Iterator
                     files = _source_files(pool, checksums, md5s)
             except BadInput as error:
                 raise BadInput(
-                    f"aptly lists {quoted(name)} in {quoted(holding)}: {error.message}", hint="aptly db recover"
+                    f"aptly lists {quoted(name)} in {quoted(holding)}: {error.message}",
+                    hint="run there: aptly db recover",
                 ) from error
             yield TheirPackage(component, name, version, architecture, section, priority, files)
 

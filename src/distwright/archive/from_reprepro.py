@@ -62,7 +62,7 @@ def read_distributions(conf: Path) -> list[Stanza]:
         if missing:
             raise BadInput(
                 f"a distribution in {quoted(str(conf))} has no {missing[0]}: {quoted(stanza.raw)}",
-                hint="reprepro check says more",
+                hint="run there: reprepro check",
             )
     return found
 
@@ -82,7 +82,7 @@ def _stanzas(conf: Path, file: Path, depth: int) -> Iterator[Stanza]:
             f"{quoted(str(file))} cannot be read: {error.strerror}", hint="run it as reprepro's user"
         ) from error
     except BadInput as error:
-        raise BadInput(f"{quoted(str(file))}: {error.message}", hint=error.hint) from error
+        raise BadInput(f"{quoted(str(file))}: {error.message}", hint="correct it: reprepro check says more") from error
     for stanza in stanzas:
         included = stanza.get("!include")
         if included is None:
@@ -161,7 +161,8 @@ def _packages(codename: str, outdir: Path, scratch: Path) -> Iterator[TheirPacka
                     files = (TheirFile(place.name, str(place), sha256, number(size)),)
             except BadInput as error:
                 raise BadInput(
-                    f"reprepro lists {quoted(name)} in {codename}: {error.message}", hint="reprepro collectnewchecksums"
+                    f"reprepro lists {quoted(name)} in {codename}: {error.message}",
+                    hint="run there: reprepro collectnewchecksums",
                 ) from error
             yield TheirPackage(component, name, version, own, section, priority, files)
 

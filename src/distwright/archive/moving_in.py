@@ -96,7 +96,9 @@ def move_in(context: Context, theirs: TheirArchive, request: MoveRequest) -> tup
         if len(problems) > _PROBLEMS_SHOWN:
             shown.append(f"and {len(problems) - _PROBLEMS_SHOWN} more")
         stay = f"moved in: {', '.join(moved.ours for moved in done)}; not these" if done else "nothing was moved in"
-        raise Refused(f"{stay}:\n{listed(shown)}", hint="mend or remove these there, then run the same command again")
+        raise Refused(
+            f"{stay}:\n{listed(shown)}", hint="correct or remove these there, then run the same command again"
+        )
     return tuple(done)
 
 
@@ -104,7 +106,7 @@ class _Faulty(Refused):
     """A suite cannot be taken in."""
 
     def __init__(self, suite: str, problems: Sequence[str]) -> None:
-        super().__init__(f"{suite} has {len(problems)} problems", hint="mend them there")
+        super().__init__(f"{suite} has {len(problems)} problems", hint="correct them there")
         self.problems = tuple(problems)
 
 
@@ -127,7 +129,7 @@ def _named(theirs: TheirArchive, request: MoveRequest) -> list[tuple[str, str]]:
     if problems:
         raise BadUsage(
             f"not every suite has its place:\n{listed(problems)}",
-            hint="--suite THEIRS=OURS, or THEIRS= to leave it out",
+            hint="add --suite THEIRS=OURS, or THEIRS= to leave it out",
         )
     return found
 
@@ -142,7 +144,7 @@ def _refuse_missing(context: Context, archive: str, listings: Sequence[Listing])
         text = archive_lists(table.components, table.architectures, components, architectures)
         raise Refused(
             f"archive {archive} does not have what they have:\n{listed(missing)}\nset in [archive.{archive}]:\n{text.rstrip()}",
-            hint="edit the configuration, then: distwright config apply",
+            hint="write it into the configuration, then: distwright config apply COMMIT --repo REPO",
         )
 
 
@@ -158,7 +160,7 @@ def _row(context: Context, request: MoveRequest, ours: str) -> tuple[SuiteState,
         what = f"{quoted(like)} is not a configured suite" if like else "there is not one configured suite"
         raise BadUsage(
             f"suite {ours} is new, and {what} of {request.archive} that it could follow",
-            hint="--like SUITE, or --print-config for tables of their suites",
+            hint="add --like SUITE, or --print-config for tables of their suites",
         )
     follows = "" if like == ours else like
     return SuiteState(request.archive, ours, "base", EMPTY_ROOT.revision, context.now(), follows=follows), True

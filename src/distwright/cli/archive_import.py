@@ -97,13 +97,13 @@ def _names(named: tuple[str, ...]) -> dict[str, str]:
     pairs = [text.partition("=") for text in named]
     wrong = [text for text, (theirs, equals, _) in zip(named, pairs, strict=True) if not (theirs and equals)]
     if wrong:
-        raise BadUsage(f"{quoted(wrong[0])} names no pair of suites", hint="--suite THEIRS=OURS")
+        raise BadUsage(f"{quoted(wrong[0])} names no pair of suites", hint="write --suite THEIRS=OURS")
     return {theirs: ours for theirs, _, ours in pairs}
 
 
 def _theirs(kind: str, path: Path, scratch: Path, names: dict[str, str], keyring: Path | None) -> TheirArchive:
     if keyring is not None and kind != "tree":
-        raise BadUsage(f"--keyring has no meaning for {kind}", hint="it is for a tree")
+        raise BadUsage(f"--keyring has no meaning for {kind}", hint="leave it out: it is for a tree")
     place = path.resolve()
     if kind == "reprepro":
         return reprepro_archive(place, scratch)

@@ -33,7 +33,9 @@ def list_packages(config: Path, kind: str, name: str) -> Iterator[Sequence[str]]
         end = output.find(_RECORD.encode(), at)
         row = output[at : end if end >= 0 else None].decode(errors="replace").removesuffix("\n").split(_UNIT)
         if len(row) != len(FIELDS):
-            raise BadInput(f"aptly lists {quoted(row[0])} in another way", hint="distwright archive import … tree PATH")
+            raise BadInput(
+                f"aptly lists {quoted(row[0])} in another way", hint="distwright archive import ARCHIVE tree PATH"
+            )
         yield row
         at = end + 1
 

@@ -31,7 +31,7 @@ def list_packages(confdir: Path, dbdir: Path, codename: str, kind: str) -> Itera
         row = ran.stdout[at : end if end >= 0 else None].decode(errors="replace").split(_UNIT)
         if len(row) != len(FIELDS):
             raise BadInput(
-                f"reprepro lists {quoted(row[0])} in another way", hint="distwright archive import … tree PATH"
+                f"reprepro lists {quoted(row[0])} in another way", hint="distwright archive import ARCHIVE tree PATH"
             )
         yield row
         at = end + 1
