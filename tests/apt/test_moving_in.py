@@ -16,13 +16,14 @@ from distwright.archive.from_tree import tree_archive
 from distwright.archive.moved_config import configuration
 from distwright.archive.moving_in import MovedSuite, MoveRequest, move_in, scratch_folder
 from distwright.archive.resolve import publish_request
-from distwright.archive.suites import packages_of, publish_suite
+from distwright.archive.suites import packages_of, publish_suite, set_sealed
 from distwright.config.load import parse_config
 from distwright.errors import BadUsage, Refused
 from distwright.model.events import EventKind
 from distwright.model.records import SuiteState
 from distwright.signing.verify import Keyring
 from distwright.store.suites import get_suite, list_revisions, list_suites
+from distwright.tools.run import ENVIRONMENT
 
 HELLO, WORLD = make_deb("hello", "1.0", depends="world"), make_deb("world", "2:1.0", architecture="all")
 ARM, SOURCE = make_deb("hello", "0.9", architecture="arm64"), make_source("hello", "1.0")
@@ -363,3 +364,28 @@ def test_a_signed_tree_is_believed_by_its_keyring_only(context: WorldContext, tm
         assert [moved.added for moved in move_in(context, theirs, MoveRequest("petrel", "ada", "tree", {}))] == [2]
         with pytest.raises(Refused, match="stable"):
             tree_archive(tmp_path / "tree", scratch, keyring=stranger)
+
+
+def test_without_their_program_what_was_published_last_moves_in(
+    context: WorldContext, reprepro: Reprepro, aptly: Aptly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENVIRONMENT, "PATH", "/nowhere")
+    with scratch_folder(context) as scratch:
+        exported = reprepro_archive(reprepro.base, scratch)
+        assert exported.notes == (
+            "reprepro is not installed here, so this is what it exported last: apt install reprepro",
+        )
+        assert [len({str(package) for package in suite.packages()}) for suite in exported.suites] == [6, 1]
+        assert exported.uploaders["stable"] == ("allow * by key 0123456789ABCDEF0123456789ABCDEF01234567",)
+        public = aptly_archive(aptly.root, scratch)
+        assert public.notes == ("aptly is not installed here, so this is what it published last: apt install aptly",)
+        assert [(suite.name, len({str(package) for package in suite.packages()})) for suite in public.suites] == [
+            ("stable", 7)
+        ]
+
+
+def test_a_suite_that_is_read_only_stays_so(context: WorldContext, aptly: Aptly) -> None:
+    set_sealed(context, "petrel", "devel", is_sealed=True)
+    with pytest.raises(Refused, match=r"moved in: private; not these:\n  devel: it is read-only"):
+        move(context, "aptly", aptly.root, {"stable": "devel"})
+    assert has(context, "devel") == []
