@@ -2,10 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from distwright.archive.intake import Placed
 from distwright.archive.upload import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.clearsign import is_clearsigned, strip_clearsign
@@ -39,10 +40,11 @@ class TakenSource:
         return f"{self.component}/source"
 
 
-def take_source(path: str, *, section: str = "", priority: str = "optional") -> TakenSource:
+def take_source(path: str, placed: Placed | None = None, *, paths: Mapping[str, str] | None = None) -> TakenSource:
     """Read a .dsc and hash its files; raise BadInput for anything that is not whole and sound.
 
-    A signature on the .dsc is not looked at: whoever adds it answers for it. section: a .dsc does not say it; "" is `misc`.
+    A signature on the .dsc is not looked at: whoever adds it answers for it. placed: a .dsc says neither component nor section.
+    paths: where the files lie, by their names in the pool, the .dsc among them; without, they lie beside it.
     """
     place = Path(path)
     if place.stat().st_size > DSC_LIMIT_BYTES:
@@ -50,25 +52,29 @@ def take_source(path: str, *, section: str = "", priority: str = "optional") -> 
     content = place.read_bytes()
     try:
         dsc = parse_dsc(strip_clearsign(content) if is_clearsigned(content) else content)
-        component = component_of(section)
+        component = component_of("") if placed is None else placed.component
+        section, priority = ("", "") if placed is None else (placed.section, placed.priority)
         folder = pool_folder(component, dsc.source)
-        own, own_file = _hashed(place)
-        files = [(f"{folder}/{place.name}", own_file)]
+        own_name = next((name for name, where in (paths or {}).items() if where == path), place.name)
+        own, own_file = _hashed(place, own_name)
+        files = [(f"{folder}/{own_name}", own_file)]
         for named in dsc.files:
-            found, file = _hashed(place.parent / named.name)
+            found, file = _hashed(Path((paths or {}).get(named.name) or place.parent / named.name), named.name)
             if (found.sha256, found.size) != (named.sha256, named.size):
                 raise BadInput(
                     f"{named.name} is not the file that it names",
                     hint=_AGAIN,
                 )
             files.append((f"{folder}/{named.name}", file))
-        stanza = source_stanza(dsc, directory=folder, dsc_file=own, section=section or "misc", priority=priority)
+        stanza = source_stanza(
+            dsc, directory=folder, dsc_file=own, section=section or "misc", priority=priority or "optional"
+        )
     except BadInput as error:
         raise BadInput(f"{quoted(path)}: {error.message}", hint=error.hint) from error
     return TakenSource(dsc.source, str(dsc.version), component, stanza.rstrip(b"\n") + b"\n", files)
 
 
-def _hashed(path: Path) -> tuple[FileHash, FoundFile]:
+def _hashed(path: Path, name: str) -> tuple[FileHash, FoundFile]:
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     try:
         with path.open("rb") as file:
@@ -77,6 +83,6 @@ def _hashed(path: Path) -> tuple[FileHash, FoundFile]:
                 sha256.update(piece)
                 md5.update(piece)
     except FileNotFoundError:
-        raise BadInput(f"{path.name} is not beside it", hint=_AGAIN) from None
+        raise BadInput(f"{name} is not beside it", hint=_AGAIN) from None
     digest = Sha256(sha256.hexdigest())
-    return FileHash(path.name, status.st_size, digest, md5.hexdigest()), found_file(str(path), digest, status)
+    return FileHash(name, status.st_size, digest, md5.hexdigest()), found_file(str(path), digest, status)

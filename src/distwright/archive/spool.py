@@ -18,6 +18,7 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the spool
         self._end = 0
+        self._is_at_end = True
 
     def __enter__(self) -> Self:
         """Use it."""
@@ -30,12 +31,16 @@ class Spool:
     def add(self, stanza: bytes) -> int:
         """Append a stanza; give the place for `read`: one number, for there are many."""
         place = self._end << _LENGTH_BITS | len(stanza)
+        if not self._is_at_end:
+            self._file.seek(self._end)
+            self._is_at_end = True
         self._file.write(stanza)
         self._end += len(stanza)
         return place
 
     def read(self, place: int) -> bytes:
         """Give a stanza back."""
+        self._is_at_end = False
         self._file.seek(place >> _LENGTH_BITS)
         return self._file.read(place & (1 << _LENGTH_BITS) - 1)
 

@@ -5,6 +5,7 @@ import click
 from distwright.app import open_app
 from distwright.archive.handout import sources_text
 from distwright.cli.archive_care import collect_garbage, fsck, improve_indexes
+from distwright.cli.archive_import import import_archive
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
@@ -106,3 +107,4 @@ def sources(name: str, suite: str, url: str | None, serial: str | None, state: s
 command.add_command(fsck)
 command.add_command(collect_garbage)
 command.add_command(improve_indexes)
+command.add_command(import_archive)

@@ -54,6 +54,18 @@ def decompress(content: bytes, ending: str, *, limit_bytes: int) -> bytes:
     return plain
 
 
+def unpacked_parts(content: bytes, ending: str, *, limit_bytes: int) -> Iterator[bytes]:
+    """Unpack as `decompress` does, piece by piece, for what need not be in memory as a whole; raise BadInput as it does."""
+    size = 0
+    for part in _parts(content, ending, limit_bytes) if ending else (content,):
+        size += len(part)
+        if size > limit_bytes:
+            raise BadInput(
+                f"unpacks to more than {limit_bytes} bytes", hint="fetch it again; if it stays, do not trust the sender"
+            )
+        yield part
+
+
 def _parts(content: bytes, ending: str, limit_bytes: int) -> Iterator[bytes]:
     """Yield what the streams hold, one byte more than the limit at most."""
     view, at, left, streams = memoryview(content), 0, limit_bytes + 1, 0

@@ -1,0 +1,55 @@
+"""Package files that are taken in where their archive has them: the fast reader and the strict one say the same."""
+
+from pathlib import Path
+
+from tests.worlds.packages import MadeDeb, make_deb, make_source
+
+from distwright.archive.intake import Placed, TakenDeb, take_deb
+from distwright.archive.intake_source import take_source
+
+PLACED = Placed("updates/main", "special", "important")
+
+
+def taken(folder: Path, deb: MadeDeb, name: str, placed: Placed | None) -> TakenDeb:
+    (folder / name).write_bytes(deb.content)
+    return take_deb(str(folder / name), placed)
+
+
+def test_a_package_is_what_its_archive_says(tmp_path: Path) -> None:
+    found = taken(tmp_path, make_deb("hello", "1:1.0", section="contrib/utils"), "hello.deb", PLACED)
+    assert (found.list_name, found.pool_path) == (
+        "updates/main/binary-amd64",
+        "pool/updates/main/h/hello/hello_1.0_amd64.deb",
+    )
+    assert b"\nSection: special\nPriority: important\nFilename: pool/updates/main/h/hello/" in found.stanza
+
+
+def test_both_readers_place_a_package_alike(tmp_path: Path) -> None:
+    small = make_deb("hello", content={"usr/share/hello": "x"})
+    quick = taken(tmp_path, small, "hello.deb", PLACED)
+    odd = make_deb("hello", content={"usr/share/hello": "x"}, fields={"Section": "utils\t"})  # for the strict reader
+    strict = taken(tmp_path, odd, "odd.deb", PLACED)
+    own = (b"Size:", b"MD5sum:", b"SHA256:")
+    lines = [[line for line in one.stanza.splitlines() if not line.startswith(own)] for one in (quick, strict)]
+    assert lines[0] == lines[1]
+
+
+def test_a_udeb_goes_into_the_list_of_the_installer(tmp_path: Path) -> None:
+    for placed in (None, Placed("main")):
+        found = taken(tmp_path, make_deb("tiny"), "tiny.udeb", placed)
+        assert (found.list_name, found.pool_path) == (
+            "main/debian-installer/binary-amd64",
+            "pool/main/t/tiny/tiny_1.0_amd64.udeb",
+        )
+
+
+def test_the_files_of_a_source_may_lie_anywhere_under_any_name(tmp_path: Path) -> None:
+    source = make_source("hello", "1.0")
+    paths = {name: str(tmp_path / f"{number}" / f"hashed_{name}") for number, name in enumerate(source.files)}
+    for name, content in source.files.items():
+        Path(paths[name]).parent.mkdir()
+        Path(paths[name]).write_bytes(content)
+    found = take_source(paths[source.dsc_name], Placed("contrib", "special"), paths=paths)
+    assert [path for path, _ in found.pool_files] == [f"pool/contrib/h/hello/{name}" for name in source.files]
+    assert b"\nPriority: optional\nSection: special\n" in found.stanza
+    assert source.dsc_name.encode() in found.stanza
