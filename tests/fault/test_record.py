@@ -13,7 +13,8 @@ from tests.worlds.archive import DATE, DAY, MIRROR, Upstream, UpstreamFetcher, m
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.killing import NEVER, run_killed_at
 
-from distwright.archive.record import Recorded, RecordRequest, record
+from distwright.archive.judging import RecordRequest
+from distwright.archive.record import Recorded, record
 from distwright.archive.serving import RecordedServing
 from distwright.archive.snapshots import parse_snapshot
 from distwright.errors import Busy, DistwrightError, Interrupted, NotFound, Refused, Unreachable
@@ -93,10 +94,10 @@ def test_a_record_is_named_by_its_day_keeps_every_byte_and_holds_its_document(re
     assert (recording.first.is_new, recording.first.notes) == (True, ())
     suite = parse_snapshot(recording.context.objects.read(row.digest)).suites["stable"]
     assert [index.path for index in suite.indexes] == [
-        f"{PACKAGES}.xz",
         "main/binary-all/Packages.xz",
-        "main/source/Sources.xz",
+        f"{PACKAGES}.xz",
         "main/i18n/Translation-en.xz",
+        "main/source/Sources.xz",
     ]
     assert all(recording.context.objects.has(index.sha256) for index in suite.indexes)
     release = recording.context.objects.read(suite.release)

@@ -21,6 +21,7 @@ from tests.worlds.packages import MadeDeb, MadeSource, MadeUpload, make_deb, mak
 from tests.worlds.times import DATE, DAY, NOW
 
 from distwright.errors import NotFound, Unreachable
+from distwright.net.fetch import NO_VALIDATORS, Page, Validators
 from distwright.signing.signer import Signer
 
 __all__ = [
@@ -176,6 +177,12 @@ class UpstreamFetcher:
                     f"{url} sends more than {limit_bytes} bytes", hint="compare the address with what the mirror serves"
                 )
             yield piece
+
+    def fetch_page(self, url: str, *, limit_bytes: int, known: Validators = NO_VALIDATORS) -> Page | None:
+        """Give the whole content, known again by its digest."""
+        content = b"".join(self.fetch(url, limit_bytes=limit_bytes))
+        validators = Validators(f'"{hashlib.sha256(content).hexdigest()}"')
+        return None if validators == known else Page(content, validators)
 
     def _content(self, url: str) -> bytes:
         for base, upstream in self.upstreams.items():

@@ -127,6 +127,21 @@ def _archives() -> None:
         sa.Column("fetched_from", sa.Text, nullable=False),
     )
     op.create_table(
+        "resigned_snapshots",
+        sa.Column("archive", _NAME, primary_key=True),
+        sa.Column("serial", _SERIAL, primary_key=True),
+        sa.Column("document", _DIGEST, nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+    )
+    op.create_table(
+        "tagged_snapshots",
+        sa.Column("archive", _NAME, primary_key=True),
+        sa.Column("tag", _NAME, primary_key=True),
+        sa.Column("digest", _DIGEST, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("at", _TIME, nullable=False),
+    )
+    op.create_table(
         "suites",
         sa.Column("archive", _NAME, primary_key=True),
         sa.Column("name", _NAME, primary_key=True),
