@@ -290,7 +290,8 @@ class Serving:
     def recorded(self, archive: str, path: str) -> tuple[BinaryIO, int]:
         """Open a file of a recorded archive; raise NotFound."""
         if archive not in self._recorded:
-            self._recorded[archive] = RecordedServing(archive, self, self._app.paths.cache / "pool", self.mirrors)
+            paths = self._app.paths
+            self._recorded[archive] = RecordedServing(archive, self, paths.cache / "pool", self.mirrors, paths.public)
         return self._recorded[archive].find(path)
 
     def mirrors(self, archive: str) -> list[str]:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from distwright.archive.indexes import ALL, UDEBS
+from distwright.archive.indexes import ALL, I18N, SOURCE, UDEBS
 from distwright.archive.poolindex import PoolFile
 from distwright.archive.snapshots import RecordedIndex, RecordedSuite
-from distwright.archive.tree import TreeEntry
+from distwright.archive.tree import Get, TreeEntry, TreeRoot
 from distwright.errors import BadInput
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.deb822 import raw_field, raw_stanzas
@@ -47,6 +47,20 @@ def entries_where(
             if is_wanted(raw) and raw not in seen:
                 seen.add(raw)
                 yield _entry(folder, raw)
+
+
+def tree_entries_where(
+    root: TreeRoot, get: Get, is_wanted: Callable[[bytes], bool], *, sources: bool = False
+) -> Iterator[TreeEntry]:
+    """Give the packages (or sources) of a suite of ours whose stanza is wanted."""
+    for list_name, leaves in root.lists.items():
+        kind = list_name.rpartition("/")[2]
+        if kind == I18N or (kind == SOURCE) != sources or f"/{UDEBS}/" in list_name:
+            continue
+        for leaf in leaves:
+            for raw in raw_stanzas(get(leaf.digest)):
+                if is_wanted(raw):
+                    yield _entry(list_name, raw)
 
 
 def plain_text(index: RecordedIndex, objects: ObjectStore) -> bytes:

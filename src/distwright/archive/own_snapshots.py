@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from distwright.archive.publish import publish
+from distwright.archive.prolonging import refuse_shorter, resigned_holder
+from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.resolve import publish_request
 from distwright.archive.trees import ServedTree
-from distwright.config.tables_archive import OwnArchive
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, listed
+from distwright.formats.release import Release, parse_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
@@ -19,6 +22,7 @@ from distwright.store.archives import (
     find_snapshot,
     insert_snapshot,
     list_publications,
+    live_publication,
     newest_snapshot,
     set_publication_state,
 )
@@ -26,6 +30,7 @@ from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import holds_on, object_hold, replace_holds
 from distwright.store.locks import locked
+from distwright.store.signed import forget_resigned, set_valid_until
 from distwright.store.suites import get_suite, list_suites
 
 OWN_SNAPSHOT_FORMAT = 1
@@ -94,36 +99,97 @@ def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool
     made = []
     for name, (revision, settings) in parse_own_snapshot(context.objects.read(row.digest)).suites.items():
         state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
-        request = publish_request(context.config, state, serial=serial, again=again)
+        request = _as_prolonged(publish_request(context.config, state, serial=serial, again=again), context)
         made.append(publish(request, context, context.signer(table.key.credential), context.paths.public))
     return made
 
 
+def prolong_own(context: Context, archive: str, serial: str, days: int) -> datetime:
+    """Sign a served snapshot of ours anew, valid for so many days from now; give the end.
+
+    Suites without an end stay. Raises NotFound, and Refused if it is not served, never ends, or ends later anyway.
+    """
+    table = context.config.archives.get(archive)
+    if not isinstance(table, OwnArchive):
+        raise NotFound(f"archive {archive} is not our own", hint="distwright archive list")
+    until = context.now().replace(microsecond=0) + timedelta(days=days)
+    with context.database.read() as tx:
+        row = _existing(tx, archive, serial)
+        live = [found for found in list_publications(tx, archive=archive, state="live") if found.serial == serial]
+    if not live:
+        raise Refused(
+            f"snapshot {serial} of {archive} is not served", hint=f"distwright snapshot publish {archive} {serial}"
+        )
+    ends = {found.suite: _release(found, context).valid_until for found in live}
+    end = min((end for end in ends.values() if end is not None), default=None)
+    refuse_shorter(replace(row, valid_until=end), until)
+    signer = context.signer(table.key.credential)
+    for name, (revision, settings) in parse_own_snapshot(context.objects.read(row.digest)).suites.items():
+        if ends.get(name) is not None:
+            state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
+            request = publish_request(context.config, state, serial=serial, again=True)
+            fields = {**request.fields, "Valid-Days": str(days)}
+            publish(replace(request, fields=fields), context, signer, context.paths.public)
+    with context.write() as tx:
+        set_valid_until(tx, archive, serial, until)
+    return until
+
+
+def _as_prolonged(request: PublishRequest, context: Context) -> PublishRequest:
+    """Keep the longer validity of a snapshot that was prolonged: publishing it again must not take it back."""
+    with context.database.read() as tx:
+        live = live_publication(tx, request.archive, request.suite, request.serial)
+    if live is None or "Valid-Days" not in request.fields:
+        return request
+    served = json.loads(context.objects.read(live.tree)).get("fields", {}).get("Valid-Days", "0")
+    days = max(int(served), int(request.fields["Valid-Days"]))
+    return replace(request, fields={**request.fields, "Valid-Days": str(days)})
+
+
+def _release(live: Publication, context: Context) -> Release:
+    return parse_release(context.objects.read(Sha256(json.loads(context.objects.read(live.tree))["files"]["Release"])))
+
+
+def check_drop(context: Context, archive: str, serials: Sequence[str]) -> None:
+    """Raise NotFound or Refused if `drop_snapshots` would."""
+    with context.database.read() as tx:
+        _refuse_drop(tx, context, archive, [_existing(tx, archive, serial) for serial in serials])
+
+
 def drop_snapshots(context: Context, archive: str, serials: Sequence[str]) -> None:
-    """Forget snapshots of ours and stop serving them. Raises Refused, naming who, if one is held; then nothing is dropped."""
+    """Forget snapshots, ours or recorded ones, and stop serving them.
+
+    Raises Refused, naming who, if one is held, or if it is the newest of an upstream: then nothing is dropped.
+    """
     tree = ServedTree(context.paths.public / archive)
     with locked(context.paths.lock(f"archive-{archive}")):
         with context.write() as tx:
             rows = [_existing(tx, archive, serial) for serial in serials]
-            _refuse_held(tx, rows)
+            _refuse_drop(tx, context, archive, rows)
             live = {row.id: row for row in list_publications(tx, archive=archive) if row.serial in set(serials)}
             for number in live:
                 set_publication_state(tx, number, "retired")
             for row in rows:
                 delete_snapshot(tx, archive, row.serial)
-                replace_holds(tx, f"snapshot {archive}/{row.serial}", [], context.now())
+                forget_resigned(tx, archive, row.serial)
+                for holder in (f"snapshot {archive}/{row.serial}", resigned_holder(archive, row.serial)):
+                    replace_holds(tx, holder, [], context.now())
         for serial in serials:
             tree.forget_snapshot(serial)
 
 
-def _refuse_held(tx: Transaction, rows: Sequence[Snapshot]) -> None:
+def _refuse_drop(tx: Transaction, context: Context, archive: str, rows: Sequence[Snapshot]) -> None:
+    """Refuse what is held, and the newest of an upstream: clients would go back, and its serial be given twice."""
     problems = [
         f"{row.serial} is needed by {hold.holder}: {hold.reason}"
         for row in rows
         for hold in holds_on(tx, "serial", f"{row.archive}/{row.serial}")
     ]
+    newest = newest_snapshot(tx, archive)
+    if newest is not None and newest in rows and isinstance(context.config.archives.get(archive), UpstreamArchive):
+        problems.append(f"{newest.serial} is the newest of {archive}, which clients and branches follow")
     if problems:
-        raise Refused(f"these stay:\n{listed(problems)}", hint="end what holds them first")
+        raise Refused(f"these stay:\n{listed(problems)}", hint="remove what needs them first, or drop others")
 
 
 def _existing(tx: Transaction, archive: str, serial: str) -> Snapshot:

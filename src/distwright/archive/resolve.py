@@ -177,6 +177,19 @@ def record_order(
     return JobOrder(RECORD_KIND, inputs, f"record {name}")
 
 
+def upstream_credential(config: Config, name: str) -> str:
+    """Name the key that signs what we change of an upstream archive; raise NotFound, and Refused if it has none."""
+    archive = config.archives.get(name)
+    if not isinstance(archive, UpstreamArchive):
+        raise NotFound(f"archive {name} is no upstream archive", hint="distwright archive list")
+    if archive.key is None:
+        raise Refused(
+            f"archive {name} has no key of ours to sign with",
+            hint=f'set key = {{ credential = "NAME" }} in [archive.{name}]',
+        )
+    return archive.key.credential
+
+
 def accept_order(
     config: Config, suite: str, *, changes: Sha256, files: Mapping[str, str], signers: bytes, source: str, version: str
 ) -> JobOrder:

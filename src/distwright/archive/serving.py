@@ -14,6 +14,7 @@ from distwright.archive.fetching import Holdings
 from distwright.archive.resigned import ResignedSuite, parse_resigned
 from distwright.archive.shelf import Mirrors, Shelf, find_in_pool, no_mirrors, recorded_pool
 from distwright.archive.snapshots import RecordedIndex, parse_snapshot
+from distwright.archive.trees import SNAPSHOTS
 from distwright.errors import NotFound
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import Sha256
@@ -26,8 +27,16 @@ _SERIAL = re.compile(r"\d{10}")
 class RecordedServing:
     """Answers paths below one recorded archive. Thread-safe; keeps the documents of snapshots it was asked for."""
 
-    def __init__(self, archive: str, holdings: Holdings, pool_indexes: Path, mirrors: Mirrors = no_mirrors) -> None:
-        """Serve `archive`. mirrors: where this machine fetches an archive now."""
+    def __init__(
+        self,
+        archive: str,
+        holdings: Holdings,
+        pool_indexes: Path,
+        mirrors: Mirrors = no_mirrors,
+        public: Path | None = None,
+    ) -> None:
+        """Serve `archive`. mirrors: where this machine fetches an archive now. public: where its tagged snapshots lie."""
+        self._public = None if public is None else (public / archive).resolve()
         self._mirrors = mirrors
         self._read_documents: set[Sha256] = set()
         self._pools: dict[Sha256, tuple[RecordedIndex, Sha256]] = {}
@@ -39,6 +48,8 @@ class RecordedServing:
 
     def find(self, path: str) -> tuple[BinaryIO, int]:
         """Open a file; raise NotFound, or Refused and Unreachable if upstream does not give what it signed."""
+        if path.startswith(f"{SNAPSHOTS}/"):
+            return self._tagged(path)
         first, _, rest = path.partition("/")
         serial, below = (first, rest) if _SERIAL.fullmatch(first) else (None, path)
         if below.startswith("pool/"):
@@ -51,6 +62,14 @@ class RecordedServing:
         if ours is not None:
             return self._holdings.objects.open(ours), self._holdings.objects.size(ours)
         return self._shelf(found.digest).find(f"{self._archive}/{below}")
+
+    def _tagged(self, path: str) -> tuple[BinaryIO, int]:
+        """Open a file of a tagged snapshot, which lies ready."""
+        if self._public is not None:
+            file = (self._public / path).resolve()
+            if file.is_relative_to(self._public) and file.is_file():
+                return file.open("rb"), file.stat().st_size
+        raise NotFound(f"{path} is not in archive {self._archive}", hint=f"distwright snapshot list {self._archive}")
 
     def _resigned(self, serial: str, path: str) -> Sha256 | None:
         """Give the object that is served at a path with our signature; None if it is upstream's. Raises NotFound."""
