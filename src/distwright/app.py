@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
-from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_url
+from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
@@ -204,6 +204,11 @@ class App:
         if not isinstance(archive, OwnArchive):
             raise NotFound(f"archive {quoted(name)} is not an archive of ours", hint="distwright archive list")
         return archive
+
+    def signing_credential(self, name: str) -> str:
+        """Name the key that we sign an archive with, ours or a recorded one; raise NotFound, Refused."""
+        archive = self.config().archives.get(name)
+        return archive.key.credential if isinstance(archive, OwnArchive) else upstream_credential(self.config(), name)
 
     def make_key(self, credential: str, user_id: str) -> bool:
         """Make the key of a credential unless it exists; say whether it was made."""

@@ -191,9 +191,14 @@ def test_a_wrong_or_shortened_file_is_never_kept_and_the_record_does_not_happen(
         assert recording.serials() == []
         assert not recording.context.objects.has(LIBRARY.sha256)
     recording.mirror.answers[path] = answer(404)
+    recording.asked()
     with pytest.raises(NotFound, match="libhello"):
         recording.record()
-    recording.asked()
+    assert recording.asked() == [
+        "dists/stable/InRelease",
+        LIBRARY.pool_path(),
+        "dists/stable/InRelease",
+    ]  # it did not move
     recording.mirror.answers[path] = right
     assert recording.record().is_new
     assert [path for path in recording.asked() if path.startswith("pool/")] == [

@@ -50,9 +50,11 @@ class Recorded:
 class _UpstreamMovedError(Exception):
     """An index no longer is what InRelease promised; a newer InRelease will say why."""
 
-    def __init__(self, refusal: Refused | NotFound) -> None:
+    def __init__(self, refusal: Refused | NotFound, suites: Mapping[str, RecordedSuite] | None = None) -> None:
+        """Keep what to say if it stays so. suites: whose pool file it was, if it was one."""
         super().__init__(str(refusal))
         self.refusal = refusal
+        self.suites = suites
 
 
 def record(request: RecordRequest, context: Context, pool_indexes: Path, serial: Serial | None = None) -> Recorded:
@@ -67,11 +69,13 @@ def record(request: RecordRequest, context: Context, pool_indexes: Path, serial:
     if named is not None:
         return Recorded(named, is_new=False, notes=())
     known = None if newest is None else parse_snapshot(context.objects.read(newest.digest))
+    lacked: _UpstreamMovedError | None = None
     for attempt in range(1, MOVED_LIMIT + 1):
         try:
-            document, notes, valid_until = _fetch_document(request, context, pool_indexes, known)
+            document, notes, valid_until = _fetch_document(request, context, pool_indexes, known, lacked)
             break
         except _UpstreamMovedError as moved:
+            lacked = moved
             context.log(f"upstream is not consistent (try {attempt} of {MOVED_LIMIT}): {moved.refusal}")
             if attempt == MOVED_LIMIT:
                 raise moved.refusal from None
@@ -85,7 +89,11 @@ def record(request: RecordRequest, context: Context, pool_indexes: Path, serial:
 
 
 def _fetch_document(
-    request: RecordRequest, context: Context, pool_indexes: Path, known: SnapshotDocument | None
+    request: RecordRequest,
+    context: Context,
+    pool_indexes: Path,
+    known: SnapshotDocument | None,
+    lacked: _UpstreamMovedError | None,
 ) -> tuple[SnapshotDocument, tuple[str, ...], datetime | None]:
     suites: dict[str, RecordedSuite] = {}
     notes: list[str] = []
@@ -115,6 +123,8 @@ def _fetch_document(
         suites[name] = RecordedSuite(
             name, inrelease, context.objects.put(verified.content), release.date, components, indexes
         )
+    if lacked is not None and lacked.suites == suites:  # it has not moved: this mirror lacks a file
+        raise lacked.refusal
     pool = _fetch_pool(request, context, pool_indexes, suites, known)
     return SnapshotDocument(suites, pool), tuple(notes), min(ends, default=None)
 
@@ -135,7 +145,7 @@ def _fetch_pool(
     try:
         gather(files, [request.url], context, f"record {request.archive}")
     except (NotFound, Refused) as error:
-        raise _UpstreamMovedError(error) from error
+        raise _UpstreamMovedError(error, suites) from error
     is_full = request.pool.is_full
     return RecordedPool(request.pool, None if is_full else context.objects.put(write_chosen(files)))
 
@@ -182,6 +192,8 @@ def _fetch_index(
     stem, ending = split_ending(entry.path)
     plain_entry = release.indexes.get(stem)
     if stem.rpartition("/")[2].startswith("Contents-") and plain_entry is not None:  # a gigabyte that nobody here reads
+        return RecordedIndex(entry.path, entry.sha256, entry.size, plain_entry.sha256)
+    if plain_entry is not None and (pool_indexes / plain_entry.sha256).exists():  # unpacked and read before
         return RecordedIndex(entry.path, entry.sha256, entry.size, plain_entry.sha256)
     limit = PLAIN_LIMIT_BYTES if plain_entry is None else plain_entry.size
     try:

@@ -6,7 +6,7 @@ from distwright.app import open_app
 from distwright.archive.handout import sources_text
 from distwright.cli.options import finish_jobs, json_option, print_rows, state_option
 from distwright.cli.watch import TerminalWatcher
-from distwright.config.tables_archive import UpstreamArchive
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
@@ -71,11 +71,12 @@ def record(
 @click.option("--make", is_flag=True, help="Make it if there is none yet.")
 @state_option
 def key(name: str, make: bool, state: str | None) -> None:
-    """Print the certificate that an archive of ours is signed with: what clients must trust."""
+    """Print the certificate that we sign an archive with, ours or what we change of a recorded one: clients must trust it."""
     app = open_app(state)
-    credential = app.own_archive(name).key.credential
+    credential = app.signing_credential(name)
     if make:
-        app.make_key(credential, f"{app.config().archives[name].label} archive key <{credential}@{name}.invalid>")
+        label = app.config().archives[name].label or name
+        app.make_key(credential, f"{label} archive key <{credential}@{name}.invalid>")
     click.echo(app.certificate(credential).decode().rstrip("\n"))
 
 
@@ -83,14 +84,21 @@ def key(name: str, make: bool, state: str | None) -> None:
 @click.argument("name")
 @click.argument("suite")
 @click.option("--url", help="The base URL; unset: live_url of the archive.")
-@click.option("--serial", help="A snapshot of ours instead of the suite as it moves on.")
+@click.option("--serial", help="A snapshot instead of the suite as it moves on.")
+@click.option("--tag", help="A tagged snapshot.")
 @state_option
-def sources(name: str, suite: str, url: str | None, serial: str | None, state: str | None) -> None:
-    """Print a deb822 .sources text for apt, with the key inline, ready for /etc/apt/sources.list.d."""
+def sources(name: str, suite: str, url: str | None, serial: str | None, tag: str | None, state: str | None) -> None:
+    """Print a deb822 .sources text for apt, with our key inline, ready for /etc/apt/sources.list.d."""
     app = open_app(state)
-    archive = app.own_archive(name)
-    base = (url or archive.live_url or "").rstrip("/")
-    if not base:
+    archive = app.config().archives.get(name)
+    credential = app.signing_credential(name)
+    base = ((url or archive.live_url or "") if archive else "").rstrip("/")
+    if archive is None or not base:
         raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")
-    base = f"{base}/snapshots/{serial}" if serial else base
-    click.echo(sources_text(base, suite, archive.components, app.certificate(archive.key.credential)), nl=False)
+    if serial and tag:
+        raise BadUsage("a serial and a tag are given", hint="give one of --serial and --tag")
+    if tag or (serial and isinstance(archive, OwnArchive)):
+        base = f"{base}/snapshots/{tag or serial}"
+    elif serial:
+        base = f"{base}/{serial}"
+    click.echo(sources_text(base, suite, archive.components, app.certificate(credential)), nl=False)
