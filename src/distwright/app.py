@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
+from distwright import __version__
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import BadUsage, DistwrightError, Interrupted, NotAllowed, NotFound, quoted
+from distwright.errors import BadUsage, DistwrightError, Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
@@ -25,12 +25,14 @@ from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
 from distwright.net.fetch import Fetcher, NetFetcher
-from distwright.repos.pushes import take_in_pushes
+from distwright.repos.hosting import make_repo
+from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import SequoiaSigner, make_key
-from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER, applied_keyring, load_applied
+from distwright.site.applied import applied_keyring, load_applied
+from distwright.site.config_files import folder_of, read_files, refused_by_system
 from distwright.site.views import job_detail, suite_named, suite_revisions
 from distwright.store.database import Database
-from distwright.store.migrations import upgrade
+from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import AptSource, configured_proxy, configured_sources
@@ -39,14 +41,17 @@ from distwright.worker.context import CommandContext, JobContext
 from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
-AGENT = f"distwright/{version('distwright')}"
 IDLE_S, WAIT_S = 2.0, 0.5
 ROOT_STATE = Path("/var/lib/distwright")
 
 
+def _say_nothing(_text: str) -> None:
+    """Nobody listens."""
+
+
 @dataclass(slots=True)
 class App:
-    """One opened installation. pins: archive -> serial that this command uses instead of the newest."""
+    """One opened installation. pins: archive -> serial that this command uses instead of the newest. tell: hears what is odd."""
 
     paths: StatePaths
     database: Database
@@ -55,6 +60,7 @@ class App:
     engine: EmbeddedEngine
     pins: dict[str, str] = field(default_factory=dict)
     fetch_from: dict[str, str] = field(default_factory=dict)
+    tell: Callable[[str], None] = _say_nothing
 
     def now(self) -> datetime:
         """The time, UTC."""
@@ -222,11 +228,6 @@ class App:
             fetcher=make_fetcher(),
             config=self.config(),
             paths=self.paths,
-            sandbox=self.sandbox,
-            job=0,
-            fence=0,
-            tell=lambda _line: None,
-            is_cancelled=lambda: False,
             alternates=alternates(os.environ),
             mirrors=partial(present_mirrors, self.config(), self.fetch_from),
         )
@@ -252,6 +253,7 @@ class App:
         """
         worker = self.worker(watcher, may_wait_to_retry=False)
         worker.clean_up()
+        self._look_after_repos()
         while True:
             self.take_in()
             if worker.run_one():
@@ -266,10 +268,19 @@ class App:
         """Serve the job table until interrupted."""
         worker = self.worker(watcher, may_wait_to_retry=True, pools=pools)
         worker.clean_up()
+        self._look_after_repos()
         while True:
             self.take_in()
             if not worker.run_one():
                 self.engine.wait(pools, IDLE_S)
+
+    def _look_after_repos(self) -> None:
+        """Bring hooks and settings of hosted repos up to date, and name the refs that are passed over."""
+        repos = self.config().repos
+        for name, repo in repos.items():
+            if self.paths.repo(name).exists():
+                make_repo(self.paths, name, repo.default_branch)
+        report_unreadable(self.paths, sorted(repos), self.tell)
 
 
 class Serving:
@@ -303,13 +314,16 @@ class Serving:
         """Say where an archive is fetched now."""
         return present_mirrors(self._app.config(), self._app.fetch_from, archive)
 
-    def published(self, archive: str, path: str) -> Path:
-        """Find a file of an own archive's published tree; raise NotFound."""
-        root = (self._app.paths.public / archive).resolve()
-        file = (root / path).resolve()
-        if not file.is_relative_to(root) or not file.is_file():
-            raise NotFound(f"{archive} has no file {quoted(path)}", hint=f"see /archive/{archive}")
-        return file
+    def published(self, tree: str, path: str) -> BinaryIO:
+        """Open a file of a public tree: of an own archive, or of images; raise NotFound, whatever the path is."""
+        root = (self._app.paths.public / tree).resolve()
+        try:
+            file = (root / path).resolve()
+            if file.is_relative_to(root) and file.is_file():
+                return file.open("rb")
+        except (OSError, ValueError, RuntimeError):  # too long a name, a NUL, a loop of links
+            pass
+        raise NotFound(f"{tree} has no file {quoted(path)}", hint="see the links on the front page")
 
     def log(self, number: int) -> Path:
         """Find the log of a job's newest attempt; raise NotFound."""
@@ -357,15 +371,23 @@ def _apt_sources() -> list[AptSource]:
 
 def make_fetcher(check_cancelled: Callable[[], None] = lambda: None) -> Fetcher:
     """Give the fetcher of this machine, with apt's proxy. check_cancelled: what it raises ends a fetch."""
-    return NetFetcher(agent=AGENT, proxy=configured_proxy(), check_cancelled=check_cancelled)
+    return NetFetcher(agent=f"distwright/{__version__}", proxy=configured_proxy(), check_cancelled=check_cancelled)
 
 
 def state_folder(given: str | None, environment: Mapping[str, str], uid: int) -> Path:
     """Say where the state is: as given, as DISTWRIGHT_STATE says, /var/lib/distwright for root, ./state otherwise."""
-    chosen = given or environment.get("DISTWRIGHT_STATE")
-    if chosen:
+    chosen = _chosen(given, "--state", environment, "DISTWRIGHT_STATE")
+    if chosen is not None:
         return Path(chosen).absolute()
     return ROOT_STATE if uid == 0 else Path("state").absolute()
+
+
+def _chosen(given: str | None, option: str, environment: Mapping[str, str], variable: str) -> str | None:
+    """Give what was chosen; an empty choice is a mistake (an unset variable in a script), never the default."""
+    chosen = environment.get(variable) if given is None else given
+    if chosen is None or (chosen and "\0" not in chosen):
+        return chosen
+    raise BadUsage(f"{variable if given is None else option} is empty", hint="give a path, or leave it out")
 
 
 def state_paths(given: str | None) -> StatePaths:
@@ -374,25 +396,30 @@ def state_paths(given: str | None) -> StatePaths:
 
 
 def open_app(state: str | None, *, create: bool = False) -> App:
-    """Open the installation; raise NotFound if there is none (and create is not wanted), NotAllowed if it is not ours."""
+    """Open the installation; raise NotFound if there is none (and create is not wanted), NotAllowed if it is not ours.
+
+    Raises Refused for a database that somebody emptied: to go on would be another installation, over this one's objects.
+    """
     paths = state_paths(state)
-    if create:
-        try:
-            paths.make()
-        except PermissionError as error:
+    try:
+        if not create and not paths.database.exists():
+            raise NotFound(
+                f"there is no distwright state in {paths.root}",
+                hint="distwright demo makes one; or name another with --state DIR",
+            )
+        if paths.root.is_dir() and not os.access(paths.root, os.W_OK):
             raise NotAllowed(
-                f"{error.filename} cannot be written", hint="choose another place with --state DIR"
-            ) from error
-    if not (paths.root / "db.sqlite").exists() and not create:
-        raise NotFound(
-            f"there is no distwright state in {paths.root}",
-            hint="distwright demo makes one; or name another with --state DIR",
-        )
-    if not os.access(paths.root, os.W_OK):
-        raise NotAllowed(
-            f"{paths.root} cannot be written", hint="run as its owner, or choose another place with --state DIR"
-        )
+                f"{paths.root} cannot be written", hint="run as its owner, or choose another place with --state DIR"
+            )
+        paths.make()
+    except OSError as error:
+        raise refused_by_system(error, "choose another place with --state DIR") from error
     database = Database(paths.database_url)
+    if not create and is_empty(database):
+        raise Refused(
+            f"{paths.database} holds nothing, not even tables: somebody emptied it",
+            hint="restore it from a backup, or choose another place with --state DIR",
+        )
     upgrade(database)
     objects = FileObjects(paths.objects)
     return App(paths, database, objects, sandbox_for(os.geteuid()), EmbeddedEngine(paths.root / "run" / "hints"))
@@ -400,30 +427,16 @@ def open_app(state: str | None, *, create: bool = False) -> App:
 
 def config_files(given: str | None) -> dict[str, str]:
     """Read configuration files: of a folder (`distwright.toml`, `distwright.d/*.toml`), or one file; raise NotFound."""
-    place = _config_place(given)
-    if place.is_dir():
-        found = [
-            file for file in (place / CONFIG_FILE, *sorted((place / CONFIG_FOLDER).glob("*.toml"))) if file.is_file()
-        ]
-    else:
-        found = [place] if place.is_file() else []
-    if not found:
-        raise NotFound(f"there is no {CONFIG_FILE} in {place}", hint="name it with --config PATH")
-    base = config_folder(given)
-    try:
-        return {str(file.relative_to(base)): file.read_text() for file in found}
-    except UnicodeDecodeError as error:
-        raise BadUsage(f"a configuration file is not UTF-8 text: {error}", hint="file distwright.toml") from error
+    return read_files(_config_place(given))
 
 
 def config_folder(given: str | None) -> Path:
     """Say which folder the configuration files are in."""
-    place = _config_place(given)
-    return place if place.is_dir() else place.parent
+    return folder_of(_config_place(given))
 
 
 def _config_place(given: str | None) -> Path:
-    return Path(given or os.environ.get("DISTWRIGHT_CONFIG") or ".")
+    return Path(_chosen(given, "--config", os.environ, "DISTWRIGHT_CONFIG") or ".")
 
 
 def read_config(given: str | None) -> Config:

@@ -1,6 +1,6 @@
 """One tree of errors. Each has a message that names the thing, a hint that can be typed, and the exit code of its cause."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class DistwrightError(Exception):
@@ -32,7 +32,15 @@ class BadUsage(DistwrightError):
 
 
 class BadConfig(BadUsage):
-    """The configuration has problems; all of them are listed in the message, one a line."""
+    """The configuration has problems; all of them are listed in the message, one a line.
+
+    problems: the same for machines: file, line, key, problem, want of each.
+    """
+
+    def __init__(self, message: str, *, hint: str, problems: Sequence[Mapping[str, str | int]] = ()) -> None:
+        """Keep the parts."""
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
 
 
 class BadInput(DistwrightError):

@@ -11,8 +11,9 @@ from tests.worlds.recorded import RecordedArchive, apt_of, recorded_archive
 from tests.worlds.suite import OwnSuite, own_suite
 
 from distwright.archive.chosen import parse_chosen
-from distwright.archive.own_snapshots import drop_snapshots, prolong_own, publish_snapshot, take_snapshot
+from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
 from distwright.archive.prolonging import prolong_due, prolong_recorded
+from distwright.archive.prolonging_own import prolong_own
 from distwright.archive.snapshots import PoolChoice, parse_snapshot
 from distwright.archive.tags import TagRequest, tag_snapshots
 from distwright.errors import BadUsage, NotFound, Refused

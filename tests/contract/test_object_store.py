@@ -1,13 +1,9 @@
 """What every object store does, and what objects as files do beyond that."""
 
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from hypothesis import given
@@ -15,7 +11,9 @@ from hypothesis import strategies as st
 
 from distwright.errors import NotFound, Refused
 from distwright.model.digests import sha256_of
-from distwright.store.objects import FileObjects, MemoryObjects, ObjectStore
+from distwright.store.adopting import FoundFile, found_file
+from distwright.store.memory import MemoryObjects
+from distwright.store.objects import FileObjects, ObjectStore
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "files": lambda folder: FileObjects(folder / "objects"),
@@ -30,12 +28,6 @@ MISSING = sha256_of(b"never kept")
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """Give an empty store of each kind."""
     return STORES[request.param](tmp_path)
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> FileObjects:
-    """Give an empty store of files."""
-    return FileObjects(tmp_path / "objects")
 
 
 def test_bytes_come_back_under_their_digest(store: ObjectStore) -> None:
@@ -74,14 +66,14 @@ def test_keeping_or_touching_what_is_here_makes_it_young(store: ObjectStore) -> 
 
     ways: list[Callable[[], object]] = [lambda: store.put(CONTENT), by_writing, lambda: store.touch(DIGEST)]
     for way in ways:
-        before = _aged(store)
+        before = aged(store)
         way()
         assert store.touched_at(DIGEST) > before
 
 
 def test_reading_of_whether_something_is_here_does_not_make_it_young(store: ObjectStore) -> None:
     store.put(CONTENT)
-    before = _aged(store)
+    before = aged(store)
     assert (store.has(DIGEST), store.size(DIGEST), store.touched_at(DIGEST)) == (True, len(CONTENT), before)
 
 
@@ -153,6 +145,77 @@ def test_removing_a_placed_file_leaves_the_object(store: ObjectStore, tmp_path: 
     assert store.read(DIGEST) == CONTENT
 
 
+def found(path: Path, content: bytes = CONTENT) -> FoundFile:
+    """Write a file and describe it as somebody does who has read it."""
+    path.write_bytes(content)
+    return found_file(str(path), sha256_of(content), path.stat())
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["linked", "copied"])
+@pytest.mark.parametrize("count", [0, 1, 3, 150])
+def test_adopted_files_are_objects_and_adopting_them_again_changes_nothing(
+    store: ObjectStore,
+    tmp_path: Path,
+    count: int,
+    link: bool,  # noqa: FBT001  # given by pytest
+) -> None:
+    files = [found(tmp_path / f"file-{number}", b"%d" % number) for number in range(count)]
+    for _ in range(2):
+        store.adopt(files, link=link)
+        assert {digest: store.read(digest) for digest in store.digests()} == {
+            sha256_of(b"%d" % number): b"%d" % number for number in range(count)
+        }
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["linked", "copied"])
+def test_one_content_in_two_files_is_one_object(store: ObjectStore, tmp_path: Path, link: bool) -> None:  # noqa: FBT001  # as above
+    store.adopt([found(tmp_path / "one"), found(tmp_path / "two")], link=link)
+    assert (list(store.digests()), store.read(DIGEST)) == ([DIGEST], CONTENT)
+
+
+def other_content(path: Path) -> None:
+    path.write_bytes(b"other")
+
+
+@pytest.mark.parametrize("link", [True, False], ids=["linked", "copied"])
+@pytest.mark.parametrize("change", [other_content, Path.unlink], ids=["changed", "gone"])
+def test_adopting_a_file_that_is_not_what_was_read_is_refused_and_leaves_no_object_of_it(
+    store: ObjectStore,
+    tmp_path: Path,
+    change: Callable[[Path], None],
+    link: bool,  # noqa: FBT001  # as above
+) -> None:
+    file = found(tmp_path / "file")
+    change(tmp_path / "file")
+    with pytest.raises(Refused):
+        store.adopt([file], link=link)
+    assert list(store.digests()) == []
+
+
+def test_objects_of_a_stage_are_there_when_it_ends(store: ObjectStore) -> None:
+    contents = [b"%d" % number for number in range(100)]
+    store.put(contents[7])
+    with store.staging() as put:
+        digests = [put(content) for content in (*contents, contents[3])]
+    assert [store.read(digest) for digest in digests] == [*contents, contents[3]]
+    assert sorted(store.digests()) == sorted(set(digests))
+
+
+def test_an_empty_stage_is_nothing(store: ObjectStore) -> None:
+    with store.staging():
+        pass
+    assert list(store.digests()) == []
+
+
+def test_objects_are_not_known_to_be_placed_anywhere_but_where_they_are(store: ObjectStore, tmp_path: Path) -> None:
+    store.put(CONTENT)
+    (tmp_path / "same").write_bytes(CONTENT)
+    other = store.put(b"other")
+    store.place(other, tmp_path / "other")
+    assert [store.is_placed(DIGEST, tmp_path / name) for name in ("same", "other", "nothing")] == [False] * 3
+    assert not store.is_placed(MISSING, tmp_path / "other")
+
+
 def test_all_digests_are_listed_once(store: ObjectStore) -> None:
     kept = {store.put(bytes([number])) for number in range(50)}
     assert sorted(store.digests()) == sorted(kept)
@@ -162,214 +225,9 @@ def test_objects_are_intact_as_long_as_nothing_touches_them(store: ObjectStore) 
     assert store.is_intact(store.put(CONTENT))
 
 
-def test_rotten_file_is_not_intact(files: FileObjects) -> None:
-    files.put(CONTENT)
-    files.path(DIGEST).chmod(0o644)
-    files.path(DIGEST).write_bytes(CONTENT[:-1] + b"!")
-    assert (files.has(DIGEST), files.is_intact(DIGEST)) == (True, False)
-
-
-def test_file_is_named_by_its_digest_and_nobody_may_write_it(files: FileObjects, tmp_path: Path) -> None:
-    files.put(CONTENT)
-    path = tmp_path / "objects" / "sha256" / DIGEST[:2] / DIGEST[2:]
-    assert (files.path(DIGEST), path.stat().st_mode & 0o777, path.stat().st_nlink) == (path, 0o444, 1)
-    assert list((tmp_path / "objects" / "incoming").iterdir()) == []
-
-
-def test_placed_file_shares_the_bytes_on_disk(files: FileObjects, tmp_path: Path) -> None:
-    files.place(files.put(CONTENT), tmp_path / "file")
-    assert (tmp_path / "file").samefile(files.path(DIGEST))
-
-
-def test_object_as_a_file_for_a_program_is_the_object_itself(files: FileObjects) -> None:
-    assert files.local_path(files.put(CONTENT)) == files.path(DIGEST)
-
-
-def test_object_in_memory_is_no_file() -> None:
-    memory = MemoryObjects()
-    with pytest.raises(Refused, match=f"object {DIGEST} is in memory only"):
-        memory.local_path(memory.put(CONTENT))
-
-
-def test_touched_object_keeps_the_date_under_which_it_is_published(files: FileObjects, tmp_path: Path) -> None:
-    """A placed file is the object: rsync and web caches would take a new date for new content."""
-    files.place(files.put(CONTENT), tmp_path / "file")
-    _aged(files)
-    before = (tmp_path / "file").stat().st_mtime_ns
-    files.put(CONTENT)
-    assert (tmp_path / "file").stat().st_mtime_ns == before
-
-
-def test_store_that_may_only_be_read_is_touched_in_vain(files: FileObjects, tmp_path: Path) -> None:
-    """In a mount namespace of its own, read-only: no error, and nothing changes."""
-    files.put(CONTENT)
-    before = _aged(files)
-    script = dedent("""\
-        import sys
-        from pathlib import Path
-        from distwright.model.digests import Sha256
-        from distwright.store.objects import FileObjects
-        store = FileObjects(Path(sys.argv[1]))
-        print(store.touch(Sha256(sys.argv[2])), store.put(store.read(Sha256(sys.argv[2]))) == sys.argv[2])
-    """)
-    mounted = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
-    root = tmp_path / "objects"
-    done = subprocess.run(
-        [
-            "unshare",
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            mounted,
-            root,
-            sys.executable,
-            "-c",
-            script,
-            root,
-            DIGEST,
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.stderr, done.stdout) == ("", "True True\n")
-    assert files.touched_at(DIGEST) == before
-
-
-def test_placing_across_file_systems_copies(files: FileObjects, tmp_path: Path) -> None:
-    files.put(CONTENT)
-    elsewhere = Path("/dev/shm") / f"distwright-test-{os.getpid()}"
-    assert Path("/dev/shm").stat().st_dev != tmp_path.stat().st_dev, "this test needs two file systems"
-    try:
-        files.place(DIGEST, elsewhere)
-        assert (elsewhere.read_bytes(), elsewhere.stat().st_mode & 0o777) == (CONTENT, 0o444)
-        assert not elsewhere.samefile(files.path(DIGEST))
-    finally:
-        elsewhere.unlink(missing_ok=True)
-
-
-def test_partial_files_of_dead_writers_are_dropped_and_those_of_living_ones_kept(files: FileObjects) -> None:
-    dead = _write_and_die(files)
-    with files.writing() as writer:
-        writer.write(CONTENT)
-        (mine, other) = sorted(
-            (files.path(DIGEST).parents[2] / "incoming").iterdir(), key=lambda file: str(dead) in file.name
-        )
-        assert other.name.startswith(f"{dead}-")
-        assert files.drop_leftovers() == 1
-        assert list(mine.parent.iterdir()) == [mine]
-    assert (list(files.digests()), files.drop_leftovers()) == ([DIGEST], 0)
-
-
-def test_store_that_was_never_written_has_no_leftovers(files: FileObjects) -> None:
-    assert files.drop_leftovers() == 0
-
-
-def test_full_disk_is_named_and_nothing_half_written_stays(tmp_path: Path) -> None:
-    """In a user and mount namespace of its own, so that it runs for root and for any user, on a real, tiny, full file system."""
-    script = dedent("""\
-        import sys
-        from pathlib import Path
-        from distwright.errors import OutOfSpace
-        from distwright.model.digests import sha256_of
-        from distwright.store.objects import FileObjects
-        folder = Path(sys.argv[1])
-        store = FileObjects(folder / "objects")
-        small, large = b"small", bytes(1 << 20)
-        store.put(small)
-        (folder / "large").symlink_to("/dev/zero")
-
-        def in_pieces():
-            with store.writing() as writer:
-                for _ in range(1 << 20):
-                    writer.write(large)
-
-        for attempt in (lambda: store.put(large), lambda: store.put_file(folder / "large"), in_pieces):
-            try:
-                attempt()
-            except OutOfSpace as error:
-                print(error.message.replace(str(folder), "FOLDER"))
-        assert list(store.digests()) == [sha256_of(small)], list(store.digests())
-        assert list((folder / "objects/incoming").iterdir()) == []
-        assert store.read(store.put(b"fits")) == b"fits"
-        elsewhere = FileObjects(Path(sys.argv[2]))
-        try:
-            elsewhere.place(elsewhere.put(large), folder / "placed")
-        except OutOfSpace as error:
-            print(error.message.replace(str(folder), "FOLDER"))
-        assert sorted(file.name for file in folder.iterdir()) == ["large", "objects"]
-    """)
-    mounted = 'mount -t tmpfs -o size=256k tmpfs /mnt && exec "$@"'
-    done = subprocess.run(
-        [
-            "unshare",
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            mounted,
-            "sh",
-            sys.executable,
-            "-c",
-            script,
-            "/mnt",
-            tmp_path,
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert (done.stderr, done.returncode) == ("", 0)
-    assert done.stdout == "no space left below FOLDER/objects\n" * 3 + "no space left below FOLDER\n"
-
-
-def test_objects_survive_a_power_cut_once_they_are_named(tmp_path: Path) -> None:
-    """The order of system calls is the promise: content to disk, then the name, then the folders that hold the name."""
-    script = dedent("""\
-        import sys
-        from pathlib import Path
-        from distwright.store.objects import FileObjects
-        FileObjects(Path(sys.argv[1])).put(b"petrel")
-    """)
-    root, trace = tmp_path / "objects", tmp_path / "trace"
-    root.mkdir()
-    traced = ["strace", "-f", "-y", "-qq", "-e", "trace=fsync,rename,mkdir", "-o", str(trace)]
-    subprocess.run([*traced, sys.executable, "-c", script, str(root)], check=True)
-    digest = sha256_of(b"petrel")
-    lines = [line.partition(" ")[2].strip() for line in trace.read_text().splitlines() if f"{root}" in line]
-    assert [f"{line.partition('(')[0]} {_named(line, root)}" for line in lines] == [
-        "mkdir incoming",
-        "fsync incoming/PARTIAL",
-        "mkdir sha256",
-        "fsync .",
-        f"mkdir sha256/{digest[:2]}",
-        "fsync sha256",
-        "rename incoming/PARTIAL",
-        f"fsync sha256/{digest[:2]}",
-    ]
-
-
-def _aged(store: ObjectStore) -> datetime:
+def aged(store: ObjectStore) -> datetime:
     """Let the one object be an hour old if it is a file; say when it was touched last."""
     if isinstance(store, FileObjects):
         before = store.touched_at(DIGEST).timestamp() - 3600
         os.utime(store.path(DIGEST), (before, before))
     return store.touched_at(DIGEST)
-
-
-def _named(line: str, root: Path) -> str:
-    """Say which path below `root` a line of strace names first."""
-    (path,) = re.findall(rf"{root}/?([^\">]*)", line)[:1]
-    return re.sub("^incoming/.*", "incoming/PARTIAL", path) or "."
-
-
-def _write_and_die(files: FileObjects) -> int:
-    """Fork a process that ends in the middle of writing; give its number."""
-    pid = os.fork()
-    if pid == 0:
-        with files.writing() as writer:
-            writer.write(CONTENT)
-            os._exit(0)
-    os.waitpid(pid, 0)
-    return pid

@@ -82,6 +82,7 @@ def test_signatures_are_armoured_text(ours: Signer) -> None:
 
 def test_certificate_holds_no_secret(ours: Signer, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(ours.certificate())
+    (tmp_path / "key").chmod(0o600)
     assert b"PRIVATE" not in ours.certificate()
     with pytest.raises(Refused, match="cannot sign"):
         SequoiaSigner(tmp_path / "key")
@@ -189,6 +190,7 @@ def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None
 
 def test_same_key_signs_the_same_way_after_it_was_read_again(tmp_path: Path) -> None:
     (tmp_path / "key.pgp").write_bytes(key_file("ours"))
+    (tmp_path / "key.pgp").chmod(0o600)
     ring = Keyring(SequoiaSigner(tmp_path / "key.pgp").certificate(), "x")
     again = SequoiaSigner(tmp_path / "key.pgp")
     assert ring.verify_clear(again.sign_clear(RELEASE), "x").content == RELEASE
@@ -198,8 +200,22 @@ def test_key_that_is_missing_or_no_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"key .*/petrel\.pgp does not exist"):
         SequoiaSigner(tmp_path / "petrel.pgp")
     (tmp_path / "petrel.pgp").write_text("no key")
+    (tmp_path / "petrel.pgp").chmod(0o600)
     with pytest.raises(Refused, match=r"key .*/petrel\.pgp cannot sign"):
         SequoiaSigner(tmp_path / "petrel.pgp")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o777])
+def test_key_that_others_may_read_is_not_used(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "petrel.pgp"
+    path.write_bytes(key_file("ours"))
+    path.chmod(mode)
+    with pytest.raises(Refused, match=rf"key .*/petrel\.pgp can be read by others \(mode {mode:04o}\)") as caught:
+        SequoiaSigner(path)
+    assert caught.value.hint == f"chmod 600 {path}"
+    assert SequoiaSigner(path, is_guarded=True).fingerprint == signer("ours").fingerprint
+    path.chmod(0o400)
+    assert SequoiaSigner(path).fingerprint == signer("ours").fingerprint
 
 
 def _signature_of(signed: bytes) -> bytes:

@@ -42,6 +42,7 @@ def suite() -> Iterator[OwnSuite]:
         suite = own_suite(folder, context=make_context(folder))
         key = suite.context.paths.key("petrel")
         key.write_bytes(key_file("petrel"))
+        key.chmod(0o600)
         yield suite
 
 

@@ -61,5 +61,6 @@ EARLIER: Mapping[str, StepResult] = {
     "squashfs": StepResult({"squashfs": SQUASHFS}),
     "iso": StepResult({"iso": ISO}),
     "published": StepResult({"dists/devel/InRelease": TREE}, values={"pool": {"pool/main/g/greeter/x.deb": str(DEB)}}),
+    "installed": StepResult({"installed": TAR}),
     "inspect": StepResult({}),
 }

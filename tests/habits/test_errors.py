@@ -17,11 +17,12 @@ from distwright.errors import DistwrightError
 
 # Meaning of each exit code, as the help of the command line says it.
 EXIT_CODES = {1, 2, 3, 10, 11, 12, 20, 70, 130}
-PROGRAMS = {"apt-get", "distwright", "file", "git", "make", "ps", "sq", "sudo"}
+PROGRAMS = {"apt-get", "chmod", "distwright", "file", "git", "ls", "make", "ps", "sq", "sudo"}
 VERBS = {
-    "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "fetch", "free", "give",
-    "install", "leave", "list", "look", "merge", "mount", "name", "pass", "publish", "push", "put", "recode", "record", "remove",
-    "rename", "report", "restore", "run", "see", "set", "sign", "tell", "try", "upload", "use", "write",
+    "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "drop", "fetch",
+    "free", "give", "install", "leave", "list", "look", "merge", "mount", "name", "pass", "publish", "push", "put",
+    "recode", "record", "remove", "rename", "report", "restore", "run", "see", "set", "sign", "tell", "try", "upload",
+    "use", "write",
 }  # fmt: skip
 # At the beginning, or after something that ends a part of a sentence: "install the distwright that …" is none.
 _COMMAND = re.compile(r"(?:^|[:;,] |\bor |\bthen )distwright ((?:[a-zA-Z0-9-]+(?:=\S+)? ?)*)")
@@ -117,7 +118,7 @@ def test_a_hint_can_be_looked_into() -> None:
         for word in call.keywords
         if word.arg == "hint" and text_of(module, word.value) is None
     ]
-    assert len(unseen) <= 6, unseen
+    assert len(unseen) <= 8, unseen
 
 
 def problem_of(words: list[str]) -> str | None:
@@ -155,7 +156,7 @@ def test_every_command_in_a_hint_exists() -> None:
     ("text", "is_right"),
     [
         ("job list", True), ("job log JOB", True), ("serve --port X", True), ("demo", True), ("job log", False),
-        ("archive fsck", False), ("serve --prot X", False), ("nothing", False), ("", False),
+        ("archive nothing", False), ("serve --prot X", False), ("nothing", False), ("", False),
     ],
 )  # fmt: skip
 def test_the_look_at_commands_sees_what_is_wrong(text: str, *, is_right: bool) -> None:

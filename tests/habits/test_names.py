@@ -2,8 +2,11 @@
 
 import ast
 import re
+import tomllib
 
-from tests.habits.source import modules
+from tests.habits.source import ROOT, modules
+
+import distwright
 
 AVOIDED = {"manager", "helper", "util", "utils", "handler", "data", "info", "misc", "common", "process", "do"}
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -46,3 +49,8 @@ def test_truth_values_say_so() -> None:
         and node.name.lstrip("_").startswith(("get_", "check_"))
     ]
     assert found == []
+
+
+def test_the_version_is_said_once_in_two_places() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert distwright.__version__ == project["version"]

@@ -10,6 +10,7 @@ import pytest
 from tests.system.line import Line, keep_in_cache, state_folder, wait_until_gone
 from tests.worlds.cells import HOST_SECRET, IS_ROOT, Cell
 from tests.worlds.rootfs import root_tar
+from tests.worlds.work import Workshop, workshop
 
 from distwright.tools.sandbox import SANDBOX_USER, RootFolders, Sandbox, sandbox_for
 
@@ -84,3 +85,11 @@ def cell(request: pytest.FixtureRequest, place: Path) -> Iterator[Cell]:
         prefix = ("setpriv", "--reuid", SANDBOX_USER, "--regid", SANDBOX_USER, "--init-groups", "--")
         yield Cell(Sandbox(None), prefix, folders, place)
     owner.remove(base)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Workshop]:
+    """Give an installation whose programs run as ourselves, which needs no user and no folder that others can reach."""
+    shop = workshop(tmp_path / "state", Sandbox(None))
+    yield shop
+    shop.database.close()

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.system.line import state_folder
-from tests.system.test_execute import shell, step
 from tests.unit.archive.requests import FIELDS, LISTS, record_request
 from tests.worlds.archive import MIRROR, Upstream, UpstreamFetcher, make_deb
-from tests.worlds.work import Workshop, kind_of, workshop
+from tests.worlds.work import Workshop, kind_of, shell, step, workshop
 
 from distwright.archive.record import record
 from distwright.archive.tree import TreeEntry, build_tree
@@ -17,7 +16,7 @@ from distwright.jobs.step import ShelfEntry, Step
 from distwright.model.outcomes import Outcome
 from distwright.model.versions import DebVersion
 from distwright.tools.sandbox import sandbox_for
-from distwright.worker.context import JobContext
+from distwright.worker.context import CommandContext, JobContext
 from distwright.worker.execute import execute
 
 pytestmark = pytest.mark.system
@@ -48,7 +47,8 @@ class Mirror(UpstreamFetcher):
 def reading_step(shop: Workshop, context: JobContext, script: str, mirror: Mirror) -> Step:
     """Record the mirror, and give a step whose script knows `$deb`, the address of its package on the shelf."""
     context.fetcher = mirror
-    row = record(record_request(), context, shop.paths.cache / "pool").row
+    person = CommandContext(context.database, context.objects, mirror, context.config, context.paths)
+    row = record(record_request(), person, shop.paths.cache / "pool").row
     command = shell(f"deb={{shelf:debian/stable}}/{HELLO.pool_path()}; {script}", reads_shelf=True)
     return step(command, shelf=(ShelfEntry("debian", "stable", row.digest),), collect={"out": "out"})
 

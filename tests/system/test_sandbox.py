@@ -86,7 +86,8 @@ def test_process_seen_from_outside_has_no_root_identity(cell: Cell, mark: str) -
     command = Command(argv, 60, cwd=cell.folders.work, log=log, grace_s=0.1)
     with pytest.raises(Interrupted):
         run(command, is_cancelled=look)
-    assert seen == [{cell.owner}]
+    assert seen
+    assert all(uids == {cell.owner} for uids in seen)  # sometimes two: the shell is just beginning its sleep
 
 
 def test_changes_go_to_the_upper_folder_and_the_root_stays_as_it_was(cell: Cell) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from distwright.errors import BadInput, DistwrightError, NotFound, Refused
 from distwright.model.digests import sha256_of
-from distwright.store.objects import FileObjects, MemoryObjects
+from distwright.store.memory import MemoryObjects
+from distwright.store.objects import FileObjects
 from distwright.tools.sandbox import Sandbox, sandbox_for
 from distwright.worker.workfolder import collect, fill
 

@@ -68,6 +68,11 @@ class OwnSuite:
         """Look at it as a client."""
         return see_suite(self.archive, self.name, signer(self.key).certificate())
 
+    def state(self) -> SuiteState:
+        """Give its row."""
+        with self.context.database.read() as tx:
+            return get_suite(tx, "petrel", self.name)
+
     def publications(self) -> list[tuple[int, Sha256, str]]:
         """List number, revision and state of every publication, oldest first."""
         with self.context.database.read() as tx:

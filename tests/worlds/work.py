@@ -13,7 +13,18 @@ from tests.worlds.installation import config
 from tests.worlds.state import COUNT
 
 from distwright.jobs.lease import Ending
-from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, Step, StepResult
+from distwright.jobs.step import (
+    Action,
+    Conclusion,
+    Context,
+    Earlier,
+    Inputs,
+    JobKind,
+    Plan,
+    PlannedCommand,
+    Step,
+    StepResult,
+)
 from distwright.model.digests import Json
 from distwright.model.events import Event
 from distwright.model.records import Job
@@ -173,3 +184,15 @@ def start_worker(shop: Workshop, *all_kinds: JobKind, jobs: int = 1, may_wait_to
 def ended(pid: int) -> int:
     """Wait for a process that we started; give its exit code, negative for a signal."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def shell(script: str, timeout_s: int = 60, **more: object) -> PlannedCommand:
+    """Plan a shell script."""
+    return PlannedCommand(("sh", "-euc", script), timeout_s, **more)  # type: ignore[arg-type]
+
+
+def step(*scripts: str | PlannedCommand, name: str = "count", repeat: bool = False, **plan: object) -> Step:
+    """Give a step of these scripts, one command each."""
+    commands = tuple(script if isinstance(script, PlannedCommand) else shell(script) for script in scripts)
+    made = Plan(commands, **plan)  # type: ignore[arg-type]
+    return Step(name, lambda _inputs, _earlier: made, repeat=repeat)

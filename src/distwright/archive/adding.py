@@ -4,12 +4,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from distwright.archive.changing import SuiteChange, edited, move, refuse_other_content, root_of
+from distwright.archive.changing import SuiteChange, edited, move, other_content, refuse_other_content, root_of
 from distwright.archive.editing import StanzaReader
+from distwright.archive.indexes import SOURCE
 from distwright.archive.intake import TakenDeb, take_deb
 from distwright.archive.intake_source import TakenSource, take_source
 from distwright.archive.merging import Difference, newest, with_stones
+from distwright.archive.poolindex import pool_files
 from distwright.archive.spool import Spool, Spooled
+from distwright.archive.tree import Stanzas
 from distwright.errors import BadInput, NotFound, Refused, listed, quoted
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
@@ -68,9 +71,11 @@ class _Batch:
         self.versions[place] = taken.version
         self.files[place] = taken.pool_files
         self.lists.setdefault(taken.list_name, Spooled(self.spool)).replace(taken.name, taken.stanza)
-        if isinstance(taken, TakenDeb):
-            texts = self.texts.setdefault(taken.component, Spooled(self.spool))
-            (texts.replace if known is None else texts.add)(taken.name, taken.translation)
+        if isinstance(taken, TakenDeb) and not taken.is_udeb:
+            texts = self.texts.setdefault(
+                taken.component, Spooled(self.spool)
+            )  # of all architectures: one name, many texts
+            (texts.add if taken.name in texts else texts.replace)(taken.name, taken.translation)
         return None
 
     def _same_again(self, place: tuple[str, str], taken: TakenDeb | TakenSource) -> None:
@@ -100,12 +105,11 @@ def add_packages(
         _read_all(context, batch, sorted(paths), f"read packages for {archive}/{suite}")
         root = root_of(context, before)
         unchanged = _compare(context, batch, before)
-        _refuse(batch.problems)
-        if not batch.versions:
-            return Added(before.revision, 0, unchanged, batch.passed)
         names = [(path, file.sha256) for files in batch.files.values() for path, file in files]
         with context.database.read() as tx:
-            refuse_other_content(tx, archive, names)
+            _refuse([*batch.problems, *other_content(tx, archive, names)])
+        if not batch.versions:
+            return Added(before.revision, 0, unchanged, batch.passed)
         changes = [Difference(*place, "", version) for place, version in batch.versions.items()]
         stones = with_stones(root, changes) if root.tombstones else ()
         after = edited(context, root, batch.lists, batch.texts, stones)
@@ -156,7 +160,7 @@ def _compare(context: Context, batch: _Batch, before: SuiteState) -> int:
         if here is None:
             continue
         version = batch.versions[place]
-        if batch.lists[list_name][name] == present:
+        if batch.lists[list_name][name] == present or _has_same_files(list_name, present, batch.files[place]):
             batch.drop(place)
             unchanged += 1
         elif _is_older(version, str(here)):
@@ -164,6 +168,13 @@ def _compare(context: Context, batch: _Batch, before: SuiteState) -> int:
         elif not _is_older(str(here), version):
             batch.problems.append(f"{name} {version} ({list_name}) is in {before.name} already, with other content")
     return unchanged
+
+
+def _has_same_files(list_name: str, present: Stanzas, files: Sequence[tuple[str, FoundFile]]) -> bool:
+    """Say whether a suite has these very files: its paragraph may say more about them, as an upload's section does."""
+    index = "Sources" if list_name.endswith(f"/{SOURCE}") else "Packages"
+    here = {(file.path, file.sha256) for stanza in present for file in pool_files(index, stanza)}
+    return here == {(path, file.sha256) for path, file in files}
 
 
 def _refuse(problems: Sequence[str]) -> None:

@@ -97,11 +97,16 @@ def root_of(context: Context, row: SuiteState) -> TreeRoot:
 
 def refuse_other_content(tx: Transaction, archive: str, names: Sequence[tuple[str, Sha256]]) -> None:
     """Raise Refused, naming all, if a pool path means something else already: clients and mirrors may have it."""
+    problems = other_content(tx, archive, names)
+    if problems:
+        raise Refused(listed(problems), hint="give it a new version: dch -i")
+
+
+def other_content(tx: Transaction, archive: str, names: Sequence[tuple[str, Sha256]]) -> list[str]:
+    """Name the pool paths that mean something else already."""
     known = find_pool_names(tx, archive, [path for path, _ in names])
-    problems = [
+    return [
         f"{path.rpartition('/')[2]} is in archive {archive} already, with other content"
         for path, digest in names
         if known.get(path, digest) != digest
     ]
-    if problems:
-        raise Refused(listed(problems), hint="give it a new version: dch -i")

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
+from distwright.archive.indexes import UDEBS
 from distwright.archive.upload_checks import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.deb import read_deb
@@ -41,21 +43,28 @@ class TakenDeb:
     @property
     def list_name(self) -> str:
         """The list of the tree that it belongs to."""
-        return f"{self.component}/binary-{self.architecture}"
+        return f"{self.component}/{f'{UDEBS}/' if self.is_udeb else ''}binary-{self.architecture}"
+
+    @property
+    def is_udeb(self) -> bool:
+        """Say whether it is for the installer only: such packages have indexes of their own."""
+        return self.pool_path.endswith(".udeb")
 
 
 def take_deb(path: str) -> TakenDeb:
     """Read one .deb; raise BadInput for anything that is not a sound package. Costs about 120 µs for a small one."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would wait for ever
     try:
         status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadInput(f"{quoted(path)} is not a file", hint="name .deb or .dsc files, or folders of them")
         if status.st_size > _WHOLE_LIMIT_BYTES:
             return _take_large(path, descriptor, status)
         data = os.read(descriptor, status.st_size + 1)
     finally:
         os.close(descriptor)
     if len(data) != status.st_size:
-        raise BadInput(f"{quoted(path)} changed while it was read", hint="wait until it is complete")
+        raise BadInput(f"{quoted(path)} changed while it was read", hint="try again when it is complete")
     file = found_file(path, Sha256(hashlib.sha256(data).hexdigest()), status)
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     quick = quick_deb(data)
@@ -64,7 +73,7 @@ def take_deb(path: str) -> TakenDeb:
 
 def _taken(file: FoundFile, quick: QuickDeb, md5: str) -> TakenDeb:
     component = component_of(quick.section)
-    pool_path = _pool_path(component, quick.source, quick.name, quick.version, quick.architecture)
+    pool_path = _pool_path(file, component, quick.source, quick.name, quick.version, quick.architecture)
     stanza = quick_stanza(quick, filename=pool_path, size=file.size_bytes, md5=md5, sha256=file.sha256)
     return TakenDeb(
         file, quick.name, quick.version, quick.architecture, component, pool_path, stanza, quick_translation(quick)
@@ -90,7 +99,7 @@ def _take_strictly(found: FoundFile, file: BinaryIO, md5: str) -> TakenDeb:
         component = component_of(control.get("Section", ""))
         DebVersion(version)
         pool_folder(component, source)
-        pool_path = _pool_path(component, source, name, version, architecture)
+        pool_path = _pool_path(found, component, source, name, version, architecture)
         stanza = package_stanza(control, filename=pool_path, size=found.size_bytes, md5=md5, sha256=found.sha256)
         translation = translation_stanza(control)
     except KeyError as error:
@@ -102,7 +111,8 @@ def _take_strictly(found: FoundFile, file: BinaryIO, md5: str) -> TakenDeb:
     return TakenDeb(found, name, version, architecture, component, pool_path, stanza, translation)
 
 
-def _pool_path(component: str, source: str, name: str, version: str, architecture: str) -> str:
+def _pool_path(file: FoundFile, component: str, source: str, name: str, version: str, architecture: str) -> str:
     initial = source[:4] if source.startswith("lib") and len(source) > 3 else source[:1]
+    ending = "udeb" if file.path.endswith(".udeb") else "deb"
     file_version = version.partition(":")[2] or version
-    return f"pool/{component}/{initial}/{source}/{name}_{file_version}_{architecture}.deb"
+    return f"pool/{component}/{initial}/{source}/{name}_{file_version}_{architecture}.{ending}"

@@ -18,6 +18,7 @@ from distwright.store.adopting import FoundFile, found_file
 
 DSC_LIMIT_BYTES = 4 << 20
 _PIECE = 1 << 20
+_AGAIN = "fetch the source package again: dget, or apt-get source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,10 @@ def take_source(path: str, *, section: str = "", priority: str = "optional") -> 
         for named in dsc.files:
             found, file = _hashed(place.parent / named.name)
             if (found.sha256, found.size) != (named.sha256, named.size):
-                raise BadInput(f"{named.name} is not the file that it names", hint="get the source package again")
+                raise BadInput(
+                    f"{named.name} is not the file that it names",
+                    hint=_AGAIN,
+                )
             files.append((f"{folder}/{named.name}", file))
         stanza = source_stanza(dsc, directory=folder, dsc_file=own, section=section or "misc", priority=priority)
     except BadInput as error:
@@ -73,8 +77,6 @@ def _hashed(path: Path) -> tuple[FileHash, FoundFile]:
                 sha256.update(piece)
                 md5.update(piece)
     except FileNotFoundError:
-        raise BadInput(
-            f"{path.name} is not beside it", hint="get the source package again: dget, apt-get source"
-        ) from None
+        raise BadInput(f"{path.name} is not beside it", hint=_AGAIN) from None
     digest = Sha256(sha256.hexdigest())
     return FileHash(path.name, status.st_size, digest, md5.hexdigest()), found_file(str(path), digest, status)

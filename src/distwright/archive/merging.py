@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from distwright.archive.editing import (
     Edits,
     PackageChange,
+    StanzaReader,
     diff_trees,
     find_stanzas,
     in_order,
@@ -80,7 +81,7 @@ def plan_merge(into: TreeRoot, other: TreeRoot, get: Get) -> MergePlan:
             kept.append(f"{label}: {here} here is newer than {there}")
         else:
             refused.append(f"{label}: {here} has other content there")
-    stones = _united(into.tombstones, other.tombstones)
+    stones = _united(into, other, edits, get)
     return MergePlan(edits, stones, _told(edits, into, get), tuple(kept), tuple(refused))
 
 
@@ -89,6 +90,9 @@ def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get)
     edits: dict[str, dict[str, Stanzas]] = {}
     refused: list[str] = []
     for source in sources:
+        for list_name, name in of_source(into, source, get):
+            edits.setdefault(list_name, {})[name] = ()
+    for source in sources:  # after that, for a package may have gone from one of the sources to another
         theirs = of_source(other, source, get)
         if not theirs:
             refused.append(f"{source}: no such source there")
@@ -98,8 +102,6 @@ def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get)
             if here is not None and there is not None and there.sort_key() < here.sort_key():
                 refused.append(f"{name} ({list_name}): {here} here is newer than {there}")
             edits.setdefault(list_name, {})[name] = stanzas
-        for list_name, name in of_source(into, source, get).keys() - theirs.keys():
-            edits.setdefault(list_name, {})[name] = ()
     changes = _told(edits, into, get)
     return MergePlan(edits, with_stones(into, changes), changes, (), tuple(refused))
 
@@ -141,8 +143,8 @@ def with_stones(root: TreeRoot, changes: Iterable[Difference]) -> tuple[Tombston
         place = (change.list_name, change.name)
         if not change.new:
             stones[place] = Tombstone(*place, DebVersion(change.old))
-        elif place in stones and not _covers(stones[place], DebVersion(change.new)):
-            del stones[place]
+        else:
+            stones.pop(place, None)
     return tuple(stones[place] for place in sorted(stones))
 
 
@@ -180,9 +182,18 @@ def _covers(stone: Tombstone | None, version: DebVersion) -> bool:
     return stone is not None and version.sort_key() <= stone.version.sort_key()
 
 
-def _united(mine: Iterable[Tombstone], theirs: Iterable[Tombstone]) -> tuple[Tombstone, ...]:
-    stones = _by_name(mine)
-    for place, stone in _by_name(theirs).items():
-        if place not in stones or stones[place].version.sort_key() < stone.version.sort_key():
+def _united(into: TreeRoot, other: TreeRoot, edits: Edits, get: Get) -> tuple[Tombstone, ...]:
+    """Unite the removals of both; none is left of what is there after the merge."""
+    mine = _by_name(into.tombstones)
+    stones = {place: stone for place, stone in mine.items() if not edits.get(place[0], {}).get(place[1])}
+    reader = StanzaReader(into, get)
+    for place, stone in sorted(_by_name(other.tombstones).items()):
+        if place in mine:
+            if place in stones and stones[place].version.sort_key() < stone.version.sort_key():
+                stones[place] = stone
+            continue
+        list_name, name = place
+        edited = edits.get(list_name, {})
+        if not (edited[name] if name in edited else reader.find(list_name, name)):
             stones[place] = stone
     return tuple(stones[place] for place in sorted(stones))

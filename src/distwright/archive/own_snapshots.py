@@ -3,15 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 
-from distwright.archive.prolonging import refuse_shorter, resigned_holder
+from distwright.archive.prolonging import resigned_holder
 from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.resolve import publish_request
 from distwright.archive.trees import ServedTree
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, listed
-from distwright.formats.release import Release, parse_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
@@ -30,7 +28,7 @@ from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import holds_on, object_hold, replace_holds
 from distwright.store.locks import locked
-from distwright.store.signed import forget_resigned, set_valid_until
+from distwright.store.signed import forget_resigned
 from distwright.store.suites import get_suite, list_suites
 
 OWN_SNAPSHOT_FORMAT = 1
@@ -91,9 +89,7 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
 
 def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool = False) -> list[Publication]:
     """Serve every suite of a snapshot of ours as `snapshots/SERIAL/dists/SUITE`; nothing happens if it is served already."""
-    table = context.config.archives.get(archive)
-    if not isinstance(table, OwnArchive):
-        raise NotFound(f"archive {archive} is not our own", hint="distwright archive list")
+    table = _own(context, archive)
     with context.database.read() as tx:
         row = _existing(tx, archive, serial)
     made = []
@@ -102,37 +98,6 @@ def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool
         request = _as_prolonged(publish_request(context.config, state, serial=serial, again=again), context)
         made.append(publish(request, context, context.signer(table.key.credential), context.paths.public))
     return made
-
-
-def prolong_own(context: Context, archive: str, serial: str, days: int) -> datetime:
-    """Sign a served snapshot of ours anew, valid for so many days from now; give the end.
-
-    Suites without an end stay. Raises NotFound, and Refused if it is not served, never ends, or ends later anyway.
-    """
-    table = context.config.archives.get(archive)
-    if not isinstance(table, OwnArchive):
-        raise NotFound(f"archive {archive} is not our own", hint="distwright archive list")
-    until = context.now().replace(microsecond=0) + timedelta(days=days)
-    with context.database.read() as tx:
-        row = _existing(tx, archive, serial)
-        live = [found for found in list_publications(tx, archive=archive, state="live") if found.serial == serial]
-    if not live:
-        raise Refused(
-            f"snapshot {serial} of {archive} is not served", hint=f"distwright snapshot publish {archive} {serial}"
-        )
-    ends = {found.suite: _release(found, context).valid_until for found in live}
-    end = min((end for end in ends.values() if end is not None), default=None)
-    refuse_shorter(replace(row, valid_until=end), until)
-    signer = context.signer(table.key.credential)
-    for name, (revision, settings) in parse_own_snapshot(context.objects.read(row.digest)).suites.items():
-        if ends.get(name) is not None:
-            state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
-            request = publish_request(context.config, state, serial=serial, again=True)
-            fields = {**request.fields, "Valid-Days": str(days)}
-            publish(replace(request, fields=fields), context, signer, context.paths.public)
-    with context.write() as tx:
-        set_valid_until(tx, archive, serial, until)
-    return until
 
 
 def _as_prolonged(request: PublishRequest, context: Context) -> PublishRequest:
@@ -146,25 +111,21 @@ def _as_prolonged(request: PublishRequest, context: Context) -> PublishRequest:
     return replace(request, fields={**request.fields, "Valid-Days": str(days)})
 
 
-def _release(live: Publication, context: Context) -> Release:
-    return parse_release(context.objects.read(Sha256(json.loads(context.objects.read(live.tree))["files"]["Release"])))
-
-
-def check_drop(context: Context, archive: str, serials: Sequence[str]) -> None:
-    """Raise NotFound or Refused if `drop_snapshots` would."""
-    with context.database.read() as tx:
-        _refuse_drop(tx, context, archive, [_existing(tx, archive, serial) for serial in serials])
-
-
-def drop_snapshots(context: Context, archive: str, serials: Sequence[str]) -> None:
+def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dry_run: bool = False) -> None:
     """Forget snapshots, ours or recorded ones, and stop serving them.
 
-    Raises Refused, naming who, if one is held, or if it is the newest of an upstream: then nothing is dropped.
+    Raises Refused, naming who, if one is held, or if it is the newest of an upstream; then nothing is dropped. Cut off between rows
+    and files, it does the rest when it is called again. dry_run: only raise what it would.
     """
     tree = ServedTree(context.paths.public / archive)
+    wanted = [Serial(serial) for serial in serials]  # they become paths
     with locked(context.paths.lock(f"archive-{archive}")):
+        with context.database.read() as tx:
+            rows = [_existing(tx, archive, serial) for serial in wanted if not _is_left_over(tx, tree, archive, serial)]
+            _refuse_drop(tx, context, archive, rows)
+        if dry_run:
+            return
         with context.write() as tx:
-            rows = [_existing(tx, archive, serial) for serial in serials]
             _refuse_drop(tx, context, archive, rows)
             live = {row.id: row for row in list_publications(tx, archive=archive) if row.serial in set(serials)}
             for number in live:
@@ -178,6 +139,18 @@ def drop_snapshots(context: Context, archive: str, serials: Sequence[str]) -> No
             tree.forget_snapshot(serial)
 
 
+def _own(context: Context, archive: str) -> OwnArchive:
+    table = context.config.archives.get(archive)
+    if not isinstance(table, OwnArchive):
+        raise NotFound(f"archive {archive} is not our own", hint="distwright archive list")
+    return table
+
+
+def _is_left_over(tx: Transaction, tree: ServedTree, archive: str, serial: Serial) -> bool:
+    """Say whether there are only files of a snapshot: what dropped it was cut off."""
+    return find_snapshot(tx, archive, serial) is None and tree.has_snapshot(serial)
+
+
 def _refuse_drop(tx: Transaction, context: Context, archive: str, rows: Sequence[Snapshot]) -> None:
     """Refuse what is held, and the newest of an upstream: clients would go back, and its serial be given twice."""
     problems = [
@@ -189,7 +162,7 @@ def _refuse_drop(tx: Transaction, context: Context, archive: str, rows: Sequence
     if newest is not None and newest in rows and isinstance(context.config.archives.get(archive), UpstreamArchive):
         problems.append(f"{newest.serial} is the newest of {archive}, which clients and branches follow")
     if problems:
-        raise Refused(f"these stay:\n{listed(problems)}", hint="remove what needs them first, or drop others")
+        raise Refused(f"these stay:\n{listed(problems)}", hint="drop what holds them first")
 
 
 def _existing(tx: Transaction, archive: str, serial: str) -> Snapshot:

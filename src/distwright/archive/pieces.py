@@ -6,7 +6,7 @@ Derived and kept in the cache: any of it may be removed at any time. Files, not 
 import os
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +17,8 @@ from distwright.formats.joining import XzBlock, deflate_piece, xz_block
 from distwright.model.digests import Sha256
 
 _MAGIC = b"dwpiece1"
-_HEAD = struct.Struct(
-    "<8sBIIIIII"
-)  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes, CRC-32
+_HEAD = struct.Struct("<8sBIIIII")  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes
+_CHECK = struct.Struct("<I")  # CRC-32 of all else: a wrong size would spoil a whole index
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 6
 
@@ -52,13 +51,20 @@ class Pieces:
         piece = _parse(content, leaf.size_bytes)
         return piece or self._make(path, text, self._preset)
 
-    def improve(self, leaves: Iterable[Leaf], get: Get, *, preset: int) -> int:
-        """Compress again, harder, what was compressed with less; say how many pieces became others."""
+    def improve(self, leaf: Leaf, get: Get, *, preset: int) -> bool:
+        """Compress a leaf again, harder, if it was compressed with less; say whether it was."""
+        path = self._path(leaf.digest)
+        if _quality(path) >= preset:
+            return False
+        self._make(path, get(leaf.digest), preset)
+        return True
+
+    def forget(self, is_needed: Callable[[Sha256], bool]) -> int:
+        """Remove the pieces of leaves that are gone; say how many."""
         count = 0
-        for leaf in leaves:
-            path = self._path(leaf.digest)
-            if _quality(path) < preset:
-                self._make(path, get(leaf.digest), preset)
+        for path in self._folder.glob("??/*"):
+            if not is_needed(Sha256(f"{path.parent.name}{path.name[:62]}")):
+                path.unlink(missing_ok=True)
                 count += 1
         return count
 
@@ -66,7 +72,8 @@ class Pieces:
         piece = Piece(xz_block(text, preset=preset), deflate_piece(text, level=GZIP_LEVEL), self._zstd.compress(text))
         body = piece.xz.content + piece.deflate + piece.zstd
         sizes = (len(piece.xz.content), piece.xz.unpadded, len(text), len(piece.deflate), len(piece.zstd))
-        head = _HEAD.pack(_MAGIC, preset, *sizes, zlib.crc32(body))
+        head = _HEAD.pack(_MAGIC, preset, *sizes)
+        head += _CHECK.pack(zlib.crc32(body, zlib.crc32(head)))
         partial = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             partial.write_bytes(head + body)
@@ -91,11 +98,14 @@ def _quality(path: Path) -> int:
 
 def _parse(content: bytes, plain: int) -> Piece | None:
     """Take a piece file apart; None if it is not whole (it is then made again)."""
-    if len(content) < _HEAD.size:
+    if len(content) < _HEAD.size + _CHECK.size:
         return None
-    magic, _, xz, unpadded, size, deflate, zstd, crc = _HEAD.unpack_from(content)
-    body = content[_HEAD.size :]
-    if magic != _MAGIC or size != plain or len(body) != xz + deflate + zstd or zlib.crc32(body) != crc:
+    magic, _, xz, unpadded, size, deflate, zstd = _HEAD.unpack_from(content)
+    (crc,) = _CHECK.unpack_from(content, _HEAD.size)
+    body = content[_HEAD.size + _CHECK.size :]
+    if magic != _MAGIC or size != plain or len(body) != xz + deflate + zstd:
+        return None
+    if zlib.crc32(body, zlib.crc32(content[: _HEAD.size])) != crc:
         return None
     return Piece(XzBlock(body[:xz], unpadded, size), body[xz : xz + deflate], body[xz + deflate :])
 

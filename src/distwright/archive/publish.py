@@ -35,6 +35,7 @@ from distwright.store.locks import locked
 from distwright.store.suites import find_suite
 
 PRESET = 2  # of xz, for a leaf that is new; `improve` tries harder when there is time
+BEST = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,22 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
         return _set_live(number, context)
 
 
+def pieces_of(context: Context) -> Pieces:
+    """Give the ready pieces of this installation."""
+    return Pieces(context.paths.cache / "pieces", preset=PRESET)
+
+
+def improve(context: Context, root: TreeRoot) -> int:
+    """Compress the leaves of a state as hard as xz can; say how many became smaller files. Takes 0.1 s for each."""
+    pieces, count = pieces_of(context), 0
+    leaves = [leaf for of_list in root.lists.values() for leaf in of_list]
+    for number, leaf in enumerate(leaves, start=1):
+        context.check_cancelled()
+        count += pieces.improve(leaf, context.objects.read, preset=BEST)
+        context.progress("compress indexes", number, len(leaves), "pieces")
+    return count
+
+
 def reconcile(archive: str, context: Context, tree: ServedTree) -> None:
     """Finish or discard publications of an archive that were cut off: what is served (the symlink) is the truth."""
     with context.database.read() as tx:
@@ -124,15 +141,14 @@ def _indexes_of(request: PublishRequest, context: Context) -> tuple[IndexSet, Sh
     """Give the indexes of the revision and their document: as another publication has them, or made now."""
     with context.database.read() as tx:
         rows = list_publications(tx, archive=request.archive, revision=request.revision)
-    for row in rows:
+    for row in () if request.again else rows:
         name = json.loads(context.objects.read(row.tree)).get("indexes") if context.objects.has(row.tree) else None
         if name is not None and context.objects.has(Sha256(name)):
             indexes = parse_index_set(context.objects.read(Sha256(name)))
             if indexes.lists == request.lists and all(context.objects.has(e.sha256) for e in indexes.files.values()):
                 return indexes, Sha256(name)
     root = parse_root(context.objects.read(request.revision))
-    pieces = Pieces(context.paths.cache / "pieces", preset=PRESET)
-    indexes = render(root, request.lists, pieces, context.objects)
+    indexes = render(root, request.lists, pieces_of(context), context.objects)
     return indexes, context.objects.put(indexes.to_bytes())
 
 

@@ -1,19 +1,21 @@
 """Resolve once: from names in the configuration to digests that orders carry."""
 
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from distwright.archive.publish import PublishRequest
 from distwright.archive.snapshots import parse_snapshot
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import DistwrightError, NotFound, Refused
+from distwright.errors import BadInput, DistwrightError, NotAllowed, NotFound, Refused
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName, ShelfEntry
 from distwright.model.digests import Json, Sha256
 from distwright.model.records import SuiteState
+from distwright.signing.verify import Keyring
 from distwright.store.archives import find_snapshot, live_publication, newest_snapshot
 from distwright.store.database import Transaction
 from distwright.store.holds import Hold, serial_hold
@@ -21,6 +23,8 @@ from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.store.suites import get_suite
 from distwright.tools.apt import AptSource
+
+KEYRING_LIMIT_BYTES = 4 << 20  # Debian's own has 60 kB
 
 RECORD_KIND = KindName("archive.record", 1)
 ACCEPT_KIND = KindName("upload.accept", 1)
@@ -243,7 +247,7 @@ def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSourc
 
     apt's entry fits if it names one of the suites and its Release, if apt has read it, says nothing else than the archive's origin
     and label (other vendors call their suites after Debian's); or else if its Release says exactly these (so that a machine with
-    Debian 13 finds Debian 12 on the same mirror).
+    Debian 13 finds Debian 12 on the same mirror). Raises Refused for an entry with a password in it.
     """
     if archive.fetch_from:
         return str(archive.fetch_from).rstrip("/")
@@ -253,6 +257,11 @@ def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSourc
     by_suite = [source.url for source in fitting if source.suite in archive.suites]
     by_label = [source.url for source in fitting if archive.label and source.label]
     for url in (*by_suite, *by_label):
+        if "@" in url:  # never shown, and never kept: rows, logs and pages would have it
+            raise Refused(
+                f"apt's source for archive {name} has a user name or password in its URL",
+                hint="put them into /etc/apt/auth.conf.d, see apt_auth.conf(5); or set fetch_from to a mirror that needs none",
+            )
         return url.rstrip("/")
     raise NotFound(
         f"this machine's apt has no source for archive {name} ({', '.join(archive.suites)})",
@@ -267,13 +276,35 @@ def relative_keyrings(config: Config) -> list[str]:
 
 
 def machine_keyring(path: str) -> bytes:
-    """Read a keyring of this machine; raise NotFound."""
+    """Read a keyring of this machine, which is to be kept and shown; raise NotFound, NotAllowed, or BadInput for anything else."""
     try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BadInput(f"keyring {path} is not a file", hint="name a file of OpenPGP certificates")
+            content = file.read(KEYRING_LIMIT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
         raise NotFound(
             f"keyring {path} does not exist", hint="apt-get install debian-archive-keyring, or name another file"
         ) from None
+    except PermissionError:
+        raise NotAllowed(f"keyring {path} cannot be read by this user", hint=f"ls -l {path}") from None
+    except OSError as error:
+        raise BadInput(
+            f"keyring {path} cannot be read: {error.strerror}", hint="name a file of OpenPGP certificates"
+        ) from error
+    return checked_keyring(content, path)
+
+
+def checked_keyring(content: bytes, path: str) -> bytes:
+    """Give the content of a keyring back if it is certificates and nothing secret; raise BadInput otherwise."""
+    if len(content) > KEYRING_LIMIT_BYTES:
+        raise BadInput(
+            f"keyring {path} has more than {KEYRING_LIMIT_BYTES >> 20} MiB", hint="name a file of OpenPGP certificates"
+        )
+    if Keyring(content, path).has_secrets:
+        raise BadInput(f"keyring {path} holds a secret key", hint="give its public part: sq key extract-cert")
+    return content
 
 
 def _may_be(wanted: str | None, found: str) -> bool:

@@ -142,7 +142,7 @@ def reset_suite(
     if worse and not downgrades:
         raise Refused(
             f"{archive}/{suite} would be downgraded:\n{listed(worse)}",
-            hint="clients do not downgrade by themselves; --downgrade",
+            hint="add --downgrade; clients do not downgrade by themselves",
         )
     if not dry_run and target != before.revision:
         with context.write() as tx:
@@ -159,7 +159,8 @@ def undo_change(context: Context, archive: str, suite: str, who: Who, *, dry_run
         raise Refused(f"{archive}/{suite} has no change to undo", hint=f"distwright suite history {archive}/{suite}")
     if not context.objects.has(row.before):
         raise Refused(
-            f"the state before revision {row.number} is gone", hint="the last states are kept: distwright suite history"
+            f"the state before revision {row.number} is gone",
+            hint="distwright suite reset SUITE SUITE@NUMBER",
         )
     why = Who(who.actor, f"undoes {row.number} ({row.action} by {row.actor})")
     return reset_suite(context, archive, suite, row.before, why, action="undo", downgrades=True, dry_run=dry_run)
@@ -169,11 +170,13 @@ def undoable(rows: Sequence[Revision]) -> Revision | None:
     """Find the newest change that is not taken back yet. rows: of one suite, newest first."""
     skip = 0
     for row in rows:
+        if row.action == "branch":
+            return None  # what was before belonged to another suite of this name
         if row.action == "undo":
             skip += 1
         elif skip:
             skip -= 1
-        elif row.action != "branch":
+        else:
             return row
     return None
 
@@ -221,7 +224,9 @@ def _carry_out(
     root = root_of(context, before)
     planned = plan(root)
     if planned.refused:
-        raise Refused(f"{archive}/{suite} stays as it is:\n{listed(planned.refused)}", hint="distwright suite diff")
+        raise Refused(
+            f"{archive}/{suite} stays as it is:\n{listed(planned.refused)}", hint="distwright suite diff OLD NEW"
+        )
     if dry_run or (not planned.changes and planned.tombstones == root.tombstones):
         return Outcome(before.revision, before.revision, planned.changes, planned.kept)
     offered = {} if source is None else _texts_of(context, root_of(context, source), planned)

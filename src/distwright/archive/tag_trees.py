@@ -26,6 +26,11 @@ class TaggedSuite:
     indexes: Sha256
     files: Mapping[str, IndexEntry]
 
+    @property
+    def digests(self) -> tuple[Sha256, ...]:
+        """Its index files, as they lie by hash."""
+        return tuple(entry.sha256 for entry in self.files.values())
+
 
 @dataclass(frozen=True, slots=True)
 class TagDocument:

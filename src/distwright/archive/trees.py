@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from distwright.errors import Refused
@@ -85,13 +86,41 @@ class ServedTree:
 
     def forget_snapshot(self, serial: str) -> None:
         """Stop serving a snapshot: what it pointed to stays for `collect`."""
+        folder, gone = self._of_snapshot(serial)
+        _remove_tree(folder)
+        shutil.rmtree(gone, ignore_errors=True)  # of one that was cut off
+
+    def has_snapshot(self, serial: str) -> bool:
+        """Say whether anything of a snapshot is served, or left of one that was being forgotten."""
+        return any(folder.exists() for folder in self._of_snapshot(serial))
+
+    def _of_snapshot(self, serial: str) -> tuple[Path, Path]:
         folder = self.root / SNAPSHOTS / serial
-        gone = folder.with_name(f".gone-{serial}")
-        try:
-            folder.rename(gone)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(gone)
+        return folder, folder.with_name(f".gone-{serial}")
+
+    def forget_publication(self, suite: str, number: int) -> None:
+        """Take away a publication that is not served; its index set stays."""
+        _remove_tree(self.publication(suite, number))
+
+    def forget_indexes(self, keep: Collection[str], before: datetime) -> int:
+        """Take away index sets, and index files by hash, that are older than `before` and not among `keep`.
+
+        Gives how many sets went. keep: digests of sets and of files. What a cut-off publish left half-made goes too, once it is as
+        old.
+        """
+        count = 0
+        for folder in self._entries(INDEXES):
+            if folder.name not in keep and folder.stat().st_mtime < before.timestamp():
+                _remove_tree(folder)
+                count += 1
+        for file in (self.root / BY_HASH).rglob("*"):
+            if file.is_file() and file.name not in keep and file.stat().st_mtime < before.timestamp():
+                file.unlink()
+        return count
+
+    def _entries(self, folder: str) -> list[Path]:
+        place = self.root / folder
+        return sorted(place.iterdir()) if place.is_dir() else []
 
     def link(self, suite: str, serial: str = "") -> Path:
         """The public pointer."""
@@ -100,6 +129,18 @@ class ServedTree:
     def publication(self, suite: str, number: int) -> Path:
         """The folder of one publication."""
         return self.root / REVISIONS / suite / str(number)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Take a folder away: first its name, at once, then what is in it."""
+    gone = folder.with_name(f".gone-{folder.name}")
+    if gone.is_dir():
+        shutil.rmtree(gone)
+    try:
+        folder.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone)
 
 
 def _place(digest: Sha256, target: Path, objects: ObjectStore) -> bool:

@@ -11,7 +11,7 @@ from distwright.model.digests import Json
 from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 from distwright.store.database import Database
-from distwright.tools.git import file_at, resolve, tree_tar
+from distwright.tools.git import file_at, resolve, write_tree_tar
 
 
 def environment_recipe(config: Config, name: str, resolved: Resolved) -> EnvironmentRecipe:
@@ -56,7 +56,9 @@ def build_order(database: Database, ground: Ground, *, repo: str, tag: str, revi
     check_date(f"tag {tag} of {repo}", entry.date, ground.now)
     epoch = int(entry.date.timestamp())
     folder = f"{package_name(entry.package)}-{version.without_epoch}/"
-    tree = objects.put(tree_tar(where, commit, prefix=folder, mtime=epoch))
+    with objects.writing() as writer:
+        write_tree_tar(where, commit, writer, prefix=folder, mtime=epoch)
+    tree = writer.digest
     with database.read() as tx:  # after git, which may take long
         resolved = resolve_suites(tx, ground, table_from(config, table.environment))
     inputs: dict[str, Json] = {

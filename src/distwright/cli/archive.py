@@ -4,13 +4,15 @@ import click
 
 from distwright.app import open_app
 from distwright.archive.handout import sources_text
-from distwright.cli.options import finish_jobs, json_option, print_rows, state_option
+from distwright.cli.archive_care import collect_garbage, fsck, improve_indexes
+from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
+from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import BadUsage
+from distwright.errors import BadUsage, NotFound
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
-from distwright.site.views import snapshots
+from distwright.site.views import snapshots, suite_named, tagged_snapshots
 
 
 @click.group()
@@ -45,7 +47,7 @@ def list_archives(state: str | None, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @state_option
 @click.option("--serial", help="The name of the snapshot, if one is made (YYYYMMDDNN).")
-@click.option("--fetch-from", "url", help="Fetch from here, this time.")
+@click.option("--fetch-from", "url", metavar="URL", help="Fetch from here, this time; a URL without a password.")
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
 def record(
@@ -55,11 +57,13 @@ def record(
 
     Exit codes: 0 recorded or unchanged, 1 refused or unreachable (the previous snapshot stays), 10 no such archive.
     """
+    address = None if url is None else checked_fetch_url(url)
     app = open_app(state)
+    app.tell = say
     upstream = [name for name, archive in app.config().archives.items() if isinstance(archive, UpstreamArchive)]
     chosen = names or tuple(upstream)
-    if url:
-        app.fetch_from.update(dict.fromkeys(chosen, url))
+    if address is not None:
+        app.fetch_from.update(dict.fromkeys(chosen, address))
     given = None if serial is None else Serial(serial)
     jobs = [app.order_record(name, given) for name in chosen]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
@@ -90,15 +94,27 @@ def key(name: str, make: bool, state: str | None) -> None:
 def sources(name: str, suite: str, url: str | None, serial: str | None, tag: str | None, state: str | None) -> None:
     """Print a deb822 .sources text for apt, with our key inline, ready for /etc/apt/sources.list.d."""
     app = open_app(state)
-    archive = app.config().archives.get(name)
     credential = app.signing_credential(name)
-    base = ((url or archive.live_url or "") if archive else "").rstrip("/")
-    if archive is None or not base:
-        raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")
-    if serial and tag:
-        raise BadUsage("a serial and a tag are given", hint="give one of --serial and --tag")
+    archive = app.config().archives[name]
+    if isinstance(archive, OwnArchive):
+        suite_named(app.database, f"{name}/{suite}")
+    elif suite not in archive.suites:
+        raise NotFound(f"archive {name} has no suite {suite}", hint="distwright archive list")
+    below = ""
+    if serial and serial not in {row.serial for row in snapshots(app.database, name)}:
+        raise NotFound(f"archive {name} has no snapshot {serial}", hint=f"distwright snapshot list {name}")
+    if tag and tag not in {row.tag for row in tagged_snapshots(app.database, name)}:
+        raise NotFound(f"archive {name} has no tag {tag}", hint=f"distwright snapshot tags {name}")
     if tag or (serial and isinstance(archive, OwnArchive)):
-        base = f"{base}/snapshots/{tag or serial}"
+        below = f"/snapshots/{tag or serial}"
     elif serial:
-        base = f"{base}/{serial}"
-    click.echo(sources_text(base, suite, archive.components, app.certificate(credential)), nl=False)
+        below = f"/{serial}"
+    base = (url or archive.live_url or "").rstrip("/")
+    if not base:
+        raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")
+    click.echo(sources_text(f"{base}{below}", suite, archive.components, app.certificate(credential)), nl=False)
+
+
+command.add_command(fsck)
+command.add_command(collect_garbage)
+command.add_command(improve_indexes)

@@ -6,7 +6,9 @@ from distwright.app import App, config_files, config_folder, open_app, read_conf
 from distwright.cli.options import json_option, print_json, print_rows, state_option
 from distwright.config.difference import Change, changed_tables
 from distwright.config.load import parse_config
-from distwright.config.model import Config
+from distwright.config.model import FORMAT, Config
+from distwright.config.problems import dotted
+from distwright.config.words import toml_value
 from distwright.errors import BadConfig
 from distwright.model.digests import Json, digest_of
 from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder, load_applied
@@ -26,7 +28,13 @@ def command() -> None:
 @json_option
 def check(path: str | None, as_json: bool) -> None:
     """Check configuration files; list every problem with its file and line. Exit codes: 0 good, 2 problems."""
-    config = read_config(path)
+    try:
+        config = read_config(path)
+    except BadConfig as error:
+        if not as_json:
+            raise
+        print_json({"ok": False, "problems": list(error.problems)})
+        raise click.exceptions.Exit(error.exit_code) from error
     tables = sum(1 for _ in config.tables())
     if as_json:
         print_json({"ok": True, "tables": tables, "digest": str(digest_of(config.canonical()))})
@@ -39,17 +47,19 @@ def check(path: str | None, as_json: bool) -> None:
 @click.option("--origin", is_flag=True, help="Say where each setting is written.")
 @json_option
 def show(path: str | None, origin: bool, as_json: bool) -> None:
-    """Show the configuration with all defaults."""
+    """Show the configuration with all defaults, as TOML."""
     config = read_config(path)
     canonical = config.canonical()
     if as_json:
         print_json({"config": canonical, "origins": dict(config.origins) if origin else {}})
         return
+    click.echo(f"format = {FORMAT}{_origin(config.origins.get('format'), wanted=origin)}")
     for table, name, value in config.tables():
-        header = f"{table}.{name}" if name else table
-        click.echo(f"[{header}]{_origin(config.origins.get(header), wanted=origin)}")
+        header = dotted((table, name) if name else (table,))
+        click.echo(f"\n[{header}]{_origin(config.origins.get(header), wanted=origin)}")
         for key, setting in value.model_dump(mode="json", by_alias=True, exclude_none=True).items():
-            click.echo(f"  {key} = {setting!r}{_origin(config.origins.get(f'{header}.{key}'), wanted=origin)}")
+            place = _origin(config.origins.get(f"{header}.{key}"), wanted=origin)
+            click.echo(f"{key} = {toml_value(setting)}{place}")
 
 
 @command.command()
@@ -83,7 +93,8 @@ def apply(commit: str, repo: str, state: str | None, as_json: bool) -> None:
 @command.command()
 @click.argument("path", required=False)
 @state_option
-def init(path: str | None, state: str | None) -> None:
+@json_option
+def init(path: str | None, state: str | None, as_json: bool) -> None:
     """Make a new installation from configuration files that are in no hosted repo yet.
 
     Push the same files to a hosted repo afterwards, and apply that commit.
@@ -95,7 +106,7 @@ def init(path: str | None, state: str | None) -> None:
     changes = apply_config(
         files, keyrings, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
     )
-    _print_changes(changes, as_json=False)
+    _print_changes(changes, as_json=as_json)
 
 
 def _in_force(app: App) -> Config | None:

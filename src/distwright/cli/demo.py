@@ -6,19 +6,19 @@ import click
 
 from distwright.app import App, config_files, open_app
 from distwright.archive.resolve import NotReadyError
-from distwright.cli.options import json_option, print_json, print_table, state_option
+from distwright.cli.options import json_option, print_json, print_table, say, state_option
 from distwright.cli.watch import TerminalWatcher
-from distwright.config.load import parse_config
+from distwright.config.load import checked_fetch_url, parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import BadUsage, NotFound, ProgramFailed, listed
+from distwright.errors import BadUsage, NotFound, ProgramFailed, listed, quoted
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.model.serials import Serial
 from distwright.signing.signer import make_key
 from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder
-from distwright.site.example import PACKAGES, push_folder
+from distwright.site.example import PACKAGES, Pushed, push_folder
 from distwright.site.line import StageRow
 from distwright.site.programs import missing_programs
 from distwright.site.views import line
@@ -60,12 +60,15 @@ def command(
         raise NotFound(f"example {folder} does not exist", hint="distwright demo FOLDER, or run it from a checkout")
     files = config_files(str(folder))
     config = parse_config(sorted(files.items()))
+    addresses = {name: checked_fetch_url(url) for name, url in _pairs(fetch_from, config).items()}
+    pins = _serials(serials, config)
     app = open_app(state, create=True)
-    app.fetch_from.update(_pairs(fetch_from, config))
-    app.pins.update(_serials(serials, config))
+    app.tell = say
+    app.fetch_from.update(addresses)
+    app.pins.update(pins)
     watcher = TerminalWatcher(app.paths.job_log, follow=follow)
-    _say(f"state: {app.paths.root}")
-    _prepare(app, config, folder)
+    say(f"state: {app.paths.root}")
+    config = prepare_demo(app, config, folder)
     _record(app, config, watcher)
     _retry_unfinished(app)
     app.run_until_idle(watcher)
@@ -84,11 +87,9 @@ def _check_programs() -> None:
         )
 
 
-def _prepare(app: App, config: Config, folder: Path) -> None:
-    """Make keys, push the example, apply its configuration."""
-    for credential in (*ROLES, *_archive_credentials(config)):
-        if make_key(app.paths.key(credential), f"{config.site.name} demo: {credential} <{credential}@demo.invalid>"):
-            _say(f"made demo key {credential}")
+def prepare_demo(app: App, config: Config, folder: Path) -> Config:
+    """Make keys, push the example as far as nobody has gone on from it, apply its configuration; give the one in force then."""
+    _make_keys(app, config)
     main_repo = next(iter({image.repo for image in config.images.values()}), None)
     if main_repo is None:
         raise BadUsage("the example has no [image.NAME]", hint="see examples/petrel/distwright.toml")
@@ -103,20 +104,32 @@ def _prepare(app: App, config: Config, folder: Path) -> None:
     )
     commit, files = files_of_commit(app.paths, main_repo, pushed.commit)
     applied = parse_config(sorted(files.items()))
+    _make_keys(app, applied)
     keyrings = keyrings_of_commit(app.paths, main_repo, commit, applied)
     changes = apply_config(
         files, keyrings, commit, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
     )
     for change in changes:
-        _say(f"config: {change.action} {change.table} {change.name}")
-    for name, repo in config.repos.items():
+        say(f"config: {change.action} {change.table} {change.name}")
+    for name, repo in applied.repos.items():
         package = folder / PACKAGES / name
         if repo.package and package.is_dir():
-            done = push_folder(package, app.paths.repo(name), repo.default_branch, without=None, tag=True)
-            if done.is_new:
-                _say(f"pushed {name} {done.commit[:12]}")
+            _say_pushed(push_folder(package, app.paths.repo(name), repo.default_branch, without=None, tag=True))
+    _say_pushed(pushed)
+    return applied
+
+
+def _make_keys(app: App, config: Config) -> None:
+    for credential in (*ROLES, *_archive_credentials(config)):
+        if make_key(app.paths.key(credential), f"{config.site.name} demo: {credential} <{credential}@demo.invalid>"):
+            say(f"made demo key {credential}")
+
+
+def _say_pushed(pushed: Pushed) -> None:
     if pushed.is_new:
-        _say(f"pushed {main_repo} {pushed.commit[:12]}")
+        say(f"pushed {pushed.repo} {pushed.commit[:12]}")
+    elif pushed.has_moved_on:
+        say(f"{pushed.repo} has commits that are not the demo's: goes on with {pushed.commit[:12]}, pushes nothing")
 
 
 def _record(app: App, config: Config, watcher: TerminalWatcher) -> None:
@@ -134,7 +147,7 @@ def _order_images(app: App, config: Config) -> None:
         try:
             app.order_image(name)
         except NotReadyError as error:
-            _say(f"image {name} cannot be built yet: {error.message}")
+            say(f"image {name} cannot be built yet: {error.message}")
 
 
 def _retry_unfinished(app: App) -> None:
@@ -211,10 +224,8 @@ def _pairs(given: tuple[str, ...], config: Config) -> dict[str, str]:
         name, separator, value = text.partition("=")
         if not separator or not isinstance(config.archives.get(name), UpstreamArchive):
             known = ", ".join(name for name, archive in config.archives.items() if isinstance(archive, UpstreamArchive))
-            raise BadUsage(f"{text!r} names no upstream archive", hint=f"write ARCHIVE=VALUE with one of: {known}")
+            raise BadUsage(
+                f"{quoted(name)} names no upstream archive", hint=f"write ARCHIVE=VALUE with one of: {known}"
+            )
         pairs[name] = value
     return pairs
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

@@ -3,7 +3,7 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import finish_jobs, json_option, print_rows, shown_time, state_option
+from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.model import plain
 from distwright.model.digests import Json
@@ -26,6 +26,7 @@ def build(name: str, state: str | None, follow: bool, as_json: bool) -> None:
     Exit codes: 0 built, 1 it does not build, 10 no such image, 11 something it needs is not there yet.
     """
     app = open_app(state)
+    app.tell = say
     ordered = [app.order_image(name)]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)

@@ -85,12 +85,19 @@ def show(number: int, state: str | None, as_json: bool) -> None:
 @click.argument("number", type=int)
 @click.option("--follow", is_flag=True, help="Go on until the job ends.")
 @state_option
-def log(number: int, follow: bool, state: str | None) -> None:
-    """Print the log of a job's newest attempt."""
+@json_option
+def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
+    """Print the log of a job's newest attempt; as JSON when all of it is there."""
     app = open_app(state)
     path = job_detail(app.database, app.paths, number).log
     if not path.exists() and not follow:
         raise NotFound(f"job {number} has no log yet", hint=f"distwright job show {number}")
+    if as_json:
+        while follow and _job(app, number).state is JobState.RUNNING:
+            time.sleep(_POLL_S)
+        text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+        print_json({"job": number, "state": str(_job(app, number).state), "file": str(path), "log": text})
+        return
     offset = 0
     while True:
         is_over = _job(app, number).state is not JobState.RUNNING
@@ -109,20 +116,28 @@ def log(number: int, follow: bool, state: str | None) -> None:
 @command.command("retry")
 @click.argument("number", type=int)
 @state_option
-def retry_job(number: int, state: str | None) -> None:
+@json_option
+def retry_job(number: int, state: str | None, as_json: bool) -> None:
     """Queue a job again that did not end well. Exit code 3 if it is ok or still runs."""
     app = open_app(state)
     job = app.retry_job(number)
+    if as_json:
+        print_json(_as_json(job))
+        return
     click.echo(f"job {job.id} is {job.state}; distwright worker --until-idle runs it, or the next demo")
 
 
 @command.command("cancel")
 @click.argument("number", type=int)
 @state_option
-def cancel_job(number: int, state: str | None) -> None:
+@json_option
+def cancel_job(number: int, state: str | None, as_json: bool) -> None:
     """End a job: at once if it waits, within seconds if it runs. Exit code 3 if it is done."""
     app = open_app(state)
     job = app.cancel_job(number)
+    if as_json:
+        print_json(_as_json(job))
+        return
     click.echo(f"job {job.id} is {job.outcome or 'being cancelled'}")
 
 

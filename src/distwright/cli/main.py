@@ -1,13 +1,15 @@
 """Dispatch to a noun's module when that noun is called, so that help and errors start fast."""
 
+import errno
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Mapping
 
 import click
 
-from distwright.errors import DistwrightError
+from distwright.errors import DistwrightError, OutOfSpace
 
 NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
@@ -79,14 +81,34 @@ def main() -> None:
         click.echo("interrupted; run the same command again to go on", err=True)
         exit_code = INTERRUPTED
     except BrokenPipeError:
+        _drop_output()
         exit_code = 0
     except DistwrightError as error:
         click.echo(f"distwright: {error.message}", err=True)
         click.echo(f"  try: {error.hint}", err=True)
         exit_code = error.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            exit_code = _bug()
+        else:
+            _drop_output()
+            click.echo(f"distwright: the answer or a file cannot be written: {error.strerror}", err=True)
+            click.echo("  try: free some space, then run the same command again", err=True)
+            exit_code = OutOfSpace.exit_code
     except Exception:  # a bug of ours: say so, with what is needed to find it
-        traceback.print_exc()
-        click.echo("distwright: this is a bug of distwright; nothing was lost", err=True)
-        click.echo("  try: the same command again; if it stays, report the lines above", err=True)
-        exit_code = BUG
+        exit_code = _bug()
     sys.exit(exit_code or 0)
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    click.echo("distwright: this is a bug of distwright; nothing was lost", err=True)
+    click.echo("  try: the same command again; if it stays, report the lines above", err=True)
+    return BUG
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere: Python would try to write it once more at its end, and fail (exit code 120)."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import TypeVar
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from distwright.app import App
 from distwright.model.digests import Json
@@ -27,6 +25,11 @@ state_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+def say(text: str) -> None:
+    """Say something on stderr that is not the answer."""
+    click.echo(text, err=True)
+
+
 def print_json(value: Json) -> None:
     """Print the answer as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
@@ -37,6 +40,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty
     if not rows:
         click.echo(empty)
         return
+    from rich.console import Console  # late: it costs 30 ms, and answers of most commands are no tables
+    from rich.table import Table
+
     console = Console(width=None if Console().is_terminal else 240)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:

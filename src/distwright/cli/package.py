@@ -3,7 +3,7 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import finish_jobs, json_option, state_option
+from distwright.cli.options import finish_jobs, json_option, say, state_option
 from distwright.cli.watch import TerminalWatcher
 
 
@@ -24,6 +24,7 @@ def build(repo: str, tag: str, state: str | None, follow: bool, as_json: bool) -
     Exit codes: 0 built, 1 it does not build, 10 no such repo or tag, 11 an archive has no snapshot yet.
     """
     app = open_app(state)
+    app.tell = say
     jobs = [app.order_build(repo, tag)]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
     finish_jobs(app, jobs, as_json=as_json)

@@ -5,6 +5,8 @@ folder, umask and environment of who asked, so it does exactly what it would do 
 """
 
 import contextlib
+import gc
+import importlib
 import json
 import os
 import selectors
@@ -12,11 +14,12 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from distwright.cli.resident_version import VERSION
 from distwright.cli.start import SOCKET
+from distwright.config.tables_archive import Table
 
 _PRELOADED = ("suite", "suite_changes", "snapshot", "upload", "job", "repo")
 _REQUEST_BYTES = 1 << 17
@@ -154,10 +157,19 @@ class _Server:
 
 
 def _preload() -> None:
-    import importlib
+    """Import and build everything that commands use; nothing of it is copied until a command writes to it."""
+    for name in ("rich.table", *(f"distwright.cli.{name}" for name in ("main", *_PRELOADED))):
+        importlib.import_module(name)
+    for table in _subclasses(Table):
+        table.model_rebuild()
+    gc.collect()
+    gc.freeze()
 
-    for name in ("main", *_PRELOADED):
-        importlib.import_module(f"distwright.cli.{name}")
+
+def _subclasses(table: type[Table]) -> Iterator[type[Table]]:
+    for below in table.__subclasses__():
+        yield below
+        yield from _subclasses(below)
 
 
 def _read_request(link: socket.socket) -> tuple[Mapping[str, object], list[int]] | None:

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from distwright.app import open_app
-from distwright.archive.own_snapshots import check_drop, drop_snapshots, prolong_own, publish_snapshot, take_snapshot
+from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
 from distwright.archive.prolonging import prolong_recorded
+from distwright.archive.prolonging_own import prolong_own
 from distwright.archive.resolve import upstream_credential
 from distwright.archive.tags import TagRequest, tag_snapshots
 from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
-from distwright.config.tables_archive import OwnArchive
-from distwright.errors import BadUsage
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.errors import BadUsage, NotFound, quoted
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
 from distwright.site.views import snapshots, tagged_snapshots
@@ -27,8 +28,11 @@ def command() -> None:
 @state_option
 @json_option
 def list_snapshots(archive: str | None, state: str | None, as_json: bool) -> None:
-    """List snapshots, newest first."""
+    """List snapshots, newest first. Exit code 10 if there is no such upstream archive."""
     app = open_app(state)
+    found = snapshots(app.database, archive)
+    if archive is not None and not found and not isinstance(app.config().archives.get(archive), UpstreamArchive):
+        raise NotFound(f"{quoted(archive)} is no upstream archive", hint="distwright archive list")
     rows: list[dict[str, Json]] = [
         {
             "archive": row.archive,
@@ -37,7 +41,7 @@ def list_snapshots(archive: str | None, state: str | None, as_json: bool) -> Non
             "valid until": shown_time(row.valid_until),
             "digest": str(row.digest) if as_json else row.digest.short,
         }
-        for row in snapshots(app.database, archive)
+        for row in found
     ]
     headings = ("archive", "serial", "taken", "valid until", "digest")
     print_rows(rows, headings, as_json=as_json, empty="nothing is recorded yet: distwright archive record")
@@ -149,10 +153,8 @@ def tags(archive: str | None, state: str | None, as_json: bool) -> None:
 @json_option
 def drop(archive: str, serials: tuple[str, ...], really: bool, state: str | None, as_json: bool) -> None:
     """Forget snapshots, ours or recorded ones. Exit code 3 if one of them is needed; then none is dropped."""
-    context = open_app(state).command_context()
-    check_drop(context, archive, serials)
-    if really:
-        drop_snapshots(context, archive, serials)
+    app = open_app(state)
+    drop_snapshots(app.command_context(), archive, serials, dry_run=not really)
     word = "dropped" if really else "would be dropped (--apply)"
     _answer({"archive": archive, "serials": list(serials), "dropped": really}, f"{len(serials)} {word}", as_json)
 

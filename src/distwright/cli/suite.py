@@ -8,6 +8,8 @@ from distwright.app import open_app
 from distwright.archive.suites import packages_of
 from distwright.cli.options import json_option, print_rows, print_stream, shown_time, state_option
 from distwright.cli.suite_changes import CHANGES
+from distwright.config.tables_archive import OwnArchive
+from distwright.errors import NotFound, quoted
 from distwright.model.digests import Json
 from distwright.site.views import suite_named, suite_revisions, suites
 
@@ -22,8 +24,11 @@ def command() -> None:
 @state_option
 @json_option
 def list_suites(archive: str | None, state: str | None, as_json: bool) -> None:
-    """List suites with their present revision and the one that is served."""
+    """List suites with their present revision and the one that is served. Exit code 10 if there is no such archive."""
     app = open_app(state)
+    found = [(row, live) for row, live in suites(app.database) if archive is None or row.archive == archive]
+    if archive is not None and not found and not isinstance(app.config().archives.get(archive), OwnArchive):
+        raise NotFound(f"{quoted(archive)} is no archive of our own", hint="distwright archive list")
     rows: list[dict[str, Json]] = [
         {
             "suite": f"{row.archive}/{row.name}",
@@ -34,8 +39,7 @@ def list_suites(archive: str | None, state: str | None, as_json: bool) -> None:
             "parent": row.parent,
             "read-only": row.is_sealed,
         }
-        for row, live in suites(app.database)
-        if archive is None or row.archive == archive
+        for row, live in found
     ]
     headings = ("suite", "kind", "revision", "changed", "served")
     print_rows(rows, headings, as_json=as_json, empty="no suite is configured; see docs/reference/settings.md")

@@ -228,6 +228,7 @@ def reset(
     """Make a suite exactly what TARGET is: another suite, or a revision written as SUITE@NUMBER."""
     app = open_app(state)
     row = suite_named(app.database, name)
+    _same_archive(row, suite_named(app.database, target.partition("@")[0]))
     who = Who(_actor(), reason or target)
     done = reset_suite(
         app.command_context(), row.archive, row.name, app.state_named(target), who,

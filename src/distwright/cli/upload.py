@@ -4,8 +4,9 @@ import click
 
 from distwright.app import open_app
 from distwright.cli.options import json_option, print_rows, shown_time, state_option
+from distwright.errors import NotFound, quoted
 from distwright.model.digests import Json
-from distwright.site.views import uploads
+from distwright.site.views import suites, uploads
 
 
 @click.group()
@@ -19,8 +20,11 @@ def command() -> None:
 @state_option
 @json_option
 def list_uploads(suite: str | None, limit: int, state: str | None, as_json: bool) -> None:
-    """List uploads with every reason of a reject, newest first."""
+    """List uploads with every reason of a reject, newest first. Exit code 10 if there is no such suite."""
     app = open_app(state)
+    known = {name for row, _ in suites(app.database) for name in (row.name, f"{row.archive}/{row.name}")}
+    if suite is not None and suite not in known:
+        raise NotFound(f"there is no suite {quoted(suite)}", hint="distwright suite list")
     rows: list[dict[str, Json]] = [
         {
             "suite": f"{row.archive}/{row.suite}",

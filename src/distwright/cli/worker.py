@@ -3,7 +3,7 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import state_option
+from distwright.cli.options import say, state_option
 from distwright.cli.watch import TerminalWatcher
 
 
@@ -14,6 +14,7 @@ from distwright.cli.watch import TerminalWatcher
 def command(until_idle: bool, follow: bool, state: str | None) -> None:
     """Work through the job table: take in pushes, run what follows. Ctrl-C stops it; nothing is lost."""
     app = open_app(state)
+    app.tell = say
     watcher = TerminalWatcher(app.paths.job_log, follow=follow)
     if until_idle:
         app.run_until_idle(watcher)

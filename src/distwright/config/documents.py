@@ -10,6 +10,7 @@ from distwright.errors import quoted
 
 MAX_CHARACTERS = 1_000_000
 
+_NOT_TEXT = re.compile("[\ud800-\udfff]")  # what decoding with `surrogateescape` leaves of other bytes
 _PLACE = re.compile(r"(?P<problem>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
 _PLAIN_WORDS = {
     "Cannot declare": "this table is there twice",
@@ -31,6 +32,8 @@ class Document:
 
 def read_document(file: str, text: str) -> Document | Problem:
     """Read `text`; a text that is no TOML, too long or too deep gives one Problem. Raises nothing for any text."""
+    if (wrong := _NOT_TEXT.search(text)) is not None:
+        return Problem(file, text.count("\n", 0, wrong.start()) + 1, "TOML", "the file is not UTF-8 text", "UTF-8")
     if len(text) > MAX_CHARACTERS:
         return Problem(file, 1, "TOML", f"the file has {len(text)} characters", f"at most {MAX_CHARACTERS}")
     try:

@@ -1,8 +1,11 @@
 """Read the configuration: the texts of its files in, one Config out, or one error with every problem in it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from distwright.config.documents import Document, read_document
 from distwright.config.gather import Entry, entries_of, format_fault, places_of, second_places, top_level_faults
@@ -13,7 +16,8 @@ from distwright.config.references import Unsure, reference_faults
 from distwright.config.tables import Environment, Image, Person, Repo, Site
 from distwright.config.tables_archive import OwnArchive, Suite, Table, UpstreamArchive
 from distwright.config.validate import check_table
-from distwright.errors import BadConfig, listed
+from distwright.config.values import FetchUrl
+from distwright.errors import BadConfig, BadUsage, listed
 
 _T = TypeVar("_T", bound=Table)
 
@@ -47,6 +51,18 @@ def parse_config(files: Sequence[tuple[str, str]]) -> Config:
     if problems:
         raise _bad_config(problems)
     return config
+
+
+def checked_fetch_url(text: str) -> str:
+    """Give an address to fetch an archive from, without its last '/', if it may stand as `fetch_from`; raise BadUsage."""
+    try:
+        return TypeAdapter(FetchUrl).validate_python(text).rstrip("/")
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise BadUsage(
+            f"the address to fetch from {problem}",
+            hint="give an http://, https:// or file:/// URL without a user name or password",
+        ) from None
 
 
 def _read(files: Sequence[tuple[str, str]]) -> tuple[list[Document], list[Problem]]:
@@ -122,4 +138,5 @@ def _bad_config(problems: Sequence[Problem]) -> BadConfig:
     return BadConfig(
         f"the configuration has {count}:\n{listed(str(problem) for problem in sorted(problems))}",
         hint="correct the lines that are named, then: distwright config check",
+        problems=[asdict(problem) for problem in sorted(problems)],
     )

@@ -10,6 +10,7 @@ from distwright.config.values import (
     BootSeconds,
     Branch,
     Fingerprint,
+    KernelWord,
     Line,
     MailAddress,
     NotEmpty,
@@ -17,6 +18,7 @@ from distwright.config.values import (
     OurName,
     PackageName,
     PathBelow,
+    ShownName,
     ShownText,
     SuiteOfArchive,
     WebUrl,
@@ -26,7 +28,7 @@ from distwright.config.values import (
 class Site(Table, frozen=True):
     """This installation as a whole."""
 
-    name: Line = Field(description="Name of the system that is made here.", examples=["Example Live"])
+    name: ShownName = Field(description="Name of the system that is made here.", examples=["Example Live"])
     url: WebUrl | None = Field(
         default=None, description="Where its web pages are.", examples=["https://build.example.org"]
     )
@@ -87,7 +89,7 @@ class Image(Table, frozen=True):
         description="What the serial console must show for a boot to count.", examples=["example login:"]
     )
     boot_timeout_s: BootSeconds = Field(default=900, description="Seconds that a boot may take until then.")
-    kernel_options: tuple[Line, ...] = Field(
+    kernel_options: tuple[KernelWord, ...] = Field(
         default=(), description="Words for the kernel's command line.", examples=[["console=ttyS0,115200", "quiet"]]
     )
 

@@ -23,7 +23,7 @@ from distwright.config.values import (
 )
 
 
-class Table(BaseModel, frozen=True, extra="forbid", strict=True, populate_by_name=True):
+class Table(BaseModel, frozen=True, extra="forbid", strict=True, populate_by_name=True, defer_build=True):
     """One table of the configuration.
 
     These stay pydantic models all the way inside instead of becoming dataclasses: frozen, strict and made of tuples

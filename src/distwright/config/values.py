@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from distwright.errors import BadInput, quoted
-from distwright.model.names import our_name, package_name
+from distwright.model.names import installable_name, our_name
 
 # An archive is served at /NAME, beside the pages, and below public/: these are, or will be, something else there.
 TAKEN_NAMES = frozenset({
@@ -64,7 +64,7 @@ def _name_unseen(text: str) -> str:
 
 def _package(text: str) -> str:
     try:
-        return package_name(text)
+        return installable_name(text)
     except BadInput as error:
         raise ValueError(error.message) from None
 
@@ -81,6 +81,27 @@ def _trimmed(text: str) -> str:
     if text != text.strip():
         raise ValueError(f"{quoted(text)} begins or ends with a space")
     return _line(text)
+
+
+def _shown_name(text: str) -> str:
+    if any(sign in _line(_trimmed(text)) for sign in '"\\$`'):
+        raise ValueError(f'{quoted(text)} has one of the signs " $ ` \\, which boot menus read as something else')
+    return text
+
+
+def _kernel_word(text: str) -> str:
+    if (
+        not text.isascii()
+        or not text.isprintable()
+        or len(text) > 200
+        or any(sign in " \"'$`\\;{}|&<>#" for sign in text)
+    ):
+        raise ValueError(
+            f"{quoted(text)} is not one word without quotes and signs that boot menus read as something else"
+        )
+    if not text:
+        raise ValueError("is empty")
+    return text
 
 
 def _path(text: str) -> str:
@@ -146,6 +167,16 @@ OurName = Annotated[str, AfterValidator(_name), Want("a name of a-z 0-9 . _ + -"
 CredentialName = Annotated[str, AfterValidator(_name_unseen), Want("a name of a-z 0-9 . _ + -", "names")]
 PackageName = Annotated[str, AfterValidator(_package), Want("a package name", "package names")]
 Line = Annotated[str, AfterValidator(_trimmed), Want("a string of one line", "strings")]
+ShownName = Annotated[
+    str,
+    AfterValidator(_shown_name),
+    Want("a string of one line without double quotes, dollars, backquotes and backslashes", "strings"),
+]
+KernelWord = Annotated[
+    str,
+    AfterValidator(_kernel_word),
+    Want("a word of a kernel's command line", "words of a kernel's command line"),
+]
 ShownText = Annotated[str, AfterValidator(_line), Want("a string that is not empty", "strings that are not empty")]
 SuiteName = Annotated[
     str,

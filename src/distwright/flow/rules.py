@@ -3,7 +3,7 @@
 A rule opens the database for its rows alone: git runs before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.resolve import Ground, accept_order, publish_order, resolve_suites
@@ -11,7 +11,7 @@ from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, table_from
 from distwright.config.model import Config
-from distwright.images.resolve import boot_order, image_order
+from distwright.images.resolve import boot_order, image_order, is_pushed
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.events import Event, EventKind
@@ -110,20 +110,21 @@ def install_what_was_published(database: Database, view: View, event: Event) -> 
 def images_of_published_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
     """Images that use a suite are built when it is published."""
     name = f"{plain.text(event.body, 'archive')}/{plain.text(event.body, 'suite')}"
-    return [
-        image_order(database, view.ground, image_name)
-        for image_name, image in view.config.images.items()
-        if name in image.from_
-    ]
+    return _orders_of_images(database, view, lambda used: name in used)
 
 
 def images_of_new_snapshot(database: Database, view: View, event: Event) -> list[JobOrder]:
     """Images that use an upstream archive are built on its new snapshot."""
     archive = plain.text(event.body, "archive")
+    return _orders_of_images(database, view, lambda used: any(name.partition("/")[0] == archive for name in used))
+
+
+def _orders_of_images(database: Database, view: View, is_meant: Callable[[Sequence[str]], bool]) -> list[JobOrder]:
+    """Order images by the suites that they use; one whose recipe nobody has pushed yet is ordered by that push."""
     return [
-        image_order(database, view.ground, image_name)
-        for image_name, image in view.config.images.items()
-        if any(name.partition("/")[0] == archive for name in image.from_)
+        image_order(database, view.ground, name)
+        for name, image in view.config.images.items()
+        if is_meant(image.from_) and is_pushed(view.ground, name)
     ]
 
 

@@ -113,7 +113,11 @@ def package_stanza(
     _check_control(control)
     fields = {name.lower(): (name, text) for name, text in control.items() if name.lower() not in OWN_FIELDS and text}
     synopsis = control["Description"].split("\n", 1)[0]
+    source = _source(control)
     ours = (
+        # A control file may write these otherwise (package:, two blanks before the version); readers look for them as here.
+        ("Package", control["Package"]),
+        *([("Source", source)] if source else []),
         ("Description", synopsis),
         ("Description-md5", description_md5(control)),
         *extra,
@@ -143,6 +147,12 @@ def translation_stanza(control: Stanza) -> bytes:
 def description_md5(control: Stanza) -> str:
     """Hash the whole description as it stands in the control file, with one newline at its end."""
     return hashlib.md5(control["Description"].encode() + b"\n", usedforsecurity=False).hexdigest()
+
+
+def _source(control: Stanza) -> str:
+    written = control.get("Source", "")
+    name, version = source_field(written) if written else ("", None)
+    return name if version is None else f"{name} ({version})"
 
 
 def _check_control(control: Stanza) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from distwright.errors import BadInput, listed, quoted
-from distwright.model.names import package_name
+from distwright.model.names import installable_name
 
 _INCLUDE = "includes.chroot/"
 # Not in folders below: live-build's hooks/normal/ would be passed over by the script that runs the hooks.
 _LIST_FILE = re.compile(r"package-lists/[^/]+\.list\.chroot")
 _HOOK_FILE = re.compile(r"hooks/([^/]+\.hook\.chroot)")
+_HIDDEN_FILE = re.compile(r"(^|/)\.[^/]*\.chroot$")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 
 
@@ -45,6 +46,10 @@ def parse_recipe(files: list[ImageFile]) -> Recipe:
         if file.path.startswith(_INCLUDE):
             path = file.path.removeprefix(_INCLUDE)
             includes.append(ImageFile(path, file.content, file.is_executable, file.link))
+        elif not file.path.isprintable():  # nor are lone surrogates, which stand for bytes that are no UTF-8
+            problems.append(f"{quoted(file.path)}: is not a name that can be printed")
+        elif _HIDDEN_FILE.search(file.path):
+            problems.append(f"{file.path}: begins with a dot, which would hide it from the shell and from people")
         elif _LIST_FILE.fullmatch(file.path):
             packages |= _packages(file, problems)
         elif found := _HOOK_FILE.fullmatch(file.path):
@@ -83,7 +88,7 @@ def _packages(file: ImageFile, problems: list[str]) -> set[str]:
             problems.append(f"{file.path}:{number}: conditions are not supported yet")
         for word in _COMMENT.sub("", line).split():
             try:
-                found.add(package_name(word))
+                found.add(installable_name(word))
             except BadInput:
                 problems.append(f"{file.path}:{number}: {quoted(word)} is not a package name")
     return found

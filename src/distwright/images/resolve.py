@@ -10,7 +10,7 @@ from distwright.builds.resolve import environment_recipe, table_from
 from distwright.config.model import Config
 from distwright.config.tables import Image
 from distwright.config.tables_archive import OwnArchive
-from distwright.errors import BadInput, NotFound
+from distwright.errors import BadInput, NotFound, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
@@ -19,7 +19,7 @@ from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
 from distwright.store.database import Database
-from distwright.tools.git import Blob, file_at, files_at, resolve
+from distwright.tools.git import Blob, file_at, files_at, refs, resolve
 
 CHANGELOG = "debian/changelog"
 ROOT_VARIANT = "minbase"
@@ -55,6 +55,13 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
     inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
     holds = (*resolved.holds, *resolved_tools.holds)
     return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=holds)
+
+
+def is_pushed(ground: Ground, name: str) -> bool:
+    """Say whether the branch that an image is built from is there."""
+    repo = ground.config.images[name].repo
+    where = ground.paths.repo(repo)
+    return where.exists() and f"refs/heads/{ground.config.repos[repo].default_branch}" in refs(where)
 
 
 def boot_order(config: Config, built: Mapping[str, Json]) -> JobOrder:
@@ -182,8 +189,8 @@ def _changelog(content: bytes | None, repo: str, now: datetime) -> ChangelogEntr
 
 def _image_file(blob: Blob, recipe: str) -> ImageFile:
     path = blob.path.removeprefix(f"{recipe}/")
+    if path.startswith("/") or ".." in path.split("/"):
+        raise BadInput(f"{quoted(blob.path)} is no path of a recipe", hint="remove it")
     if blob.mode == "120000":
         return ImageFile(path, b"", is_executable=False, link=blob.content.decode(errors="replace"))
-    if path.startswith("/") or ".." in path.split("/"):
-        raise BadInput(f"{blob.path!r} is no path of a recipe", hint="remove it")
     return ImageFile(path, blob.content, blob.mode == "100755")

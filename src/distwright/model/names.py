@@ -19,6 +19,16 @@ def package_name(text: str) -> str:
     return text
 
 
+def installable_name(text: str) -> str:
+    """Return `text` if it is a package name that apt installs; raise BadInput for `name-`, which removes (apt-get(8))."""
+    if package_name(text).endswith("-"):
+        raise BadInput(
+            f"{quoted(text)} ends with '-', by which apt would remove the package",
+            hint="leave it out: only named packages and what they need are installed",
+        )
+    return text
+
+
 def our_name(text: str, what: str) -> str:
     """Return `text` if it may name a `what` of ours (archive, suite, repo, image): safe in paths, URLs and file names."""
     if not _OURS.fullmatch(text) or ".." in text:

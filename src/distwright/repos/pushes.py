@@ -1,7 +1,7 @@
 """Pushes become events: first those that hooks announced, then what the refs themselves say. Refs are the truth."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
 from distwright.store.paths import StatePaths
 from distwright.store.refs import refs_of, set_ref
-from distwright.tools.git import existing_commits, refs
+from distwright.tools.git import existing_commits, refs, unreadable_refs
 
 
 def take_in_pushes(database: Database, paths: StatePaths, repos: Sequence[str], now: datetime) -> int:
@@ -80,6 +80,14 @@ def _record(tx: Transaction, update: RefUpdate, now: datetime) -> None:
         "repo": update.repo, "ref": update.ref, "old": update.old, "new": update.new, "pusher": update.pusher
     }  # fmt: skip
     append_event(tx, Event(EventKind.REPO_PUSHED, now, f"{update.repo} {update.ref}", body))
+
+
+def report_unreadable(paths: StatePaths, repos: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Say which refs `take_in_pushes` passes over, because their names are not UTF-8 and so can stand in no row and no answer."""
+    for repo in repos:
+        path = paths.repo(repo)
+        for name in unreadable_refs(path) if path.exists() else ():
+            tell(f"repo {repo}: {name} is not UTF-8 and is passed over; rename it: git -C {path} for-each-ref")
 
 
 def spooled_pushes(spool: Path) -> int:

@@ -1,6 +1,7 @@
 """Who signs: a role of its own, so that no build and no web request reaches a key."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Protocol
 
@@ -33,15 +34,23 @@ class Signer(Protocol):
 class SequoiaSigner:
     """A key in a file, used in this process (the default)."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the key; raise NotFound or Refused (unreadable, without a secret part)."""
+    def __init__(self, path: Path, *, is_guarded: bool = False) -> None:
+        """Read the key; raise NotFound or Refused (others may read it, unreadable, without a secret part).
+
+        is_guarded: the folder keeps others away, whatever the file's mode says: systemd shows its access list there.
+        """
         try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+            if mode & 0o077 and not is_guarded:
+                raise Refused(f"key {path} can be read by others (mode {mode:04o})", hint=f"chmod 600 {path}")
             self._key = pysequoia.Tsk.from_bytes(path.read_bytes())
             self._signer = self._key.signer()
         except FileNotFoundError:
             raise NotFound(
                 f"key {path} does not exist", hint="distwright demo makes one; or name the credential's file"
             ) from None
+        except Refused:
+            raise
         except Exception as error:  # pysequoia raises plain Exception subclasses
             raise Refused(f"key {path} cannot sign: {quoted(str(error))}", hint=f"sq inspect {path}") from error
 

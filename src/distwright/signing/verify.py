@@ -31,11 +31,22 @@ class Keyring:
         if not self._certificates:
             raise BadInput(f"keyring {name} holds no certificate", hint="name a file of OpenPGP certificates")
         self.name = name
+        self._content = content
 
     @property
     def fingerprints(self) -> tuple[str, ...]:
         """The fingerprints of all certificates, lower case."""
         return tuple(str(certificate.fingerprint) for certificate in self._certificates)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Say whether a secret key stands among the certificates."""
+        if (
+            b"PRIVATE KEY BLOCK-----" in self._content
+        ):  # one of several armoured blocks, of which a pile takes the first
+            return True
+        secret = (pysequoia.packet.Tag.SecretKey, pysequoia.packet.Tag.SecretSubkey)
+        return any(packet.tag in secret for packet in pysequoia.packet.PacketPile.from_bytes(self._content))
 
     def verify_clear(self, message: bytes, what: str) -> Verified:
         """Verify one cleartext-signed message that fills `message` from its first to its last line.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import distwright.archive.configured as archive_part
 import distwright.repos.configured as repos_part
-from distwright.archive.resolve import relative_keyrings
+from distwright.archive.resolve import checked_keyring, machine_keyring, relative_keyrings
 from distwright.config.difference import Change, changed_tables
 from distwright.config.load import parse_config
 from distwright.config.model import Config
@@ -52,7 +52,7 @@ def files_of_commit(paths: StatePaths, repo: str, revision: str) -> tuple[str, d
         raise NotFound(f"repo {repo} is not hosted here", hint="distwright repo list")
     commit = resolve(where, revision)
     blobs = [*files_at(where, commit, CONFIG_FILE), *files_at(where, commit, f"{CONFIG_FOLDER}/")]
-    files = {blob.path: blob.content.decode(errors="replace") for blob in blobs if blob.path.endswith(".toml")}
+    files = {blob.path: blob.content.decode(errors="surrogateescape") for blob in blobs if blob.path.endswith(".toml")}
     if not files:
         raise NotFound(
             f"commit {commit[:12]} of {repo} has no {CONFIG_FILE}",
@@ -75,13 +75,14 @@ def applied_keyring(database: Database, objects: ObjectStore, path: str) -> Sha2
 
 def keyrings_of_commit(paths: StatePaths, repo: str, commit: str, config: Config) -> dict[str, bytes]:
     """Read the keyrings that a configuration names relative to its folder, at its commit; raise NotFound."""
-    return {path: _required(file_at(paths.repo(repo), commit, path), path) for path in relative_keyrings(config)}
+    found = {path: file_at(paths.repo(repo), commit, path) for path in relative_keyrings(config)}
+    return {path: checked_keyring(_required(content, path), path) for path, content in found.items()}
 
 
 def keyrings_of_folder(folder: Path, config: Config) -> dict[str, bytes]:
     """Read the keyrings that a configuration names relative to its folder; raise NotFound."""
     found = {path: folder / path for path in relative_keyrings(config)}
-    return {path: _required(file.read_bytes() if file.is_file() else None, path) for path, file in found.items()}
+    return {path: machine_keyring(str(file)) for path, file in found.items()}
 
 
 def _readable(database: Database, objects: ObjectStore) -> Config | None:

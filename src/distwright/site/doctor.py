@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from distwright.errors import DistwrightError, NotFound
 from distwright.model.outcomes import JobState
 from distwright.site.programs import missing_programs
 from distwright.site.views import unknown_kind
-from distwright.store.database import Database
+from distwright.store.database import Database, damages
 from distwright.store.jobs import list_jobs
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import configured_sources
@@ -35,16 +36,16 @@ class HealthFinding:
 
 def examine_machine(paths: StatePaths) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist)."""
+    return [*_asked(paths, _programs, _user, _sandbox, _space, _sources, _kvm, _jobs), *examine_state(paths)]
+
+
+def examine_state(paths: StatePaths) -> list[HealthFinding]:
+    """Ask who may read and change a state, and whether its database is whole; nothing is made if it is not there."""
+    return _asked(paths, _state, _database)
+
+
+def _asked(paths: StatePaths, *checks: Callable[[StatePaths], HealthFinding]) -> list[HealthFinding]:
     findings = []
-    checks: tuple[Callable[[StatePaths], HealthFinding], ...] = (
-        _programs,
-        _user,
-        _sandbox,
-        _space,
-        _sources,
-        _kvm,
-        _jobs,
-    )
     for check in checks:
         try:
             findings.append(check(paths))
@@ -112,6 +113,63 @@ def _space(paths: StatePaths) -> HealthFinding:
             f"want {SPACE_WANTED_BYTES >> 30} GiB and {INODES_WANTED} inodes; name another place with --state DIR",
         )
     return HealthFinding("space", "well", what, "")
+
+
+def _state(paths: StatePaths) -> HealthFinding:
+    """Look at who may read keys and who may change what we believe."""
+    if not paths.root.exists():
+        return HealthFinding("state", "note", f"there is no state in {paths.root} yet", "distwright demo makes one")
+    limits = [(paths.root, 0o022), (paths.objects, 0o022), (paths.keys, 0o077), (paths.database, 0o077)]
+    limits += [(key, 0o077) for key in _listed(paths.keys)]
+    wrong = [(path, mode) for path, forbidden in limits if (mode := _mode(path)) is not None and mode & forbidden]
+    if not wrong:
+        return HealthFinding("state", "well", "keys and database are ours alone, nobody else changes the state", "")
+    what = ", ".join(f"{path} has mode {mode:04o}" for path, mode in wrong)
+    return HealthFinding("state", "wrong", what, "; ".join(_closed(paths, path) for path, _ in wrong))
+
+
+def _closed(paths: StatePaths, path: Path) -> str:
+    if path in (paths.root, paths.objects):
+        return f"chmod go-w {path}"
+    return f"chmod {700 if path == paths.keys else 600} {path}"
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return None
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _database(paths: StatePaths) -> HealthFinding:
+    try:
+        is_here = paths.database.stat().st_size > 0
+    except FileNotFoundError:
+        is_here = False
+    except OSError as error:
+        return HealthFinding("database", "wrong", f"{paths.database}: {error.strerror}", "run as the state's owner")
+    if not is_here and any(_listed(paths.objects)):
+        what = f"{paths.database} is empty or gone, but there are objects"
+        return HealthFinding("database", "wrong", what, "restore it from a backup")
+    if not is_here:
+        return HealthFinding(
+            "database", "note", f"there is no database in {paths.root} yet", "distwright demo makes one"
+        )
+    database = Database(paths.database_url)
+    try:
+        found = damages(database)
+    finally:
+        database.close()
+    if found:
+        return HealthFinding("database", "wrong", f"{paths.database}: {'; '.join(found)}", "restore it from a backup")
+    return HealthFinding("database", "well", f"{paths.database} is whole", "")
 
 
 def _sources(_paths: StatePaths) -> HealthFinding:

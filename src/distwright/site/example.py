@@ -1,33 +1,35 @@
 """Push an example distribution into hosted repos: real commits, real pushes, the same object names on every machine."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.builds.resolve import tag_of_version
-from distwright.errors import NotFound, Refused
+from distwright.errors import BadInput, NotFound, Refused
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.model.versions import DebVersion
-from distwright.tools.git import git, refs, tree_of
+from distwright.tools.git import file_at, git, refs, tree_of
 from distwright.tools.run import run_checked
 
-PACKAGES = "packages"
+PACKAGES, CHANGELOG = "packages", "debian/changelog"
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What a push left: the commit that the branch has now, and whether anything was new."""
+    """What a push left: the commit that the branch has now, whether anything was new, or whether others have gone on from it."""
 
     repo: str
     commit: str
     is_new: bool
+    has_moved_on: bool = False
 
 
 def push_folder(folder: Path, target: Path, branch: str, *, without: str | None, tag: bool) -> Pushed:
     """Commit a folder on top of what a bare repo has, dated as its changelog says, and push it (with a tag of its version).
 
-    Nothing happens if the repo has exactly that content. Raises Refused if the tag exists with other content.
+    Nothing happens if the repo has exactly that content, or if the newest commit of the branch was not made by this function:
+    then somebody has gone on from the example, and what they pushed counts. Raises Refused if the tag exists with other content.
     """
     entry = _changelog(folder)
     known = refs(target)
@@ -37,6 +39,8 @@ def push_folder(folder: Path, target: Path, branch: str, *, without: str | None,
         run_checked(("git", "init", "--quiet", "--bare", f"--initial-branch={branch}", "--", str(local)))
         if head is not None:
             git(local, "fetch", "--quiet", str(target), f"refs/heads/{branch}")
+            if not _is_ours(local, head):
+                return Pushed(target.stem, head, is_new=False, has_moved_on=True)
         commit = _commit(local, folder, head, entry, without)
         is_new = head is None or tree_of(local, commit) != tree_of(target, head)
         wanted = commit if is_new or head is None else head
@@ -61,14 +65,29 @@ def _tag(target: Path, name: str, commit: str, known: Mapping[str, str]) -> list
     return []
 
 
+def _is_ours(local: Path, head: str) -> bool:
+    """Say whether this is the commit, to the byte, that we make of its tree on its parents."""
+    content = file_at(local, head, CHANGELOG)
+    try:
+        entry = top_entry((content or b"").decode())
+    except (BadInput, UnicodeDecodeError):
+        return False
+    parents = git(local, "rev-list", "--parents", "--max-count=1", head, "--").decode().split()[1:]
+    return _commit_tree(local, tree_of(local, head), parents, entry) == head
+
+
 def _commit(local: Path, folder: Path, head: str | None, entry: ChangelogEntry, without: str | None) -> str:
     environment = {**_identity(entry), "GIT_WORK_TREE": str(folder)}
     excluded = (f":(exclude){without}",) if without else ()
     git(local, "add", "--all", "--", ".", *excluded, environment=environment)
     tree = git(local, "write-tree", environment=environment).decode().strip()
-    parents = ("-p", head) if head else ()
+    return _commit_tree(local, tree, [head] if head else [], entry)
+
+
+def _commit_tree(local: Path, tree: str, parents: Sequence[str], entry: ChangelogEntry) -> str:
     message = f"{entry.package} {entry.version}\n".encode()
-    return git(local, "commit-tree", tree, *parents, stdin=message, environment=environment).decode().strip()
+    words = [word for parent in parents for word in ("-p", parent)]
+    return git(local, "commit-tree", tree, *words, stdin=message, environment=_identity(entry)).decode().strip()
 
 
 def _identity(entry: ChangelogEntry) -> dict[str, str]:
@@ -78,7 +97,7 @@ def _identity(entry: ChangelogEntry) -> dict[str, str]:
 
 
 def _changelog(folder: Path) -> ChangelogEntry:
-    path = folder / "debian" / "changelog"
+    path = folder / CHANGELOG
     if not path.is_file():
         raise NotFound(f"{path} does not exist", hint="add one, for its version and date: dch --create")
     return top_entry(path.read_text())

@@ -27,7 +27,7 @@ from distwright.store.paths import StatePaths
 from distwright.store.signed import list_tags
 from distwright.store.suites import list_revisions, list_suites
 from distwright.store.uploads import list_uploads
-from distwright.tools.git import refs
+from distwright.tools.git import refs, unreadable_refs
 from distwright.worker.kinds import KINDS
 
 
@@ -153,3 +153,9 @@ def repo_refs(paths: StatePaths, name: str) -> dict[str, str]:
     """List the branches and tags of a hosted repo."""
     path = paths.repo(name)
     return refs(path) if path.exists() else {}
+
+
+def unreadable_refs_of(paths: StatePaths, name: str) -> list[str]:
+    """Name the branches and tags of a hosted repo that are passed over, because their names are not UTF-8."""
+    path = paths.repo(name)
+    return unreadable_refs(path) if path.exists() else []

@@ -15,7 +15,7 @@ from distwright.store.touching import touch_file
 
 _CHUNK = 1 << 20
 _FEW = 64
-_NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)
+_NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _target(root: Path, digest: Sha256) -> str:
 def _is_linked(root: Path, file: FoundFile, *, settle: bool) -> bool:
     """Link a file to its object; say whether that could be done (or an object is there already)."""
     target = _target(root, file.sha256)
-    descriptor = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_found(file)
     try:
         _check(file, descriptor)
         os.fchmod(descriptor, 0o444)
@@ -106,7 +106,7 @@ def _copy(file: FoundFile, incoming: Path) -> str:
     state = hashlib.sha256()
     descriptor, partial = tempfile.mkstemp(dir=incoming, prefix=f"{os.getpid()}-")
     try:
-        with os.fdopen(descriptor, "wb") as target, open(file.path, "rb") as source:  # noqa: PTH123  # as above
+        with os.fdopen(descriptor, "wb") as target, os.fdopen(open_found(file), "rb") as source:
             while piece := source.read(_CHUNK):
                 state.update(piece)
                 target.write(piece)
@@ -119,15 +119,21 @@ def _copy(file: FoundFile, incoming: Path) -> str:
     return partial
 
 
+def open_found(file: FoundFile) -> int:
+    """Open a file again; raise Refused if it is gone."""
+    try:
+        return os.open(file.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise _changed(file) from None
+
+
 def _check(file: FoundFile, descriptor: int) -> None:
     if found_file(file.path, file.sha256, os.fstat(descriptor)).identity != file.identity:
         raise _changed(file)
 
 
 def _changed(file: FoundFile) -> Refused:
-    return Refused(
-        f"{quoted(file.path)} changed while it was taken in", hint="wait until it is complete, then try again"
-    )
+    return Refused(f"{quoted(file.path)} changed while it was taken in", hint="try again when it is complete")
 
 
 def _settle_file(path: str) -> None:

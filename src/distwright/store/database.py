@@ -72,6 +72,15 @@ class Database:
             raise _translate(error, self.url) from error
 
 
+def damages(database: Database) -> list[str]:
+    """Ask the database whether it is whole; give what it says is not. Reads all of it."""
+    with database.read() as tx:
+        if tx.connection.dialect.name != "sqlite":
+            return []
+        rows = [str(row[0]) for row in tx.connection.exec_driver_sql("PRAGMA quick_check(10)")]
+    return [] if rows == ["ok"] else rows
+
+
 def inserted_id(result: "sa.CursorResult[Any]") -> int:
     """Say which number the database gave to the row just inserted."""
     key = result.inserted_primary_key

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from distwright.model.digests import Json, Sha256, digests_in
 from distwright.store.database import Transaction
+from distwright.store.inserting import insert_new
 from distwright.store.schema import holds
 from distwright.store.times import to_text
 
@@ -51,8 +51,7 @@ def add_holds(tx: Transaction, holder: str, wanted: Iterable[Hold], now: datetim
         for hold in wanted
     ]
     if rows:
-        dialect = sqlite if tx.connection.dialect.name == "sqlite" else postgresql
-        tx.connection.execute(dialect.insert(holds).on_conflict_do_nothing(), rows)
+        tx.connection.execute(insert_new(tx, holds), rows)
 
 
 def holds_of(tx: Transaction, holder: str) -> list[Hold]:

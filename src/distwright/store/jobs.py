@@ -14,6 +14,8 @@ from distwright.store.database import Transaction, inserted_id
 from distwright.store.schema import attempts, jobs, step_results
 from distwright.store.times import from_text, maybe_from_text, to_text
 
+_LARGEST = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Finish:
@@ -36,7 +38,9 @@ def find_by_digest(tx: Transaction, digest: Sha256) -> Job | None:
 
 
 def find_job(tx: Transaction, job_id: int) -> Job | None:
-    """Find a job by its number."""
+    """Find a job by its number; there is none of a number that the database cannot hold."""
+    if not 1 <= job_id <= _LARGEST:
+        return None
     return _maybe_job(tx.connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).first())
 
 

@@ -2,13 +2,12 @@
 
 import errno
 import hashlib
-import io
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -17,6 +16,7 @@ from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, adopt_files
 from distwright.store.staging import Stage
 from distwright.store.touching import touch_file
+from distwright.store.trash import Trash
 
 _CHUNK = 1 << 20
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)  # another file system, too many links, a file system without links
@@ -122,6 +122,14 @@ class ObjectStore(Protocol):
         """Read the object again and say whether its bytes still have its name. Raises Lost."""
         ...
 
+    def discard(self, digest: Sha256, day: date) -> bool:
+        """Let the object go, but for some days whoever asks for it has it back; say whether it was there."""
+        ...
+
+    def empty_trash(self, before: date) -> tuple[int, int]:
+        """Delete for good what was discarded before a day; give how many objects and bytes."""
+        ...
+
 
 class FileObjects:
     """Objects as files `<root>/sha256/ab/cdef…`: written to a temporary file, fsynced, renamed, folder fsynced."""
@@ -130,6 +138,7 @@ class FileObjects:
         """Use `root`, made when first written to."""
         self._root = root
         self._incoming = root / "incoming"
+        self._trash = Trash(root)
 
     def path(self, digest: Sha256) -> Path:
         """Say where the object is or would be."""
@@ -201,7 +210,9 @@ class FileObjects:
         try:
             return self.path(digest).open("rb")
         except FileNotFoundError:
-            raise _missing(digest) from None
+            if self._trash.revive(digest, self.path(digest)):
+                return self.path(digest).open("rb")
+            raise missing(digest) from None
 
     def read(self, digest: Sha256) -> bytes:
         """Give all bytes."""
@@ -210,7 +221,7 @@ class FileObjects:
 
     def has(self, digest: Sha256) -> bool:
         """Say whether the object is here."""
-        return self.path(digest).exists()
+        return self.path(digest).exists() or self._trash.revive(digest, self.path(digest))
 
     def touch(self, digest: Sha256) -> bool:
         """Say whether the object is here, and make its time of access now.
@@ -218,7 +229,7 @@ class FileObjects:
         Not its time of change: a placed object is the same file, and a mirror would take it for a new one. A store that we may
         only read is not ours to collect, so that it cannot be touched is no error.
         """
-        return touch_file(self.path(digest))
+        return touch_file(self.path(digest)) or (self.has(digest) and touch_file(self.path(digest)))
 
     def touched_at(self, digest: Sha256) -> datetime:
         """Give the later one of both times of the file."""
@@ -235,10 +246,9 @@ class FileObjects:
         return self.path(digest)
 
     def _stat(self, digest: Sha256) -> os.stat_result:
-        try:
-            return self.path(digest).stat()
-        except FileNotFoundError:
-            raise _missing(digest) from None
+        if not self.has(digest):
+            raise missing(digest)
+        return self.path(digest).stat()
 
     def place(self, digest: Sha256, target: Path) -> None:
         """Hard-link the object to `target`; copy where the file system refuses."""
@@ -247,8 +257,8 @@ class FileObjects:
             try:
                 os.link(source, target)
             except FileNotFoundError:
-                if not source.exists():
-                    raise _missing(digest) from None
+                if not self.has(digest):
+                    raise missing(digest) from None
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._link_or_copy(source, target)
             except OSError as error:
@@ -285,6 +295,14 @@ class FileObjects:
                 state.update(chunk)
         return state.hexdigest() == digest
 
+    def discard(self, digest: Sha256, day: date) -> bool:
+        """Put the object into the trash of a day; whoever asks for it has it back until the trash is emptied."""
+        return self._trash.take(self.path(digest), digest, day)
+
+    def empty_trash(self, before: date) -> tuple[int, int]:
+        """Delete what was discarded before a day; give how many objects and bytes."""
+        return self._trash.empty(before)
+
     def drop_leftovers(self) -> int:
         """Remove partial files of writers that are gone; say how many."""
         count = 0
@@ -295,103 +313,8 @@ class FileObjects:
         return count
 
 
-class MemoryObjects:
-    """Objects in memory: for tests and for values that need no disk."""
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self._content: dict[Sha256, bytes] = {}
-        self._touched: dict[Sha256, datetime] = {}
-
-    def put(self, content: bytes) -> Sha256:
-        """Keep bytes."""
-        digest = Sha256(hashlib.sha256(content).hexdigest())
-        self._content[digest] = content
-        self.touch(digest)
-        return digest
-
-    def put_file(self, path: Path) -> Sha256:
-        """Keep a copy of a file's bytes."""
-        return self.put(path.read_bytes())
-
-    @contextmanager
-    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
-        """Keep what is written in the block, unless it raises."""
-        file = io.BytesIO()
-        writer = ObjectWriter(file)
-        yield writer
-        if expect is not None and writer.digest != expect:
-            raise Refused(f"content has SHA-256 {writer.digest}, {expect} was promised", hint="fetch it again")
-        self.put(file.getvalue())
-
-    @contextmanager
-    def staging(self) -> Iterator[Callable[[bytes], Sha256]]:
-        """Give `put`."""
-        yield self.put
-
-    def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
-        """Keep copies."""
-        for file in files:
-            with self.writing(expect=file.sha256) as writer:
-                writer.write(Path(file.path).read_bytes())
-
-    def open(self, digest: Sha256) -> BinaryIO:
-        """Open for reading."""
-        return io.BytesIO(self.read(digest))
-
-    def read(self, digest: Sha256) -> bytes:
-        """Give all bytes."""
-        if digest not in self._content:
-            raise _missing(digest)
-        return self._content[digest]
-
-    def has(self, digest: Sha256) -> bool:
-        """Say whether the object is here."""
-        return digest in self._content
-
-    def touch(self, digest: Sha256) -> bool:
-        """Say whether the object is here, and note the time."""
-        if digest not in self._content:
-            return False
-        self._touched[digest] = datetime.now(UTC)
-        return True
-
-    def touched_at(self, digest: Sha256) -> datetime:
-        """Give the time that was noted."""
-        self.read(digest)
-        return self._touched[digest]
-
-    def size(self, digest: Sha256) -> int:
-        """Say the size in bytes."""
-        return len(self.read(digest))
-
-    def local_path(self, digest: Sha256) -> Path:
-        """Refuse: what is in memory is no file."""
-        self.read(digest)
-        raise Refused(f"object {digest} is in memory only", hint="put it into a store of files")
-
-    def place(self, digest: Sha256, target: Path) -> None:
-        """Write the object to `target`."""
-        content = self.read(digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            file.write(content)
-        target.chmod(0o444)
-
-    def is_placed(self, digest: Sha256, target: Path) -> bool:
-        """Say no: what was placed is a copy."""
-        return False
-
-    def digests(self) -> Iterator[Sha256]:
-        """List all objects."""
-        yield from list(self._content)
-
-    def is_intact(self, digest: Sha256) -> bool:
-        """Say yes for what is here: memory does not rot."""
-        return bool(self.read(digest) is not None)
-
-
-def _missing(digest: Sha256) -> Lost:
+def missing(digest: Sha256) -> Lost:
+    """Say that an object is not here."""
     return Lost(
         f"object {digest} is not here",
         hint="restore objects/ from a backup, or do again what made it: distwright job list",

@@ -1,5 +1,6 @@
 """Where things are below the state directory."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,14 @@ class StatePaths:
     root: Path
 
     @property
+    def database(self) -> Path:
+        """The file of the default database (0600, and so are SQLite's files beside it)."""
+        return self.root / "db.sqlite"
+
+    @property
     def database_url(self) -> str:
-        """The default database."""
-        return f"sqlite:///{self.root / 'db.sqlite'}"
+        """The address of the default database."""
+        return f"sqlite:///{self.database}"
 
     @property
     def objects(self) -> Path:
@@ -82,10 +88,13 @@ class StatePaths:
         return self.keys / f"{credential}.pgp"
 
     def make(self) -> None:
-        """Make all folders that are missing."""
+        """Make all folders that are missing, and an empty database that only its owner reads.
+
+        Sandboxed programs pass through the state to their work folder and root; they cannot list it (0711).
+        """
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self.objects.mkdir(exist_ok=True, mode=0o755)
         for folder in (
-            self.root,
-            self.objects,
             self.public,
             self.repos,
             self.logs,
@@ -96,3 +105,5 @@ class StatePaths:
         ):
             folder.mkdir(parents=True, exist_ok=True)
         self.keys.mkdir(exist_ok=True, mode=0o700)
+        if not self.database.exists():
+            os.close(os.open(self.database, os.O_WRONLY | os.O_CREAT, 0o600))

@@ -1,6 +1,5 @@
 """git: bare repositories, refs, and trees as archives. Refs and paths from outside always come after `--`-safe checks."""
 
-import contextlib
 import io
 import os
 import re
@@ -9,15 +8,30 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from distwright.errors import BadInput, NotAllowed, NotFound, quoted
+from distwright.errors import BadInput, NotAllowed, NotFound, Refused, quoted
 from distwright.tools.run import Command, run, run_checked
-
-FILE_LIMIT_BYTES = 64 << 20
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+~^@{}%-]*")  # %: DEP-14 writes it for the colon of an epoch
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "safe.directory=*")
+# What a pushed tree may be. A repository of a few kB can hold folders that name each other and unpack to terabytes.
+TREE_LIMIT_BYTES = 2 << 30  # all files of a source package together
+FILES_LIMIT_BYTES = 256 << 20  # all files that are read into memory: an image's recipe
+FILE_LIMIT_BYTES = 256 << 20  # one file
+TEXT_LIMIT_BYTES = 8 << 20  # one file that is parsed: a changelog, a table, a certificate
+LISTING_LIMIT_BYTES = 32 << 20  # names of all files: some 300 000
+_BATCH_BYTES = 16 << 20
+
+# What old repositories of honest people have; fsck of a push is strict about everything else.
+_FSCK = {
+    "transfer.fsckObjects": "true",
+    "receive.fsckObjects": "true",
+    "receive.fsck.badTimezone": "ignore",
+    "receive.fsck.missingSpaceBeforeDate": "ignore",
+    "receive.fsck.zeroPaddedFilemode": "ignore",
+}
 _IDENTITY_FREE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
 
 
@@ -48,10 +62,27 @@ def git(
     return run(command).checked().stdout
 
 
+class Sink(Protocol):
+    """Something to write bytes to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take the next bytes."""
+        ...
+
+
 def make_bare(path: Path, default_branch: str) -> None:
-    """Make an empty bare repository, or leave the one that is there. Nobody sees half of one."""
-    if (path / "HEAD").exists():
-        return
+    """Make an empty bare repository, or leave the one that is there; either way pushes into it are checked object by object."""
+    if not (path / "HEAD").exists():
+        _init(path, default_branch)
+    text = git(path, "config", "--local", "--null", "--list").decode(errors="replace")
+    known = dict(line.partition("\n")[::2] for line in text.split("\0"))
+    for key, value in _FSCK.items():
+        if known.get(key.lower()) != value:
+            git(path, "config", "--local", key, value)
+
+
+def _init(path: Path, default_branch: str) -> None:
+    """Nobody sees half of a repository."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.new-{os.getpid()}")
     run_checked(("git", "init", "--quiet", "--bare", f"--initial-branch={default_branch}", "--", str(partial)))
@@ -64,14 +95,23 @@ def make_bare(path: Path, default_branch: str) -> None:
 
 
 def refs(repo: Path) -> dict[str, str]:
-    """Give every branch and tag -> object name; those whose name is no UTF-8 are left out: nobody could write them."""
+    """Give every branch and tag -> object name; those whose names are not UTF-8 are passed over (see `unreadable_refs`)."""
+    return {name: target for name, target in _refs(repo) if _is_text(name)}
+
+
+def unreadable_refs(repo: Path) -> list[str]:
+    """Name the branches and tags that `refs` passes over, safe to print."""
+    return [quoted(name) for name, _ in _refs(repo) if not _is_text(name)]
+
+
+def _refs(repo: Path) -> list[tuple[str, str]]:
     listing = git(repo, "for-each-ref", "--format=%(refname)%09%(objectname)", "refs/heads", "refs/tags")
-    found: dict[str, str] = {}
-    for line in listing.split(b"\n")[:-1]:
-        with contextlib.suppress(UnicodeDecodeError):
-            name, _, target = line.decode().partition("\t")
-            found[name] = target
-    return found
+    lines = listing.decode(errors="surrogateescape").split("\n")
+    return [(name, target) for name, _, target in (line.partition("\t") for line in lines if line)]
+
+
+def _is_text(name: str) -> bool:
+    return not any("\udc80" <= sign <= "\udcff" for sign in name)
 
 
 def existing_commits(repo: Path, names: Sequence[str]) -> set[str]:
@@ -118,19 +158,18 @@ def tree_of(repo: Path, commit: str, path: str = "") -> str:
     return found
 
 
-def tree_tar(repo: Path, tree: str, *, prefix: str, mtime: int) -> bytes:
-    """Give a tree (or a commit's) as an uncompressed tar, every name below `prefix`, owned by root, all times `mtime`.
+def write_tree_tar(repo: Path, tree: str, out: Sink, *, prefix: str, mtime: int) -> None:
+    """Write a tree (or a commit's) as an uncompressed tar, every name below `prefix`, owned by root, all times `mtime`.
 
     Same tree, prefix and mtime: same bytes, whichever git made them (git archive stamps trees with the present time before
-    2.41). In memory. Raises BadInput for submodules.
+    2.41). In memory are the names, and one file or some MB of small ones. Raises BadInput for submodules and for names that
+    lead out of the tree, Refused for what is larger than the limits above.
     """
-    entries = list(_entries(repo, tree))
-    blobs = _blobs(repo, [entry.target for entry in entries])
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    entries = list(_entries(repo, tree, limit_bytes=TREE_LIMIT_BYTES))
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # needs write only
         for folder in _folders(prefix, [entry.path for entry in entries]):
             tar.addfile(_tar_member(folder, tarfile.DIRTYPE, 0o755, mtime))
-        for entry, content in zip(entries, blobs, strict=True):
+        for entry, content in _blobs(repo, entries):
             name = f"{prefix}{entry.path}"
             if entry.mode == "120000":
                 member = _tar_member(name, tarfile.SYMTYPE, 0o777, mtime)
@@ -140,61 +179,87 @@ def tree_tar(repo: Path, tree: str, *, prefix: str, mtime: int) -> bytes:
                 member = _tar_member(name, tarfile.REGTYPE, 0o755 if entry.mode == "100755" else 0o644, mtime)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
-    return out.getvalue()
 
 
 def file_at(repo: Path, commit: str, path: str) -> bytes | None:
-    """Give one file at a commit; None if there is none. Raises BadInput from 64 MiB on: keyrings and changelogs are small."""
+    """Give one file at a commit; None if there is none. Raises Refused for more than TEXT_LIMIT_BYTES."""
     argv = ("git", *_SAFE, "-C", str(repo), "cat-file", "blob", f"{commit}:{path}")
-    found = run(Command(argv, timeout_s=60, environment=_IDENTITY_FREE, output_limit_bytes=FILE_LIMIT_BYTES))
-    if len(found.stdout) >= FILE_LIMIT_BYTES:
-        raise BadInput(
-            f"{quoted(path)} in {repo.stem} has {FILE_LIMIT_BYTES >> 20} MiB or more", hint="name a smaller file"
-        )
+    found = run(Command(argv, timeout_s=60, environment=_IDENTITY_FREE, output_limit_bytes=TEXT_LIMIT_BYTES))
     if found.cut:
-        found.checked()
+        raise _too_large(f"{quoted(path)} in {repo.stem}", TEXT_LIMIT_BYTES)
     return found.stdout if found.exit_code == 0 else None
 
 
 def files_at(repo: Path, commit: str, path: str) -> list[Blob]:
-    """Give a file, or all files and symlinks below a folder (`path/`), at a commit, sorted by path. In memory."""
-    entries = list(_entries(repo, commit, path))
-    blobs = _blobs(repo, [entry.target for entry in entries])
-    return [Blob(entry.path, entry.mode, content) for entry, content in zip(entries, blobs, strict=True)]
+    """Give a file, or all files and symlinks below a folder (`path/`), at a commit, sorted by path. In memory; errors as above."""
+    entries = list(_entries(repo, commit, path, limit_bytes=FILES_LIMIT_BYTES))
+    return [Blob(entry.path, entry.mode, content) for entry, content in _blobs(repo, entries)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     mode: str
     target: str
+    size: int
     path: str
 
 
-def _entries(repo: Path, tree: str, path: str = "") -> Iterator[_Entry]:
+def _entries(repo: Path, tree: str, path: str = "", *, limit_bytes: int) -> Iterator[_Entry]:
+    """List the files of a tree with their sizes, before anything of them is read."""
     below = ("--", path) if path else ()
-    listing = git(repo, "ls-tree", "-r", "-z", "--full-tree", tree, *below).decode(errors="surrogateescape")
-    for line in filter(None, listing.split("\0")):
-        head, _, path = line.partition("\t")
-        mode, kind, target = head.split(" ")
+    argv = ("git", *_SAFE, "-C", str(repo), "ls-tree", "-r", "-l", "-z", "--full-tree", tree, *below)
+    listing = run(Command(argv, timeout_s=120, environment=_IDENTITY_FREE, output_limit_bytes=LISTING_LIMIT_BYTES))
+    if listing.cut:
+        raise _too_large(f"the list of files in {tree[:12]} of {repo.stem}", LISTING_LIMIT_BYTES)
+    total = 0
+    for line in filter(None, listing.checked().stdout.decode(errors="surrogateescape").split("\0")):
+        head, _, name = line.partition("\t")
+        mode, kind, target, size = head.split()
         if kind != "blob":
             raise BadInput(
-                f"{quoted(path)} in {repo.stem} is a {kind} (submodule?)",
+                f"{quoted(name)} in {repo.stem} is a {kind} (submodule?)",
                 hint="put the files themselves into the repository",
             )
-        yield _Entry(mode, target, path)
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            raise BadInput(f"{quoted(name)} in {repo.stem} leads out of its tree", hint="remove it from the repository")
+        total += int(size)
+        if int(size) > FILE_LIMIT_BYTES:
+            raise _too_large(f"{quoted(name)} in {repo.stem}", FILE_LIMIT_BYTES)
+        if total > limit_bytes:
+            raise _too_large(f"what is in {tree[:12]} of {repo.stem}", limit_bytes)
+        yield _Entry(mode, target, int(size), name)
 
 
-def _blobs(repo: Path, names: Sequence[str]) -> list[bytes]:
-    output = memoryview(git(repo, "cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode()))
-    blobs, at = [], 0
-    for name in names:
+def _too_large(what: str, limit_bytes: int) -> Refused:
+    return Refused(
+        f"{what} has more than {limit_bytes >> 20} MiB", hint="remove what does not belong into a repository"
+    )
+
+
+def _blobs(repo: Path, entries: Sequence[_Entry]) -> Iterator[tuple[_Entry, bytes]]:
+    """Read files in their order, some MB at a time."""
+    batch: list[_Entry] = []
+    size = 0
+    for entry in entries:
+        if batch and size + entry.size > _BATCH_BYTES:
+            yield from _batch(repo, batch)
+            batch, size = [], 0
+        batch.append(entry)
+        size += entry.size
+    yield from _batch(repo, batch)
+
+
+def _batch(repo: Path, entries: Sequence[_Entry]) -> Iterator[tuple[_Entry, bytes]]:
+    names = "".join(f"{entry.target}\n" for entry in entries)
+    output = memoryview(git(repo, "cat-file", "--batch", stdin=names.encode())) if entries else memoryview(b"")
+    at = 0
+    for entry in entries:
         end = bytes(output[at : at + 200]).index(b"\n") + at
         found, _kind, size = bytes(output[at:end]).decode().split(" ")
-        if found != name:
-            raise BadInput(f"object {name} is missing in {repo.stem}", hint=f"git -C {repo} fsck")
-        blobs.append(bytes(output[end + 1 : end + 1 + int(size)]))
+        if found != entry.target:
+            raise BadInput(f"object {entry.target} is missing in {repo.stem}", hint=f"git -C {repo} fsck")
+        yield entry, bytes(output[end + 1 : end + 1 + int(size)])
         at = end + 2 + int(size)
-    return blobs
 
 
 def _folders(prefix: str, paths: Sequence[str]) -> list[str]:

@@ -1,31 +1,28 @@
 """The web face: archives, images and logs as files, and plain pages about them. Reading needs no login."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import (
-    FileResponse,
-    HTMLResponse,
-    JSONResponse,
-    PlainTextResponse,
-    RedirectResponse,
-    Response,
-    StreamingResponse,
-)
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distwright.app import App, Serving
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import DistwrightError, NotFound
+from distwright.errors import DistwrightError, NotFound, quoted
+from distwright.web.files import answer_file
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page
 
-_CHUNK = 1 << 18
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_LONGEST_NUMBER = 19
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -48,23 +45,36 @@ class _Web:
 
     def starlette(self) -> Starlette:
         static = Path(__file__).parent / "static"
-        images = self._app.paths.public / "images"
-        images.mkdir(parents=True, exist_ok=True)
         routes = [
             Route("/", self.front),
             Route("/index.json", self.front),
             Route("/job", self.jobs),
             Route("/job.json", self.jobs),
-            Route("/job/{number:int}.json", self.job),
-            Route("/job/{number:int}", self.job),
-            Route("/job/{number:int}/log", self.log),
+            Route("/job/{number}.json", self.job),
+            Route("/job/{number}", self.job),
+            Route("/job/{number}/log", self.log),
             Route("/archive/{name}.json", self.archive),
             Route("/archive/{name}", self.archive),
             Mount("/static", StaticFiles(directory=static)),
-            Mount("/images", StaticFiles(directory=images)),
+            Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),
         ]
-        return Starlette(routes=routes, exception_handlers={DistwrightError: self.failed})
+        # Whoever makes a browser ask us under a name of their own (DNS rebinding) gets nothing, and no page repeats that name.
+        hosts = Middleware(TrustedHostMiddleware, allowed_hosts=self._hosts(), www_redirect=False)
+        return Starlette(
+            routes=routes,
+            exception_handlers={DistwrightError: self.failed},
+            middleware=[Middleware(_AlwaysHeaders), hosts],
+        )
+
+    def _hosts(self) -> list[str]:
+        """Give the names that we answer to: this machine's own, and that of the site's URL."""
+        try:
+            url = self._app.config().site.url
+        except NotFound:
+            url = None
+        name = None if url is None else urlsplit(url).hostname
+        return [*LOOPBACK, *([name] if name else [])]
 
     async def front(self, request: Request) -> Response:
         return self._page(request, await run_in_threadpool(front_page, self._app))
@@ -73,50 +83,70 @@ class _Web:
         return self._page(request, await run_in_threadpool(jobs_page, self._app))
 
     async def job(self, request: Request) -> Response:
-        return self._page(request, await run_in_threadpool(job_page, self._app, request.path_params["number"]))
+        return self._page(request, await run_in_threadpool(job_page, self._app, _number(request)))
 
     async def archive(self, request: Request) -> Response:
         base = str(request.base_url).rstrip("/")
         return self._page(request, await run_in_threadpool(archive_page, self._app, request.path_params["name"], base))
 
     async def log(self, request: Request) -> Response:
-        log = await run_in_threadpool(self._serving.log, request.path_params["number"])
-        return FileResponse(log, media_type="text/plain; charset=utf-8", headers=HEADERS)
+        log = await run_in_threadpool(self._serving.log, _number(request))
+        return FileResponse(log, media_type="text/plain; charset=utf-8")
+
+    async def image(self, request: Request) -> Response:
+        """Give a file of the published images."""
+        path = request.path_params["path"]
+        return answer_file(request, await run_in_threadpool(self._serving.published, "images", path), path)
 
     async def file(self, request: Request) -> Response:
         """Give a file of an archive: our own from the public tree, a recorded one from objects (or upstream, once)."""
         name, path = request.path_params["name"], request.path_params["path"]
         archive = (await run_in_threadpool(self._app.config)).archives.get(name)
         if isinstance(archive, OwnArchive):
-            return FileResponse(await run_in_threadpool(self._serving.published, name, path))
+            return answer_file(request, await run_in_threadpool(self._serving.published, name, path), path)
         if isinstance(archive, UpstreamArchive):
             first, _, rest = path.partition("/")
             if first.isdigit() and rest.startswith("pool/"):
                 return RedirectResponse(f"/{name}/{rest}")
-            file, size = await run_in_threadpool(self._serving.recorded, name, path)
-            headers = {"Content-Length": str(size)}
-            if request.method == "HEAD":
-                file.close()
-                return Response(headers=headers)
-            return StreamingResponse(_pieces(file), headers=headers, media_type="application/octet-stream")
-        raise NotFound(f"there is no archive {name}", hint="see the archives on the front page")
+            file, _ = await run_in_threadpool(self._serving.recorded, name, path)
+            return answer_file(request, file, path)
+        raise NotFound(f"there is no archive {quoted(name)}", hint="see the archives on the front page")
 
     async def failed(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, DistwrightError)  # noqa: S101  # registered for that class only
         status = 404 if isinstance(error, NotFound) else 502 if error.exit_code == 20 else 409
         if request.url.path.endswith(".json"):
             problem = {"type": "about:blank", "title": error.message, "status": status, "detail": error.hint}
-            return JSONResponse(problem, status, media_type="application/problem+json", headers=HEADERS)
-        return PlainTextResponse(f"{error.message}\n  try: {error.hint}\n", status, headers=HEADERS)
+            return JSONResponse(problem, status, media_type="application/problem+json")
+        return PlainTextResponse(f"{error.message}\n  try: {error.hint}\n", status)
 
     def _page(self, request: Request, page: Page) -> Response:
         if request.url.path.endswith(".json"):
-            return JSONResponse(page.document, headers=HEADERS)
+            return JSONResponse(page.document)
         text = self._templates.get_template(page.template).render(page=page, **page.values)
-        return HTMLResponse(text, headers=HEADERS)
+        return HTMLResponse(text)
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
-    with file:
-        while piece := await run_in_threadpool(file.read, _CHUNK):
-            yield piece
+class _AlwaysHeaders:
+    """Adds HEADERS to every answer, so that no file of anybody's is ever run as a page of ours."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def _number(request: Request) -> int:
+    """Read the number of a job; whatever is none, or longer than any, is not found."""
+    text = request.path_params["number"]
+    if not (text.isascii() and text.isdigit()) or len(text) > _LONGEST_NUMBER:
+        raise NotFound(f"there is no job {quoted(text, 40)}", hint="distwright job list")
+    return int(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from distwright.app import App
 from distwright.archive.serving import sources_text
 from distwright.config.tables_archive import OwnArchive
-from distwright.errors import NotFound
+from distwright.errors import NotFound, quoted
 from distwright.model.digests import Json
 from distwright.model.events import OpenEvent
 from distwright.model.records import Job
@@ -64,7 +64,7 @@ def archive_page(app: App, name: str, base_url: str) -> Page:
     """How to use an archive: sources to paste, its suites or snapshots."""
     archive = app.config().archives.get(name)
     if archive is None:
-        raise NotFound(f"there is no archive {name}", hint="distwright archive list")
+        raise NotFound(f"there is no archive {quoted(name)}", hint="distwright archive list")
     if isinstance(archive, OwnArchive):
         suites = [suite for suite, table in app.config().suites.items() if table.archive == name]
         signed_by = app.certificate(archive.key.credential).decode()

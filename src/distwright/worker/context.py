@@ -76,15 +76,47 @@ class JobContext:
             raise Interrupted(f"job {self.job} was cancelled", hint=f"distwright job retry {self.job}")
 
     def signer(self, credential: str) -> Signer:
-        """Give the signer of a role, from the credentials directory of systemd or from the state's keys."""
-        given = os.environ.get("CREDENTIALS_DIRECTORY")
-        if given and (Path(given) / credential).exists():
-            return SequoiaSigner(Path(given) / credential)
-        return SequoiaSigner(self.paths.key(credential))
+        """Give the signer of a role."""
+        return signer_of(self.paths, credential)
 
 
-class CommandContext(JobContext):
-    """The Context of a person's command: what it has to say goes to stderr, and it ends with Ctrl-C like any command."""
+def signer_of(paths: StatePaths, credential: str) -> Signer:
+    """Give the signer of a role, from the credentials directory of systemd or from the state's keys."""
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    if given and (Path(given) / credential).exists():
+        return SequoiaSigner(Path(given) / credential, is_guarded=True)
+    return SequoiaSigner(paths.key(credential))
+
+
+@dataclass(slots=True)
+class CommandContext:
+    """The Context of a person's command: no job, so no fence; what it has to say goes to stderr, and Ctrl-C ends it."""
+
+    database: Database
+    objects: ObjectStore
+    fetcher: Fetcher
+    config: Config
+    paths: StatePaths
+    alternates: Sequence[ObjectStore] = ()
+    mirrors: Mirrors = no_mirrors
+    job: None = None
+    fence: int = 0
+    last_progress: float = 0.0
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Begin a writing transaction."""
+        return self.database.write()
+
+    def now(self) -> datetime:
+        """The time."""
+        return datetime.now(UTC)
+
+    def check_cancelled(self) -> None:
+        """Do nothing: a person has Ctrl-C."""
+
+    def signer(self, credential: str) -> Signer:
+        """Give the signer of a role."""
+        return signer_of(self.paths, credential)
 
     def log(self, line: str) -> None:
         """Say a line."""

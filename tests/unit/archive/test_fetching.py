@@ -13,7 +13,8 @@ from distwright.errors import NotFound, Refused, Unreachable
 from distwright.model.digests import sha256_of
 from distwright.net.fetch import NO_VALIDATORS, Fetcher, Page, Validators
 from distwright.store.database import Database
-from distwright.store.objects import FileObjects, MemoryObjects, ObjectStore
+from distwright.store.memory import MemoryObjects
+from distwright.store.objects import FileObjects, ObjectStore
 
 CONTENT = b"0123456789" * 35
 URL = f"{MIRROR}/pool/main/h/hello/hello_1.0_amd64.deb"

@@ -7,7 +7,7 @@ from distwright.archive.tree import EMPTY_ROOT, TreeEntry, build_tree
 from distwright.formats.release import parse_release, write_release
 from distwright.model.digests import sha256_of
 from distwright.model.versions import DebVersion
-from distwright.store.objects import MemoryObjects
+from distwright.store.memory import MemoryObjects
 
 BOTH = ("main/binary-amd64", "main/source")
 

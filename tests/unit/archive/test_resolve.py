@@ -1,5 +1,6 @@
 """Resolving: names become digests once; what does not exist yet is waited for, by name and with what makes it."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import pytest
 from tests.unit.archive.requests import FIELDS, LISTS, publish_request, record_request
 from tests.worlds.archive import DATE, DAY, MIRROR, Upstream, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import WorldContext, config, make_context
+from tests.worlds.keys import key_file
 from tests.worlds.times import NOW
 
 from distwright.archive.configured import apply_change, plan_config
 from distwright.archive.publish import publish
 from distwright.archive.record import record
 from distwright.archive.resolve import (
+    KEYRING_LIMIT_BYTES,
     NotReadyError,
     Resolved,
     accept_order,
@@ -27,7 +30,7 @@ from distwright.archive.resolve import (
 from distwright.archive.tree import EMPTY_ROOT
 from distwright.archive.uploads import accept_upload
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import NotFound
+from distwright.errors import BadInput, NotFound, Refused
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import sha256_of
 from distwright.model.records import SuiteState
@@ -196,11 +199,39 @@ def test_an_archive_that_apt_does_not_know_is_not_found_with_the_setting_that_he
     assert 'set fetch_from = "…" in [archive.debian]' in caught.value.hint
 
 
+def test_a_source_of_apt_with_a_password_is_refused_and_its_password_never_shown() -> None:
+    secret = replace(STABLE, url="http://bob:hunter2@near.example/debian")
+    with pytest.raises(Refused, match="apt's source for archive debian has a user name or password") as caught:
+        upstream_url("debian", debian(), [secret])
+    assert "auth.conf" in caught.value.hint
+    assert "hunter2" not in caught.value.message + caught.value.hint
+
+
 def test_a_keyring_of_the_machine_is_read_or_not_found(tmp_path: Path) -> None:
-    (tmp_path / "ring.pgp").write_bytes(b"ring")
-    assert machine_keyring(str(tmp_path / "ring.pgp")) == b"ring"
+    (tmp_path / "ring.pgp").write_bytes(signer("debian").certificate())
+    assert machine_keyring(str(tmp_path / "ring.pgp")) == signer("debian").certificate()
     with pytest.raises(NotFound, match=r"keyring .*other\.pgp does not exist"):
         machine_keyring(str(tmp_path / "other.pgp"))
+    with pytest.raises(NotFound, match=r"keyring .*ring\.pgp/x does not exist"):
+        machine_keyring(str(tmp_path / "ring.pgp" / "x"))
+
+
+def test_a_keyring_is_a_file_of_certificates_and_nothing_else(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "shadow").write_text("root:$6$x:19000:0:99999:7:::\n")
+    (tmp_path / "empty").touch()
+    (tmp_path / "secret").write_bytes(key_file("debian"))
+    (tmp_path / "large").write_bytes(bytes(KEYRING_LIMIT_BYTES + 1))
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "second").write_bytes(signer("debian").certificate() + key_file("debian"))
+    problems = {
+        str(tmp_path): "cannot be read: Is a directory", "/dev/zero": "is not a file", "fifo": "is not a file",
+        "shadow": "cannot be read", "empty": "holds no certificate", "secret": "holds a secret key",
+        "second": "holds a secret key", "large": "has more than 4 MiB", "loop": "cannot be read",
+    }  # fmt: skip
+    for name, problem in problems.items():
+        with pytest.raises(BadInput, match=f"keyring .*{problem}"):
+            machine_keyring(str(tmp_path / name))
 
 
 def test_the_release_of_an_own_suite_says_what_the_tables_say() -> None:

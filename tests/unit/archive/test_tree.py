@@ -4,7 +4,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distwright.archive.editing import iter_entries, split_leaf
@@ -24,7 +24,7 @@ from distwright.archive.tree import (
 from distwright.errors import BadInput
 from distwright.model.digests import sha256_of
 from distwright.model.versions import DebVersion
-from distwright.store.objects import MemoryObjects
+from distwright.store.memory import MemoryObjects
 
 AMD64 = "main/binary-amd64"
 
@@ -139,6 +139,7 @@ def test_a_change_touches_one_leaf_of_two_thousand_names() -> None:
         assert len(set(after.lists[AMD64]) - set(before.lists[AMD64])) == 1
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 1999))
 def test_adding_or_removing_a_name_touches_at_most_two_leaves(number: int) -> None:
     entries = [entry(name) for name in names(2000)]

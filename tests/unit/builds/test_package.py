@@ -1,5 +1,6 @@
 """Package builds: the order names everything by digest, the plans follow from it, the .changes is signed outside."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from distwright.model.events import Event, EventKind
 from distwright.model.versions import DebVersion
 from distwright.signing.verify import Keyring
 from distwright.store.holds import serial_hold
-from distwright.tools.git import tree_tar
+from distwright.tools.git import write_tree_tar
 
 ROOT, TREE = sha256_of(b"root"), sha256_of(b"tree")
 ENTRY = ShelfEntry("debian", "stable", sha256_of(b"snapshot"))
@@ -181,7 +182,9 @@ def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) 
     files = {"debian/changelog": changelog("greeter", "1:2.0~rc1"), "src/x.c": "int x;\n"}
     head = commit(context.paths, "greeter", files, tag="1%2.0_rc1")
     made = order(context, "1%2.0_rc1")
-    tree = tree_tar(context.paths.repo("greeter"), head, prefix="greeter-2.0~rc1/", mtime=int(DATE.timestamp()))
+    with io.BytesIO() as out:
+        write_tree_tar(context.paths.repo("greeter"), head, out, prefix="greeter-2.0~rc1/", mtime=int(DATE.timestamp()))
+        tree = out.getvalue()
     with context.database.read() as tx:
         resolved = resolve_suites(tx, context.ground(), ("debian/stable",))
     recipe = environment_recipe(context.config, "build", resolved)

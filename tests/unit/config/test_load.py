@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from tests.unit.config.worlds import GOOD, good_config, good_with, problems_of, problems_with
 
 from distwright.config.load import parse_config
-from distwright.config.tables import Environment
+from distwright.config.tables import Environment, Site
 from distwright.config.tables_archive import Credential, OwnArchive, Suite, UpstreamArchive
 from distwright.config.words import wanted
 from distwright.errors import BadConfig
@@ -104,7 +104,7 @@ def test_everything_wrong_is_said_at_once_in_order_of_file_and_line() -> None:
     )
     second = '[repo.x]\ndefault_branch = ["main",\n  3]\n[person.ada]\n[sute.y]\n'
     assert problems_of(first, second) == [
-        'a.toml:2 site.name: is missing; want a string of one line, for example "Example Live"',
+        f"a.toml:2 site.name: is missing; want {wanted(Site, ('name',))}",
         "a.toml:3 site.nam: is not a known key; want name (the nearest known key)",
         'a.toml:6 archive.debian.suites: is a string; want a list of suites, for example ["trixie", "trixie-updates"]',
         "a.toml:7 archive.debian.sources: is a string; want true or false",

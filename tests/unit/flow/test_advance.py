@@ -24,7 +24,7 @@ from distwright.repos.spool import NOTHING
 from distwright.store.database import Database
 from distwright.store.events import append_event, cursor_of
 from distwright.store.jobs import list_jobs
-from distwright.store.objects import MemoryObjects
+from distwright.store.memory import MemoryObjects
 from distwright.store.paths import StatePaths
 from distwright.store.refs import AppliedConfig, keep_applied_config
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import tarfile
+from collections.abc import Callable
 
 import pytest
 from tests.unit.formats.worlds import CONTROL, ar_archive, ar_member, clearsigned, deb, folder, small_deb, tar_archive
@@ -51,6 +52,17 @@ def test_a_deb_is_read_whole() -> None:
     assert package == DebControl(parse_one(CONTROL), FILES, "data.tar.xz", 4)
     assert package.scripts == {"postinst": FILES["postinst"]}
     assert (package.md5sums, package.conffiles) == (FILES["md5sums"], FILES["conffiles"])
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".xz", lzma.compress), (".gz", gzip.compress)])
+def test_a_control_tar_of_thousands_of_empty_streams_is_refused(ending: str, pack: Callable[[bytes], bytes]) -> None:
+    packed = pack(b"") * 5000
+    with pytest.raises(BadInput, match=rf"control\.tar{ending} of the \.deb: .* has more than 1000 streams"):
+        opened(
+            ar_archive(
+                (b"debian-binary", b"2.0\n"), (b"control.tar%b" % ending.encode(), packed), (b"data.tar.xz", b"data")
+            )
+        )
 
 
 def test_data_tar_is_not_read() -> None:

@@ -75,6 +75,28 @@ def test_every_problem_is_said_at_once_with_file_and_line() -> None:
     )
 
 
+def test_a_file_that_the_shell_would_not_find_is_refused_by_name() -> None:
+    assert problems(
+        LIST,
+        plain_file("hooks/.x.hook.chroot", "#!/bin/sh\n"),
+        plain_file("package-lists/.y.list.chroot", "sudo"),
+        plain_file("hooks/a\nb.hook.chroot", "#!/bin/sh\n"),
+        plain_file("hooks/caf\udce9.hook.chroot", "#!/bin/sh\n"),
+        plain_file("includes.chroot/etc/.z.hook.chroot", "any file may be called so"),
+    ) == [
+        r"'hooks/a\nb.hook.chroot': is not a name that can be printed",
+        r"'hooks/caf\udce9.hook.chroot': is not a name that can be printed",
+        "hooks/.x.hook.chroot: begins with a dot, which would hide it from the shell and from people",
+        "package-lists/.y.list.chroot: begins with a dot, which would hide it from the shell and from people",
+    ]
+
+
+def test_a_name_by_which_apt_would_remove_is_no_package() -> None:
+    assert problems(LIST, plain_file("package-lists/a.list.chroot", "sudo-\n")) == [
+        "package-lists/a.list.chroot:1: 'sudo-' is not a package name"
+    ]
+
+
 @pytest.mark.parametrize("files", [(), (plain_file("package-lists/a.list.chroot", "# nothing\n"),)])
 def test_a_recipe_without_packages_is_no_recipe(files: tuple[ImageFile, ...]) -> None:
     assert problems(*files) == ["no package is named in package-lists/*.list.chroot"]

@@ -18,10 +18,11 @@ from distwright.archive.record import record
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import BadInput, NotFound, Refused
 from distwright.images.recipe import ImageFile, includes_tar, parse_recipe
-from distwright.images.resolve import boot_order, image_order, live_sources
+from distwright.images.resolve import _image_file, boot_order, image_order, live_sources
 from distwright.jobs.order import JobOrder
 from distwright.model.digests import Json, canonical_json, sha256_of
 from distwright.store.holds import serial_hold
+from distwright.tools.git import Blob
 
 KEY = signer("petrel").certificate()
 FILES: Files = {
@@ -279,3 +280,11 @@ def test_the_includes_of_the_order_are_those_of_the_recipe(context: WorldContext
         ]
     )
     assert order(context).inputs["includes"] == sha256_of(includes_tar(recipe, int(DATE.timestamp())))
+
+
+def test_a_symlink_whose_path_leads_out_of_the_recipe_is_refused_like_a_file() -> None:
+    """Git cannot give such a path any more; this is the second door."""
+    for mode in ("120000", "100644"):
+        blob = Blob("images/petrel/includes.chroot/../../etc/x", mode, b"/etc/shadow")
+        with pytest.raises(BadInput, match="is no path of a recipe"):
+            _image_file(blob, "images/petrel")

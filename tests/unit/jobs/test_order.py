@@ -18,7 +18,7 @@ from distwright.model.records import Job
 from distwright.store.database import Database
 from distwright.store.holds import Hold, all_holds, object_hold, serial_hold
 from distwright.store.jobs import attempts_of, list_jobs
-from distwright.store.objects import MemoryObjects
+from distwright.store.memory import MemoryObjects
 
 ENDS = [outcome for outcome in Outcome if outcome is not Outcome.OK]
 

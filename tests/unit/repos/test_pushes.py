@@ -16,7 +16,7 @@ from tests.worlds.repos import commit
 from distwright.model.events import EventKind
 from distwright.repos.configured import apply_change, plan_config
 from distwright.repos.hosting import make_repo
-from distwright.repos.pushes import ref_updates, spooled_pushes, take_in_pushes
+from distwright.repos.pushes import ref_updates, report_unreadable, spooled_pushes, take_in_pushes
 from distwright.repos.spool import FILE_LIMIT_BYTES, NOTHING, RefUpdate, announced_updates, replayed
 from distwright.store.database import Database, Transaction
 from distwright.store.refs import refs_of
@@ -298,3 +298,17 @@ def test_configured_repos_exist_and_removed_ones_stay(context: WorldContext) -> 
     for change in changes:
         apply_change(change, config(), context.paths)
     assert sorted(path.name for path in context.paths.repos.iterdir()) == ["greeter.git", "live.git"]
+
+
+def test_a_ref_that_is_not_utf8_stops_nothing_and_is_named(context: WorldContext, tmp_path: Path) -> None:
+    target = make_repo(context.paths, "live", "main")
+    work = clone_with_commit(tmp_path)
+    odd = b"HEAD:refs/heads/caf\xe9"
+    subprocess.run([b"git", b"-C", bytes(work), b"push", b"--quiet", bytes(target), odd], check=True)
+    push(work, target)
+    assert take_in(context) == 2
+    assert [ref for ref, _, _ in pushed(context)] == [MAIN, TAG]
+    heard: list[str] = []
+    report_unreadable(context.paths, ["greeter", "live"], heard.append)
+    [line] = heard
+    assert line.startswith(r"repo live: 'refs/heads/caf\udce9' is not UTF-8 and is passed over; rename it: git -C ")

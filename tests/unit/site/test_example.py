@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.worlds.archive import DATE, DAY
 from tests.worlds.installation import WorldContext, make_context
-from tests.worlds.repos import changelog
+from tests.worlds.repos import changelog, commit
 
 from distwright.errors import NotFound, Refused
 from distwright.repos.hosting import make_repo
@@ -91,3 +91,28 @@ def test_a_folder_without_changelog_is_not_pushed(context: WorldContext, tmp_pat
     (tmp_path / "x").mkdir()
     with pytest.raises(NotFound, match="debian/changelog does not exist"):
         push(context, tmp_path / "x")
+
+
+def test_what_somebody_pushed_on_top_stays_and_is_gone_on_with(context: WorldContext, tmp_path: Path) -> None:
+    folder = example(tmp_path / "x", README="hello\n")
+    first = push(context, folder)
+    theirs = commit(context.paths, "greeter", {"README": "nano\n", "debian/changelog": changelog("greeter", "1.0")})
+    (folder / "README").write_text("newer example\n")
+    assert push(context, folder) == Pushed("greeter", theirs, is_new=False, has_moved_on=True)
+    assert refs(context.paths.repo("greeter")) == {"refs/heads/main": theirs, "refs/tags/1.0": first.commit}
+    assert file_at(context.paths.repo("greeter"), theirs, "README") == b"nano\n"
+
+
+def test_a_new_version_of_somebody_else_is_no_error_and_its_tag_stays(context: WorldContext, tmp_path: Path) -> None:
+    folder = example(tmp_path / "x")
+    first = push(context, folder)
+    theirs = commit(context.paths, "greeter", {"debian/changelog": changelog("greeter", "1.1")}, tag="1.1")
+    assert push(context, folder).has_moved_on
+    tags = {"refs/tags/1.0": first.commit, "refs/tags/1.1": theirs}
+    assert refs(context.paths.repo("greeter")) == {"refs/heads/main": theirs, **tags}
+
+
+def test_a_commit_without_a_changelog_is_not_ours(context: WorldContext, tmp_path: Path) -> None:
+    theirs = commit(context.paths, "greeter", {"README": "mine\n"})
+    assert push(context, example(tmp_path / "x")) == Pushed("greeter", theirs, is_new=False, has_moved_on=True)
+    assert refs(context.paths.repo("greeter")) == {"refs/heads/main": theirs}

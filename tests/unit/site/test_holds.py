@@ -79,7 +79,8 @@ class Line:
 
     def kept(self, sample: StepResult) -> StepResult:
         """Make the outputs of a sample real objects."""
-        return replace(sample, outputs={name: self.context.objects.put(name.encode()) for name in sample.outputs})
+        contents = {name: b"" if name == "installed" else name.encode() for name in sample.outputs}
+        return replace(sample, outputs={name: self.context.objects.put(text) for name, text in contents.items()})
 
     def check(self) -> None:
         """See that nothing that work still needs is without a holder, just now."""

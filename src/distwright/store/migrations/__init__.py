@@ -8,6 +8,12 @@ from distwright.store.database import Database, Transaction
 NEWEST = "0001"
 
 
+def is_empty(database: Database) -> bool:
+    """Say whether no distwright has ever written to this database."""
+    with database.read() as tx:
+        return version_of(tx) is None
+
+
 def upgrade(database: Database) -> bool:
     """Bring the database to this version's schema, all steps in one transaction; say whether anything was done.
 

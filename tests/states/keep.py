@@ -1,0 +1,89 @@
+"""Keep a tiny state directory of this version: `python -m tests.states.keep v0.1.0`."""
+
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from distwright.archive.own_snapshots import publish_snapshot, take_snapshot
+from distwright.archive.record import record
+from distwright.archive.resolve import accept_order, publish_request
+from distwright.archive.suites import Who, branch_suite, publish_suite
+from distwright.archive.uploads import accept_upload
+from distwright.jobs.lease import Ending, claim_next, end_attempt
+from distwright.jobs.order import place_order
+from distwright.model.outcomes import Outcome
+from distwright.repos.pushes import take_in_pushes
+from distwright.site.applied import apply_config
+from distwright.store.suites import get_suite
+from tests.unit.archive.requests import record_request
+from tests.worlds.archive import Upstream, make_deb, make_source, make_upload, signer
+from tests.worlds.installation import CONFIG, WorldContext, close_worlds, make_context
+from tests.worlds.keys import key_file
+from tests.worlds.repos import changelog, commit
+
+FOLDER = Path(__file__).parent
+
+
+def fill(folder: Path) -> WorldContext:
+    """Make an installation with a little of everything that lasts."""
+    upstream = Upstream()
+    upstream.add(make_deb("hello"), make_source("hello"))
+    upstream.publish()
+    context = make_context(folder, upstream)
+    apply_config(
+        {"distwright.toml": CONFIG}, {"keys/upstream.asc": signer("upstream").certificate()}, "1" * 40,
+        database=context.database, objects=context.objects, paths=context.paths, now=context.clock,
+    )  # fmt: skip
+    for credential in sorted(
+        {archive.key.credential for archive in context.config.archives.values() if archive.kind == "own"}
+    ):
+        place = context.paths.key(credential)
+        place.write_bytes(key_file(credential))  # the one that the world's signer has
+        place.chmod(0o600)
+    record(record_request(), context, context.paths.cache / "pool")
+    commit(context.paths, "greeter", {"debian/changelog": changelog("greeter", "1.0")}, tag="1.0")
+    take_in_pushes(context.database, context.paths, ["greeter"], context.clock)
+    for version in ("1.0", "1.1"):
+        _upload(context, version)
+        with context.database.read() as tx:
+            row = get_suite(tx, "petrel", "devel")
+        publish_suite(context, publish_request(context.config, row))
+    snapshot = take_snapshot(context, "petrel", [])
+    publish_snapshot(context, "petrel", snapshot.serial)
+    branch_suite(context, "petrel", "topic", "devel", "overlay", Who("user keeper", "for a kept state"))
+    context.database.close()
+    return context
+
+
+def _upload(context: WorldContext, version: str) -> None:
+    """Accept an upload as a job, so that the tables of jobs have rows too."""
+    made = make_upload(make_source("greeter", version), make_deb("greeter", version))
+    changes, files = made.keep(context.objects)
+    order = accept_order(
+        context.config, "devel", changes=changes, files=files, source="greeter", version=version,
+        signers=signer("uploader").certificate(),
+    )  # fmt: skip
+    with context.database.write() as tx:
+        place_order(tx, order, context.clock)
+    job = claim_next(context.database, ["local"], "keeper", context.clock)
+    assert job is not None
+    context.job, context.fence = job.id, job.fence
+    result = accept_upload(context, job.inputs)
+    end_attempt(context.database, job, Ending(Outcome.OK, "accepted", dict(result.values)), context.clock)
+    context.job, context.fence = None, 0
+
+
+def main() -> None:
+    """Pack the state as tests/states/VERSION.tar.xz, unless there is one."""
+    target = FOLDER / f"{sys.argv[1]}.tar.xz"
+    assert not target.exists(), f"{target} is kept for ever"
+    with tempfile.TemporaryDirectory() as name:
+        fill(Path(name) / "state")
+        close_worlds()
+        with tarfile.open(target, "w:xz") as packed:
+            packed.add(Path(name) / "state", "state")
+
+
+if __name__ == "__main__":
+    main()

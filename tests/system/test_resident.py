@@ -1,0 +1,151 @@
+"""The resident server answers exactly what a command of its own would, much cheaper; without it nothing is missing."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.system.line import DISTWRIGHT, Line, state_folder
+from tests.worlds.installation import CONFIG
+from tests.worlds.packages import make_deb
+from tests.worlds.processes import living
+
+pytestmark = pytest.mark.system
+PORT = 8397
+
+
+@pytest.fixture(scope="module")
+def line() -> Iterator[Line]:
+    with state_folder() as folder:
+        (folder / "distwright.toml").write_text(CONFIG)
+        (folder / "debs").mkdir()
+        (folder / "debs" / "hello.deb").write_bytes(make_deb("hello").content)
+        line = Line(folder / "state")
+        assert line.call("config", "init", str(folder), "--state", str(line.state)).returncode == 0
+        yield line
+
+
+@pytest.fixture(scope="module")
+def served(line: Line) -> Iterator[Line]:
+    with line.serving(PORT):
+        yield line
+
+
+def is_answered_by_the_server(line: Line) -> bool:
+    """Say whether a command loads no more than what it takes to ask."""
+    argv = [sys.executable, "-X", "importtime", str(DISTWRIGHT), "suite", "list", "--state", str(line.state)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return "sqlalchemy" not in done.stderr
+
+
+def test_commands_are_answered_by_the_server_with_the_same_words_and_exit_codes(line: Line) -> None:
+    asked = [
+        ("suite", "list"), ("suite", "list", "--json"), ("suite", "show", "devel"), ("suite", "show", "nope"), ("suite",),
+        ("suite", "lisst"), ("job", "list"), ("snapshot", "list"), ("upload", "list", "--limit", "0"),
+    ]  # fmt: skip
+
+    def answers() -> list[tuple[int, str, str]]:
+        done = [line.call(*words, "--state", str(line.state)) for words in asked]
+        return [(one.returncode, one.stdout, one.stderr) for one in done]
+
+    alone = answers()
+    assert {code for code, _, _ in alone} == {0, 2, 10}
+    with line.serving(PORT):
+        assert is_answered_by_the_server(line)
+        assert answers() == alone
+    assert not is_answered_by_the_server(line)
+    assert not (line.state / "run" / "command.sock").exists()
+
+
+def test_paths_are_of_the_folder_that_the_command_was_typed_in_and_files_go_to_its_output(served: Line) -> None:
+    argv = [str(DISTWRIGHT), "suite", "add", "devel", "hello.deb", "--state", str(served.state), "--json"]
+    folder = served.state.parent
+    with (folder / "answer").open("wb") as answer:
+        done = subprocess.run(argv, cwd=folder / "debs", stdout=answer, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "answer").read_text())["suite"] == "petrel/devel"
+    assert [row["package"] for row in served.answer("suite", "show", "devel")] == ["hello"]
+    relative = subprocess.run(
+        [str(DISTWRIGHT), "suite", "list", "--state", "state"], cwd=folder, capture_output=True, check=False
+    )
+    assert relative.returncode == 0
+
+
+def waiting(line: Line) -> "subprocess.Popen[bytes]":
+    """Begin a command that lasts, and wait until the server runs it."""
+    argv = [str(DISTWRIGHT), "suite", "add", "devel", "/dev/stdin", "--state", str(line.state)]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 20
+    while not children(line):
+        assert time.monotonic() < deadline, "the server does not run it"
+        time.sleep(0.02)
+    return process
+
+
+def children(line: Line) -> list[int]:
+    """List the commands that the server runs."""
+    return [pid for server in living(str(line.state)) for pid in _children(server) if _children_of(server)]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _children_of(pid: int) -> bool:
+    """Say whether this is the resident server: `serve` has it as a child, and it has commands as its own."""
+    try:
+        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return b"serve" in Path(f"/proc/{parent}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_command_ends_as_if_it_were_alone_when_it_is_interrupted_or_who_asked_is_gone(
+    served: Line, number: int, code: int
+) -> None:
+    process = waiting(served)
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode == code
+    deadline = time.monotonic() + 20
+    while children(served):
+        assert time.monotonic() < deadline, "the command goes on"
+        time.sleep(0.02)
+    assert served.call("suite", "list", "--state", str(served.state)).returncode == 0
+
+
+def test_a_server_of_other_code_and_a_request_that_is_none_are_not_answered(served: Line) -> None:
+    for content in (b'{"version": "another"}', b"not json", b""):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+            directory = os.open(served.state / "run", os.O_PATH)
+            link.connect(f"/proc/self/fd/{directory}/command.sock")
+            os.close(directory)
+            link.settimeout(10)
+            if content:
+                socket.send_fds(link, [content], [0, 1, 2])
+                assert link.recv(64) in (b"no", b"")
+    assert served.call("suite", "list", "--state", str(served.state)).returncode == 0
+
+
+def test_a_socket_that_a_killed_server_left_is_no_hindrance(line: Line, tmp_path: Path) -> None:
+    argv = [str(DISTWRIGHT), "serve", "--port", str(PORT + 1), "--state", str(line.state)]
+    place = line.state / "run" / "command.sock"
+    place.unlink(missing_ok=True)
+    with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"http://")
+        for pid in [*_children(process.pid), process.pid]:
+            os.kill(pid, signal.SIGKILL)
+    assert place.exists()
+    done = line.call("suite", "list", "--state", str(line.state))
+    assert (done.returncode, done.stderr) == (0, "")

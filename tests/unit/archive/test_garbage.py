@@ -1,0 +1,148 @@
+"""What is held stays, what nobody needs goes in two steps, and whoever asks in time has it back."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.worlds.archive import DAY, make_deb, make_source, make_upload, signer
+from tests.worlds.installation import WorldContext, make_context
+from tests.worlds.suite import OwnSuite, own_suite
+
+from distwright.archive.garbage import FRESH, GRACE, collect, mark
+from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
+from distwright.archive.resolve import accept_order
+from distwright.archive.uploads import accept_upload
+from distwright.errors import NotFound, Refused
+from distwright.model.digests import Sha256
+from distwright.store.holds import all_holds, replace_holds, serial_hold
+from distwright.store.objects import FileObjects
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WorldContext:
+    context = make_context(tmp_path)
+    context.objects = FileObjects(context.paths.objects)
+    return context
+
+
+@pytest.fixture
+def suite(context: WorldContext, tmp_path: Path) -> OwnSuite:
+    return own_suite(tmp_path, context=context)
+
+
+def upload(context: WorldContext, version: str) -> None:
+    made = make_upload(make_source("greeter", version), make_deb("greeter", version))
+    changes, files = made.keep(context.objects)
+    order = accept_order(
+        context.config, "devel", changes=changes, files=files, source="greeter", version=version,
+        signers=signer("uploader").certificate(),
+    )  # fmt: skip
+    accept_upload(context, order.inputs)
+
+
+def later(context: WorldContext, days: float) -> None:
+    """Let time pass, far ahead of the times that files of this test have."""
+    context.clock += timedelta(days=days)
+
+
+def far_ahead(context: WorldContext) -> None:
+    newest = max((context.objects.touched_at(digest) for digest in context.objects.digests()), default=context.clock)
+    context.clock = max(context.clock, newest + FRESH + DAY)
+
+
+def test_what_is_held_and_all_that_it_names_stays(context: WorldContext, suite: OwnSuite) -> None:
+    upload(context, "1.0")
+    suite.publish(suite.state().revision)
+    far_ahead(context)
+    before = set(context.objects.digests())
+    done = collect(context, ["petrel"], really=True)
+    assert (done.objects, done.pool, done.publications) == (0, 0, 0)
+    assert set(context.objects.digests()) == before
+    assert suite.see().packages == ["greeter 1.0"]
+
+
+def test_what_nobody_needs_waits_in_the_trash_and_is_deleted_after_its_grace(context: WorldContext) -> None:
+    lost = context.objects.put(b"nobody names me")
+    assert collect(context, [], really=True).objects == 0, "it is too fresh: somebody may be about to name it"
+    far_ahead(context)
+    assert collect(context, [], really=False).objects == 1
+    assert context.objects.has(lost)
+    assert collect(context, [], really=True).objects == 1
+    assert lost not in set(context.objects.digests())
+    later(context, GRACE.days + 1)
+    done = collect(context, [], really=True)
+    assert (done.deleted, done.deleted_bytes) == (1, len(b"nobody names me"))
+    with pytest.raises(NotFound):
+        context.objects.read(lost)
+
+
+@pytest.mark.parametrize("asked", ["put", "read", "has", "touch", "place"])
+def test_whoever_asks_for_something_in_the_trash_has_it_back(context: WorldContext, tmp_path: Path, asked: str) -> None:
+    digest = context.objects.put(b"wanted again")
+    context.objects.discard(digest, context.clock.date())
+    assert digest not in set(context.objects.digests())
+    if asked == "put":
+        context.objects.put(b"wanted again")
+    elif asked == "place":
+        context.objects.place(digest, tmp_path / "there")
+    else:
+        getattr(context.objects, asked)(digest)
+    assert context.objects.read(digest) == b"wanted again"
+    assert context.objects.empty_trash((context.clock + 30 * DAY).date()) == (0, 0)
+
+
+def test_old_publications_and_their_files_go_after_the_grace_and_not_before(
+    context: WorldContext, suite: OwnSuite
+) -> None:
+    old = suite.publish(suite.version("1.0"))
+    context.clock += DAY
+    suite.publish(suite.version("2.0"))
+    pool = suite.archive / "pool/main/h/hello"
+    assert collect(context, ["petrel"], really=True).publications == 0
+    assert {file.name for file in pool.iterdir()} >= {"hello_1.0_amd64.deb", "hello_2.0_amd64.deb"}
+    far_ahead(context)
+    later(context, GRACE.days + 1)
+    done = collect(context, ["petrel"], really=True)
+    assert (done.publications, done.pool) == (1, 3)
+    assert sorted(file.name for file in pool.iterdir()) == ["hello_2.0.dsc", "hello_2.0.tar.gz", "hello_2.0_amd64.deb"]
+    assert not (suite.archive / "dists/.rev/devel" / str(old.id)).exists()
+    assert suite.see().packages == ["hello 2.0", "world 1.0"]
+    assert suite.publish(suite.version("1.0")).state == "live"
+    assert suite.see().packages == ["hello 1.0", "world 1.0"]
+
+
+def test_a_snapshot_of_ours_keeps_its_states_until_it_is_dropped(context: WorldContext, suite: OwnSuite) -> None:
+    suite.publish(suite.version("1.0"))
+    row = take_snapshot(context, "petrel", ["devel"])
+    publish_snapshot(context, "petrel", row.serial)
+    context.clock += DAY
+    suite.publish(suite.version("2.0"))
+    far_ahead(context)
+    later(context, GRACE.days + 1)
+    collect(context, ["petrel"], really=True)
+    frozen = suite.archive / "snapshots" / row.serial
+    assert (frozen / "pool/main/h/hello/hello_1.0_amd64.deb").is_file()
+    drop_snapshots(context, "petrel", [row.serial])
+    assert not frozen.exists()
+    far_ahead(context)
+    later(context, GRACE.days + 1)
+    assert collect(context, ["petrel"], really=True).pool == 3
+
+
+def test_a_snapshot_that_somebody_holds_is_not_dropped_and_who_is_said(context: WorldContext, suite: OwnSuite) -> None:
+    suite.publish(suite.version("1.0"))
+    row = take_snapshot(context, "petrel", [])
+    with context.database.write() as tx:
+        replace_holds(tx, "release 1.0", [serial_hold("", "petrel", row.serial, "was made of it")], context.clock)
+    with pytest.raises(Refused, match=rf"{row.serial} is needed by release 1\.0: was made of it"):
+        drop_snapshots(context, "petrel", [row.serial])
+
+
+def test_mark_follows_names_through_documents_and_leaves(context: WorldContext, suite: OwnSuite) -> None:
+    revision = suite.version("1.0")
+    marked = mark([revision], context.objects)
+    assert make_deb("hello", "1.0").sha256 in marked
+    assert make_deb("world", architecture="all").sha256 in marked
+    assert {Sha256(digest) for digest in marked} <= set(context.objects.digests())
+    with context.database.read() as tx:
+        assert all_holds(tx) == []

@@ -1,0 +1,75 @@
+"""States that older versions left are opened by the code of today: nothing is lost, all is served, work goes on."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from distwright.app import App, open_app
+from distwright.archive.adding import add_packages
+from distwright.archive.fsck import check_archive, check_objects
+from distwright.archive.resolve import publish_request
+from distwright.archive.suites import Who, packages_of, publish_suite, undo_change
+from distwright.site.views import jobs, repo_refs, snapshots, suite_named, suite_revisions, suites, uploads
+from tests.states.keep import FOLDER, fill
+from tests.worlds.archive import make_deb
+from tests.worlds.client import see_suite
+from tests.worlds.installation import close_worlds
+
+NOW = "today"
+KEPT = sorted(path.name.removesuffix(".tar.xz") for path in FOLDER.glob("v*.tar.xz"))
+
+
+@pytest.fixture(params=[*KEPT, NOW])
+def app(request: pytest.FixtureRequest, tmp_path: Path) -> App:
+    """Open a state, as a command of today does."""
+    if request.param == NOW:
+        fill(tmp_path / "state")
+        close_worlds()
+    else:
+        with tarfile.open(FOLDER / f"{request.param}.tar.xz") as packed:
+            packed.extractall(tmp_path, filter="tar")
+    return open_app(str(tmp_path / "state"))
+
+
+def packages(app: App, suite: str) -> list[str]:
+    row = suite_named(app.database, suite)
+    found = {f"{name} {version}" for kind, name, version in packages_of(app.objects, row) if "/binary-" in kind}
+    return sorted(found)
+
+
+def test_everything_that_was_there_is_there(app: App) -> None:
+    assert {f"{row.archive}/{row.name}" for row, _ in suites(app.database)} >= {"petrel/devel", "petrel/topic"}
+    assert packages(app, "devel") == ["greeter 1.1"]
+    assert [row.archive for row in snapshots(app.database)] == ["debian", "petrel"]
+    assert [(row.source, row.version, row.is_accepted) for row in uploads(app.database, limit=10)] == [
+        ("greeter", "1.1", True), ("greeter", "1.0", True),
+    ]  # fmt: skip
+    assert [job.kind for job in jobs(app.database, limit=10)] == ["upload.accept"] * 2
+    assert set(repo_refs(app.paths, "greeter")) == {"refs/heads/main", "refs/tags/1.0"}
+    devel = suite_named(app.database, "devel")
+    assert [row.action for row in suite_revisions(app.database, devel, 10)] == ["upload", "upload"]
+    assert app.config().archives.keys() >= {"debian", "petrel"}
+
+
+def test_everything_is_intact_and_served(app: App) -> None:
+    assert list(check_objects(app.command_context())) == []
+    assert list(check_archive(app.command_context(), "petrel")) == []
+    certificate = app.certificate(app.own_archive("petrel").key.credential)
+    assert see_suite(app.paths.public / "petrel", "devel", certificate).packages == ["greeter 1.1"]
+    [serial] = [row.serial for row in snapshots(app.database, "petrel")]
+    frozen = app.paths.public / "petrel" / "snapshots" / serial
+    assert see_suite(frozen, "devel", certificate).packages == ["greeter 1.1"]
+
+
+def test_work_goes_on(app: App, tmp_path: Path) -> None:
+    (tmp_path / "new.deb").write_bytes(make_deb("new").content)
+    context = app.command_context()
+    add_packages(context, "petrel", "devel", [str(tmp_path / "new.deb")], link=False, actor="user tester", reason="")
+    assert packages(app, "devel") == ["greeter 1.1", "new 1.0"]
+    publish_suite(context, publish_request(app.config(), suite_named(app.database, "devel")))
+    certificate = app.certificate(app.own_archive("petrel").key.credential)
+    assert see_suite(app.paths.public / "petrel", "devel", certificate).packages == ["greeter 1.1", "new 1.0"]
+    for expected in (["greeter 1.1"], ["greeter 1.0"]):
+        undo_change(context, "petrel", "devel", Who("user tester"), dry_run=False)
+        assert packages(app, "devel") == expected
