@@ -307,7 +307,9 @@ class Serving:
         """Open a file of a recorded archive; raise NotFound."""
         if archive not in self._recorded:
             paths = self._app.paths
-            self._recorded[archive] = RecordedServing(archive, self, paths.cache / "pool", self.mirrors, paths.public)
+            self._recorded[archive] = RecordedServing(
+                archive, self, paths.cache / "pool", self._app.now, self.mirrors, paths.public
+            )
         return self._recorded[archive].find(path)
 
     def mirrors(self, archive: str) -> list[str]:

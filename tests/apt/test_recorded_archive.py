@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from tests.worlds.recorded import RecordedArchive, apt_of, recorded_archive
 from tests.worlds.suite import OwnSuite, own_suite
 
 from distwright.archive.chosen import parse_chosen
+from distwright.archive.fsck import check_tags
+from distwright.archive.garbage import collect
 from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
 from distwright.archive.prolonging import prolong_due, prolong_recorded
 from distwright.archive.prolonging_own import prolong_own
@@ -137,6 +140,10 @@ def test_a_snapshot_past_its_end_is_read_again_once_it_is_prolonged(ending: Reco
         assert any("Valid-Until" in line or "expired" in line for line in refused.complaints)
         until = prolong_recorded(ending.context, "debian", serial, 3650, "mirror")
         assert until == ending.context.clock + 3650 * DAY
+        assert (
+            ending.read("dists/stable/InRelease") == ending.upstream.files["dists/stable/InRelease"]
+        )  # it has not ended
+        ending.context.clock = DATE + 8 * DAY
         apt = apt_of(tmp_path / "after", f"{url}/{serial}", "mirror")
         assert updated(apt) == ALL
         assert apt.download("hello").complaints == []
@@ -163,6 +170,7 @@ def test_what_never_ends_is_not_prolonged(archive: RecordedArchive) -> None:
 def test_a_filtered_snapshot_can_be_prolonged_too(ending: RecordedArchive, tmp_path: Path) -> None:
     serial = ending.record(PoolChoice(("hello",), is_filtered=True)).row.serial
     prolong_recorded(ending.context, "debian", serial, 3650, "mirror")
+    assert b"X-Filtered" in ending.read("dists/stable/Release")
     with ending.served() as url:
         assert updated(apt_of(tmp_path / "apt", url, "mirror")) == ["hello 1.0", "libhello 1.0"]
 
@@ -181,7 +189,8 @@ def test_what_is_held_is_prolonged_by_itself_and_what_nobody_needs_is_not(ending
     ending.context.clock = DATE + 6.5 * DAY
     assert prolong_due(ending.context, "debian", "mirror") == [first]
     assert prolong_due(ending.context, "debian", "mirror") == []
-    assert b"Valid-Until" in ending.read(f"{first}/dists/stable/Release")
+    ending.context.clock = DATE + 8 * DAY
+    assert ending.read(f"{first}/dists/stable/InRelease.upstream")
     with pytest.raises(NotFound):
         ending.read(f"{second}/dists/stable/InRelease.upstream")
 
@@ -212,6 +221,45 @@ def test_a_recorded_serial_is_dropped_unless_somebody_needs_it_or_it_is_the_newe
     with ending.context.database.read() as tx:
         assert [row.serial for row in list_snapshots(tx)] == [second]
         assert not [hold for hold in all_holds(tx) if first in hold.holder]
+
+
+def test_indexes_of_the_installer_and_of_files_are_kept_byte_for_byte_and_are_no_pool(archive: RecordedArchive) -> None:
+    extra = {
+        "main/debian-installer/binary-amd64/Packages": make_deb("anna").stanza().encode(),
+        "main/Contents-amd64": b"usr/bin/hello utils/hello\n",
+    }
+    archive.upstream.add_indexes("stable", extra)
+    archive.upstream.publish(DATE + DAY)
+    without = archive.record().row
+    archive.upstream.publish(DATE + 2 * DAY)
+    archive.context.clock += DAY
+    row = archive.record(has_udebs=True, has_contents=True).row
+    suites = [parse_snapshot(archive.context.objects.read(one.digest)).suites["stable"] for one in (without, row)]
+    paths = [{index.path for index in suite.indexes} for suite in suites]
+    assert paths[1] - paths[0] == {f"{path}.xz" for path in extra}
+    for path in extra:
+        assert archive.read(f"dists/stable/{path}.xz") == archive.upstream.files[f"dists/stable/{path}.xz"]
+    archive.upstream.files["pool/main/a/anna/anna_1.0_amd64.deb"] = make_deb("anna").content
+    assert archive.read("pool/main/a/anna/anna_1.0_amd64.deb") == make_deb("anna").content
+
+
+def test_several_architectures_and_components_have_a_closure_of_their_own(tmp_path: Path) -> None:
+    made = Upstream(architectures=("amd64", "arm64"), components=("main", "contrib"))
+    made.add(make_deb("tool", depends="shared, native"), make_deb("shared", architecture="all"), make_deb("native"))
+    made.add(make_deb("native-arm", architecture="arm64"), make_deb("both", architecture="arm64", depends="shared"))
+    made.add(make_deb("more", depends="tool"), component="contrib")
+    made.publish(DATE)
+    archive = recorded_archive(tmp_path / "state", made)
+    row = archive.record(PoolChoice(("both", "more"), is_filtered=True)).row
+    pool = parse_snapshot(archive.context.objects.read(row.digest)).pool
+    assert pool is not None
+    assert pool.files is not None
+    files = parse_chosen(archive.context.objects.read(pool.files))
+    assert [file.path.rpartition("/")[2] for file in files] == [
+        "more_1.0_amd64.deb", "both_1.0_arm64.deb", "native_1.0_amd64.deb", "shared_1.0_all.deb", "tool_1.0_amd64.deb",
+    ]  # fmt: skip
+    with archive.served() as url:
+        assert updated(apt_of(tmp_path / "apt", url, "mirror")) == ["native 1.0", "shared 1.0", "tool 1.0"]
 
 
 # Tagged snapshots
@@ -333,6 +381,34 @@ def test_a_tag_without_its_packages_or_sources_is_refused_by_name(archive: Recor
     with pytest.raises(Refused, match=r"has not what the manifest says it gave:\n.*stranger 1.0 amd64"):
         tagged(archive, manifest_of(make_deb("stranger"), states={"debian/stable": row.digest}))
     assert not (archive.context.paths.public / "debian").exists()
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_collecting_leaves_what_a_tag_serves_and_fsck_looks_at_it(
+    archive: RecordedArchive, tmp_path: Path, *, is_changed: bool
+) -> None:
+    row = archive.record().row
+    suite = own_suite(tmp_path / "state", context=archive.context)
+    revision = suite.hold(HELLO, HELLO_SOURCE)
+    suite.publish(revision)
+    manifest = manifest_of(
+        HELLO, states={"debian/stable": row.digest, "petrel/devel": revision}, archives=("debian", "petrel")
+    )
+    tagged(archive, manifest, "debian", "petrel", tag="kept")
+    suite.publish(suite.version("2.0"))
+    with archive.context.database.write() as tx:
+        suite_holder = "suite petrel/devel"
+        replace_holds(tx, suite_holder, [], DATE)
+    archive.context.clock = datetime.now(UTC) + 30 * DAY
+    collect(archive.context, ["petrel"], really=True)
+    assert list(check_tags(archive.context, "petrel")) == list(check_tags(archive.context, "debian")) == []
+    with archive.served() as url:
+        apt = apt_of(tmp_path / "apt", f"{url.removesuffix('/debian')}/petrel/snapshots/kept", "petrel", suite="devel")
+        assert updated(apt) == ["hello 1.0"]
+        assert apt.download("hello").complaints == []
+    if is_changed:
+        (archive.context.paths.public / "debian" / HELLO.pool_path()).unlink()
+        assert [damage.what for damage in check_tags(archive.context, "debian")] == ["it is not served"]
 
 
 # Our own snapshots

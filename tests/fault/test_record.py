@@ -59,7 +59,7 @@ class Recording:
 
 
 def read(context: WorldContext, path: str) -> bytes:
-    serving = RecordedServing("debian", context, context.paths.cache / "pool")
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
     file, size = serving.find(path)
     with file:
         content = file.read()

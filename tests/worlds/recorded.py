@@ -30,13 +30,22 @@ class RecordedArchive:
     upstream: Upstream
     context: WorldContext
 
-    def record(self, pool: PoolChoice | None = None, *, accept_expired: bool = False) -> Recorded:
+    def record(
+        self,
+        pool: PoolChoice | None = None,
+        *,
+        accept_expired: bool = False,
+        has_udebs: bool = False,
+        has_contents: bool = False,
+    ) -> Recorded:
         """Record what upstream has now."""
         request = record_request(suites=self.upstream.suites, accept_expired=accept_expired)
         request = replace(
             request,
             pool=pool,
             credential="mirror",
+            has_udebs=has_udebs,
+            has_contents=has_contents,
             components=self.upstream.components,
             architectures=self.upstream.architectures,
         )
@@ -66,7 +75,8 @@ class RecordedArchive:
                 raise NotFound(f"{path} is not here", hint="look at what is published")
             return target.open("rb"), target.stat().st_size
         paths = self.context.paths
-        return RecordedServing("debian", self.context, paths.cache / "pool", public=paths.public).find(below)
+        serving = RecordedServing("debian", self.context, paths.cache / "pool", self.context.now, public=paths.public)
+        return serving.find(below)
 
 
 def recorded_archive(folder: Path, upstream: Upstream) -> RecordedArchive:

@@ -1,6 +1,7 @@
 """Let clients trust a snapshot for longer: its Release with a later Valid-Until, signed by us."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from distwright.archive.resigned import (
@@ -28,7 +29,8 @@ PROLONG_DAYS = 30
 def prolong_recorded(context: Context, archive: str, serial: str, days: int, credential: str) -> datetime:
     """Sign a recorded snapshot anew, valid for so many days from now; give the end.
 
-    Suites without a Valid-Until stay as upstream signed them. Raises NotFound, and Refused if it never ends or ends later anyway.
+    Clients get it from the end of upstream's signature on. Suites without a Valid-Until stay as upstream signed them. Raises
+    NotFound, and Refused if it never ends or ends later anyway.
     """
     now = context.now().replace(microsecond=0)
     until = now + timedelta(days=days)
@@ -42,10 +44,11 @@ def prolong_recorded(context: Context, archive: str, serial: str, days: int, cre
     signer = context.signer(credential)
     for name, suite in parse_snapshot(context.objects.read(row.digest)).suites.items():
         release = context.objects.read(_release(suite, known))
-        if parse_release(release).valid_until is not None:
+        end = parse_release(release).valid_until
+        if end is not None:
             signed = release_files(with_valid_until(release, until), suite.inrelease, signer, context.objects)
-            present = known.get(name, ResignedSuite({}, is_whole=False))
-            known[name] = ResignedSuite({**present.files, **signed}, present.is_whole)
+            present = known.get(name, ResignedSuite({}, is_whole=False, since=end))
+            known[name] = replace(present, files={**present.files, **signed})
     document = context.objects.put(ResignedDocument(known).to_bytes())
     with context.write() as tx:
         keep_resigned_document(tx, row, document, now)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from distwright.archive.pieces import Pieces
 from distwright.archive.publish import PRESET
@@ -30,10 +30,18 @@ _DATE = re.compile(rb"^Date:[^\n]*\n", re.MULTILINE | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ResignedSuite:
-    """files: path below `dists/SUITE/` -> object, the Release files among them. is_whole: nothing else is served of the suite."""
+    """files: path below `dists/SUITE/` -> object, the Release files among them. is_whole: nothing else is served of the suite.
+
+    since: the end of what upstream signed, until which that is served; None: never, for its clients must not see it.
+    """
 
     files: Mapping[str, Sha256]
     is_whole: bool
+    since: datetime | None = None
+
+    def is_served(self, now: datetime) -> bool:
+        """Say whether clients get it, and not what upstream signed."""
+        return self.since is None or now > self.since
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,12 @@ class ResignedDocument:
     def to_bytes(self) -> bytes:
         """Give the canonical form."""
         suites: dict[str, Json] = {
-            name: {"files": dict(suite.files), "whole": suite.is_whole} for name, suite in self.suites.items()
+            name: {
+                "files": dict(suite.files),
+                "whole": suite.is_whole,
+                "since": None if suite.since is None else int(suite.since.timestamp()),
+            }
+            for name, suite in self.suites.items()
         }
         return canonical_json({"format": RESIGNED_FORMAT, "suites": suites})
 
@@ -57,7 +70,11 @@ def parse_resigned(content: bytes) -> ResignedDocument:
         raise BadInput(f"snapshot has format {document.get('format')!r}", hint="install the distwright that wrote it")
     return ResignedDocument(
         {
-            name: ResignedSuite(plain.digest_map(suite, "files"), plain.flag(suite, "whole"))
+            name: ResignedSuite(
+                plain.digest_map(suite, "files"),
+                plain.flag(suite, "whole"),
+                None if suite["since"] is None else datetime.fromtimestamp(plain.number(suite, "since"), UTC),
+            )
             for name, suite in document["suites"].items()
         }
     )

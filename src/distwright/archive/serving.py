@@ -4,7 +4,8 @@ Indexes and InRelease are upstream's own bytes. Every snapshot's `pool/` is the 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -32,10 +33,15 @@ class RecordedServing:
         archive: str,
         holdings: Holdings,
         pool_indexes: Path,
+        now: Callable[[], datetime],
         mirrors: Mirrors = no_mirrors,
         public: Path | None = None,
     ) -> None:
-        """Serve `archive`. mirrors: where this machine fetches an archive now. public: where its tagged snapshots lie."""
+        """Serve `archive`. mirrors: where this machine fetches an archive now. public: where its tagged snapshots lie.
+
+        now: decides whether what upstream signed has ended, and what we signed takes its place.
+        """
+        self._now = now
         self._public = None if public is None else (public / archive).resolve()
         self._mirrors = mirrors
         self._read_documents: set[Sha256] = set()
@@ -78,7 +84,7 @@ class RecordedServing:
         if row is None:
             return None
         for name, suite in parse_resigned(self._holdings.objects.read(row.document)).suites.items():
-            if path.startswith(f"dists/{name}/"):
+            if path.startswith(f"dists/{name}/") and suite.is_served(self._now()):
                 return _in_suite(suite, path.removeprefix(f"dists/{name}/"))
         return None
 
