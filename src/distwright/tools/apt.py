@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from distwright.tools.run import Command, Finished, run, run_checked
+from distwright.errors import OutOfSpace
+from distwright.tools.run import Command, run, run_checked
 
 _FORMAT = "$(SITE)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)\t$(LABEL)"
 
@@ -67,18 +68,23 @@ class PrivateApt:
     is_cancelled: Callable[[], bool]
 
     def update(self) -> None:
-        """Read the indexes; raise ProgramFailed, Interrupted."""
-        self._run("apt-get", "-q", "--error-on=any", "update").checked()
+        """Read the indexes; raise ProgramFailed, OutOfSpace, Interrupted."""
+        self._run("apt-get", "-q", "--error-on=any", "update")
 
     def needed(self, names: Sequence[str]) -> tuple[str, ...]:
         """Give the paths of the URIs that apt would fetch to install packages together; raise ProgramFailed if it cannot."""
-        shown = self._run("apt-get", "-qq", "--yes", "--print-uris", "install", "--", *names).checked().stdout.decode()
+        shown = self._run("apt-get", "-qq", "--yes", "--print-uris", "install", "--", *names)
         uris = [line.split("'")[1] for line in shown.splitlines() if line.startswith("'")]
         return tuple(unquote(urlsplit(uri).path) for uri in uris)
 
-    def _run(self, *argv: str) -> Finished:
+    def _run(self, *argv: str) -> str:
         environment = {"APT_CONFIG": str(self.folder / "apt.conf")}
-        return run(Command(argv, _TIMEOUT_S, environment=environment), is_cancelled=self.is_cancelled)
+        ended = run(Command(argv, _TIMEOUT_S, environment=environment), is_cancelled=self.is_cancelled)
+        if ended.exit_code and b"No space left on device" in ended.stderr:  # our own trouble, not that of the packages
+            raise OutOfSpace(
+                f"no space left below {self.folder.parent}", hint=f"free some space (df -h {self.folder.parent})"
+            )
+        return ended.checked().stdout.decode(errors="replace")
 
 
 def make_private_apt(
