@@ -161,3 +161,31 @@ def test_the_check_is_a_function_of_the_config_alone() -> None:
 def test_suites_of_two_files_count_for_each_other() -> None:
     extra = '[suite.next]\narchive = "petrel"\n'
     assert problems_of(good_with(('"petrel/devel"]', '"petrel/devel", "petrel/next"]')), extra) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ('pool = "listed"', 'packages: is missing, and pool = "listed" needs it; want package names'),
+        ("recommends = true", 'recommends: says nothing for pool = "lazy"; want pool = "listed"'),
+        ('pool = "full"\npool_sources = true', 'pool_sources: says nothing for pool = "full"; want pool = "listed"'),
+        (
+            'pool = "listed"\npackages = ["a1"]\npool_sources = true\nsources = false',
+            "pool_sources: needs the lists of sources; want sources = true",
+        ),
+        ('serve = "filtered"\nkey = { credential = "m" }', 'serve: has nothing to filter by; want pool = "listed"'),
+        (
+            'pool = "listed"\npackages = ["a1"]\nserve = "filtered"',
+            'key: is missing, and serve = "filtered" needs it; want key = { credential = "NAME" }',
+        ),
+    ],
+)
+def test_a_pool_that_cannot_be_what_it_says_is_named(settings: str, problem: str) -> None:
+    problems = problems_with(('fetch_from = "http://mirror.example/debian"', settings))
+    assert len(problems) == 1
+    assert problems[0].endswith(f"archive.debian.{problem}")
+
+
+def test_a_listed_and_filtered_pool_is_taken() -> None:
+    settings = 'pool = "listed"\npackages = ["a1"]\nserve = "filtered"\nkey = { credential = "m" }\npool_sources = true'
+    assert good_config(('fetch_from = "http://mirror.example/debian"', settings)).archives["debian"].kind == "upstream"
