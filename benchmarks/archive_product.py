@@ -3,10 +3,12 @@
 Read by archive_peers.py, which defines Peer, P (the folder of the data), KEY and ENV before this is run.
 """
 
+import atexit
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 PROGRAM = os.environ.get("DISTWRIGHT", str(Path(sys.executable).with_name("distwright")))
@@ -45,6 +47,8 @@ class Product(Peer):  # noqa: F821  # given by the one that reads this file
             Path(self.base, "bench.asc").write_bytes(done.stdout)
         d = lambda words: f"{PROGRAM} {words} --state {state}"  # noqa: E731
         self.d = d
+        if os.environ.get("RESIDENT"):
+            self.resident_pid = self.start_server(state)
         one = f"{self.data}/debs/3dchess_*.deb"
         self.ops = {
             "import": d(f"suite add bookworm --link {self.data}/debs"),
@@ -63,6 +67,15 @@ class Product(Peer):  # noqa: F821  # given by the one that reads this file
             "noop_export": d("suite publish bookworm"),
         }
 
+    def start_server(self, state):
+        """Start `distwright serve`, and give the process that answers commands: it is the server's child."""
+        log = Path(self.base, "serve.log").open("wb")
+        self.server = subprocess.Popen([PROGRAM, "serve", "--port", "8399", "--state", state], stdout=log, stderr=log)
+        atexit.register(self.server.terminate)
+        while not Path(state, "run/command.sock").exists():
+            time.sleep(0.1)
+        return int(Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()[0])
+
     def touch(self, files):
         """Add some packages and publish."""
         return self.d(f"suite add bookworm --link --publish {files}")
@@ -78,7 +91,7 @@ class Product(Peer):  # noqa: F821  # given by the one that reads this file
                            check=True, capture_output=True).stdout
         )  # fmt: skip
         serials = sorted(row["serial"] for row in listed)[: last - first + 1]
-        return f"{self.d('snapshot drop bench --apply ' + ' '.join(serials))}"
+        return f"{self.d('snapshot drop bench --apply ' + ' '.join(serials))} && {self.d('archive collect --apply')}"
 
     def apt_line(self):
         """Say how apt reads it."""

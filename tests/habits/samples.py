@@ -13,6 +13,7 @@ STATE, TREE, TAR, ISO, VMLINUZ, INITRD, SQUASHFS, ROOT, DSC, DEB = (
     sha256_of(word.encode())
     for word in ("state", "tree", "tar", "iso", "vmlinuz", "initrd", "squashfs", "root", "dsc", "deb")
 )
+CUSTOMISED = sha256_of(b"customised")
 EPOCH = 1704888000
 SHELF = (
     ShelfEntry("debian", "bookworm", STATE),
@@ -55,6 +56,7 @@ EARLIER: Mapping[str, StepResult] = {
     "environment": StepResult({"root": ROOT}),
     "tools": StepResult({"root": ROOT}),
     "root": StepResult({"root": ROOT}),
+    "customise": StepResult({"root": CUSTOMISED}),
     "source": StepResult({"source/greeter_1.0.dsc": DSC, "tar/greeter_1.0.tar.xz": TAR}),
     "build": StepResult({"changes/greeter_1.0_amd64.changes": TAR, "deb/greeter_1.0_amd64.deb": DEB}),
     "initrd": StepResult({"vmlinuz": VMLINUZ, "initrd": INITRD}),

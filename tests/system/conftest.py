@@ -25,6 +25,7 @@ KILLS = (
     ("install petrel-greeter", "install", 0.7),
     ("build image", "tools", 3.0),
     ("build image", "root", 5.0),
+    ("build image", "customise", 2.0),
     ("build image", "initrd", 3.0),
     ("build image", "squashfs", 1.5),
     ("build image", "iso", 0.5),

@@ -5,6 +5,7 @@ import pwd
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.worlds.cells import HOST_SECRET, IS_ROOT, Cell
 from tests.worlds.processes import living, wait_until
 
 from distwright.errors import Interrupted, NotFound
+from distwright.net.listen import LoopbackServer
 from distwright.store.objects import FileObjects
 from distwright.tools.run import Command, run
 from distwright.tools.sandbox import SANDBOX_USER, RootFolders, Sandbox, sandbox_for
@@ -122,6 +124,62 @@ def test_rooted_program_has_a_host_name_of_its_own(cell: Cell) -> None:
     before = os.uname().nodename
     assert cell.shell("hostname; hostname evil; hostname") == "distwright\nevil\n"
     assert os.uname().nodename == before
+
+
+# What a program of the machine sees
+
+# Root of a namespace leaves a chroot so; see chroot(2). mmdebstrap's maintainer scripts are such a root in such a chroot.
+LEAVE = r"""
+mkdir "j"; chroot "j" or die "chroot: $!"; chdir ".." for 1 .. 50; chroot "." or die "chroot: $!";
+for my $place (@ARGV) { print "$place: ", (-e $place ? "there" : "hidden"), "\n" }
+opendir(my $root, "/"); print join(" ", sort grep { !/^\./ } readdir $root), "\n";
+"""
+
+
+OWN = {"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "mnt", "proc", "run", "sbin", "sys", "tmp", "usr", "var"}
+
+
+@pytest.mark.parametrize("door", ["door", "no door"])
+def test_host_program_sees_programs_and_its_work_and_nothing_else(cell: Cell, door: str) -> None:
+    with LoopbackServer(lambda _path: (BytesIO(b""), 0)) as shelf:
+        script = "pwd; ls /; ls -A /tmp /run /var /var/tmp /mnt"
+        seen = cell.run_host_program("sh", "-euc", script, shelf=shelf if door == "door" else None).checked()
+    place, *names = seen.stdout.decode().split()
+    root, inner = names[: names.index("/mnt:")], names[names.index("/mnt:") :]
+    # The way to the work folder of these tests goes through /var/tmp.
+    on_the_way = {cell.home.name} if cell.home.is_relative_to("/var/tmp") else set()
+    assert (place, set(root) - OWN) == (str(cell.folders.work), set())
+    assert set(inner) - on_the_way == {"/mnt:", "/run:", "/tmp:", "/var:", "/var/tmp:", "tmp"}
+
+
+def test_who_leaves_the_chroot_of_a_host_program_finds_no_files_of_the_machine(cell: Cell) -> None:
+    hidden = (f"{cell.home}/{HOST_SECRET}", "/etc/shadow", "/etc/ssh", "/etc/apt", "/run/systemd", "/root", "/home")
+    program = (
+        "unshare",
+        "--map-root-user",
+        "--map-auto",
+        "--mount",
+        "perl",
+        "-e",
+        LEAVE,
+        *hidden,
+        str(cell.folders.work),
+    )
+    with LoopbackServer(lambda _path: (BytesIO(b""), 0)) as shelf:
+        seen = cell.run_host_program(*program, shelf=shelf).checked().stdout.decode().splitlines()
+    assert seen[:-1] == [*(f"{place}: hidden" for place in hidden), f"{cell.folders.work}: there"]
+    assert set(seen[-1].split()) - OWN == set()
+
+
+def test_host_program_can_change_nothing_but_its_work_and_empty_folders(cell: Cell) -> None:
+    tried = "for place in / /usr /etc /var /dev /run /mnt /tmp /var/tmp . ; do touch $place/x 2>/dev/null && echo $place; done"
+    seen = cell.run_host_program("sh", "-c", tried).stdout.decode().split()
+    # Started by a user, he owns the folders of this small world, which ends with the program.
+    own = {"/", "/dev", "/etc", "/mnt", "/run", "/var"} if cell.sandbox.user is None else set()
+    assert set(seen) - own == {"/tmp", "/var/tmp", "."}
+    for place in (Path("/tmp/x"), Path("/var/tmp/x"), Path("/x"), Path("/etc/x"), Path("/run/x")):
+        assert not place.exists()
+    assert (cell.folders.work / "x").exists()
 
 
 # What it can reach

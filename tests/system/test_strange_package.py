@@ -1,4 +1,4 @@
-"""An image whose hook installs a package that no archive has: the hook reaches the shelf and nothing else, and the image fails."""
+"""An image whose hook installs a package that no archive has: the hook reaches nobody, and the image fails."""
 
 import shutil
 from pathlib import Path
@@ -23,8 +23,6 @@ rm -r /tmp/stranger /tmp/stranger.deb
 for address in 127.0.0.1/22 1.1.1.1/80; do
     ! timeout 5 bash -c "exec 3<>/dev/tcp/$address" 2>/dev/null || { echo "reached $address"; exit 1; }
 done
-apt-get update
-apt-get download hello
 """
 
 

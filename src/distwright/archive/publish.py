@@ -75,7 +75,7 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
         indexes, document = _indexes_of(request, context)
         number = _begin(request, context, signer, live, indexes, document)
         root = parse_root(context.objects.read(request.revision))
-        files = pool_of(root, context.objects.read, without=_root_of(live, context))
+        files = pool_of(root, context.objects.read, without=_laid_out(request, live, context))
         tree.add_pool(((file.path, file.sha256) for file in files), context.objects)
         tree.add_indexes(document, indexes.files, context.objects)
         tree.add_publication(request.suite, number, _files(context, number), context.objects, document)
@@ -133,8 +133,21 @@ def _fields_served(live: Publication, context: Context) -> dict[str, str]:
     return dict(document.get("fields", {}))
 
 
-def _root_of(live: Publication | None, context: Context) -> TreeRoot | None:
-    return None if live is None else parse_root(context.objects.read(live.revision))
+def _laid_out(request: PublishRequest, live: Publication | None, context: Context) -> TreeRoot | None:
+    """Give a state whose pool files are published already, the nearest there is: only what it lacks must be linked.
+
+    This state itself, where it is served under another name (a snapshot of the suite, a branch); else what is served now, of this
+    name or of the suite; else of the suite that it branched from.
+    """
+    with context.database.read() as tx:
+        same = list_publications(tx, archive=request.archive, revision=request.revision, state="live")
+        suite = find_suite(tx, request.archive, request.suite)
+        names = [request.suite, *([suite.parent] if suite is not None and suite.parent else [])]
+        others = [live_publication(tx, request.archive, name) for name in names]
+    for row in (*same, live, *others):
+        if row is not None:
+            return parse_root(context.objects.read(row.revision))
+    return None
 
 
 def _indexes_of(request: PublishRequest, context: Context) -> tuple[IndexSet, Sha256]:

@@ -21,6 +21,7 @@ from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import Outcome
 
 MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
+FORGET_MACHINE = 'rm -f "$1/etc/apt/sources.list" "$1/etc/resolv.conf" "$1/etc/hostname"'
 APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
 # It has the host's apt resolve and fetch, the host's dpkg unpack, and the host's tar write the root.
 MMDEBSTRAP_PROGRAMS = ("apt", "dpkg", "mmdebstrap", "perl-base", "tar")
@@ -91,10 +92,7 @@ def judge_environment(end: StepEnd) -> Verdict:
 
 def environment_plan(recipe: EnvironmentRecipe) -> Plan:
     """Plan a root: bootstrapped from the shelf, without device nodes, apt lists or anything that names this machine."""
-    hooks = [
-        "--hook-dir", MERGED_USR_HOOK,
-        "--customize-hook", 'rm -f "$1/etc/apt/sources.list" "$1/etc/resolv.conf" "$1/etc/hostname"',
-    ]  # fmt: skip
+    hooks = ["--hook-dir", MERGED_USR_HOOK, "--customize-hook", FORGET_MACHINE]
     argv = mmdebstrap_argv(recipe, ["--variant", recipe.variant, "--skip=output/dev", *hooks], "root.tar")
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("TMPDIR", "{work}/tmp"))
     return Plan(

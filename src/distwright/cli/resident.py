@@ -21,7 +21,7 @@ from distwright.cli.resident_version import VERSION
 from distwright.cli.start import SOCKET
 from distwright.config.tables_archive import Table
 
-_PRELOADED = ("suite", "suite_changes", "snapshot", "upload", "job", "repo")
+_PRELOADED = ("archive", "event", "image", "job", "repo", "snapshot", "suite", "upload")
 _REQUEST_BYTES = 1 << 17
 _BACKLOG = 16
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 SOCKET = "run/command.sock"
 ROOT_STATE = "/var/lib/distwright"
 # What runs long, or starts a server, or makes an installation, runs in a process of its own.
-AT_HOME = frozenset({"serve", "worker", "demo", "doctor", "config", "image", "package", "archive"})
+AT_HOME = frozenset({"serve", "worker", "demo", "doctor", "config"})
+AT_HOME_VERBS = frozenset({"record", "build", "import"})
 _PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM")
 
 
@@ -19,7 +20,7 @@ def main() -> None:
     """Run the command line."""
     words = sys.argv[1:]
     folder = state_of(words, os.environ, os.geteuid())
-    if folder is not None and words and not words[0].startswith("-") and words[0] not in AT_HOME:
+    if folder is not None and words and not words[0].startswith("-") and _is_short(words):
         place = os.path.join(folder, SOCKET)  # noqa: PTH118  # pathlib costs 5 ms here
         if os.path.exists(place):  # noqa: PTH110  # as above
             code = _ask(folder, words)
@@ -28,6 +29,10 @@ def main() -> None:
     from distwright.cli.main import main as run
 
     run()
+
+
+def _is_short(words: Sequence[str]) -> bool:
+    return words[0] not in AT_HOME and not (len(words) > 1 and words[1] in AT_HOME_VERBS)
 
 
 def state_of(words: Sequence[str], environment: Mapping[str, str], uid: int) -> str | None:

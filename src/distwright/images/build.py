@@ -1,4 +1,4 @@
-"""The image build: tools, root, manifest, initrd, squashfs, ISO, then checksums and signature."""
+"""The image build: tools, root, customisation, manifest, initrd, squashfs, ISO, then checksums and signature."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from distwright.builds.environment import EnvironmentRecipe, environment_step
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.manifest import manifest_of, package_list, parse_installed
 from distwright.images.public import show_image
-from distwright.images.rootfs import plan_initrd, plan_installed, plan_root
+from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, Step, StepResult
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -74,6 +74,7 @@ IMAGE_BUILD = JobKind(
     (
         environment_step("tools", "tools"),
         Step("root", plan_root),
+        Step("customise", plan_customise),
         Step("installed", plan_installed),
         Action("account", account),
         Step("initrd", plan_initrd),

@@ -89,7 +89,7 @@ def plan_squashfs(inputs: Inputs, earlier: Earlier) -> Plan:
     )
     return Plan(
         (command,),
-        place={"root.tar": root_of(earlier["root"])},
+        place={"root.tar": root_of(earlier["customise"])},
         write={"squashfs.sh": _SQUASHFS},
         collect={"squashfs": "filesystem.squashfs"},
     )

@@ -1,6 +1,7 @@
 """The root file system of an image: mmdebstrap from the pinned suites, then includes, hooks and what identifies the image."""
 
 from distwright.builds.environment import (
+    FORGET_MACHINE,
     MERGED_USR_HOOK,
     MMDEBSTRAP_PROGRAMS,
     EnvironmentRecipe,
@@ -14,32 +15,79 @@ _TIMEOUT_S = 3600
 _INITRD_TIMEOUT_S = 900
 _INSTALLED_TIMEOUT_S = 60
 
-# mmdebstrap runs it as root of its user namespace, with the new root as $1; the work folder holds what it needs.
-_CUSTOMIZE = """#!/bin/sh
+# In the tool root. Not the image as the root of the command: files that have several names would lose all but one when they are
+# changed in an overlay, and a hook that breaks the image's tar would break the packing.
+_CUSTOMISE = """#!/bin/sh
 set -eu
-root=$1
-cd "$(dirname "$0")"
-# mmdebstrap copied these from the machine; the recipe's includes and hooks may still replace them.
-rm -f "$root/etc/resolv.conf"
-: >"$root/etc/resolv.conf"
-cp etc/hostname etc/hosts "$root/etc/"
-tar --extract --file includes.tar --directory "$root" --numeric-owner --no-overwrite-dir --keep-directory-symlink
-for hook in hooks/*.hook.chroot; do
+umask 022
+# No namespace but the first can make device nodes: they stay as they are, in the tar.
+mkdir image
+tar --extract --file root.tar --directory image --numeric-owner --same-permissions --xattrs --xattrs-include='*' \\
+    --exclude='./dev/*'
+unshare --mount --pid --ipc --fork --kill-child ./enter.sh
+{
+    for block in $(tar --list --block-number --file root.tar ./dev | sed -n 's/^block \\([0-9]*\\): \\.\\/dev.*/\\1/p'); do
+        dd if=root.tar bs=512 skip="$block" count=1 status=none
+    done
+    # As mmdebstrap packs it.
+    tar --create --directory image --sort=name --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --numeric-owner --xattrs \\
+        --one-file-system --format=pax --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime' \\
+        --exclude=./dev .
+} >customised.tar
+"""
+
+# A chroot can be left by root of its namespace: a hook's root is the image for good, and all else is unmounted. What the recipe
+# brings is shown in /dev, which is no part of the image.
+_ENTER = """#!/bin/sh
+set -eu
+mkdir -p image/dev image/proc image/sys /dev/recipe /dev/left
+mount --bind image image
+mount --bind recipe /dev/recipe
+mount --rbind /dev image/dev
+mount --rbind /sys image/sys
+mount -t proc proc image/proc
+cd image
+pivot_root . dev/left
+cd /
+umount --lazy /dev/left
+exec /dev/recipe/apply.sh
+"""
+
+_APPLY = """#!/bin/sh
+set -eu
+recipe=/dev/recipe
+# The recipe's includes and hooks may still replace them.
+rm -f /etc/resolv.conf
+: >/etc/resolv.conf
+cp "$recipe/etc/hostname" "$recipe/etc/hosts" /etc/
+tar --extract --file "$recipe/includes.tar" --directory / --numeric-owner --no-overwrite-dir --keep-directory-symlink
+for hook in "$recipe"/hooks/*.hook.chroot; do
     [ -e "$hook" ] || continue
-    echo "hook ${hook#hooks/}"
-    install -m 0755 "$hook" "$root/tmp/hook"
-    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TZ=UTC \\
+    echo "hook ${hook##*/}"
+    install -m 0755 "$hook" /tmp/hook
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TZ=UTC \\
         SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" DEBIAN_FRONTEND=noninteractive /tmp/hook
-    rm "$root/tmp/hook"
+    # What a hook leaves running ends with it, or it would change files while they are packed.
+    kill -s KILL -- -1 2>/dev/null || true
+    rm -f /tmp/hook
 done
-rm -f "$root/etc/apt/sources.list" "$root/etc/apt/apt.conf.d/99mmdebstrap"
-mkdir -p "$root/etc/apt/sources.list.d" "$root/etc/apt/keyrings"
-cp etc/live.sources "$root/etc/apt/sources.list.d/"
-for key in etc/*.asc; do
-    [ ! -e "$key" ] || cp "$key" "$root/etc/apt/keyrings/"
+rm -f /etc/apt/sources.list /etc/apt/apt.conf.d/99mmdebstrap
+mkdir -p /etc/apt/sources.list.d /etc/apt/keyrings
+cp "$recipe/etc/live.sources" /etc/apt/sources.list.d/
+for key in "$recipe"/etc/*.asc; do
+    [ ! -e "$key" ] || cp "$key" /etc/apt/keyrings/
 done
-cat etc/os-release-more >>"$root/usr/lib/os-release"
-rm -f "$root"/boot/initrd.img-* "$root/initrd.img" "$root/initrd.img.old"
+cat "$recipe/etc/os-release-more" >>/usr/lib/os-release
+rm -f /boot/initrd.img-* /initrd.img /initrd.img.old
+# What differs from run to run, as mmdebstrap removed it before the hooks.
+rm -f /var/log/dpkg.log /var/log/alternatives.log /var/log/apt/history.log /var/log/apt/term.log /var/log/apt/eipp.log.xz \\
+    /var/cache/ldconfig/aux-cache /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/lib/dbus/machine-id
+rm -rf /var/lib/apt/lists/auxfiles
+if [ -e /etc/machine-id ]; then
+    rm /etc/machine-id
+    : >/etc/machine-id
+fi
+find /run /tmp -mindepth 1 -maxdepth 1 ! -path /run/lock -exec rm -rf -- {} +
 """
 
 _INITRD = """#!/bin/sh
@@ -62,39 +110,54 @@ exec dpkg-query --show --showformat='${Package}\\t${Version}\\t${Architecture}\\
 
 
 def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
-    """Plan the root: packages without an initrd (that is a step of its own), then the customisation."""
+    """Plan the packages, without an initrd (that is a step of its own)."""
     recipe = EnvironmentRecipe.from_json(plain.mapping(inputs, "root"))
     options = (
         "--variant", recipe.variant, "--hook-dir", MERGED_USR_HOOK, "--dpkgopt", "path-exclude=/usr/share/doc/*",
         "--dpkgopt", "path-include=/usr/share/doc/*/copyright", "--dpkgopt", "path-exclude=/usr/share/man/*",
-        "--customize-hook", '{work}/customize.sh "$1"',
+        "--customize-hook", FORGET_MACHINE,
     )  # fmt: skip
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("INITRD", "No"), ("TMPDIR", "{work}/tmp"))
-    files = plain.text_map(inputs, "files")
-    # Hooks are placed, not written: a runner fills in {work} in what is written, and ${work} is a variable of many scripts.
-    hooks = {f"hooks/{name}": digest for name, digest in plain.digest_map(inputs, "hooks").items()}
     return Plan(
         commands=(
             PlannedCommand(
                 mmdebstrap_argv(recipe, options, "root.tar"), _TIMEOUT_S, reads_shelf=True, environment=environment
             ),
         ),
-        place={"includes.tar": plain.digest(inputs, "includes"), **hooks},
-        write={
-            "customize.sh": _CUSTOMIZE,
-            "tmp/.keep": "",
-            "hooks/.keep": "",
-            **{f"etc/{name}": text for name, text in files.items()},
-        },
+        write={"tmp/.keep": ""},
         collect={"root": "root.tar"},
         shelf=recipe.shelf,
         programs=MMDEBSTRAP_PROGRAMS,
     )
 
 
+def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
+    """Plan what the recipe does to its packages: includes, hooks, and what identifies the image."""
+    command = PlannedCommand(
+        ("./customise.sh",),
+        _TIMEOUT_S,
+        root=root_of(earlier["tools"]),
+        environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
+    )
+    # Hooks are placed, not written: a runner fills in {work} in what is written, and ${work} is a variable of many scripts.
+    hooks = {f"recipe/hooks/{name}": digest for name, digest in plain.digest_map(inputs, "hooks").items()}
+    return Plan(
+        (command,),
+        place={"root.tar": root_of(earlier["root"]), "recipe/includes.tar": plain.digest(inputs, "includes"), **hooks},
+        write={
+            "customise.sh": _CUSTOMISE,
+            "enter.sh": _ENTER,
+            "recipe/apply.sh": _APPLY,
+            "recipe/hooks/.keep": "",
+            **{f"recipe/etc/{name}": text for name, text in plain.text_map(inputs, "files").items()},
+        },
+        collect={"root": "customised.tar"},
+    )
+
+
 def plan_installed(_inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the question what is installed."""
-    command = PlannedCommand(("./installed.sh",), _INSTALLED_TIMEOUT_S, root=root_of(earlier["root"]))
+    command = PlannedCommand(("./installed.sh",), _INSTALLED_TIMEOUT_S, root=root_of(earlier["customise"]))
     return Plan((command,), write={"installed.sh": _INSTALLED}, collect={"installed": "installed"})
 
 
@@ -103,7 +166,7 @@ def plan_initrd(inputs: Inputs, earlier: Earlier) -> Plan:
     command = PlannedCommand(
         ("./initrd.sh",),
         _INITRD_TIMEOUT_S,
-        root=root_of(earlier["root"]),
+        root=root_of(earlier["customise"]),
         environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
     )
     return Plan((command,), write={"initrd.sh": _INITRD}, collect={"vmlinuz": "vmlinuz", "initrd": "initrd.img"})

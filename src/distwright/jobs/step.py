@@ -94,8 +94,9 @@ class PlannedCommand:
     `{accel:FILE}` the accelerator of QEMU that really works here, tried with the kernel FILE of the work folder.
 
     root: digest of a root file system (tar) to run in, with nothing else of the machine visible; None runs the host's program as
-    the sandbox user. Both begin in the work folder and have no network; reads_shelf: but the shelf. until: end it with success
-    when its output has this text; never: end it as failed when it has this one.
+    the sandbox user, who sees the machine's programs only. Both begin in the work folder, see no other, and have no network;
+    reads_shelf: but the shelf. until: end it with success when its output has this text; never: end it as failed when it has
+    this one.
     """
 
     argv: tuple[str, ...]

@@ -2,7 +2,8 @@
 
 Started as root, sandboxed programs run as the system user `distwright` inside a pid namespace whose end is ours. Started as
 a plain user they run as that user. Either way they have a network of their own, in which there is nothing, or a `Door` to the
-shelf; and `rooted` shows them one root file system and the work folder, by user namespaces. See docs/design/0003.
+shelf; and they see the machine's programs and their work folder, or, `rooted`, one root file system and the work folder. See
+docs/design/0003.
 """
 
 import contextlib
@@ -21,8 +22,9 @@ _ENTER_ROOT = Path(__file__).with_name("enter_root.py")
 _IN_USER_NAMESPACE = ("unshare", "--map-root-user", "--map-auto")
 _PYTHON = ("/usr/bin/python3", "-I", "-S", "-c")
 _ALONE = ("--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child")
+_HIDE_MACHINE = Path(__file__).with_name("hide_machine.py")
 _OPEN_DOOR = Path(__file__).with_name("open_door.py")
-# What newuidmap needs where it is not set-uid root, for root is not mapped; see `_behind_door`.
+# What newuidmap needs where it is not set-uid root, for root is not mapped; see `_in_namespaces`.
 _MAPPING_CAPS = "-all,+setuid,+setgid"
 
 
@@ -66,12 +68,14 @@ class Sandbox:
         return self._as_user(program)
 
     def alone_argv(self, program: Sequence[str], door: Door | None = None) -> tuple[str, ...]:
-        """Wrap a program as `argv` does, with no network but the door."""
+        """Wrap a program of the machine as `argv` does, with no network but the door, and no file but what programs need.
+
+        It must be started in its work folder, the only one that it can change or that keeps anything.
+        """
+        before = (*(() if door is None else door.opened), *_PYTHON, _HIDE_MACHINE.read_text())
         if self.user is not None:
-            return self._as_user(program, network=("--net",), opened=() if door is None else door.opened)
-        if door is None:
-            return self.argv(("unshare", "--map-current-user", "--net", "--", *program))
-        return self.argv(_behind_door(program, door))
+            return self._as_user(program, network=("--net",), before=before)
+        return self.argv(_in_namespaces(program, before, keeps_ids=door is not None))
 
     def rooted_argv(self, folders: RootFolders, program: Sequence[str], door: Door | None = None) -> tuple[str, ...]:
         """Wrap a program as `alone_argv` does, so that it also sees nothing but /work and the root in `folders.lower`.
@@ -84,12 +88,12 @@ class Sandbox:
         return self.argv(inner)
 
     def _as_user(
-        self, program: Sequence[str], *, network: tuple[str, ...] = (), opened: tuple[str, ...] = ()
+        self, program: Sequence[str], *, network: tuple[str, ...] = (), before: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
         user = str(self.user)
         as_user = ("setpriv", "--reuid", user, "--regid", user, "--init-groups", "--pdeathsig", "KILL", "--")
         in_namespace = ("unshare", "--pid", *network, "--fork", "--kill-child", "--mount-proc", "--")
-        return ("setpriv", "--pdeathsig", "KILL", "--", *in_namespace, *opened, *as_user, *program)
+        return ("setpriv", "--pdeathsig", "KILL", "--", *in_namespace, *before, *as_user, *program)
 
     def make_folder(self, path: Path) -> None:
         """Make a folder that sandboxed programs may write to (its parents stay ours)."""
@@ -131,19 +135,26 @@ def sandbox_for(uid: int) -> Sandbox:
     return Sandbox(SANDBOX_USER)
 
 
-def _behind_door(program: Sequence[str], door: Door) -> tuple[str, ...]:
-    """Put a plain user's program into a network namespace, such that it can still make user namespaces with many ids of its own.
+def _in_namespaces(program: Sequence[str], before: tuple[str, ...], *, keeps_ids: bool) -> tuple[str, ...]:
+    """Put a plain user's program into a network and a mount namespace, prepared by `before`, as himself.
 
-    Only root of a user namespace may make a network namespace. In that user namespace everybody keeps his number, the user and his
+    Only root of a user namespace may make them. keeps_ids: in that user namespace everybody keeps his number, the user and his
     subordinate ids; and newuidmap, which is not set-uid there, is lent the two capabilities that it needs to map them once more.
     """
+    mapped = _own_ids() if keeps_ids else ("--map-current-user",)
+    caps = _MAPPING_CAPS if keeps_ids else "-all"
+    kept = ("setpriv", "--inh-caps", caps, "--ambient-caps", caps, "--pdeathsig", "KILL", "--")
+    return ("unshare", "--keep-caps", *mapped, "--mount", "--net", "--", *before, *kept, *program)
+
+
+def _own_ids() -> tuple[str, ...]:
+    """Give the options of unshare(1) by which we and our subordinate ids keep their numbers."""
     user, group = os.geteuid(), os.getegid()
     first_user, users = _subordinate_ids(Path("/etc/subuid"), user)
     first_group, groups = _subordinate_ids(Path("/etc/subgid"), user)
     return (
-        "unshare", "--keep-caps", f"--map-user={user}", f"--map-users={first_user},{first_user},{users}",
-        f"--map-group={group}", f"--map-groups={first_group},{first_group},{groups}", "--net", "--", *door.opened,
-        "setpriv", "--inh-caps", _MAPPING_CAPS, "--ambient-caps", _MAPPING_CAPS, "--pdeathsig", "KILL", "--", *program,
+        f"--map-user={user}", f"--map-users={first_user},{first_user},{users}",
+        f"--map-group={group}", f"--map-groups={first_group},{first_group},{groups}",
     )  # fmt: skip
 
 

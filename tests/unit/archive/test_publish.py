@@ -9,9 +9,10 @@ from tests.worlds.suite import OwnSuite, own_suite
 
 from distwright.errors import Refused
 from distwright.formats.release import parse_release
-from distwright.model.digests import sha256_of
+from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import EventKind
 from distwright.store.holds import all_holds
+from distwright.store.objects import FileObjects
 
 
 @pytest.fixture
@@ -167,3 +168,24 @@ def test_the_public_tree_has_no_link_that_leaves_it_and_nothing_half_made(suite:
         assert link.resolve().is_relative_to(suite.archive.resolve())
     assert [path.name for path in (suite.archive / "dists").iterdir() if path.name.startswith(".new")] == []
     assert not [path for path in suite.archive.rglob("*") if path.is_file() and path.stat().st_mode & 0o222]
+
+
+def test_what_is_served_under_another_name_already_is_not_linked_again(suite: OwnSuite, tmp_path: Path) -> None:
+    """A snapshot, or a branch, costs the same for one package and for fifty thousand."""
+    revision = suite.version("1.0")
+    suite.publish(revision)
+    placed: list[Path] = []
+    objects = suite.context.objects
+
+    class Counting(FileObjects):
+        def place(self, digest: Sha256, target: Path) -> None:
+            placed.append(target)
+            super().place(digest, target)
+
+    suite.context.objects = Counting(suite.context.paths.objects)
+    topic = own_suite(tmp_path, "topic", suite.context)
+    assert topic.version("1.0") == revision
+    topic.publish(revision)
+    suite.context.objects = objects
+    assert {path.name for path in placed} == {"InRelease", "Release", "Release.gpg"}
+    assert topic.see().packages == suite.see().packages
