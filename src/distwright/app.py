@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distwright import __version__
-from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_url
+from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
@@ -226,6 +226,11 @@ class App:
             raise NotFound(f"archive {quoted(name)} is not an archive of ours", hint="distwright archive list")
         return archive
 
+    def signing_credential(self, name: str) -> str:
+        """Name the key that we sign an archive with, ours or a recorded one; raise NotFound, Refused."""
+        archive = self.config().archives.get(name)
+        return archive.key.credential if isinstance(archive, OwnArchive) else upstream_credential(self.config(), name)
+
     def make_key(self, credential: str, user_id: str) -> bool:
         """Make the key of a credential unless it exists; say whether it was made."""
         return make_key(self.paths.key(credential), user_id)
@@ -316,7 +321,10 @@ class Serving:
     def recorded(self, archive: str, path: str) -> tuple[BinaryIO, int]:
         """Open a file of a recorded archive; raise NotFound."""
         if archive not in self._recorded:
-            self._recorded[archive] = RecordedServing(archive, self, self._app.paths.cache / "pool", self.mirrors)
+            paths = self._app.paths
+            self._recorded[archive] = RecordedServing(
+                archive, self, paths.cache / "pool", self._app.now, self.mirrors, paths.public
+            )
         return self._recorded[archive].find(path)
 
     def mirrors(self, archive: str) -> list[str]:

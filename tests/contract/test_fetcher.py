@@ -12,7 +12,7 @@ from tests.worlds.archive import MIRROR, Upstream, UpstreamFetcher
 from tests.worlds.mirror import Answer, Mirror, Request, answer, one_after_the_other, serving
 
 from distwright.errors import BadUsage, DistwrightError, Interrupted, NotFound, Unreachable
-from distwright.net.fetch import Fetcher, NetFetcher, Pace
+from distwright.net.fetch import NO_VALIDATORS, Fetcher, NetFetcher, Pace, Page, Validators
 
 CONTENT = bytes(range(256)) * 4000
 LIMIT = 1 << 24
@@ -77,7 +77,45 @@ def test_empty_file_is_a_file(fetcher: NetFetcher, mirror: Mirror, tmp_path: Pat
     assert [_fetched(fetcher, f"{base}/empty") for base in (mirror.url, f"file://{tmp_path}")] == [b"", b""]
 
 
+def test_a_page_comes_whole_and_is_known_again_where_the_server_says_so(served: Served) -> None:
+    url = f"{served.url}/dists/stable/Release%20file+1"
+    page = served.fetcher.fetch_page(url, limit_bytes=LIMIT)
+    assert page is not None
+    assert page.content == CONTENT
+    again = served.fetcher.fetch_page(url, limit_bytes=LIMIT, known=page.validators)
+    assert again == (page if page.validators == NO_VALIDATORS else None)
+    with pytest.raises(NotFound):
+        served.fetcher.fetch_page(f"{served.url}/nothing", limit_bytes=LIMIT)
+    with pytest.raises(Unreachable, match="sends more than 10 bytes"):
+        served.fetcher.fetch_page(url, limit_bytes=10)
+
+
 # Over HTTP
+
+
+@pytest.mark.parametrize(
+    ("known", "asked"),
+    [
+        (Validators('"x"'), {"If-None-Match": '"x"'}),
+        (Validators(modified="Wed"), {"If-Modified-Since": "Wed"}),
+        (Validators('W/"x"', "Wed"), {"If-None-Match": 'W/"x"', "If-Modified-Since": "Wed"}),
+        (NO_VALIDATORS, {}),
+    ],
+)
+def test_a_page_is_asked_for_by_what_its_server_said(
+    fetcher: NetFetcher, mirror: Mirror, known: Validators, asked: dict[str, str]
+) -> None:
+    mirror.answers["/x"] = answer(304) if asked else answer(200, b"whole", ETag='"y"', Last_Modified="Thu")
+    page = fetcher.fetch_page(f"{mirror.url}/x", limit_bytes=LIMIT, known=known)
+    assert page == (None if asked else Page(b"whole", Validators('"y"', "Thu")))
+    [(_, headers)] = mirror.asked
+    assert {name: headers[name] for name in headers if name.startswith("If-")} == asked
+
+
+def test_an_answer_that_says_unchanged_without_being_asked_is_no_page(fetcher: NetFetcher, mirror: Mirror) -> None:
+    mirror.answers["/x"] = answer(304)
+    with pytest.raises(Unreachable, match="answers 304"):
+        fetcher.fetch_page(f"{mirror.url}/x", limit_bytes=LIMIT)
 
 
 def test_mirrors_see_who_asks_and_that_bytes_are_wanted_as_they_are(mirror: Mirror) -> None:

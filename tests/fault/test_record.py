@@ -13,7 +13,8 @@ from tests.worlds.archive import DATE, DAY, MIRROR, Upstream, UpstreamFetcher, m
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.killing import NEVER, run_killed_at
 
-from distwright.archive.record import Recorded, RecordRequest, record
+from distwright.archive.judging import RecordRequest
+from distwright.archive.record import Recorded, record
 from distwright.archive.serving import RecordedServing
 from distwright.archive.snapshots import parse_snapshot
 from distwright.errors import Busy, DistwrightError, Interrupted, NotFound, Refused, Unreachable
@@ -58,7 +59,7 @@ class Recording:
 
 
 def read(context: WorldContext, path: str) -> bytes:
-    serving = RecordedServing("debian", context, context.paths.cache / "pool")
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
     file, size = serving.find(path)
     with file:
         content = file.read()

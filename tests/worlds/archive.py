@@ -21,6 +21,7 @@ from tests.worlds.packages import MadeDeb, MadeSource, MadeUpload, make_deb, mak
 from tests.worlds.times import DATE, DAY, NOW
 
 from distwright.errors import NotFound, Unreachable
+from distwright.net.fetch import NO_VALIDATORS, Page, Validators
 from distwright.signing.signer import Signer
 
 __all__ = [
@@ -56,6 +57,7 @@ class Upstream:
     files: dict[str, bytes] = field(default_factory=dict)
     _debs: dict[tuple[str, str], list[MadeDeb]] = field(default_factory=dict)
     _sources: dict[tuple[str, str], list[MadeSource]] = field(default_factory=dict)
+    _more: dict[str, Mapping[str, bytes]] = field(default_factory=dict)
 
     def add(self, *packages: MadeDeb | MadeSource, suite: str | None = None, component: str = "main") -> None:
         """Put packages into a suite (the first one); an older version of the same name goes. Served after `publish`."""
@@ -70,6 +72,10 @@ class Upstream:
                 self._sources[place] = [*others, package]
                 folder = package.stanza(component).partition("Directory: ")[2].partition("\n")[0]
                 self.files |= {f"{folder}/{name}": content for name, content in package.files.items()}
+
+    def add_indexes(self, suite: str, more: Mapping[str, bytes]) -> None:
+        """Have further indexes in a suite, by path; served after `publish`."""
+        self._more[suite] = more
 
     def publish(self, date: datetime = DATE, *, only: str | None = None) -> None:
         """Serve the present state with a new Release of each suite, or of one. By-hash files of earlier states stay."""
@@ -103,7 +109,7 @@ class Upstream:
 
     def indexes(self, suite: str) -> dict[str, bytes]:
         """Render the indexes of a suite, uncompressed."""
-        rendered: dict[str, bytes] = {}
+        rendered: dict[str, bytes] = dict(self._more.get(suite, {}))
         for component in self.components:
             debs = sorted(self._debs.get((suite, component), []), key=lambda deb: deb.name)
             sources = sorted(self._sources.get((suite, component), []), key=lambda source: source.name)
@@ -176,6 +182,12 @@ class UpstreamFetcher:
                     f"{url} sends more than {limit_bytes} bytes", hint="compare the address with what the mirror serves"
                 )
             yield piece
+
+    def fetch_page(self, url: str, *, limit_bytes: int, known: Validators = NO_VALIDATORS) -> Page | None:
+        """Give the whole content, known again by its digest."""
+        content = b"".join(self.fetch(url, limit_bytes=limit_bytes))
+        validators = Validators(f'"{hashlib.sha256(content).hexdigest()}"')
+        return None if validators == known else Page(content, validators)
 
     def _content(self, url: str) -> bytes:
         for base, upstream in self.upstreams.items():

@@ -5,6 +5,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import unquote
+
+from tests.worlds.archive import Upstream
+
+from distwright.model.digests import sha256_of
 
 
 class Request(http.server.BaseHTTPRequestHandler):
@@ -81,3 +87,39 @@ def serving() -> Iterator[Mirror]:
         served.url = f"http://127.0.0.1:{server.server_address[1]}"
         yield served
         server.shutdown()
+
+
+class UpstreamAnswers(dict[str, Answer]):
+    """Answers with what an upstream of the worlds serves now, below `/debian/`. validators: which of them the server gives."""
+
+    def __init__(self, upstream: Upstream, validators: tuple[str, ...] = ("ETag",)) -> None:
+        """Serve an upstream."""
+        super().__init__()
+        self.upstream, self.validators = upstream, validators
+
+    def get(self, path: str, default: Answer | None = None) -> Answer:  # type: ignore[override]
+        """Give a file; an answer that a test has put here first."""
+        if path in self:
+            return self[path]
+        content = self.upstream.files.get(unquote(path).removeprefix("/debian/"))
+        return answer(404) if content is None else partial(self._respond, content)
+
+    def _respond(self, content: bytes, request: Request) -> None:
+        etag, modified = f'"{sha256_of(content)[:16]}"', "Wed, 10 Jan 2024 12:00:00 GMT"
+        headers = {"ETag": etag, "Last-Modified": modified}
+        given = {name: value for name, value in headers.items() if name in self.validators}
+        asked = request.headers.get("If-None-Match", "")
+        is_known = "ETag" in given and asked == etag
+        request.send_response(304 if is_known else 200)
+        for name, value in {**given, "Content-Length": "0" if is_known else str(len(content))}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(b"" if is_known else content)
+
+
+@contextmanager
+def serving_upstream(upstream: Upstream, validators: tuple[str, ...] = ("ETag",)) -> Iterator[Mirror]:
+    """Serve an upstream on loopback; its base URL is `mirror.url` and `/debian`."""
+    with serving() as mirror:
+        mirror.answers = UpstreamAnswers(upstream, validators)
+        yield mirror

@@ -15,8 +15,9 @@ from distwright.archive.indexes import pool_of
 from distwright.archive.poolindex import PoolFile
 from distwright.archive.shelf import Mirrors, recorded_pool
 from distwright.archive.snapshots import parse_snapshot
+from distwright.archive.tag_trees import parse_tag
 from distwright.archive.tree import parse_root
-from distwright.archive.trees import BY_HASH, ServedTree
+from distwright.archive.trees import BY_HASH, SNAPSHOTS, ServedTree
 from distwright.errors import BadInput, DistwrightError, Lost, NotFound
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256, sha256_of
@@ -25,6 +26,7 @@ from distwright.store.archives import list_publications, list_snapshots
 from distwright.store.holds import all_holds
 from distwright.store.locks import locked
 from distwright.store.objects import ObjectStore
+from distwright.store.signed import list_tags
 
 _CHUNK = 1 << 20
 
@@ -65,6 +67,22 @@ def check_archive(context: Context, archive: str) -> Iterator[Damage]:
             if file.path not in seen:
                 seen.add(file.path)
                 yield from _check_file(tree.root / file.path, file.sha256, context.objects)
+    yield from check_tags(context, archive)
+
+
+def check_tags(context: Context, archive: str) -> Iterator[Damage]:
+    """Look at everything that is served of the tagged snapshots of an archive, ours or a recorded one."""
+    root = context.paths.public / archive
+    with context.database.read() as tx:
+        rows = list_tags(tx, archive)
+    for row in rows:
+        document = parse_tag(context.objects.read(row.digest))
+        for path, digest in document.pool.items():
+            yield from _check_file(root / path, digest, context.objects)
+        for name, suite in document.suites.items():
+            files = {**suite.signed, **{path: entry.sha256 for path, entry in suite.files.items()}}
+            for path, digest in files.items():
+                yield from _check_file(root / SNAPSHOTS / row.tag / "dists" / name / path, digest, context.objects)
 
 
 def repair(context: Context, damages: Sequence[Damage], mirrors: Mirrors, copies: Sequence[Path]) -> list[Damage]:
@@ -111,7 +129,7 @@ def _places(context: Context) -> dict[Sha256, list[tuple[str, PoolFile]]]:
             suites = parse_snapshot(context.objects.read(row.digest)).suites.values()
         except (BadInput, KeyError, Lost):
             continue
-        for index in (index for suite in suites for index in suite.indexes):
+        for index in (index for suite in suites for index in suite.indexes if index.names_pool_files):
             try:
                 pool = recorded_pool(context.objects, index, context.paths.cache / "pool")
             except DistwrightError:

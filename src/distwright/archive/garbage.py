@@ -14,6 +14,7 @@ from distwright.archive.indexes import pool_of
 from distwright.archive.publish import pieces_of
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import parse_snapshot
+from distwright.archive.tag_trees import TagDocument, parse_tag
 from distwright.archive.tree import parse_root
 from distwright.archive.trees import ServedTree
 from distwright.errors import BadInput, Lost
@@ -24,6 +25,7 @@ from distwright.store.archives import list_publications, list_snapshots, set_pub
 from distwright.store.holds import all_holds, replace_holds
 from distwright.store.locks import locked
 from distwright.store.objects import ObjectStore
+from distwright.store.signed import list_tags
 
 GRACE = timedelta(days=7)
 FRESH = timedelta(days=1)  # what was kept or touched so short a while ago may be about to be named in a row
@@ -111,7 +113,7 @@ def _pool_files_of(documents: Iterable[Sha256], context: Context) -> set[Sha256]
             suites = parse_snapshot(context.objects.read(document)).suites.values()
         except (BadInput, KeyError):  # a snapshot of ours: its trees were marked
             continue
-        for index in (index for suite in suites for index in suite.indexes):
+        for index in (index for suite in suites for index in suite.indexes if index.names_pool_files):
             if index.plain not in seen:
                 seen.add(index.plain)
                 wanted |= _digests_of(recorded_pool(context.objects, index, context.paths.cache / "pool"))
@@ -130,7 +132,8 @@ def _retire(context: Context, archive: str, before: datetime, done: Collected, *
     gone = [row for row in rows if row.state in ("retired", "discarded") and row.at < before]
     stays = [row for row in rows if row.state in ("live", "building", "retired") and row not in gone]
     tree = ServedTree(context.paths.public / archive)
-    surplus = list(_surplus(tree, stays, context))
+    tags = _tags_of(archive, context)
+    surplus = list(_surplus(tree, stays, tags, context))
     done.publications += sum(tree.publication(row.suite, row.id).exists() for row in gone)
     done.pool += len(surplus)
     if not really:
@@ -142,12 +145,22 @@ def _retire(context: Context, archive: str, before: datetime, done: Collected, *
             replace_holds(tx, f"publication {row.id}", [], context.now())
     for path in surplus:
         path.unlink()
-    tree.forget_indexes(_index_sets(stays, context), before)
+    tagged = {name for tag in tags for suite in tag.suites.values() for name in (suite.indexes, *suite.digests)}
+    tree.forget_indexes(_index_sets(stays, context) | tagged, before)
 
 
-def _surplus(tree: ServedTree, stays: list[Publication], context: Context) -> Iterator[Path]:
+def _tags_of(archive: str, context: Context) -> list[TagDocument]:
+    """Give the tagged snapshots of an archive: they are served for ever, from the same pool and index sets."""
+    with context.database.read() as tx:
+        rows = list_tags(tx, archive)
+    return [parse_tag(context.objects.read(row.digest)) for row in rows]
+
+
+def _surplus(
+    tree: ServedTree, stays: list[Publication], tags: Iterable[TagDocument], context: Context
+) -> Iterator[Path]:
     """List published pool files that nothing which stays names."""
-    wanted: set[str] = set()
+    wanted: set[str] = {path for tag in tags for path in tag.pool}
     for revision in {row.revision for row in stays}:
         root = parse_root(context.objects.read(revision))
         wanted |= {file.path for file in pool_of(root, context.objects.read)}

@@ -3,9 +3,11 @@
 import json
 from datetime import datetime
 
+from distwright.archive.judging import RecordRequest
 from distwright.archive.publish import PublishRequest, publish
-from distwright.archive.record import RecordRequest, record
+from distwright.archive.record import record
 from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND, RECORD_KIND
+from distwright.archive.snapshots import PoolChoice
 from distwright.archive.uploads import accept_upload
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, StepResult
 from distwright.model import plain
@@ -29,6 +31,10 @@ def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         accept_expired=plain.flag(inputs, "accept_expired"),
         url=plain.text(inputs, "url"),
         keyring=keyring,
+        has_udebs=plain.flag(inputs, "udebs"),
+        has_contents=plain.flag(inputs, "contents"),
+        pool=_pool_choice(inputs),
+        credential=plain.text(inputs, "credential"),
     )
     serial = None if inputs["serial"] is None else Serial(plain.text(inputs, "serial"))
     recorded = record(request, context, context.paths.cache / "pool", serial)
@@ -42,6 +48,17 @@ def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         "notes": list(recorded.notes),
     }
     return StepResult({}, values=values)
+
+
+def _pool_choice(inputs: Inputs) -> PoolChoice | None:
+    if plain.text(inputs, "pool") == "lazy":
+        return None
+    return PoolChoice(
+        plain.texts(inputs, "packages"),
+        has_recommends=plain.flag(inputs, "recommends"),
+        has_sources=plain.flag(inputs, "pool_sources"),
+        is_filtered=plain.flag(inputs, "filtered"),
+    )
 
 
 def _recorded(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from distwright.archive.publish import publish
+from distwright.archive.prolonging import resigned_holder
+from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.resolve import publish_request
 from distwright.archive.trees import ServedTree
-from distwright.config.tables_archive import OwnArchive
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, listed
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
@@ -19,6 +20,7 @@ from distwright.store.archives import (
     find_snapshot,
     insert_snapshot,
     list_publications,
+    live_publication,
     newest_snapshot,
     set_publication_state,
 )
@@ -26,6 +28,7 @@ from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import holds_on, object_hold, replace_holds
 from distwright.store.locks import locked
+from distwright.store.signed import forget_resigned
 from distwright.store.suites import get_suite, list_suites
 
 OWN_SNAPSHOT_FORMAT = 1
@@ -92,33 +95,46 @@ def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool
     made = []
     for name, (revision, settings) in parse_own_snapshot(context.objects.read(row.digest)).suites.items():
         state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
-        request = publish_request(context.config, state, serial=serial, again=again)
+        request = _as_prolonged(publish_request(context.config, state, serial=serial, again=again), context)
         made.append(publish(request, context, context.signer(table.key.credential), context.paths.public))
     return made
 
 
-def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dry_run: bool = False) -> None:
-    """Forget snapshots of ours and stop serving them. Raises Refused, naming who, if one is held; then nothing is dropped.
+def _as_prolonged(request: PublishRequest, context: Context) -> PublishRequest:
+    """Keep the longer validity of a snapshot that was prolonged: publishing it again must not take it back."""
+    with context.database.read() as tx:
+        live = live_publication(tx, request.archive, request.suite, request.serial)
+    if live is None or "Valid-Days" not in request.fields:
+        return request
+    served = json.loads(context.objects.read(live.tree)).get("fields", {}).get("Valid-Days", "0")
+    days = max(int(served), int(request.fields["Valid-Days"]))
+    return replace(request, fields={**request.fields, "Valid-Days": str(days)})
 
-    Cut off between rows and files, it does the rest when it is called again. dry_run: only raise what it would.
+
+def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dry_run: bool = False) -> None:
+    """Forget snapshots, ours or recorded ones, and stop serving them.
+
+    Raises Refused, naming who, if one is held, or if it is the newest of an upstream; then nothing is dropped. Cut off between rows
+    and files, it does the rest when it is called again. dry_run: only raise what it would.
     """
-    _own(context, archive)
     tree = ServedTree(context.paths.public / archive)
     wanted = [Serial(serial) for serial in serials]  # they become paths
     with locked(context.paths.lock(f"archive-{archive}")):
         with context.database.read() as tx:
             rows = [_existing(tx, archive, serial) for serial in wanted if not _is_left_over(tx, tree, archive, serial)]
-            _refuse_held(tx, rows)
+            _refuse_drop(tx, context, archive, rows)
         if dry_run:
             return
         with context.write() as tx:
-            _refuse_held(tx, rows)
+            _refuse_drop(tx, context, archive, rows)
             live = {row.id: row for row in list_publications(tx, archive=archive) if row.serial in set(serials)}
             for number in live:
                 set_publication_state(tx, number, "retired")
             for row in rows:
                 delete_snapshot(tx, archive, row.serial)
-                replace_holds(tx, f"snapshot {archive}/{row.serial}", [], context.now())
+                forget_resigned(tx, archive, row.serial)
+                for holder in (f"snapshot {archive}/{row.serial}", resigned_holder(archive, row.serial)):
+                    replace_holds(tx, holder, [], context.now())
         for serial in serials:
             tree.forget_snapshot(serial)
 
@@ -135,12 +151,16 @@ def _is_left_over(tx: Transaction, tree: ServedTree, archive: str, serial: Seria
     return find_snapshot(tx, archive, serial) is None and tree.has_snapshot(serial)
 
 
-def _refuse_held(tx: Transaction, rows: Sequence[Snapshot]) -> None:
+def _refuse_drop(tx: Transaction, context: Context, archive: str, rows: Sequence[Snapshot]) -> None:
+    """Refuse what is held, and the newest of an upstream: clients would go back, and its serial be given twice."""
     problems = [
         f"{row.serial} is needed by {hold.holder}: {hold.reason}"
         for row in rows
         for hold in holds_on(tx, "serial", f"{row.archive}/{row.serial}")
     ]
+    newest = newest_snapshot(tx, archive)
+    if newest is not None and newest in rows and isinstance(context.config.archives.get(archive), UpstreamArchive):
+        problems.append(f"{newest.serial} is the newest of {archive}, which clients and branches follow")
     if problems:
         raise Refused(f"these stay:\n{listed(problems)}", hint="drop what holds them first")
 

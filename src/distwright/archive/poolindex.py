@@ -56,6 +56,14 @@ def write_pool_index(target: Path, files: Iterable[PoolFile]) -> None:
     partial.rename(target)
 
 
+def read_pool_index(index: Path) -> Iterator[PoolFile]:
+    """Give every file of an index, in order of path."""
+    with index.open(encoding="utf-8") as file:
+        for row in file:
+            path, sha256, size = row.rstrip("\n").split("\t")
+            yield PoolFile(path, Sha256(sha256), int(size))
+
+
 def find_in_pool_index(index: Path, path: str) -> PoolFile | None:
     """Find a path by bisection; cost: a few page reads."""
     wanted = path.encode() + b"\t"

@@ -1,47 +1,41 @@
 """Record an upstream archive: verify what it signed, keep it byte for byte, name it by a serial. Complete or nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from distwright.archive.choosing import choose_pool
+from distwright.archive.chosen import parse_chosen, write_chosen
 from distwright.archive.fetching import fetch_object
+from distwright.archive.filtering import filtered
+from distwright.archive.gathering import gather
+from distwright.archive.inrelease import fetch_inrelease
+from distwright.archive.judging import RecordRequest, check_release, wanted_indexes
 from distwright.archive.poolindex import pool_files, write_pool_index
-from distwright.archive.snapshots import RecordedIndex, RecordedSuite, SnapshotDocument, parse_snapshot
-from distwright.errors import BadInput, Busy, NotFound, Refused, quoted
-from distwright.formats.compression import ENDINGS, decompress, split_ending
+from distwright.archive.prolonging import keep_resigned_document, prolong_due
+from distwright.archive.snapshots import (
+    RecordedIndex,
+    RecordedPool,
+    RecordedSuite,
+    SnapshotDocument,
+    parse_snapshot,
+)
+from distwright.errors import BadInput, Busy, NotFound, Refused
+from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import IndexEntry, Release, parse_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.records import Snapshot
 from distwright.model.serials import Serial, next_serial
-from distwright.signing.verify import Keyring
 from distwright.store.archives import find_snapshot, insert_snapshot, newest_snapshot
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 
-INRELEASE_LIMIT_BYTES = 16 << 20
 PLAIN_LIMIT_BYTES = 2 << 30
 MOVED_LIMIT = 3  # how often upstream may publish while we record
-
-
-@dataclass(frozen=True, slots=True)
-class RecordRequest:
-    """What to record, from where. keyring: the certificates that must have signed. origin, label: "" or what Release must say."""
-
-    archive: str
-    suites: tuple[str, ...]
-    components: tuple[str, ...]
-    architectures: tuple[str, ...]
-    has_sources: bool
-    translations: tuple[str, ...]
-    origin: str
-    label: str
-    accept_expired: bool
-    url: str
-    keyring: Keyring
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +50,11 @@ class Recorded:
 class _UpstreamMovedError(Exception):
     """An index no longer is what InRelease promised; a newer InRelease will say why."""
 
-    def __init__(self, refusal: Refused | NotFound) -> None:
+    def __init__(self, refusal: Refused | NotFound, suites: Mapping[str, RecordedSuite] | None = None) -> None:
+        """Keep what to say if it stays so. suites: whose pool file it was, if it was one."""
         super().__init__(str(refusal))
         self.refusal = refusal
+        self.suites = suites
 
 
 def record(request: RecordRequest, context: Context, pool_indexes: Path, serial: Serial | None = None) -> Recorded:
@@ -73,32 +69,43 @@ def record(request: RecordRequest, context: Context, pool_indexes: Path, serial:
     if named is not None:
         return Recorded(named, is_new=False, notes=())
     known = None if newest is None else parse_snapshot(context.objects.read(newest.digest))
+    lacked: _UpstreamMovedError | None = None
     for attempt in range(1, MOVED_LIMIT + 1):
         try:
-            document, notes, valid_until = _fetch_document(request, context, pool_indexes, known)
+            document, notes, valid_until = _fetch_document(request, context, pool_indexes, known, lacked)
             break
         except _UpstreamMovedError as moved:
+            lacked = moved
             context.log(f"upstream is not consistent (try {attempt} of {MOVED_LIMIT}): {moved.refusal}")
             if attempt == MOVED_LIMIT:
                 raise moved.refusal from None
-    row = _commit(request, context, document, valid_until, serial, newest)
+    if newest is not None and serial is None and newest.digest == document.digest:
+        row = newest
+    else:
+        row = _commit(request, context, document, valid_until, serial, newest)
+    if request.credential:
+        prolong_due(context, request.archive, request.credential)
     return Recorded(row, is_new=newest is None or row.serial != newest.serial, notes=notes)
 
 
 def _fetch_document(
-    request: RecordRequest, context: Context, pool_indexes: Path, known: SnapshotDocument | None
+    request: RecordRequest,
+    context: Context,
+    pool_indexes: Path,
+    known: SnapshotDocument | None,
+    lacked: _UpstreamMovedError | None,
 ) -> tuple[SnapshotDocument, tuple[str, ...], datetime | None]:
     suites: dict[str, RecordedSuite] = {}
     notes: list[str] = []
     ends: list[datetime] = []
     for name in request.suites:
         what = f"{request.archive}/{name}"
+        before = None if known is None else known.suites.get(name)
         url = f"{request.url}/dists/{name}/InRelease"
-        signed = b"".join(context.fetcher.fetch(url, limit_bytes=INRELEASE_LIMIT_BYTES))
+        signed = fetch_inrelease(url, None if before is None else before.inrelease, context)
         verified = request.keyring.verify_clear(signed, f"InRelease of {what}")
         release = parse_release(verified.content)
         notes += check_release(release, request, name, context.now())
-        before = None if known is None else known.suites.get(name)
         if before is not None and release.date < before.date:
             raise Refused(
                 f"InRelease of {what} is of {release.date:%Y-%m-%d %H:%M}, the last recorded one of {before.date:%Y-%m-%d %H:%M}",
@@ -106,7 +113,7 @@ def _fetch_document(
             )
         if release.valid_until is not None:
             ends.append(release.valid_until)
-        inrelease = context.objects.put(signed)
+        inrelease = sha256_of(signed)
         wanted = wanted_indexes(release, request)
         if before is not None and _is_same(before, inrelease, wanted) and _is_whole(before, context):
             suites[name] = before
@@ -116,7 +123,31 @@ def _fetch_document(
         suites[name] = RecordedSuite(
             name, inrelease, context.objects.put(verified.content), release.date, components, indexes
         )
-    return SnapshotDocument(suites), tuple(notes), min(ends, default=None)
+    if lacked is not None and lacked.suites == suites:  # it has not moved: this mirror lacks a file
+        raise lacked.refusal
+    pool = _fetch_pool(request, context, pool_indexes, suites, known)
+    return SnapshotDocument(suites, pool), tuple(notes), min(ends, default=None)
+
+
+def _fetch_pool(
+    request: RecordRequest,
+    context: Context,
+    pool_indexes: Path,
+    suites: Mapping[str, RecordedSuite],
+    known: SnapshotDocument | None,
+) -> RecordedPool | None:
+    """Fetch what comes with the record; nothing is looked at if the last record had the same."""
+    if request.pool is None:
+        return None
+    if known is not None and known.pool is not None and known.pool.choice == request.pool and known.suites == suites:
+        return known.pool
+    files = choose_pool(request, suites, context, pool_indexes)
+    try:
+        gather(files, [request.url], context, f"record {request.archive}")
+    except (NotFound, Refused) as error:
+        raise _UpstreamMovedError(error, suites) from error
+    is_full = request.pool.is_full
+    return RecordedPool(request.pool, None if is_full else context.objects.put(write_chosen(files)))
 
 
 def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEntry]) -> bool:
@@ -127,59 +158,7 @@ def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEnt
 
 def _is_whole(before: RecordedSuite, context: Context) -> bool:
     """Say whether all its indexes are still here; a lost one is fetched again, under the same serial."""
-    return all(context.objects.touch(index.sha256) for index in before.indexes)
-
-
-def check_release(release: Release, request: RecordRequest, suite: str, now: datetime) -> list[str]:
-    """Judge a signed Release; give notes for what was accepted by request, raise Refused for what is not acceptable."""
-    what = f"{request.archive}/{suite}"
-    if suite not in (release.suite, release.codename):
-        raise Refused(
-            f"Release of {what} calls itself {quoted(release.codename or release.suite or '')}",
-            hint="name the right archive in fetch_from",
-        )
-    for field, expected, found in (("Origin", request.origin, release.origin), ("Label", request.label, release.label)):
-        if expected and expected != found:
-            raise Refused(
-                f"Release of {what} has {field} {quoted(found or '')}, want {quoted(expected)}",
-                hint="name the right archive in fetch_from",
-            )
-    if release.date > now and (release.date - now).total_seconds() > 24 * 3600:
-        raise Refused(
-            f"Release of {what} is dated {release.date:%Y-%m-%d %H:%M}, in the future",
-            hint="set this machine's clock right (date -u), or use another mirror",
-        )
-    if release.valid_until is None or release.valid_until >= now:
-        return []
-    expired = f"Release of {what} expired on {release.valid_until:%Y-%m-%d %H:%M} UTC"
-    if not request.accept_expired:
-        raise Refused(expired, hint="use another mirror in fetch_from; for an old mirror set accept_expired = true")
-    return [f"{expired}; accepted, as accept_expired says"]
-
-
-def wanted_indexes(release: Release, request: RecordRequest) -> list[IndexEntry]:
-    """Choose the index files to keep: per component Packages of each architecture and all, Sources, translations.
-
-    Of each the best compression that Release lists. Raises Refused if a Packages file is not listed at all.
-    """
-    chosen: list[IndexEntry] = []
-    for component in request.components:
-        stems = [(f"{component}/binary-{name}/Packages", True) for name in request.architectures]
-        if "all" in release.architectures:  # otherwise apt never reads it, and debian-security leaves a stale one there
-            stems.append((f"{component}/binary-all/Packages", False))
-        if request.has_sources:
-            stems.append((f"{component}/source/Sources", True))
-        stems += [(f"{component}/i18n/Translation-{language}", False) for language in request.translations]
-        for stem, is_required in stems:
-            listed = [release.indexes[stem + ending] for ending in ENDINGS if stem + ending in release.indexes]
-            if listed:
-                chosen.append(listed[0])
-            elif is_required:
-                raise Refused(
-                    f"Release of {request.archive} lists no {stem}",
-                    hint="look at components and architectures of the archive",
-                )
-    return chosen
+    return all(context.objects.has(index.sha256) for index in before.indexes)
 
 
 def _fetch_indexes(
@@ -212,6 +191,10 @@ def _fetch_index(
         context.log(f"fetched {what} ({entry.size} bytes)")
     stem, ending = split_ending(entry.path)
     plain_entry = release.indexes.get(stem)
+    if stem.rpartition("/")[2].startswith("Contents-") and plain_entry is not None:  # a gigabyte that nobody here reads
+        return RecordedIndex(entry.path, entry.sha256, entry.size, plain_entry.sha256)
+    if plain_entry is not None and (pool_indexes / plain_entry.sha256).exists():  # unpacked and read before
+        return RecordedIndex(entry.path, entry.sha256, entry.size, plain_entry.sha256)
     limit = PLAIN_LIMIT_BYTES if plain_entry is None else plain_entry.size
     try:
         plain = decompress(context.objects.read(entry.sha256), ending, limit_bytes=limit)
@@ -245,6 +228,9 @@ def _commit(
     before: Snapshot | None,
 ) -> Snapshot:
     digest = context.objects.put(document.to_bytes())
+    resigned = _resigned(request, context, document, before)
+    for index in (index for suite in document.suites.values() for index in suite.indexes):
+        context.objects.touch(index.sha256)
     with context.write() as tx:
         newest = newest_snapshot(tx, request.archive)
         if newest is not None and newest.digest == digest and serial is None:
@@ -270,6 +256,19 @@ def _commit(
         insert_snapshot(tx, row)
         holder = f"snapshot {row.archive}/{row.serial}"
         replace_holds(tx, holder, [object_hold(holder, digest, "recorded")], now)
+        if resigned is not None:
+            keep_resigned_document(tx, row, resigned, now)
         body = {"archive": row.archive, "serial": row.serial, "snapshot": digest}
         append_event(tx, Event(EventKind.SNAPSHOT_RECORDED, now, f"{row.archive}/{row.serial}", body, context.job))
     return row
+
+
+def _resigned(
+    request: RecordRequest, context: Context, document: SnapshotDocument, before: Snapshot | None
+) -> Sha256 | None:
+    """Keep what clients see of a filtered record that is new."""
+    pool = document.pool
+    if pool is None or not pool.choice.is_filtered or pool.files is None:
+        return None
+    files = parse_chosen(context.objects.read(pool.files))
+    return context.objects.put(filtered(request, document, files, context).to_bytes())

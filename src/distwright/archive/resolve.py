@@ -165,6 +165,14 @@ def record_order(
         "origin": archive.origin or "",
         "label": archive.label or "",
         "accept_expired": archive.accept_expired,
+        "udebs": archive.udebs,
+        "contents": archive.contents,
+        "pool": archive.pool,
+        "packages": sorted(archive.packages) if archive.pool == "listed" else [],
+        "recommends": archive.recommends,
+        "pool_sources": archive.pool_sources,
+        "filtered": archive.serve == "filtered",
+        "credential": "" if archive.key is None else archive.key.credential,
         "url": url,
         "keyring": str(keyring),
         "keyring_name": archive.keyring,
@@ -172,6 +180,19 @@ def record_order(
         "requested": requested.isoformat(),
     }
     return JobOrder(RECORD_KIND, inputs, f"record {name}")
+
+
+def upstream_credential(config: Config, name: str) -> str:
+    """Name the key that signs what we change of an upstream archive; raise NotFound, and Refused if it has none."""
+    archive = config.archives.get(name)
+    if not isinstance(archive, UpstreamArchive):
+        raise NotFound(f"archive {name} is no upstream archive", hint="distwright archive list")
+    if archive.key is None:
+        raise Refused(
+            f"archive {name} has no key of ours to sign with",
+            hint=f'set key = {{ credential = "NAME" }} in [archive.{name}]',
+        )
+    return archive.key.credential
 
 
 def accept_order(

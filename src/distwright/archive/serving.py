@@ -4,29 +4,45 @@ Indexes and InRelease are upstream's own bytes. Every snapshot's `pool/` is the 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
 from distwright.archive.fetching import Holdings
+from distwright.archive.resigned import ResignedSuite, parse_resigned
 from distwright.archive.shelf import Mirrors, Shelf, find_in_pool, no_mirrors, recorded_pool
 from distwright.archive.snapshots import RecordedIndex, parse_snapshot
+from distwright.archive.trees import SNAPSHOTS
 from distwright.errors import NotFound
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import Sha256
 from distwright.store.archives import find_snapshot, list_snapshots, newest_snapshot
+from distwright.store.signed import find_resigned
 
 _SERIAL = re.compile(r"\d{10}")
-_NAMES_POOL_FILES = ("Packages", "Sources")
 
 
 class RecordedServing:
     """Answers paths below one recorded archive. Thread-safe; keeps the documents of snapshots it was asked for."""
 
-    def __init__(self, archive: str, holdings: Holdings, pool_indexes: Path, mirrors: Mirrors = no_mirrors) -> None:
-        """Serve `archive`. mirrors: where this machine fetches an archive now."""
+    def __init__(
+        self,
+        archive: str,
+        holdings: Holdings,
+        pool_indexes: Path,
+        now: Callable[[], datetime],
+        mirrors: Mirrors = no_mirrors,
+        public: Path | None = None,
+    ) -> None:
+        """Serve `archive`. mirrors: where this machine fetches an archive now. public: where its tagged snapshots lie.
+
+        now: decides whether what upstream signed has ended, and what we signed takes its place.
+        """
+        self._now = now
+        self._public = None if public is None else (public / archive).resolve()
         self._mirrors = mirrors
         self._read_documents: set[Sha256] = set()
         self._pools: dict[Sha256, tuple[RecordedIndex, Sha256]] = {}
@@ -38,6 +54,8 @@ class RecordedServing:
 
     def find(self, path: str) -> tuple[BinaryIO, int]:
         """Open a file; raise NotFound, or Refused and Unreachable if upstream does not give what it signed."""
+        if path.startswith(f"{SNAPSHOTS}/"):
+            return self._tagged(path)
         first, _, rest = path.partition("/")
         serial, below = (first, rest) if _SERIAL.fullmatch(first) else (None, path)
         if below.startswith("pool/"):
@@ -46,7 +64,29 @@ class RecordedServing:
             found = newest_snapshot(tx, self._archive) if serial is None else find_snapshot(tx, self._archive, serial)
         if found is None:
             raise NotFound(f"archive {self._archive} has no snapshot {serial or ''}", hint="distwright snapshot list")
+        ours = self._resigned(found.serial, below)
+        if ours is not None:
+            return self._holdings.objects.open(ours), self._holdings.objects.size(ours)
         return self._shelf(found.digest).find(f"{self._archive}/{below}")
+
+    def _tagged(self, path: str) -> tuple[BinaryIO, int]:
+        """Open a file of a tagged snapshot, which lies ready."""
+        if self._public is not None:
+            file = (self._public / path).resolve()
+            if file.is_relative_to(self._public) and file.is_file():
+                return file.open("rb"), file.stat().st_size
+        raise NotFound(f"{path} is not in archive {self._archive}", hint=f"distwright snapshot list {self._archive}")
+
+    def _resigned(self, serial: str, path: str) -> Sha256 | None:
+        """Give the object that is served at a path with our signature; None if it is upstream's. Raises NotFound."""
+        with self._holdings.database.read() as tx:
+            row = find_resigned(tx, self._archive, serial)
+        if row is None:
+            return None
+        for name, suite in parse_resigned(self._holdings.objects.read(row.document)).suites.items():
+            if path.startswith(f"dists/{name}/") and suite.is_served(self._now()):
+                return _in_suite(suite, path.removeprefix(f"dists/{name}/"))
+        return None
 
     def _in_any_snapshot(self, path: str) -> tuple[BinaryIO, int]:
         """Look into each distinct index once, however many snapshots share it, and open only the snapshot that has the file."""
@@ -66,7 +106,7 @@ class RecordedServing:
                     continue
                 document = parse_snapshot(self._holdings.objects.read(digest))
                 for index in (index for suite in document.suites.values() for index in suite.indexes):
-                    if index.path.rpartition("/")[2].startswith(_NAMES_POOL_FILES):
+                    if index.names_pool_files:
                         self._pools.pop(index.plain, None)
                         self._pools[index.plain] = (index, digest)
                 self._read_documents.add(digest)
@@ -81,6 +121,17 @@ class RecordedServing:
                     entries, self._holdings, self._pool_indexes, signed=True, mirrors=self._mirrors
                 )
             return self._shelves[digest]
+
+
+def _in_suite(suite: ResignedSuite, path: str) -> Sha256 | None:
+    wanted = path.rpartition("/")[2]
+    if path in suite.files:
+        return suite.files[path]
+    if "/by-hash/SHA256/" in path and wanted in suite.files.values():
+        return Sha256(wanted)
+    if suite.is_whole:
+        raise NotFound(f"{path} is not in the filtered suite", hint="distwright snapshot list")
+    return None
 
 
 def sources_text(archive: str, url: str, suites: Mapping[str, tuple[str, ...]], signed_by: str) -> str:

@@ -169,7 +169,9 @@ class Shelf:
         if self._signed:
             files["InRelease"] = recorded.inrelease
         pools = [
-            partial(recorded_pool, self._holdings.objects, index, self._pool_indexes) for index in recorded.indexes
+            partial(recorded_pool, self._holdings.objects, index, self._pool_indexes)
+            for index in recorded.indexes
+            if index.names_pool_files
         ]
         for pool in pools:
             pool()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from distwright.errors import BadInput
+from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
 
 SNAPSHOT_FORMAT = 1
@@ -19,6 +20,11 @@ class RecordedIndex:
     sha256: Sha256
     size_bytes: int
     plain: Sha256
+
+    @property
+    def names_pool_files(self) -> bool:
+        """Say whether it is a Packages or Sources."""
+        return self.path.rpartition("/")[2].startswith(("Packages", "Sources"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +40,52 @@ class RecordedSuite:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolChoice:
+    """Which pool files come with a record. packages: with all that they need; none: everything that the indexes name.
+
+    has_recommends: what they recommend too. has_sources: the sources of all these. is_filtered: clients see these packages only.
+    """
+
+    packages: tuple[str, ...] = ()
+    has_recommends: bool = False
+    has_sources: bool = False
+    is_filtered: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether everything is meant."""
+        return not self.packages
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the part of the document: everything that decides which files were chosen."""
+        return {
+            "packages": sorted(self.packages),
+            "recommends": self.has_recommends,
+            "sources": self.has_sources,
+            "filtered": self.is_filtered,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPool:
+    """What came with a record. files: the list of the chosen files (an object, chosen.py); None if it is everything."""
+
+    choice: PoolChoice
+    files: Sha256 | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotDocument:
     """One moment of an upstream archive; pool files are those that its Packages and Sources name.
+
+    pool: what was fetched at once and belongs to the record; None if files come when they are asked for.
 
     Nothing of this machine is in it: not what the archive is called here, not the order of lists in a configuration. So two
     machines that record the same upstream have the same digest.
     """
 
     suites: Mapping[str, RecordedSuite]
+    pool: RecordedPool | None = None
 
     def to_bytes(self) -> bytes:
         """Give the canonical form."""
@@ -55,7 +99,10 @@ class SnapshotDocument:
             }
             for suite in self.suites.values()
         }
-        return canonical_json({"format": SNAPSHOT_FORMAT, "suites": suites})
+        pool: dict[str, Json] = {}
+        if self.pool is not None:
+            pool["pool"] = {"choice": self.pool.choice.to_json(), "files": self.pool.files}
+        return canonical_json({"format": SNAPSHOT_FORMAT, "suites": suites, **pool})
 
     @property
     def digest(self) -> Sha256:
@@ -82,4 +129,17 @@ def parse_snapshot(content: bytes) -> SnapshotDocument:
         )
         for name, suite in document["suites"].items()
     }
-    return SnapshotDocument(suites)
+    return SnapshotDocument(suites, _pool(document["pool"]) if "pool" in document else None)
+
+
+def _pool(value: plain.Plain) -> RecordedPool:
+    choice = plain.mapping(value, "choice")
+    return RecordedPool(
+        PoolChoice(
+            plain.texts(choice, "packages"),
+            has_recommends=plain.flag(choice, "recommends"),
+            has_sources=plain.flag(choice, "sources"),
+            is_filtered=plain.flag(choice, "filtered"),
+        ),
+        None if value["files"] is None else plain.digest(value, "files"),
+    )

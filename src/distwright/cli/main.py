@@ -22,7 +22,7 @@ NOUNS: Mapping[str, str] = {
     "package": "Build packages from tags.",
     "repo": "List hosted git repositories.",
     "serve": "Serve archives, images and the status page on loopback.",
-    "snapshot": "List recorded snapshots.",
+    "snapshot": "Take, tag, prolong and drop snapshots; list them.",
     "suite": "List suites and their revisions.",
     "upload": "Upload packages; list uploads with their verdicts.",
     "worker": "Work through the job table until stopped.",

@@ -1,15 +1,21 @@
 """`distwright snapshot`."""
 
+from pathlib import Path
+
 import click
 
 from distwright.app import open_app
 from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
+from distwright.archive.prolonging import prolong_recorded
+from distwright.archive.prolonging_own import prolong_own
+from distwright.archive.resolve import upstream_credential
+from distwright.archive.tags import TagRequest, tag_snapshots
 from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
-from distwright.config.tables_archive import UpstreamArchive
-from distwright.errors import NotFound, quoted
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.errors import BadUsage, NotFound, quoted
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
-from distwright.site.views import snapshots
+from distwright.site.views import snapshots, tagged_snapshots
 
 
 @click.group()
@@ -78,11 +84,75 @@ def publish(archive: str, serials: tuple[str, ...], again: bool, state: str | No
 @command.command()
 @click.argument("archive")
 @click.argument("serials", nargs=-1, required=True)
+@click.option("--days", type=click.IntRange(1, 3650), default=30, show_default=True, help="From now on.")
+@state_option
+@json_option
+def prolong(archive: str, serials: tuple[str, ...], days: int, state: str | None, as_json: bool) -> None:
+    """Let clients trust snapshots for longer: sign them anew with a later Valid-Until.
+
+    A recorded one is then signed by the key of its archive; upstream's own signature stays beside it as InRelease.upstream.
+    """
+    app = open_app(state)
+    context = app.command_context()
+    for serial in serials:
+        if isinstance(context.config.archives.get(archive), OwnArchive):
+            until = prolong_own(context, archive, serial, days)
+        else:
+            until = prolong_recorded(context, archive, serial, days, upstream_credential(context.config, archive))
+        shown = shown_time(until)
+        answer: dict[str, Json] = {"archive": archive, "serial": serial, "valid until": shown}
+        _answer(answer, f"{archive} {serial} is valid until {shown}", as_json)
+
+
+@command.command()
+@click.argument("archives_and_tag", nargs=-1, required=True, metavar="ARCHIVE... TAG")
+@click.option(
+    "--manifest", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of an image."
+)
+@click.option("--reason", default="", help="Why, for people.")
+@state_option
+@json_option
+def tag(archives_and_tag: tuple[str, ...], manifest: Path, reason: str, state: str | None, as_json: bool) -> None:
+    """Make partial snapshots of exactly what an image was made of, with its sources: served below snapshots/TAG, for ever."""
+    *archives, name = archives_and_tag
+    if not archives:
+        raise BadUsage("no archive is named", hint="distwright archive list")
+    app = open_app(state)
+    context = app.command_context()
+    request = TagRequest(tuple(archives), name, manifest.read_bytes(), reason)
+    for row in tag_snapshots(request, context, context.mirrors):
+        answer: dict[str, Json] = {"archive": row.archive, "tag": row.tag, "digest": str(row.digest)}
+        _answer(answer, f"{row.archive} {row.tag}", as_json)
+
+
+@command.command()
+@click.argument("archive", required=False)
+@state_option
+@json_option
+def tags(archive: str | None, state: str | None, as_json: bool) -> None:
+    """List tagged snapshots."""
+    rows: list[dict[str, Json]] = [
+        {
+            "archive": row.archive,
+            "tag": row.tag,
+            "made": shown_time(row.at),
+            "reason": row.reason,
+            "digest": row.digest.short,
+        }
+        for row in tagged_snapshots(open_app(state).database, archive)
+    ]
+    headings = ("archive", "tag", "made", "reason", "digest")
+    print_rows(rows, headings, as_json=as_json, empty="nothing is tagged yet: distwright snapshot tag")
+
+
+@command.command()
+@click.argument("archive")
+@click.argument("serials", nargs=-1, required=True)
 @click.option("--apply", "really", is_flag=True, help="Do it; without, only say what would go.")
 @state_option
 @json_option
 def drop(archive: str, serials: tuple[str, ...], really: bool, state: str | None, as_json: bool) -> None:
-    """Forget snapshots of ours. Exit code 3 if one of them is needed; then none is dropped."""
+    """Forget snapshots, ours or recorded ones. Exit code 3 if one of them is needed; then none is dropped."""
     app = open_app(state)
     drop_snapshots(app.command_context(), archive, serials, dry_run=not really)
     word = "dropped" if really else "would be dropped (--apply)"

@@ -28,6 +28,9 @@ SURE = Unsure()
 
 def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
     """Yield what does not fit together; what `unsure` may have is never called missing."""
+    for name, archive in config.archives.items():
+        if isinstance(archive, UpstreamArchive):
+            yield from _pool(name, archive)
     yield from _suites(config, unsure)
     yield from _repos(config, unsure)
     suites = _suites_by_archive(config)
@@ -45,6 +48,24 @@ def _missing(path: Path, name: str, table: str, existing: Mapping[str, object], 
     if name not in existing and not unsure.about(table, name):
         want = wanted_name(name, existing, f"the name of a [{table}.NAME] table")
         yield Fault(path, f"{table} {quoted(name)} does not exist", want)
+
+
+def _pool(name: str, archive: UpstreamArchive) -> Iterator[Fault]:
+    is_listed = archive.pool == "listed"
+    if is_listed and not archive.packages:
+        yield Fault(("archive", name, "packages"), 'is missing, and pool = "listed" needs it', "package names")
+    if not is_listed:
+        given = {"recommends": archive.recommends, "pool_sources": archive.pool_sources}
+        for setting in (setting for setting, value in given.items() if value):
+            yield Fault(("archive", name, setting), f'says nothing for pool = "{archive.pool}"', 'pool = "listed"')
+    if archive.pool_sources and not archive.sources:
+        yield Fault(("archive", name, "pool_sources"), "needs the lists of sources", "sources = true")
+    if archive.serve == "filtered":
+        if not is_listed:
+            yield Fault(("archive", name, "serve"), "has nothing to filter by", 'pool = "listed"')
+        if archive.key is None:
+            want = 'key = { credential = "NAME" }'
+            yield Fault(("archive", name, "key"), 'is missing, and serve = "filtered" needs it', want)
 
 
 def _suites(config: Config, unsure: Unsure) -> Iterator[Fault]:

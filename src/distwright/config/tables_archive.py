@@ -17,6 +17,7 @@ from distwright.config.values import (
     NotEmpty,
     OnceEach,
     OurName,
+    PackageName,
     PathBelow,
     PathHere,
     SuiteName,
@@ -79,6 +80,31 @@ class UpstreamArchive(Table, frozen=True):
     )
     live_url: LiveUrl | None = Field(
         default=None, description="What an image names as its source.", examples=["https://archive.example.org/debian"]
+    )
+    udebs: bool = Field(default=False, description="Whether the lists of the installer's packages are recorded too.")
+    contents: bool = Field(default=False, description="Whether the lists of files (Contents, for apt-file) are too.")
+    pool: Literal["lazy", "listed", "full"] = Field(
+        default="lazy",
+        description="Which package files come with a record. lazy: none, each comes when it is asked for; listed: packages "
+        "and all that they need; full: everything.",
+    )
+    packages: Annotated[tuple[PackageName, ...], OnceEach] = Field(
+        default=(),
+        description='The packages of pool = "listed"; another pool does not ask for them.',
+        examples=[["nginx", "postgresql"]],
+    )
+    recommends: bool = Field(default=False, description="Whether a listed pool has what its packages recommend too.")
+    pool_sources: bool = Field(default=False, description="Whether a listed pool has the sources of its packages too.")
+    serve: Literal["upstream", "filtered"] = Field(
+        default="upstream",
+        description="What clients see. upstream: everything that was recorded, with upstream's signature; filtered: the "
+        "packages of a listed pool only, signed by key.",
+    )
+    key: Credential | None = Field(
+        default=None,
+        description="The key that signs what upstream's signature does not cover: filtered records, snapshots past their "
+        "Valid-Until, tagged snapshots.",
+        examples=[{"credential": "mirror-signing"}],
     )
 
 

@@ -17,6 +17,7 @@ class EventKind(StrEnum):
     CONFIG_APPLIED = "config.applied"
     REPO_PUSHED = "repo.pushed"
     SNAPSHOT_RECORDED = "snapshot.recorded"
+    SNAPSHOT_TAGGED = "snapshot.tagged"
     BUILD_FINISHED = "build.finished"
     UPLOAD_ACCEPTED = "upload.accepted"
     UPLOAD_REJECTED = "upload.rejected"
@@ -33,6 +34,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.CONFIG_APPLIED: frozenset({"commit", "config"}),
     EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new", "pusher"}),
     EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
+    EventKind.SNAPSHOT_TAGGED: frozenset({"archive", "tag", "snapshot"}),
     EventKind.BUILD_FINISHED: frozenset({"archive", "suite", "source", "version", "changes", "files"}),
     EventKind.UPLOAD_ACCEPTED: frozenset({"archive", "suite", "source", "version", "changes", "revision"}),
     EventKind.UPLOAD_REJECTED: frozenset({"archive", "suite", "source", "version", "changes", "problems"}),

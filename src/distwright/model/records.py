@@ -69,6 +69,27 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class ResignedSnapshot:
+    """What of a recorded snapshot is served with our signature instead of upstream's; `document`: archive/resigned.py."""
+
+    archive: str
+    serial: Serial
+    document: Sha256
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedSnapshot:
+    """The part of an archive that something was made of, for ever. `digest` names its document (archive/tags.py)."""
+
+    archive: str
+    tag: str
+    digest: Sha256
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteState:
     """A suite of an own archive and its present revision (root hash of its package tree).
 

@@ -1,7 +1,7 @@
 """Fetch files from upstream mirrors: over HTTP with reused connections, or from a mounted disk (file:)."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,7 @@ CONNECT_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 60.0
 _CHUNK = 1 << 18
 _NOT_FOUND = (404, 410)
+_NOT_MODIFIED = 304
 RETRY_DELAY_S = 0.5
 
 
@@ -29,6 +30,25 @@ class Pace:
 SLOWEST = Pace(1000, 60.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server said by which it knows a version of a page again; empty if it said nothing (RFC 9110, section 8.8)."""
+
+    etag: str = ""
+    modified: str = ""
+
+
+NO_VALIDATORS = Validators()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A small file in memory, and what to ask with next time."""
+
+    content: bytes
+    validators: Validators = NO_VALIDATORS
+
+
 class Fetcher(Protocol):
     """Gets the bytes behind a URL; tests use one that answers from memory."""
 
@@ -38,6 +58,10 @@ class Fetcher(Protocol):
         Raises NotFound (404, 410, no such file), Unreachable (no answer, broken off, too slow, more than limit_bytes, another
         status).
         """
+        ...
+
+    def fetch_page(self, url: str, *, limit_bytes: int, known: Validators = NO_VALIDATORS) -> Page | None:
+        """Give the whole content, or None if the server says that it still is what `known` came with. Raises as `fetch` does."""
         ...
 
 
@@ -80,25 +104,33 @@ class NetFetcher:
         if scheme == "file":
             pieces = _from_disk(url)
         elif scheme in ("http", "https"):
-            pieces = self._from_web(url)
+            pieces = self._body(url, self._asked(url, {}))
         else:
             raise BadUsage(f"cannot fetch {quoted(url)}", hint="use an address that begins with http:, https: or file:")
-        received = 0
-        for piece in pieces:
-            received += len(piece)
-            if received > limit_bytes:
-                raise Unreachable(
-                    f"{quoted(url)} sends more than {limit_bytes} bytes",
-                    hint="compare the address with what the mirror serves",
-                )
-            yield piece
+        yield from _within(url, pieces, limit_bytes)
 
-    def _from_web(self, url: str) -> Iterator[bytes]:
+    def fetch_page(self, url: str, *, limit_bytes: int, known: Validators = NO_VALIDATORS) -> Page | None:
+        """Give the whole content, or None if it is unchanged."""
+        if _scheme(url) not in ("http", "https"):
+            return Page(b"".join(self.fetch(url, limit_bytes=limit_bytes)))
+        named = {"If-None-Match": known.etag, "If-Modified-Since": known.modified}
+        asked = {name: value for name, value in named.items() if value}
+        response = self._asked(url, asked)
+        if asked and response.status == _NOT_MODIFIED:
+            response.drain_conn()
+            response.close()
+            return None
+        content = b"".join(_within(url, self._body(url, response), limit_bytes))
+        return Page(content, Validators(response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")))
+
+    def _asked(self, url: str, more: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         self._check_cancelled()
         try:
-            response = self._pool.request("GET", url, preload_content=False)
+            return self._pool.request("GET", url, preload_content=False, headers={**self._pool.headers, **more})
         except (urllib3.exceptions.HTTPError, ValueError) as error:  # ValueError: a redirect to what is no address
             raise _unreachable(url, error) from error
+
+    def _body(self, url: str, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         try:
             if response.status in _NOT_FOUND:
                 raise NotFound(f"{quoted(url)} is not on the server ({response.status})", hint="try another mirror")
@@ -126,6 +158,18 @@ class NetFetcher:
                         hint="try again later, or name another mirror in fetch_from",
                     )
                 began, received = time.monotonic(), 0
+
+
+def _within(url: str, pieces: Iterable[bytes], limit_bytes: int) -> Iterator[bytes]:
+    received = 0
+    for piece in pieces:
+        received += len(piece)
+        if received > limit_bytes:
+            raise Unreachable(
+                f"{quoted(url)} sends more than {limit_bytes} bytes",
+                hint="compare the address with what the mirror serves",
+            )
+        yield piece
 
 
 def _scheme(url: str) -> str:

@@ -8,13 +8,23 @@ from distwright.flow.advance import unanswered
 from distwright.jobs.order import get_job
 from distwright.model.events import OpenEvent, StoredEvent
 from distwright.model.outcomes import JobState
-from distwright.model.records import Attempt, Job, Publication, Revision, Snapshot, SuiteState, UploadVerdict
+from distwright.model.records import (
+    Attempt,
+    Job,
+    Publication,
+    Revision,
+    Snapshot,
+    SuiteState,
+    TaggedSnapshot,
+    UploadVerdict,
+)
 from distwright.site.line import StageRow, line_rows
 from distwright.store.archives import list_publications, list_snapshots
 from distwright.store.database import Database
 from distwright.store.events import newest_events
 from distwright.store.jobs import attempts_of, count_by_state, list_jobs
 from distwright.store.paths import StatePaths
+from distwright.store.signed import list_tags
 from distwright.store.suites import list_revisions, list_suites
 from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs, unreadable_refs
@@ -100,6 +110,12 @@ def snapshots(database: Database, archive: str | None = None) -> list[Snapshot]:
     """List snapshots, newest serial first."""
     with database.read() as tx:
         return list_snapshots(tx, archive)
+
+
+def tagged_snapshots(database: Database, archive: str | None = None) -> list[TaggedSnapshot]:
+    """List tagged snapshots by archive and tag."""
+    with database.read() as tx:
+        return list_tags(tx, archive)
 
 
 def suites(database: Database) -> list[tuple[SuiteState, Publication | None]]:

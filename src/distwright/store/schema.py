@@ -123,6 +123,25 @@ snapshots = sa.Table(
     sa.Column("fetched_from", sa.Text, nullable=False),
 )
 
+resigned_snapshots = sa.Table(
+    "resigned_snapshots",
+    metadata,
+    sa.Column("archive", NAME, primary_key=True),
+    sa.Column("serial", SERIAL, primary_key=True),
+    sa.Column("document", DIGEST, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+)
+
+tagged_snapshots = sa.Table(
+    "tagged_snapshots",
+    metadata,
+    sa.Column("archive", NAME, primary_key=True),
+    sa.Column("tag", NAME, primary_key=True),
+    sa.Column("digest", DIGEST, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+)
+
 suites = sa.Table(
     "suites",
     metadata,

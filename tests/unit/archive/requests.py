@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from tests.worlds.archive import MIRROR, signer
 
+from distwright.archive.judging import RecordRequest
 from distwright.archive.publish import PublishRequest
-from distwright.archive.record import RecordRequest
 from distwright.model.digests import Sha256
 from distwright.signing.verify import Keyring
 

@@ -11,7 +11,7 @@ from tests.worlds.installation import make_context
 from distwright.archive.fetching import fetch_object
 from distwright.errors import NotFound, Refused, Unreachable
 from distwright.model.digests import sha256_of
-from distwright.net.fetch import Fetcher
+from distwright.net.fetch import NO_VALIDATORS, Fetcher, Page, Validators
 from distwright.store.database import Database
 from distwright.store.memory import MemoryObjects
 from distwright.store.objects import FileObjects, ObjectStore
@@ -71,6 +71,9 @@ class BreaksOff:
     def fetch(self, url: str, *, limit_bytes: int) -> Iterator[bytes]:
         yield CONTENT[:200]
         raise Unreachable(f"{url} cannot be fetched: the connection ended", hint="check the network")
+
+    def fetch_page(self, url: str, *, limit_bytes: int, known: Validators = NO_VALIDATORS) -> Page | None:
+        return Page(b"".join(self.fetch(url, limit_bytes=limit_bytes)))
 
 
 def test_a_connection_that_ends_early_leaves_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.archive.requests import record_request
 from tests.worlds.archive import DATE, NOW
 
-from distwright.archive.record import RecordRequest, check_release, wanted_indexes
+from distwright.archive.judging import RecordRequest, check_release, wanted_indexes
 from distwright.errors import Refused
 from distwright.formats.release import IndexEntry, Release
 from distwright.model.digests import sha256_of

@@ -225,7 +225,7 @@ def test_serving_gives_the_newest_snapshot_and_each_serial_by_name(context: Worl
     upstream_of(context).publish(DATE + DAY)
     context.clock += DAY
     record(record_request(), context, context.paths.cache / "pool")
-    serving = RecordedServing("debian", context, context.paths.cache / "pool")
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
     assert read(serving.find("dists/stable/InRelease")) == upstream_of(context).files["dists/stable/InRelease"]
     assert read(serving.find("2024011001/dists/stable/InRelease")) == first
     assert read(serving.find("2024011001/" + DEB.pool_path())) == read(serving.find(DEB.pool_path())) == DEB.content
@@ -245,7 +245,7 @@ def serials(context: WorldContext, days: range) -> None:
 
 def test_a_pool_file_that_no_snapshot_has_opens_no_snapshot(context: WorldContext, snapshot: Sha256) -> None:
     serials(context, range(5))
-    serving = RecordedServing("debian", context, context.paths.cache / "pool")
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
     for _ in range(2):
         with pytest.raises(NotFound, match=r"pool/main/x is in no snapshot of debian"):
             serving.find("pool/main/x")
@@ -261,7 +261,7 @@ def test_removing_the_cache_disturbs_neither_a_shelf_nor_a_server(context: World
     deb = make_deb("greeter")
     context.objects.put(deb.content)
     shelf = shelf_of(context, ShelfEntry("debian", "stable", snapshot), own(context, entry("greeter", "amd64")))
-    serving = RecordedServing("debian", context, context.paths.cache / "pool")
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
     read(serving.find("dists/stable/InRelease"))
     for find in (shelf.find, lambda path: serving.find(path.removeprefix("debian/"))):
         shutil.rmtree(context.paths.cache)

@@ -9,7 +9,8 @@ from tests.unit.archive.requests import record_request
 from tests.worlds.archive import DATE, MIRROR, Upstream, UpstreamFetcher, make_deb, signer
 from tests.worlds.installation import make_context
 
-from distwright.archive.record import RecordRequest, record
+from distwright.archive.judging import RecordRequest
+from distwright.archive.record import record
 from distwright.archive.snapshots import RecordedIndex, RecordedSuite, SnapshotDocument, parse_snapshot
 from distwright.errors import BadInput
 from distwright.model.digests import sha256_of

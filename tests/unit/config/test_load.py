@@ -80,6 +80,13 @@ def test_canonical_form_has_defaults_and_not_where_this_machine_fetches() -> Non
         "translations": ["en"],
         "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
         "accept_expired": False,
+        "udebs": False,
+        "contents": False,
+        "pool": "lazy",
+        "packages": [],
+        "recommends": False,
+        "pool_sources": False,
+        "serve": "upstream",
     }
     assert plain["environment"]["build"]["from"] == ["debian/bookworm", "petrel/devel"]
     assert plain["format"] == 1

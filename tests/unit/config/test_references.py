@@ -169,3 +169,31 @@ def test_a_grant_names_suites_that_exist_or_patterns() -> None:
     assert problems_with(("[person.ada]", grant % '"topic-*", "devl"')) == [
         "a.toml:32 upload.ada.suites[1]: suite 'devl' does not exist; want the name of a [suite.NAME] table; did you mean devel?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ('pool = "listed"', 'packages: is missing, and pool = "listed" needs it; want package names'),
+        ("recommends = true", 'recommends: says nothing for pool = "lazy"; want pool = "listed"'),
+        ('pool = "full"\npool_sources = true', 'pool_sources: says nothing for pool = "full"; want pool = "listed"'),
+        (
+            'pool = "listed"\npackages = ["a1"]\npool_sources = true\nsources = false',
+            "pool_sources: needs the lists of sources; want sources = true",
+        ),
+        ('serve = "filtered"\nkey = { credential = "m" }', 'serve: has nothing to filter by; want pool = "listed"'),
+        (
+            'pool = "listed"\npackages = ["a1"]\nserve = "filtered"',
+            'key: is missing, and serve = "filtered" needs it; want key = { credential = "NAME" }',
+        ),
+    ],
+)
+def test_a_pool_that_cannot_be_what_it_says_is_named(settings: str, problem: str) -> None:
+    problems = problems_with(('fetch_from = "http://mirror.example/debian"', settings))
+    assert len(problems) == 1
+    assert problems[0].endswith(f"archive.debian.{problem}")
+
+
+def test_a_listed_and_filtered_pool_is_taken() -> None:
+    settings = 'pool = "listed"\npackages = ["a1"]\nserve = "filtered"\nkey = { credential = "m" }\npool_sources = true'
+    assert good_config(('fetch_from = "http://mirror.example/debian"', settings)).archives["debian"].kind == "upstream"
