@@ -68,7 +68,7 @@ def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         fields=plain.text_map(inputs, "fields"),
         added=plain.texts(inputs, "added"),
     )
-    row = publish(request, context, context.signer(plain.text(inputs, "credential")), context.paths.public)
+    row = publish(request, context, context.signer(*plain.texts(inputs, "credentials")), context.paths.public)
     files = json.loads(context.objects.read(row.tree))["files"]
     return StepResult({}, values={"publication": row.id, "tree": row.tree, "inrelease": files["InRelease"]})
 

@@ -58,6 +58,8 @@ class PublishRequest:
 def publish(request: PublishRequest, context: Context, signer: Signer, public: Path) -> Publication:
     """Make a revision the served state of its suite and give the publication; nothing happens if it is that already.
 
+    A state that other keys sign by now is signed anew.
+
     Nothing happens either if the suite has moved on and its present state is served: a job that is retried, or runs twice after
     its worker was lost, must not take the suite back.
 
@@ -68,7 +70,7 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
     with locked(context.paths.lock(f"archive-{request.archive}")):
         tree = ServedTree(public / request.archive)
         reconcile(request.archive, context, tree)
-        live, is_done = _state_of(request, context)
+        live, is_done = _state_of(request, context, signer.fingerprints)
         if live is not None and is_done:
             return live
         indexes, document = _indexes_of(request, context)
@@ -95,7 +97,7 @@ def reconcile(archive: str, context: Context, tree: ServedTree) -> None:
                 replace_holds(tx, f"publication {row.id}", [], context.now())
 
 
-def _state_of(request: PublishRequest, context: Context) -> tuple[Publication | None, bool]:
+def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...]) -> tuple[Publication | None, bool]:
     """Give what is served now, and whether nothing is left to do."""
     with context.database.read() as tx:
         live = live_publication(tx, request.archive, request.suite, request.serial)
@@ -103,7 +105,7 @@ def _state_of(request: PublishRequest, context: Context) -> tuple[Publication | 
     if live is None:
         return None, False
     if live.revision == request.revision:
-        return live, not request.again and _fields_served(live, context) == dict(request.fields)
+        return live, not request.again and _served_as(live, context) == (dict(request.fields), signers)
     if not request.serial and present is not None and live.revision == present.revision:
         name = f"{request.archive}/{request.suite}"
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
@@ -111,9 +113,9 @@ def _state_of(request: PublishRequest, context: Context) -> tuple[Publication | 
     return live, False
 
 
-def _fields_served(live: Publication, context: Context) -> dict[str, str]:
+def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...]]:
     document = json.loads(context.objects.read(live.tree))
-    return dict(document.get("fields", {}))
+    return dict(document.get("fields", {})), tuple(document.get("signers", ()))
 
 
 def _root_of(live: Publication | None, context: Context) -> TreeRoot | None:
@@ -161,6 +163,7 @@ def _begin(
         "indexes": str(document),
         "fields": dict(request.fields),
         "added": list(request.added),
+        "signers": list(signer.fingerprints),
     }
     tree = context.objects.put(canonical_json(body))
     row = Publication(0, request.archive, request.suite, request.revision, tree, "building", now, serial=request.serial)

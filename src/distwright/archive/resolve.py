@@ -205,7 +205,7 @@ def publish_order(
         "revision": str(revision),
         "lists": list(index_lists(archive)),
         "fields": dict(release_fields(config, name, suite, settings)),
-        "credential": archive.key.credential,
+        "credentials": list(archive.credentials),
         "added": list(added),
         "changed_at": changed_at.isoformat(),
     }

@@ -3,13 +3,12 @@
 import click
 
 from distwright.app import open_app
-from distwright.archive.handout import sources_text
 from distwright.cli.archive_care import collect_garbage, fsck
+from distwright.cli.archive_keys import key, keyring, sources
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import UpstreamArchive
-from distwright.errors import BadUsage
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
 from distwright.site.views import snapshots
@@ -70,35 +69,8 @@ def record(
     finish_jobs(app, jobs, as_json=as_json)
 
 
-@command.command()
-@click.argument("name")
-@click.option("--make", is_flag=True, help="Make it if there is none yet.")
-@state_option
-def key(name: str, make: bool, state: str | None) -> None:
-    """Print the certificate that an archive of ours is signed with: what clients must trust."""
-    app = open_app(state)
-    credential = app.own_archive(name).key.credential
-    if make:
-        app.make_key(credential, f"{app.config().archives[name].label} archive key <{credential}@{name}.invalid>")
-    click.echo(app.certificate(credential).decode().rstrip("\n"))
-
-
-@command.command()
-@click.argument("name")
-@click.argument("suite")
-@click.option("--url", help="The base URL; unset: live_url of the archive.")
-@click.option("--serial", help="A snapshot of ours instead of the suite as it moves on.")
-@state_option
-def sources(name: str, suite: str, url: str | None, serial: str | None, state: str | None) -> None:
-    """Print a deb822 .sources text for apt, with the key inline, ready for /etc/apt/sources.list.d."""
-    app = open_app(state)
-    archive = app.own_archive(name)
-    base = (url or archive.live_url or "").rstrip("/")
-    if not base:
-        raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")
-    base = f"{base}/snapshots/{serial}" if serial else base
-    click.echo(sources_text(base, suite, archive.components, app.certificate(archive.key.credential)), nl=False)
-
-
+command.add_command(key)
+command.add_command(sources)
+command.add_command(keyring)
 command.add_command(fsck)
 command.add_command(collect_garbage)

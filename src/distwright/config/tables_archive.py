@@ -104,6 +104,16 @@ class OwnArchive(Table, frozen=True):
         examples=["config/ours.asc"],
     )
     key: Credential = Field(description="The key that signs it.", examples=[{"credential": "ours-signing"}])
+    next_key: Credential | None = Field(
+        default=None,
+        description="The key that comes after it: both sign, until every client has the new one and it becomes `key`.",
+        examples=[{"credential": "ours-signing-2027"}],
+    )
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """The names of all keys that sign it."""
+        return tuple(key.credential for key in (self.key, self.next_key) if key is not None)
 
 
 Archive = UpstreamArchive | OwnArchive

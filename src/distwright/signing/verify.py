@@ -70,12 +70,21 @@ class Keyring:
         return verified
 
     def verify_detached(self, content: bytes, signature: bytes, what: str) -> Verified:
-        """Verify a detached signature over `content`; raise Refused, naming `what`, if none is valid."""
+        """Verify a detached signature over `content`, or several in one block; raise Refused, naming `what`, if none is valid."""
         try:
-            parsed = pysequoia.Sig.from_bytes(signature)
+            parsed = [pysequoia.Sig.from_bytes(one) for one in _each_signature(signature)]
         except Exception as error:  # pysequoia raises plain Exception subclasses
             raise Refused(f"{what} has no readable signature: {_reason(error)}", hint="fetch it again") from error
-        return self._verified(what, content, parsed)
+        signers: list[str] = []
+        refused: Refused | None = None
+        for one in parsed:
+            try:
+                signers += self._verified(what, content, one).signers
+            except Refused as error:  # by a key that we do not have, while another is about to follow
+                refused = refused or error
+        if not signers:
+            raise refused or Refused(f"{what} has no readable signature", hint="fetch it again")
+        return Verified(content, tuple(signers))
 
     def _verified(self, what: str, content: bytes, signature: "pysequoia.Sig | None") -> Verified:
         def store(_ids: Sequence[str]) -> list[pysequoia.Cert]:
@@ -93,6 +102,13 @@ class Keyring:
             ) from error
         covered = content if signature is not None else bytes(result.bytes or b"")
         return Verified(covered, tuple(str(sig.certificate) for sig in result.valid_sigs))
+
+
+def _each_signature(signature: bytes) -> list[bytes]:
+    """Give each packet on its own (RFC 9580, section 4.2.1): of several, Sequoia reads the first only."""
+    packets = pysequoia.packet.PacketPile.from_bytes(signature)
+    bodies = [bytes(packet.body) for packet in packets if packet.tag == pysequoia.packet.Tag.Signature]
+    return [b"\xc2\xff" + len(body).to_bytes(4, "big") + body for body in bodies]
 
 
 def _reason(error: Exception) -> str:
