@@ -21,12 +21,14 @@ LISTS = ("main/binary-amd64", "main/source")
 
 @dataclass
 class OwnSuite:
-    """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer."""
+    """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer. The rest: as in the archive's table."""
 
     context: WorldContext
     name: str = "devel"
     key: str = "petrel"
     signed_by: Signer | None = None
+    contents: bool = False
+    pdiffs: bool = False
 
     @property
     def archive(self) -> Path:
@@ -63,7 +65,9 @@ class OwnSuite:
             "Codename": self.name,
             "Description": "ours",
         }
-        request = PublishRequest("petrel", self.name, revision, LISTS, fields, added)
+        request = PublishRequest(
+            "petrel", self.name, revision, LISTS, fields, added, contents=self.contents, pdiffs=self.pdiffs
+        )
         return publish(request, self.context, self.signed_by or signer(self.key), self.context.paths.public)
 
     def see(self) -> SeenSuite:

@@ -67,6 +67,8 @@ def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         lists=plain.texts(inputs, "lists"),
         fields=plain.text_map(inputs, "fields"),
         added=plain.texts(inputs, "added"),
+        contents=plain.flag(inputs, "contents"),
+        pdiffs=plain.flag(inputs, "pdiffs"),
     )
     row = publish(request, context, context.signer(*plain.texts(inputs, "credentials")), context.paths.public)
     files = json.loads(context.objects.read(row.tree))["files"]

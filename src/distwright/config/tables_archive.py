@@ -110,6 +110,15 @@ class OwnArchive(Table, frozen=True):
         examples=[{"credential": "ours-signing-2027"}],
     )
 
+    contents: bool = Field(
+        default=False,
+        description="Whether its suites list the files of their packages, for apt-file (Contents-ARCHITECTURE).",
+    )
+    pdiffs: bool = Field(
+        default=False,
+        description="Whether apt may fetch what changed since one of the last 20 publications instead of whole indexes.",
+    )
+
     @property
     def credentials(self) -> tuple[str, ...]:
         """The names of all keys that sign it."""
