@@ -26,7 +26,7 @@ from distwright.model.records import Job
 from distwright.net.fetch import Fetcher, NetFetcher
 from distwright.repos.hosting import make_repo
 from distwright.repos.pushes import report_unreadable, take_in_pushes
-from distwright.signing.signer import SequoiaSigner, make_key
+from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import folder_of, read_files, refused_by_system
 from distwright.site.uploading import UploadQueue
@@ -37,7 +37,7 @@ from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import AptSource, configured_proxy, configured_sources
 from distwright.tools.sandbox import Sandbox, sandbox_for
-from distwright.worker.context import CommandContext, JobContext
+from distwright.worker.context import CommandContext, JobContext, signer_of
 from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
@@ -87,9 +87,9 @@ class App:
         """Give what orders are resolved against."""
         return Ground(self.config(), self.objects, self.paths, self.now(), dict(self.pins))
 
-    def certificate(self, credential: str) -> bytes:
-        """Give the public certificate of a credential."""
-        return SequoiaSigner(self.paths.key(credential)).certificate()
+    def certificate(self, *credentials: str) -> bytes:
+        """Give the public certificate of a credential; of several, all in one block."""
+        return signer_of(self.paths, credentials).certificate()
 
     def take_in(self) -> None:
         """Turn pushes into events, uploads into jobs and events into orders until nothing new happens."""
@@ -226,13 +226,15 @@ class App:
             raise NotFound(f"archive {quoted(name)} is not an archive of ours", hint="distwright archive list")
         return archive
 
-    def signing_credential(self, name: str) -> str:
-        """Name the key that we sign an archive with, ours or a recorded one; raise NotFound, Refused."""
+    def signing_credentials(self, name: str) -> tuple[str, ...]:
+        """Name the keys that we sign an archive with, ours or a recorded one; raise NotFound, Refused."""
         archive = self.config().archives.get(name)
-        return archive.key.credential if isinstance(archive, OwnArchive) else upstream_credential(self.config(), name)
+        return archive.credentials if isinstance(archive, OwnArchive) else (upstream_credential(self.config(), name),)
 
     def make_key(self, credential: str, user_id: str) -> bool:
-        """Make the key of a credential unless it exists; say whether it was made."""
+        """Make the key of a credential unless it exists, or is somewhere else (signing/named.py); say whether it was made."""
+        if (self.paths.keys / f"{credential}.toml").exists():
+            return False
         return make_key(self.paths.key(credential), user_id)
 
     def command_context(self) -> CommandContext:

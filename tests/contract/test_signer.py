@@ -2,16 +2,22 @@
 
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.worlds.keys import key_file, signer
+from tests.worlds.keys import command_signer, gpg_signer, joint_signer, key_file, signer
 
 from distwright.errors import BadInput, NotFound, Refused
 from distwright.signing.signer import SequoiaSigner, Signer, make_key
 from distwright.signing.verify import Keyring, Verified
 
-SIGNERS: dict[str, Callable[[str], Signer]] = {"sequoia": signer}
+SIGNERS: dict[str, Callable[[str], Signer]] = {
+    "sequoia": signer,
+    "gpg": gpg_signer,
+    "command": command_signer,
+    "joint": joint_signer,
+}
 RELEASE = b"Origin: Petrel\nSuite: devel\nSHA256:\n " + b"0" * 64 + b" 17 main/binary-amd64/Packages\n"
 TEXTS = {
     "release": RELEASE,
@@ -34,9 +40,9 @@ def ours(request: pytest.FixtureRequest) -> Signer:
     return SIGNERS[request.param]("ours")
 
 
-@pytest.fixture(params=SIGNERS)
-def theirs(request: pytest.FixtureRequest) -> Signer:
-    return SIGNERS[request.param]("theirs")
+@pytest.fixture
+def theirs() -> Signer:
+    return signer("theirs")
 
 
 @pytest.fixture
@@ -46,7 +52,7 @@ def keyring(ours: Signer) -> Keyring:
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_clear_signature_gives_back_exactly_the_text(ours: Signer, keyring: Keyring, text: bytes) -> None:
-    assert keyring.verify_clear(ours.sign_clear(text), "InRelease") == Verified(text, (ours.fingerprint,))
+    assert keyring.verify_clear(ours.sign_clear(text), "InRelease") == Verified(text, ours.fingerprints)
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
@@ -67,7 +73,7 @@ def test_white_space_at_the_end_of_lines_is_not_signed_and_not_given_back(
 @pytest.mark.parametrize("content", [*TEXTS.values(), BINARY], ids=[*TEXTS, "binary"])
 def test_detached_signature_covers_every_byte(ours: Signer, keyring: Keyring, content: bytes, tmp_path: Path) -> None:
     signature = ours.sign_detached(content)
-    assert keyring.verify_detached(content, signature, "Release") == Verified(content, (ours.fingerprint,))
+    assert keyring.verify_detached(content, signature, "Release") == Verified(content, ours.fingerprints)
     assert _gpgv(tmp_path, ours, signature, content)[0] == 0
     for other in (content + b"\n", content + b" ", b" " + content, content[:-1] if content else b"x"):
         with pytest.raises(Refused, match=r"Release has no valid signature by a key of ours\.asc"):
@@ -90,8 +96,9 @@ def test_certificate_holds_no_secret(ours: Signer, tmp_path: Path) -> None:
 
 def test_fingerprint_is_the_one_that_gpg_shows(ours: Signer, keyring: Keyring, tmp_path: Path) -> None:
     shown = _gpg(tmp_path, ours.certificate(), "--show-keys", "--with-colons").decode().splitlines()
-    fingerprints = [line.split(":")[9].lower() for line in shown if line.startswith("fpr:")]
-    assert (fingerprints[0], keyring.fingerprints) == (ours.fingerprint, (ours.fingerprint,))
+    records = [line.split(":") for line in shown if line.startswith(("pub:", "fpr:"))]
+    fingerprints = tuple(after[9].lower() for before, after in pairwise(records) if before[0] == "pub")
+    assert (fingerprints, keyring.fingerprints) == (ours.fingerprints, ours.fingerprints)
 
 
 def test_key_of_somebody_else_is_refused(ours: Signer, theirs: Signer, keyring: Keyring, tmp_path: Path) -> None:
@@ -104,11 +111,11 @@ def test_key_of_somebody_else_is_refused(ours: Signer, theirs: Signer, keyring: 
 
 def test_one_of_several_trusted_keys_is_enough_and_is_named(ours: Signer, theirs: Signer) -> None:
     both = Keyring(theirs.certificate() + ours.certificate(), "both.asc")
-    assert both.fingerprints == (theirs.fingerprint, ours.fingerprint)
+    assert both.fingerprints == theirs.fingerprints + ours.fingerprints
     for signed_by in (ours, theirs):
-        assert both.verify_clear(signed_by.sign_clear(RELEASE), "x") == Verified(RELEASE, (signed_by.fingerprint,))
+        assert both.verify_clear(signed_by.sign_clear(RELEASE), "x") == Verified(RELEASE, signed_by.fingerprints)
         detached = both.verify_detached(BINARY, signed_by.sign_detached(BINARY), "x")
-        assert detached == Verified(BINARY, (signed_by.fingerprint,))
+        assert detached == Verified(BINARY, signed_by.fingerprints)
 
 
 def test_edited_text_is_refused(ours: Signer, keyring: Keyring) -> None:
@@ -172,7 +179,7 @@ def test_keyring_without_a_certificate_is_bad_input(content: bytes) -> None:
 
 def test_binary_keyring_is_read_like_an_armoured_one(ours: Signer, tmp_path: Path) -> None:
     binary = _gpg(tmp_path, ours.certificate(), "--dearmor")
-    assert Keyring(binary, "ours.gpg").fingerprints == (ours.fingerprint,)
+    assert Keyring(binary, "ours.gpg").fingerprints == ours.fingerprints
 
 
 def test_keyring_of_debian_is_read() -> None:
@@ -185,7 +192,7 @@ def test_key_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None
     assert [make_key(path, "Petrel <petrel@example.org>") for _ in range(2)] == [True, False]
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert list(path.parent.iterdir()) == [path]
-    assert SequoiaSigner(path).fingerprint == SequoiaSigner(path).fingerprint
+    assert SequoiaSigner(path).fingerprints == SequoiaSigner(path).fingerprints
 
 
 def test_same_key_signs_the_same_way_after_it_was_read_again(tmp_path: Path) -> None:
@@ -213,9 +220,9 @@ def test_key_that_others_may_read_is_not_used(tmp_path: Path, mode: int) -> None
     with pytest.raises(Refused, match=rf"key .*/petrel\.pgp can be read by others \(mode {mode:04o}\)") as caught:
         SequoiaSigner(path)
     assert caught.value.hint == f"chmod 600 {path}"
-    assert SequoiaSigner(path, is_guarded=True).fingerprint == signer("ours").fingerprint
+    assert SequoiaSigner(path, is_guarded=True).fingerprints == signer("ours").fingerprints
     path.chmod(0o400)
-    assert SequoiaSigner(path).fingerprint == signer("ours").fingerprint
+    assert SequoiaSigner(path).fingerprints == signer("ours").fingerprints
 
 
 def _signature_of(signed: bytes) -> bytes:

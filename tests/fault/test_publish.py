@@ -232,7 +232,7 @@ def test_a_full_disk_stops_the_publish_the_old_state_stays_and_with_space_it_goe
 class PulledCard:
     """A signer whose card is pulled out between two signatures."""
 
-    fingerprint = "0" * 40
+    fingerprints = ("0" * 40,)
 
     def certificate(self) -> bytes:
         return b""

@@ -61,6 +61,8 @@ def is_plain(path: str) -> bool:
 
 def read_plain(folder: Path, path: str, digest: str, size: int, rows: Sequence[Sequence[str]]) -> bytes:
     """Read an index in every compression that Release lists; all must unpack to what it says of the plain form."""
+    if path.endswith(".diff/Index"):  # never compressed
+        return read_index(folder, path, digest, size)
     forms = [(row[2], row[0], int(row[1])) for row in rows if row[2].removeprefix(path) in _UNPACK]
     assert [name.removeprefix(path) for name, _, _ in forms] == list(_UNPACK)
     texts = {_UNPACK[name.removeprefix(path)](read_index(folder, name, known, length)) for name, known, length in forms}

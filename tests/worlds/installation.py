@@ -20,6 +20,7 @@ from distwright.config.model import Config
 from distwright.jobs.lease import fenced_write
 from distwright.model.events import Event
 from distwright.net.fetch import Fetcher
+from distwright.signing.joint import joint_signer
 from distwright.signing.signer import Signer
 from distwright.store.database import Database, Transaction
 from distwright.store.events import events_after
@@ -121,9 +122,9 @@ class WorldContext:
         if self.cancel_when is not None:
             self.cancel_when()
 
-    def signer(self, credential: str) -> Signer:
-        """Give the key of that name."""
-        return signer(credential)
+    def signer(self, *credentials: str) -> Signer:
+        """Give the keys of these names."""
+        return joint_signer([signer(credential) for credential in credentials])
 
     def ground(self, pins: Mapping[str, str] | None = None) -> Ground:
         """Give what orders are resolved against."""

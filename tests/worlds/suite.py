@@ -12,6 +12,7 @@ from distwright.archive.tree import EMPTY_ROOT, TreeEntry, build_tree
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.records import Publication, SuiteState
 from distwright.model.versions import DebVersion
+from distwright.signing.signer import Signer
 from distwright.store.archives import list_publications
 from distwright.store.suites import get_suite, insert_suite, move_suite
 
@@ -20,11 +21,14 @@ LISTS = ("main/binary-amd64", "main/source")
 
 @dataclass
 class OwnSuite:
-    """The suite `name` of the archive petrel. key: who signs it."""
+    """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer. The rest: as in the archive's table."""
 
     context: WorldContext
     name: str = "devel"
     key: str = "petrel"
+    signed_by: Signer | None = None
+    contents: bool = False
+    pdiffs: bool = False
 
     @property
     def archive(self) -> Path:
@@ -61,8 +65,10 @@ class OwnSuite:
             "Codename": self.name,
             "Description": "ours",
         }
-        request = PublishRequest("petrel", self.name, revision, LISTS, fields, added)
-        return publish(request, self.context, signer(self.key), self.context.paths.public)
+        request = PublishRequest(
+            "petrel", self.name, revision, LISTS, fields, added, contents=self.contents, pdiffs=self.pdiffs
+        )
+        return publish(request, self.context, self.signed_by or signer(self.key), self.context.paths.public)
 
     def see(self) -> SeenSuite:
         """Look at it as a client."""

@@ -34,6 +34,14 @@ def index_leaves(root: TreeRoot, lists: Sequence[str] = ()) -> dict[str, tuple[L
     return found
 
 
+def contents_path(path: str) -> str:
+    """Say where the file lists of the packages of an index are: beside their folder; "" if they have none."""
+    folder, _, name = path.rpartition("/")
+    component, _, kind = folder.rpartition("/")
+    is_binary = name == "Packages" and kind.startswith("binary-") and not component.endswith(f"/{UDEBS}")
+    return f"{component}/Contents-{kind.removeprefix('binary-')}" if is_binary else ""
+
+
 def index_files(root: TreeRoot, get: Get, lists: Sequence[str] = ()) -> dict[str, bytes]:
     """Render every index whole: path below `dists/<suite>/` -> text. For suites that fit into memory."""
     return {path: b"".join(get(leaf.digest) for leaf in leaves) for path, leaves in index_leaves(root, lists).items()}
@@ -64,7 +72,8 @@ def release_of(fields: Mapping[str, str], indexes: Mapping[str, IndexEntry]) -> 
     and must be the same each time. Architectures and components are those of the indexes.
     """
     date = datetime.fromisoformat(fields["Date"]) if "Date" in fields else datetime.fromtimestamp(0, UTC)
-    places = {tuple(path.rsplit("/", 2)[:2]) for path in indexes}
+    lists = [path for path in indexes if "/Contents-" not in path and ".diff/" not in path]
+    places = {tuple(path.rsplit("/", 2)[:2]) for path in lists}
     components = sorted({_component(place[0]) for place in places if place[-1] not in ("", UDEBS)})
     architectures = sorted({place[-1].removeprefix("binary-") for place in places if place[-1].startswith("binary-")})
     return Release(

@@ -91,8 +91,10 @@ def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         lists=plain.texts(inputs, "lists"),
         fields=plain.text_map(inputs, "fields"),
         added=plain.texts(inputs, "added"),
+        contents=plain.flag(inputs, "contents"),
+        pdiffs=plain.flag(inputs, "pdiffs"),
     )
-    row = publish(request, context, context.signer(plain.text(inputs, "credential")), context.paths.public)
+    row = publish(request, context, context.signer(*plain.texts(inputs, "credentials")), context.paths.public)
     files = json.loads(context.objects.read(row.tree))["files"]
     return StepResult({}, values={"publication": row.id, "tree": row.tree, "inrelease": files["InRelease"]})
 

@@ -96,7 +96,7 @@ def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool
     for name, (revision, settings) in parse_own_snapshot(context.objects.read(row.digest)).suites.items():
         state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
         request = _as_prolonged(publish_request(context.config, state, serial=serial, again=again), context)
-        made.append(publish(request, context, context.signer(table.key.credential), context.paths.public))
+        made.append(publish(request, context, context.signer(*table.credentials), context.paths.public))
     return made
 
 

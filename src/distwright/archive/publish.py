@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from distwright.archive.contents import Contents
 from distwright.archive.indexes import pool_of, release_of
+from distwright.archive.pdiffs import Earlier, with_patches
 from distwright.archive.pieces import Pieces
 from distwright.archive.rendering import IndexSet, parse_index_set, render
 from distwright.archive.tree import TreeRoot, parse_root
@@ -44,6 +46,7 @@ class PublishRequest:
 
     added: binary packages that the upload behind the revision brought; the event repeats them. serial: of the snapshot of ours
     that it is served in; "" is the suite itself. again: sign it anew even if it is served already (prolonged, or another key).
+    contents: make Contents files; pdiffs: patches from earlier publications, of the suite itself.
     """
 
     archive: str
@@ -54,10 +57,14 @@ class PublishRequest:
     added: tuple[str, ...] = ()
     serial: str = ""
     again: bool = False
+    contents: bool = False
+    pdiffs: bool = False
 
 
 def publish(request: PublishRequest, context: Context, signer: Signer, public: Path) -> Publication:
     """Make a revision the served state of its suite and give the publication; nothing happens if it is that already.
+
+    A state that other keys sign by now is signed anew.
 
     Nothing happens either if the suite has moved on and its present state is served: a job that is retried, or runs twice after
     its worker was lost, must not take the suite back.
@@ -69,12 +76,15 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
     with locked(context.paths.lock(f"archive-{request.archive}")):
         tree = ServedTree(public / request.archive)
         reconcile(request.archive, context, tree)
-        live, is_done = _state_of(request, context)
+        live, is_done = _state_of(request, context, signer.fingerprints)
         if live is not None and is_done:
             return live
-        indexes, document = _indexes_of(request, context)
-        number = _begin(request, context, signer, live, indexes, document)
         root = parse_root(context.objects.read(request.revision))
+        indexes = _indexes_of(request, root, context)
+        if request.pdiffs and not request.serial:
+            indexes = with_patches(indexes, root, _earlier(live, context), context.now(), context.objects)
+        document = context.objects.put(indexes.to_bytes())
+        number = _begin(request, context, signer, live, indexes, document)
         files = pool_of(root, context.objects.read, without=_laid_out(request, live, context))
         tree.add_pool(((file.path, file.sha256) for file in files), context.objects)
         tree.add_indexes(document, indexes.files, context.objects)
@@ -112,7 +122,7 @@ def reconcile(archive: str, context: Context, tree: ServedTree) -> None:
                 replace_holds(tx, f"publication {row.id}", [], context.now())
 
 
-def _state_of(request: PublishRequest, context: Context) -> tuple[Publication | None, bool]:
+def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...]) -> tuple[Publication | None, bool]:
     """Give what is served now, and whether nothing is left to do."""
     with context.database.read() as tx:
         live = live_publication(tx, request.archive, request.suite, request.serial)
@@ -120,7 +130,8 @@ def _state_of(request: PublishRequest, context: Context) -> tuple[Publication | 
     if live is None:
         return None, False
     if live.revision == request.revision:
-        return live, not request.again and _fields_served(live, context) == dict(request.fields)
+        wanted = (dict(request.fields), signers, request.contents)
+        return live, not request.again and _served_as(live, context) == wanted
     if not request.serial and present is not None and live.revision == present.revision:
         name = f"{request.archive}/{request.suite}"
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
@@ -128,9 +139,9 @@ def _state_of(request: PublishRequest, context: Context) -> tuple[Publication | 
     return live, False
 
 
-def _fields_served(live: Publication, context: Context) -> dict[str, str]:
+def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:
     document = json.loads(context.objects.read(live.tree))
-    return dict(document.get("fields", {}))
+    return dict(document.get("fields", {})), tuple(document.get("signers", ())), document.get("contents", False)
 
 
 def _laid_out(request: PublishRequest, live: Publication | None, context: Context) -> TreeRoot | None:
@@ -150,19 +161,31 @@ def _laid_out(request: PublishRequest, live: Publication | None, context: Contex
     return None
 
 
-def _indexes_of(request: PublishRequest, context: Context) -> tuple[IndexSet, Sha256]:
-    """Give the indexes of the revision and their document: as another publication has them, or made now."""
+def _earlier(live: Publication | None, context: Context) -> Earlier | None:
+    """Give what clients have."""
+    document = None if live is None else json.loads(context.objects.read(live.tree)).get("indexes")
+    if live is None or document is None:
+        return None
+    root = parse_root(context.objects.read(live.revision))
+    return Earlier(root, parse_index_set(context.objects.read(Sha256(document))))
+
+
+def _indexes_of(request: PublishRequest, root: TreeRoot, context: Context) -> IndexSet:
+    """Give the indexes of the revision: as another publication has them, or made now."""
     with context.database.read() as tx:
         rows = list_publications(tx, archive=request.archive, revision=request.revision)
     for row in () if request.again else rows:
         name = json.loads(context.objects.read(row.tree)).get("indexes") if context.objects.has(row.tree) else None
         if name is not None and context.objects.has(Sha256(name)):
-            indexes = parse_index_set(context.objects.read(Sha256(name)))
-            if indexes.lists == request.lists and all(context.objects.has(e.sha256) for e in indexes.files.values()):
-                return indexes, Sha256(name)
-    root = parse_root(context.objects.read(request.revision))
-    indexes = render(root, request.lists, pieces_of(context), context.objects)
-    return indexes, context.objects.put(indexes.to_bytes())
+            indexes = parse_index_set(context.objects.read(Sha256(name))).without_patches
+            is_same = (indexes.lists, indexes.has_contents) == (request.lists, request.contents)
+            if is_same and all(context.objects.has(entry.sha256) for entry in indexes.files.values()):
+                return indexes
+    contents = Contents(context.paths.cache / "contents", context.objects) if request.contents else None
+    indexes = render(root, request.lists, pieces_of(context), context.objects, contents)
+    for problem in contents.unread if contents else ():
+        context.log(f"not in Contents: {problem}")
+    return indexes
 
 
 def _begin(
@@ -190,6 +213,8 @@ def _begin(
         "indexes": str(document),
         "fields": dict(request.fields),
         "added": list(request.added),
+        "signers": list(signer.fingerprints),
+        "contents": request.contents,
     }
     tree = context.objects.put(canonical_json(body))
     row = Publication(0, request.archive, request.suite, request.revision, tree, "building", now, serial=request.serial)

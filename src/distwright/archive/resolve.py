@@ -245,8 +245,10 @@ def publish_order(
         "revision": str(revision),
         "lists": list(index_lists(archive)),
         "fields": dict(release_fields(config, name, suite, settings)),
-        "credential": archive.key.credential,
+        "credentials": list(archive.credentials),
         "added": list(added),
+        "contents": archive.contents,
+        "pdiffs": archive.pdiffs,
         "changed_at": changed_at.isoformat(),
     }
     return JobOrder(PUBLISH_KIND, inputs, f"publish {name}/{suite}")
@@ -258,7 +260,17 @@ def publish_request(config: Config, row: SuiteState, *, serial: str = "", again:
     if not isinstance(archive, OwnArchive):
         raise NotFound(f"archive {row.archive} is not our own", hint="distwright archive list")
     fields = release_fields(config, row.archive, row.name, row.settings)
-    return PublishRequest(row.archive, row.name, row.revision, index_lists(archive), fields, serial=serial, again=again)
+    return PublishRequest(
+        row.archive,
+        row.name,
+        row.revision,
+        index_lists(archive),
+        fields,
+        serial=serial,
+        again=again,
+        contents=archive.contents,
+        pdiffs=archive.pdiffs,
+    )
 
 
 def upstream_url(name: str, archive: UpstreamArchive, sources: Sequence[AptSource]) -> str:

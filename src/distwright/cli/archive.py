@@ -3,17 +3,16 @@
 import click
 
 from distwright.app import open_app
-from distwright.archive.handout import sources_text
 from distwright.cli.archive_care import collect_garbage, fsck, improve_indexes
 from distwright.cli.archive_import import import_archive
+from distwright.cli.archive_keys import key, keyring, sources
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
-from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import BadUsage, NotFound
+from distwright.config.tables_archive import UpstreamArchive
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
-from distwright.site.views import snapshots, suite_named, tagged_snapshots
+from distwright.site.views import snapshots
 
 
 @click.group()
@@ -71,51 +70,9 @@ def record(
     finish_jobs(app, jobs, as_json=as_json)
 
 
-@command.command()
-@click.argument("name")
-@click.option("--make", is_flag=True, help="Make it if there is none yet.")
-@state_option
-def key(name: str, make: bool, state: str | None) -> None:
-    """Print the certificate that we sign an archive with, ours or what we change of a recorded one: clients must trust it."""
-    app = open_app(state)
-    credential = app.signing_credential(name)
-    if make:
-        label = app.config().archives[name].label or name
-        app.make_key(credential, f"{label} archive key <{credential}@{name}.invalid>")
-    click.echo(app.certificate(credential).decode().rstrip("\n"))
-
-
-@command.command()
-@click.argument("name")
-@click.argument("suite")
-@click.option("--url", help="The base URL; unset: live_url of the archive.")
-@click.option("--serial", help="A snapshot instead of the suite as it moves on.")
-@click.option("--tag", help="A tagged snapshot.")
-@state_option
-def sources(name: str, suite: str, url: str | None, serial: str | None, tag: str | None, state: str | None) -> None:
-    """Print a deb822 .sources text for apt, with our key inline, ready for /etc/apt/sources.list.d."""
-    app = open_app(state)
-    credential = app.signing_credential(name)
-    archive = app.config().archives[name]
-    if isinstance(archive, OwnArchive):
-        suite_named(app.database, f"{name}/{suite}")
-    elif suite not in archive.suites:
-        raise NotFound(f"archive {name} has no suite {suite}", hint="distwright archive list")
-    below = ""
-    if serial and serial not in {row.serial for row in snapshots(app.database, name)}:
-        raise NotFound(f"archive {name} has no snapshot {serial}", hint=f"distwright snapshot list {name}")
-    if tag and tag not in {row.tag for row in tagged_snapshots(app.database, name)}:
-        raise NotFound(f"archive {name} has no tag {tag}", hint=f"distwright snapshot tags {name}")
-    if tag or (serial and isinstance(archive, OwnArchive)):
-        below = f"/snapshots/{tag or serial}"
-    elif serial:
-        below = f"/{serial}"
-    base = (url or archive.live_url or "").rstrip("/")
-    if not base:
-        raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")
-    click.echo(sources_text(f"{base}{below}", suite, archive.components, app.certificate(credential)), nl=False)
-
-
+command.add_command(key)
+command.add_command(sources)
+command.add_command(keyring)
 command.add_command(fsck)
 command.add_command(collect_garbage)
 command.add_command(improve_indexes)

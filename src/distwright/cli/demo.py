@@ -203,7 +203,8 @@ def _result(job: Job) -> str:
 
 
 def _archive_credentials(config: Config) -> list[str]:
-    return [archive.key.credential for archive in config.archives.values() if isinstance(archive, OwnArchive)]
+    own = [archive for archive in config.archives.values() if isinstance(archive, OwnArchive)]
+    return [credential for archive in own for credential in archive.credentials]
 
 
 def _serials(given: tuple[str, ...], config: Config) -> dict[str, str]:

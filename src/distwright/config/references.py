@@ -42,6 +42,7 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
         yield from _missing(("image", name, "tools"), image.tools, "environment", config.environments, unsure)
     yield from _keys_of_two(config)
     yield from _uploads(config, unsure)
+    yield from _next_keys(config)
 
 
 def _missing(path: Path, name: str, table: str, existing: Mapping[str, object], unsure: Unsure) -> Iterator[Fault]:
@@ -166,3 +167,11 @@ def _keys_of_two(config: Config) -> Iterator[Fault]:
                     f"is already a key of person {quoted(owner)}",
                     "a key of their own",
                 )
+
+
+def _next_keys(config: Config) -> Iterator[Fault]:
+    for name, archive in config.archives.items():
+        if isinstance(archive, OwnArchive) and archive.next_key == archive.key:
+            yield Fault(
+                ("archive", name, "next_key"), "is the same credential as key", "the name of another credential"
+            )

@@ -132,6 +132,25 @@ class OwnArchive(Table, frozen=True):
         examples=["config/ours.asc"],
     )
     key: Credential = Field(description="The key that signs it.", examples=[{"credential": "ours-signing"}])
+    next_key: Credential | None = Field(
+        default=None,
+        description="The key that comes after it: both sign, until every client has the new one and it becomes `key`.",
+        examples=[{"credential": "ours-signing-2027"}],
+    )
+
+    contents: bool = Field(
+        default=False,
+        description="Whether its suites list the files of their packages, for apt-file (Contents-ARCHITECTURE).",
+    )
+    pdiffs: bool = Field(
+        default=False,
+        description="Whether apt may fetch what changed since one of the last 20 publications instead of whole indexes.",
+    )
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """The names of all keys that sign it."""
+        return tuple(key.credential for key in (self.key, self.next_key) if key is not None)
 
 
 Archive = UpstreamArchive | OwnArchive

@@ -326,8 +326,8 @@ class Context(Protocol):
         """Raise Interrupted if somebody wants the job to stop."""
         ...
 
-    def signer(self, credential: str) -> Signer:
-        """Give the signer of a role; only actions see one."""
+    def signer(self, *credentials: str) -> Signer:
+        """Give the signer of a role, which signs with all of these keys; only actions see one. Raises Refused for a weak key."""
         ...
 
 

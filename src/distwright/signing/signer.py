@@ -11,15 +11,15 @@ from distwright.errors import NotFound, Refused, quoted
 
 
 class Signer(Protocol):
-    """Signs on behalf of one key; tests/contract/test_signer.py says it in full."""
+    """Signs on behalf of a role; tests/contract/test_signer.py says it in full."""
 
     @property
-    def fingerprint(self) -> str:
-        """The certificate's fingerprint, lower-case hexadecimal."""
+    def fingerprints(self) -> tuple[str, ...]:
+        """The certificate's fingerprint, lower-case hexadecimal; of all, if several keys sign together."""
         ...
 
     def certificate(self) -> bytes:
-        """Give the public certificate, ASCII-armoured."""
+        """Give the public certificate, in one block of ASCII armour."""
         ...
 
     def sign_clear(self, text: bytes) -> bytes:
@@ -55,9 +55,9 @@ class SequoiaSigner:
             raise Refused(f"key {path} cannot sign: {quoted(str(error))}", hint=f"sq inspect {path}") from error
 
     @property
-    def fingerprint(self) -> str:
+    def fingerprints(self) -> tuple[str, ...]:
         """The certificate's fingerprint."""
-        return str(self._key.extract_certificate().fingerprint)
+        return (str(self._key.extract_certificate().fingerprint),)
 
     def certificate(self) -> bytes:
         """Give the public certificate."""

@@ -85,12 +85,21 @@ class Keyring:
         return verified
 
     def verify_detached(self, content: bytes, signature: bytes, what: str) -> Verified:
-        """Verify a detached signature over `content`; raise Refused, naming `what`, if none is valid."""
+        """Verify a detached signature over `content`, or several in one block; raise Refused, naming `what`, if none is valid."""
         try:
-            parsed = pysequoia.Sig.from_bytes(signature)
+            parsed = [pysequoia.Sig.from_bytes(one) for one in _each_signature(signature)]
         except Exception as error:  # pysequoia raises plain Exception subclasses
             raise Refused(f"{what} has no readable signature: {_reason(error)}", hint="fetch it again") from error
-        return self._verified(what, content, parsed)
+        signers: list[str] = []
+        refused: Refused | None = None
+        for one in parsed:
+            try:
+                signers += self._verified(what, content, one).signers
+            except Refused as error:  # by a key that we do not have, while another is about to follow
+                refused = refused or error
+        if not signers:
+            raise refused or Refused(f"{what} has no readable signature", hint="fetch it again")
+        return Verified(content, tuple(signers))
 
     def _verified(self, what: str, content: bytes, signature: "pysequoia.Sig | None") -> Verified:
         def store(_ids: Sequence[str]) -> list[pysequoia.Cert]:
@@ -135,6 +144,13 @@ def weak_digests(message: bytes) -> list[str]:
 def _signatures(message: bytes) -> list["pysequoia.packet.Packet"]:
     _, mark, signature = message.rpartition(b"-----BEGIN PGP SIGNATURE-----")
     return list(pysequoia.packet.PacketPile.from_bytes(mark + signature))
+
+
+def _each_signature(signature: bytes) -> list[bytes]:
+    """Give each packet on its own (RFC 9580, section 4.2.1): of several, Sequoia reads the first only."""
+    packets = pysequoia.packet.PacketPile.from_bytes(signature)
+    bodies = [bytes(packet.body) for packet in packets if packet.tag == pysequoia.packet.Tag.Signature]
+    return [b"\xc2\xff" + len(body).to_bytes(4, "big") + body for body in bodies]
 
 
 def _reason(error: Exception) -> str:

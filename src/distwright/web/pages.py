@@ -67,7 +67,7 @@ def archive_page(app: App, name: str, base_url: str) -> Page:
         raise NotFound(f"there is no archive {quoted(name)}", hint="distwright archive list")
     if isinstance(archive, OwnArchive):
         suites = [suite for suite, table in app.config().suites.items() if table.archive == name]
-        signed_by = app.certificate(archive.key.credential).decode()
+        signed_by = app.certificate(*archive.credentials).decode()
     else:
         suites, signed_by = list(archive.suites), str(archive.keyring)
     components = tuple(archive.components)

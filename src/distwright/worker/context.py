@@ -15,7 +15,10 @@ from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.jobs.lease import fenced_write
 from distwright.net.fetch import Fetcher
-from distwright.signing.signer import SequoiaSigner, Signer
+from distwright.signing.joint import joint_signer
+from distwright.signing.named import named_signer
+from distwright.signing.policy import refuse_weak_key
+from distwright.signing.signer import Signer
 from distwright.store.database import Database, Transaction
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
@@ -75,17 +78,24 @@ class JobContext:
         if self.is_cancelled():
             raise Interrupted(f"job {self.job} was cancelled", hint=f"distwright job retry {self.job}")
 
-    def signer(self, credential: str) -> Signer:
-        """Give the signer of a role."""
-        return signer_of(self.paths, credential)
+    def signer(self, *credentials: str) -> Signer:
+        """Give the signer of a role, which signs with all of these keys."""
+        return strong_signer(self.paths, credentials, self)
 
 
-def signer_of(paths: StatePaths, credential: str) -> Signer:
+def signer_of(paths: StatePaths, credentials: Sequence[str]) -> Signer:
     """Give the signer of a role, from the credentials directory of systemd or from the state's keys."""
     given = os.environ.get("CREDENTIALS_DIRECTORY")
-    if given and (Path(given) / credential).exists():
-        return SequoiaSigner(Path(given) / credential, is_guarded=True)
-    return SequoiaSigner(paths.key(credential))
+    guarded = Path(given) if given else None
+    return joint_signer([named_signer(credential, paths.keys, guarded) for credential in credentials])
+
+
+def strong_signer(paths: StatePaths, credentials: Sequence[str], context: "JobContext | CommandContext") -> Signer:
+    """Give a signer whose signatures apt takes; say what will not be so for long."""
+    signer = signer_of(paths, credentials)
+    for finding in refuse_weak_key(signer.certificate(), context.now(), f"credential {' and '.join(credentials)}"):
+        context.log(f"key {finding.subject} {finding.evidence}")
+    return signer
 
 
 @dataclass(slots=True)
@@ -114,9 +124,9 @@ class CommandContext:
     def check_cancelled(self) -> None:
         """Do nothing: a person has Ctrl-C."""
 
-    def signer(self, credential: str) -> Signer:
-        """Give the signer of a role."""
-        return signer_of(self.paths, credential)
+    def signer(self, *credentials: str) -> Signer:
+        """Give the signer of a role, which signs with all of these keys."""
+        return strong_signer(self.paths, credentials, self)
 
     def log(self, line: str) -> None:
         """Say a line."""

@@ -282,7 +282,8 @@ def test_a_publish_order_is_the_same_job_for_the_same_change() -> None:
     order = publish_order(config(), "devel", revision, ("greeter",), NOW)
     assert order.inputs == {
         "archive": "petrel", "suite": "devel", "revision": revision, "lists": list(LISTS),
-        "fields": {**FIELDS, "Description": "Petrel devel"}, "credential": "petrel", "added": ["greeter"],
+        "fields": {**FIELDS, "Description": "Petrel devel"}, "credentials": ["petrel"], "added": ["greeter"],
+        "contents": False, "pdiffs": False,
         "changed_at": NOW.isoformat(),
     }  # fmt: skip
     assert publish_order(config(), "devel", revision, ("greeter",), NOW).digest == order.digest

@@ -37,23 +37,23 @@ def grant(suite: Suite, **fields: Any) -> Grant:
     ],
 )
 def test_what_a_grant_does_not_cover_is_refused_by_name(suite: Suite, fields: dict[str, Any], problem: str) -> None:
-    key = signer("uploader").fingerprint
+    key = signer("uploader").fingerprints[0]
     assert suite.problems(GREETER, grants=[grant(suite, **fields)]) == [problem.format(key=key)]
 
 
 def test_one_grant_must_cover_all_of_an_upload_and_the_nearest_one_speaks(suite: Suite) -> None:
     far, near = grant(suite, suites=("x",), sources=("y",)), grant(suite, sources=("lib*",))
-    key = signer("uploader").fingerprint
+    key = signer("uploader").fingerprints[0]
     assert suite.problems(GREETER, grants=[far, near]) == [f"may-upload: key {key} may not upload source greeter"]
     suite.accept(GREETER, grants=[far, grant(suite, suites=("dev*",), sources=("greet?r",), max_age_days=10_000)])
 
 
 def test_grants_name_keys_of_a_common_keyring(suite: Suite) -> None:
     both = suite.context.objects.put(signer("uploader").certificate() + signer("stranger").certificate())
-    theirs = Grant("eve", both, keys=(signer("stranger").fingerprint.upper(),))
+    theirs = Grant("eve", both, keys=(signer("stranger").fingerprints[0].upper(),))
     [problem] = suite.problems(GREETER, grants=[theirs])
     assert problem.startswith("signature: .changes has no valid signature by a key of the uploaders")
-    suite.accept(GREETER, grants=[theirs, Grant("ada", both, keys=(signer("uploader").fingerprint.upper(),))])
+    suite.accept(GREETER, grants=[theirs, Grant("ada", both, keys=(signer("uploader").fingerprints[0].upper(),))])
 
 
 def test_a_source_that_the_archive_had_once_is_not_new(suite: Suite) -> None:

@@ -61,7 +61,7 @@ def test_a_right_upload_moves_the_suite_and_announces_it(suite: Suite) -> None:
         "added": added,
     }  # fmt: skip
     [verdict] = suite.uploads()
-    assert (verdict.is_accepted, verdict.problems, verdict.signer) == (True, [], signer("uploader").fingerprint)
+    assert (verdict.is_accepted, verdict.problems, verdict.signer) == (True, [], signer("uploader").fingerprints[0])
     with suite.context.database.read() as tx:
         for digest in (changes, DEB.sha256):
             assert f"upload {changes}" in {hold.holder for hold in holds_on(tx, "object", digest)}
@@ -319,7 +319,7 @@ def test_long_descriptions_come_and_go_with_their_packages(suite: Suite) -> None
     with suite.context.database.read() as tx:
         [second, first] = list_revisions(tx, "petrel", "devel")
     assert (second.before, second.after, second.action) == (first.after, suite.state().revision, "upload")
-    assert (second.reason, second.actor) == ("greeter 1.1", f"key {signer('uploader').fingerprint}")
+    assert (second.reason, second.actor) == ("greeter 1.1", f"key {signer('uploader').fingerprints[0]}")
 
 
 def description_md5(deb: MadeDeb) -> str:

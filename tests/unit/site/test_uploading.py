@@ -185,7 +185,7 @@ def test_the_key_of_another_grant_is_refused_in_this_suite(world: QueueWorld, tm
     upload = make_upload(make_source("greeter"), make_deb("greeter"), by=signer("stranger"))
     job = world.queue.from_file(world.put(tmp_path / "out", upload), "")
     world.run()
-    key = signer("stranger").fingerprint
+    key = signer("stranger").fingerprints[0]
     assert world.queue.status(job.id)["problems"] == [f"may-upload: key {key} may not upload to devel"]
 
 

@@ -1,0 +1,125 @@
+"""Contents-ARCHITECTURE: which package has which file, for apt-file.
+
+Each .deb is read once; its names are kept by its digest. Each leaf of the tree becomes one sorted run, kept by the leaf's digest,
+so a publish reads what is new and merges the runs. The merged text is cut where the hash of a path says so: what did not change
+is not compressed again (`pieces`). All of it is derived, below `cache/contents`.
+"""
+
+import heapq
+import os
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from io import BufferedReader
+from itertools import groupby
+from pathlib import Path
+
+import zstandard
+
+from distwright.archive.datatar import file_names
+from distwright.archive.editing import split_leaf
+from distwright.archive.tree import Leaf
+from distwright.errors import BadInput, Lost
+from distwright.formats.deb822 import raw_field
+from distwright.model.digests import Sha256, sha256_of
+from distwright.store.objects import ObjectStore
+
+_COLUMN = 55  # where dak puts the packages
+_CUT_MASK = 0x3FF  # a piece ends at one path in 1,024
+_CUT_BYTES = 256 * 1024
+_RUNS_AT_ONCE = 200  # open files
+_LEVEL = 3
+
+
+class Contents:
+    """The derived file lists below a folder."""
+
+    def __init__(self, folder: Path, objects: ObjectStore) -> None:
+        """Use `folder`, made when first written to. unread: packages whose files could not be listed, and why."""
+        self._folder = folder
+        self._objects = objects
+        self.unread: list[str] = []
+
+    def pieces(self, leaves: Sequence[Leaf]) -> Iterator[tuple[Leaf, bytes]]:
+        """Give the text of a Contents file of binary packages, piece by piece; a piece is like a leaf of a tree."""
+        with ExitStack() as stack:
+            runs = [self._run(leaf) for leaf in leaves]
+            while len(runs) > _RUNS_AT_ONCE:
+                runs = [self._merged(runs[at : at + _RUNS_AT_ONCE], stack) for at in range(0, len(runs), _RUNS_AT_ONCE)]
+            lines = heapq.merge(*(stack.enter_context(_opened(run)) for run in runs))
+            yield from _cut(_rows(lines))
+
+    def _merged(self, runs: Sequence[Path], stack: ExitStack) -> Path:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merge-", dir=self._folder)))
+        with ExitStack() as opened:
+            _write(folder / "run", heapq.merge(*(opened.enter_context(_opened(run)) for run in runs)))
+        return folder / "run"
+
+    def _run(self, leaf: Leaf) -> Path:
+        """Give the sorted lines "path, tab, section/package" of a leaf."""
+        path = self._folder / "leaves" / leaf.digest[:2] / leaf.digest[2:]
+        if not path.exists():
+            lines = []
+            for name, stanza in split_leaf(self._objects.read(leaf.digest)):
+                section = raw_field(stanza, b"Section")
+                owner = (section + b"/" if section else b"") + name.encode()
+                lines += [b"%b\t%b\n" % (file, owner) for file in self._names(name, stanza)]
+            _write(path, sorted(set(lines)))
+        return path
+
+    def _names(self, name: str, stanza: bytes) -> list[bytes]:
+        digest = Sha256((raw_field(stanza, b"SHA256") or b"").decode())
+        path = self._folder / "packages" / digest[:2] / digest[2:]
+        if path.exists():
+            with _opened(path) as file:
+                return [line[:-1] for line in file]
+        try:
+            with self._objects.open(digest) as deb:
+                names = file_names(deb)
+        except (BadInput, Lost) as error:  # it was accepted long ago: a search that misses it is better than no publish
+            self.unread.append(f"{name}: {error.message}")
+            return []
+        _write(path, (line + b"\n" for line in names))
+        return names
+
+
+def _rows(lines: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Give path and line of each path; several packages may have it."""
+    split = (line[:-1].rsplit(b"\t", 1) for line in lines)
+    for path, owners in groupby(split, key=lambda pair: pair[0]):
+        names = dict.fromkeys(owner for _, owner in owners)  # versions of one package
+        yield path, b"%b %b\n" % (path.ljust(_COLUMN), b",".join(names))
+
+
+def _cut(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[Leaf, bytes]]:
+    piece: list[bytes] = []
+    size, first = 0, b""
+    for path, line in rows:
+        first = first if piece else path
+        piece.append(line)
+        size += len(line)
+        if zlib.crc32(path) & _CUT_MASK == 0 or size >= _CUT_BYTES:
+            yield _leaf(piece, first)
+            piece, size = [], 0
+    if piece:
+        yield _leaf(piece, first)
+
+
+def _leaf(piece: list[bytes], first: bytes) -> tuple[Leaf, bytes]:
+    text = b"".join(piece)
+    return Leaf(sha256_of(text), len(text), len(piece), first.decode("utf-8", "replace")), text
+
+
+def _opened(path: Path) -> BufferedReader:
+    reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
+    return BufferedReader(reader)
+
+
+def _write(path: Path, lines: Iterable[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    with partial.open("wb") as file, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file) as packed:
+        for line in lines:
+            packed.write(line)
+    partial.rename(path)
