@@ -30,7 +30,7 @@ from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import folder_of, read_files, refused_by_system
 from distwright.site.uploading import UploadQueue
-from distwright.site.views import job_detail, suite_named, suite_revisions
+from distwright.site.views import job_detail
 from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
@@ -247,20 +247,6 @@ class App:
             paths=self.paths,
             alternates=alternates(os.environ),
             mirrors=partial(present_mirrors, self.config(), self.fetch_from),
-        )
-
-    def state_named(self, name: str) -> Sha256:
-        """Give the revision that `SUITE` or `SUITE@NUMBER` means; raise NotFound, BadUsage."""
-        suite, at, number = name.partition("@")
-        row = suite_named(self.database, suite)
-        if not at:
-            return row.revision
-        for step in suite_revisions(self.database, row, limit=100_000):
-            if str(step.number) == number:
-                return step.after
-        raise NotFound(
-            f"{row.archive}/{row.name} has no revision {quoted(number)}",
-            hint=f"distwright suite history {row.archive}/{row.name}",
         )
 
     def run_until_idle(self, watcher: Watcher, wanted: Sequence[Job] = ()) -> None:

@@ -26,7 +26,7 @@ from distwright.cli.options import json_option, print_json, print_stream, state_
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
 from distwright.model.records import SuiteState
-from distwright.site.views import suite_named
+from distwright.site.views import state_named, suite_named
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, change nothing.")
 reason_option = click.option("--reason", default="", help="Why; kept with the revision.")
@@ -123,7 +123,7 @@ def branch(parent: str, new: str, kind: str, reason: str, state: str | None, as_
 def diff(old: str, new: str, state: str | None, as_json: bool) -> None:
     """List what differs between two suites, or revisions written as SUITE@NUMBER (see history)."""
     app = open_app(state)
-    changes = diff_suites(app.command_context(), app.state_named(old), app.state_named(new))
+    changes = diff_suites(app.command_context(), state_named(app.database, old), state_named(app.database, new))
     if as_json:
         print_json([_plain(change) for change in changes])
     else:
@@ -231,7 +231,7 @@ def reset(
     _same_archive(row, suite_named(app.database, target.partition("@")[0]))
     who = Who(_actor(), reason or target)
     done = reset_suite(
-        app.command_context(), row.archive, row.name, app.state_named(target), who,
+        app.command_context(), row.archive, row.name, state_named(app.database, target), who,
         action="reset", downgrades=downgrade, dry_run=dry_run,
     )  # fmt: skip
     _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)

@@ -6,6 +6,7 @@ from pathlib import Path
 from distwright.errors import BadUsage, NotFound, quoted
 from distwright.flow.advance import unanswered
 from distwright.jobs.order import get_job
+from distwright.model.digests import Sha256
 from distwright.model.events import OpenEvent, StoredEvent
 from distwright.model.outcomes import JobState
 from distwright.model.records import (
@@ -135,6 +136,21 @@ def suite_named(database: Database, name: str) -> SuiteState:
         names = ", ".join(f"{row.archive}/{row.name}" for row in found)
         raise BadUsage(f"{quoted(name)} may mean {names}", hint="name the archive too: ARCHIVE/SUITE")
     return found[0]
+
+
+def state_named(database: Database, name: str) -> Sha256:
+    """Give the revision that `SUITE` or `SUITE@NUMBER` means; raise NotFound, BadUsage."""
+    suite, at, number = name.partition("@")
+    row = suite_named(database, suite)
+    if not at:
+        return row.revision
+    for step in suite_revisions(database, row, limit=100_000):
+        if str(step.number) == number:
+            return step.after
+    raise NotFound(
+        f"{row.archive}/{row.name} has no revision {quoted(number)}",
+        hint=f"distwright suite history {row.archive}/{row.name}",
+    )
 
 
 def suite_revisions(database: Database, row: SuiteState, limit: int) -> list[Revision]:
