@@ -49,7 +49,7 @@ def test_every_object_still_has_its_name(killed_line: KilledLine) -> None:
 
 def test_each_job_was_accepted_published_and_built_once(killed_line: KilledLine) -> None:
     uploads = killed_line.line.answer("upload", "list")
-    assert [(row["source"], row["version"], row["verdict"]) for row in uploads] == [
+    assert [(row["source"], row["version"], row["result"]) for row in uploads] == [
         ("petrel-greeter", "1.0", "accepted")
     ]
     images = killed_line.line.answer("image", "list")

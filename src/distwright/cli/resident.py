@@ -24,6 +24,7 @@ from distwright.config.tables_archive import Table
 _PRELOADED = ("archive", "event", "image", "job", "repo", "snapshot", "suite", "upload")
 _REQUEST_BYTES = 1 << 17
 _BACKLOG = 16
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 
 
 def start_resident(state: Path) -> int | None:
@@ -120,11 +121,14 @@ class _Server:
             link.close()
             return
         values, files = request
+        # Held back until the command can take them: one that comes a moment after the fork must not be lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
         pid = os.fork()
         if pid == 0:
             listening.close()
             self._selector.close()
             _run_command(values, files)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         for file in files:
             os.close(file)
         pidfd = os.pidfd_open(pid)
@@ -215,7 +219,7 @@ def _run_command(values: Mapping[str, object], files: list[int]) -> None:
 
 
 def _call(values: Mapping[str, object]) -> int:
-    from distwright.cli.main import main
+    from distwright.cli.main import INTERRUPTED, main
 
     words, environment = values["words"], values["environment"]
     assert isinstance(words, list)  # noqa: S101  # what cli/start.py of the same code sends
@@ -229,7 +233,10 @@ def _call(values: Mapping[str, object]) -> int:
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # as above
     sys.argv = ["distwright", *map(str, words)]
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     return 0

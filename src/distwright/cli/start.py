@@ -53,6 +53,7 @@ def state_of(words: Sequence[str], environment: Mapping[str, str], uid: int) -> 
 def _ask(folder: str, words: Sequence[str]) -> int | None:
     """Have the server run a command with our files, folder and environment; give its exit code, None if it does not want to."""
     import json
+    import signal
     import socket
 
     from distwright.cli.resident_version import VERSION
@@ -69,26 +70,25 @@ def _ask(folder: str, words: Sequence[str]) -> int | None:
         },
     }
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        before = signal.getsignal(signal.SIGINT)
         directory = os.open(os.path.join(folder, "run"), os.O_PATH)  # noqa: PTH118  # as above
         try:
             # A path of a socket has 107 bytes at most; that of a state directory may be longer.
             link.connect(f"/proc/self/fd/{directory}/command.sock")
+            # Once it is asked, Ctrl-C is the command's, which ends as it would here and says how; neither before nor twice.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             socket.send_fds(link, [json.dumps(request).encode()], [0, 1, 2])
-            return _answer(link)
+            if before is not signal.SIG_IGN:
+                signal.signal(signal.SIGINT, lambda *_: link.send(b"interrupt"))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+            answer = link.recv(64)
+            return int(answer) if answer.lstrip(b"-").isdigit() else None
         except OSError:  # nobody listens there any more, or the request is too large for it
             return None
         finally:
+            signal.signal(signal.SIGINT, before)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
             os.close(directory)
-
-
-def _answer(link: "socket.socket") -> int | None:  # type: ignore[name-defined]  # noqa: F821  # imported late, above
-    while True:
-        try:
-            answer = link.recv(64)
-        except KeyboardInterrupt:
-            link.send(b"interrupt")
-            continue
-        return int(answer) if answer.lstrip(b"-").isdigit() else None
 
 
 def _umask() -> int:
