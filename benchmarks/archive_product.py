@@ -11,6 +11,9 @@ import sys
 import time
 from pathlib import Path
 
+# A serial is a date and two digits, so 560 snapshots take a week: the clock is moved on by libfaketime, whose file says how far.
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+A_DAY = 90  # snapshots
 PROGRAM = os.environ.get("DISTWRIGHT", str(Path(sys.executable).with_name("distwright")))
 CONFIG = """format = 1
 
@@ -36,6 +39,7 @@ class Product(Peer):  # noqa: F821  # given by the one that reads this file
     """An own archive with the suites bookworm and frozen."""
 
     name = "distwright"
+    program = PROGRAM
 
     def setup(self):
         """Make the installation and its key; the state is everything below self.base."""
@@ -45,7 +49,12 @@ class Product(Peer):  # noqa: F821  # given by the one that reads this file
             for words in (["config", "init", self.base], ["archive", "key", "bench", "--make"]):
                 done = subprocess.run([PROGRAM, *words, "--state", state], check=True, capture_output=True)
             Path(self.base, "bench.asc").write_bytes(done.stdout)
-        d = lambda words: f"{PROGRAM} {words} --state {state}"  # noqa: E731
+        if os.environ.get("SNAPSHOT_DAYS"):
+            self.clock = Path(self.base, "clock")
+            self.clock.write_text("+0d\n")
+            ENV.update(FAKETIME_TIMESTAMP_FILE=str(self.clock), FAKETIME_CACHE_DURATION="1")  # noqa: F821
+            self.program = f"env LD_PRELOAD={FAKETIME} {PROGRAM}"
+        d = lambda words: f"{self.program} {words} --state {state}"  # noqa: E731
         self.d = d
         if os.environ.get("RESIDENT"):
             self.resident_pid = self.start_server(state)
@@ -70,7 +79,8 @@ class Product(Peer):  # noqa: F821  # given by the one that reads this file
     def start_server(self, state):
         """Start `distwright serve`, and give the process that answers commands: it is the server's child."""
         log = Path(self.base, "serve.log").open("wb")
-        self.server = subprocess.Popen([PROGRAM, "serve", "--port", "8399", "--state", state], stdout=log, stderr=log)
+        words = [*self.program.split(), "serve", "--port", "8399", "--state", state]
+        self.server = subprocess.Popen(words, stdout=log, stderr=log, env=ENV)  # noqa: F821
         atexit.register(self.server.terminate)
         while not Path(state, "run/command.sock").exists():
             time.sleep(0.1)
@@ -82,15 +92,17 @@ class Product(Peer):  # noqa: F821  # given by the one that reads this file
 
     def snaps(self, first, last):
         """Take and publish snapshots, one by one."""
-        return f"for i in $(seq {first} {last}); do {self.d('snapshot take bench bookworm --publish')} || exit 1; done"
+        one = self.d("snapshot take bench bookworm --publish")
+        next_day = f"if [ $((i % {A_DAY})) = 0 ]; then echo +$((i / {A_DAY}))d >{self.base}/clock; sleep 1.2; fi; "
+        return f"for i in $(seq {first} {last}); do {next_day if last > A_DAY else ''}{one} || exit 1; done"
 
     def drops(self, first, last):
-        """Drop the oldest of them, and collect."""
+        """Drop the oldest hundred of them (all, if there are fewer), and collect."""
         listed = json.loads(
             subprocess.run([PROGRAM, "snapshot", "list", "bench", "--json", "--state", f"{self.base}/state"],
                            check=True, capture_output=True).stdout
         )  # fmt: skip
-        serials = sorted(row["serial"] for row in listed)[: last - first + 1]
+        serials = sorted(row["serial"] for row in listed)[: min(last - first + 1, 100)]
         return f"{self.d('snapshot drop bench --apply ' + ' '.join(serials))} && {self.d('archive collect --apply')}"
 
     def apt_line(self):

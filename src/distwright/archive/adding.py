@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from distwright.archive.changing import SuiteChange, edited, move, other_content, refuse_other_content, root_of
 from distwright.archive.editing import StanzaReader
 from distwright.archive.indexes import SOURCE
-from distwright.archive.intake import TakenDeb, take_deb
-from distwright.archive.intake_source import TakenSource, take_source
+from distwright.archive.intake import TakenDeb
+from distwright.archive.intake_source import TakenSource
 from distwright.archive.merging import Difference, newest, with_stones
 from distwright.archive.poolindex import pool_files
 from distwright.archive.spool import Spool, Spooled
+from distwright.archive.taking import take_files
 from distwright.archive.tree import Stanzas
-from distwright.errors import BadInput, NotFound, Refused, listed, quoted
+from distwright.errors import NotFound, Refused, listed, quoted
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
 from distwright.model.records import SuiteState
@@ -134,13 +135,11 @@ def files_below(places: Sequence[str]) -> Iterator[str]:
 
 
 def _read_all(context: Context, batch: _Batch, paths: Sequence[str], stage: str) -> None:
-    for number, path in enumerate(paths, start=1):
-        try:
-            batch.take(take_source(path) if path.endswith(".dsc") else take_deb(path))
-        except BadInput as error:
-            batch.problems.append(error.message)
-        except OSError as error:
-            batch.problems.append(f"{quoted(path)} cannot be read: {error.strerror}")
+    for number, answer in enumerate(take_files(paths), start=1):
+        if isinstance(answer, str):
+            batch.problems.append(answer)
+        else:
+            batch.take(answer)
         if number % 64 == 0 or number == len(paths):
             context.progress(stage, number, len(paths), "packages")
             context.check_cancelled()

@@ -5,7 +5,7 @@ leaf of a package tree is text, and both name objects by their SHA-256 in full. 
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,14 +15,14 @@ from distwright.archive.publish import pieces_of
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
-from distwright.archive.tree import parse_root
+from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import ServedTree
 from distwright.errors import BadInput, Lost
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
 from distwright.model.records import Publication
-from distwright.store.archives import list_publications, list_snapshots, set_publication_state
-from distwright.store.holds import all_holds, replace_holds
+from distwright.store.archives import list_publications, list_snapshots, set_publication_states
+from distwright.store.holds import all_holds, drop_holds
 from distwright.store.locks import locked
 from distwright.store.objects import ObjectStore
 from distwright.store.signed import list_tags
@@ -31,7 +31,8 @@ GRACE = timedelta(days=7)
 FRESH = timedelta(days=1)  # what was kept or touched so short a while ago may be about to be named in a row
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _HEAD_BYTES = 16
-_CONTAINERS = (b"{", b"Package: ")  # a document of ours; a leaf of a package tree
+_DOCUMENT, _LEAF = b"{", b"Package: "  # what the objects that name others begin with
+_OF_SOURCES = b"\nChecksums-Sha256:"
 
 
 @dataclass(slots=True)
@@ -48,17 +49,20 @@ class Collected:
     archives: list[str] = field(default_factory=list)
 
 
-def collect(context: Context, archives: Iterable[str], *, grace: timedelta = GRACE, really: bool) -> Collected:
+def collect(
+    context: Context, archives: Iterable[str], *, grace: timedelta = GRACE, deep: bool = False, really: bool
+) -> Collected:
     """Let go of what nobody holds. archives: our own, whose served trees are looked after.
 
-    really: do it; otherwise only count. Retired publications stay served by hash for `grace`, and discarded objects stay in the
-    trash for as long; whoever names one again has it back.
+    really: do it; otherwise only count. deep: look at every published pool file, not only at those of publications that go.
+    Retired publications stay served by hash for `grace`, and discarded objects stay in the trash for as long; whoever names one
+    again has it back.
     """
     now, done = context.now(), Collected()
     for archive in archives:
         done.archives.append(archive)
         with locked(context.paths.lock(f"archive-{archive}")):
-            _retire(context, archive, now - grace, done, really=really)
+            _retire(context, archive, now - grace, done, deep=deep, really=really)
     with context.database.read() as tx:
         roots = [Sha256(hold.target) for hold in all_holds(tx) if hold.kind == "object"]
         recorded = {row.digest for row in list_snapshots(tx)}
@@ -79,7 +83,7 @@ def collect(context: Context, archives: Iterable[str], *, grace: timedelta = GRA
 
 
 def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
-    """Give everything that is reachable: the roots, what they name, and so on. Each object is read once, large files not at all."""
+    """Give everything that is reachable: the roots, what they name, and so on. Each object is read once, pool files not at all."""
     marked: set[Sha256] = set()
     left = list(roots)
     while left:
@@ -87,21 +91,39 @@ def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
         if digest in marked:
             continue
         marked.add(digest)
-        left += [name for name in names_in(digest, objects) if name not in marked]
+        content = _container(digest, objects)
+        if content.startswith(_LEAF):
+            marked.update(_pool_digests(content))  # package files name nothing
+        else:
+            left += [name for name in _names(content) if name not in marked]
     return marked
 
 
 def names_in(digest: Sha256, objects: ObjectStore) -> list[Sha256]:
     """Give what an object names, if it is of a kind that names others; nothing for one that is not here."""
+    content = _container(digest, objects)
+    return _pool_digests(content) if content.startswith(_LEAF) else _names(content)
+
+
+def _container(digest: Sha256, objects: ObjectStore) -> bytes:
+    """Read an object if it is of a kind that names others; b"" if it is not, or not here."""
     try:
         with objects.open(digest) as file:
             head = file.read(_HEAD_BYTES)
-            if not head.startswith(_CONTAINERS):
-                return []
-            content = head + file.read()
+            return head + file.read() if head.startswith((_DOCUMENT, _LEAF)) else b""
     except Lost:
-        return []
-    return [Sha256(name.decode()) for name in dict.fromkeys(_DIGEST.findall(content))]
+        return b""
+
+
+def _pool_digests(leaf: bytes) -> list[Sha256]:
+    """Give what a leaf names. Of binary packages there is one line each, which is found ten times as fast as any digest is."""
+    if _OF_SOURCES in leaf:
+        return _names(leaf)
+    return [Sha256.known(text[:64].decode()) for text in leaf.split(b"\nSHA256: ")[1:]]
+
+
+def _names(content: bytes) -> list[Sha256]:
+    return [Sha256.known(name.decode()) for name in dict.fromkeys(_DIGEST.findall(content))]
 
 
 def _pool_files_of(documents: Iterable[Sha256], context: Context) -> set[Sha256]:
@@ -125,26 +147,27 @@ def _digests_of(pool_index: Path) -> set[Sha256]:
         return {Sha256(row.split("\t", 2)[1]) for row in rows}
 
 
-def _retire(context: Context, archive: str, before: datetime, done: Collected, *, really: bool) -> None:
+def _retire(context: Context, archive: str, before: datetime, done: Collected, *, deep: bool, really: bool) -> None:
     """Take away the trees of publications that were retired long ago, and published files that no state within grace names."""
     with context.database.read() as tx:
         rows = list_publications(tx, archive=archive)
     gone = [row for row in rows if row.state in ("retired", "discarded") and row.at < before]
-    stays = [row for row in rows if row.state in ("live", "building", "retired") and row not in gone]
+    numbers = {row.id for row in gone}
+    stays = [row for row in rows if row.state in ("live", "building", "retired") and row.id not in numbers]
     tree = ServedTree(context.paths.public / archive)
     tags = _tags_of(archive, context)
-    surplus = list(_surplus(tree, stays, tags, context))
+    surplus = _surplus(tree, gone, stays, tags, context, deep=deep)
     done.publications += sum(tree.publication(row.suite, row.id).exists() for row in gone)
     done.pool += len(surplus)
     if not really:
         return
     for row in gone:
         tree.forget_publication(row.suite, row.id)
-        with context.write() as tx:
-            set_publication_state(tx, row.id, "collected")
-            replace_holds(tx, f"publication {row.id}", [], context.now())
     for path in surplus:
-        path.unlink()
+        path.unlink(missing_ok=True)
+    with context.write() as tx:
+        set_publication_states(tx, numbers, "collected")
+        drop_holds(tx, [f"publication {number}" for number in numbers])
     tagged = {name for tag in tags for suite in tag.suites.values() for name in (suite.indexes, *suite.digests)}
     tree.forget_indexes(_index_sets(stays, context) | tagged, before)
 
@@ -157,17 +180,45 @@ def _tags_of(archive: str, context: Context) -> list[TagDocument]:
 
 
 def _surplus(
-    tree: ServedTree, stays: list[Publication], tags: Iterable[TagDocument], context: Context
-) -> Iterator[Path]:
-    """List published pool files that nothing which stays names."""
-    wanted: set[str] = {path for tag in tags for path in tag.pool}
-    for revision in {row.revision for row in stays}:
-        root = parse_root(context.objects.read(revision))
-        wanted |= {file.path for file in pool_of(root, context.objects.read)}
-    for path in (tree.root / "pool").rglob("*"):
-        if path.is_file() and str(path.relative_to(tree.root)) not in wanted:
-            yield path
+    tree: ServedTree,
+    gone: Sequence[Publication],
+    stays: Sequence[Publication],
+    tags: Iterable[TagDocument],
+    context: Context,
+    *,
+    deep: bool,
+) -> list[Path]:
+    """List published pool files that nothing which stays names: of the publications that go, or (deep) whatever is there.
+
+    Cost: what differs between those that go and those that stay; deep, all of it.
+    """
+    kept = _leaves_of(stays, context)
+    if deep:
+        paths = {str(path.relative_to(tree.root)) for path in (tree.root / "pool").rglob("*") if path.is_file()}
+    else:
+        old = {place: leaf for place, leaf in _leaves_of(gone, context).items() if place not in kept}
+        paths = {path for path in _paths_of(old, context) if (tree.root / path).is_file()}
+    if paths:
+        paths -= set(_paths_of(kept, context))
+        paths -= {path for tag in tags for path in tag.pool}
+    return [tree.root / path for path in sorted(paths)]
 
 
-def _index_sets(stays: list[Publication], context: Context) -> set[str]:
+def _leaves_of(rows: Sequence[Publication], context: Context) -> dict[tuple[str, Sha256], TreeRoot]:
+    """Give the leaves of states, each once: list and digest, and a tree that is made of it alone."""
+    found: dict[tuple[str, Sha256], TreeRoot] = {}
+    for revision in {row.revision for row in rows}:
+        for name, leaves in parse_root(context.objects.read(revision)).lists.items():
+            found |= {
+                (name, leaf.digest): TreeRoot({name: (leaf,)}) for leaf in leaves if (name, leaf.digest) not in found
+            }
+    return found
+
+
+def _paths_of(leaves: Mapping[tuple[str, Sha256], TreeRoot], context: Context) -> Iterator[str]:
+    for root in leaves.values():
+        yield from (file.path for file in pool_of(root, context.objects.read))
+
+
+def _index_sets(stays: Sequence[Publication], context: Context) -> set[str]:
     return {name for row in stays for name in names_in(row.tree, context.objects)}

@@ -22,11 +22,11 @@ from distwright.store.archives import (
     list_publications,
     live_publication,
     newest_snapshot,
-    set_publication_state,
+    set_publication_states,
 )
 from distwright.store.database import Transaction
 from distwright.store.events import append_event
-from distwright.store.holds import holds_on, object_hold, replace_holds
+from distwright.store.holds import drop_holds, holds_on, object_hold, replace_holds
 from distwright.store.locks import locked
 from distwright.store.signed import forget_resigned
 from distwright.store.suites import get_suite, list_suites
@@ -127,14 +127,14 @@ def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dr
             return
         with context.write() as tx:
             _refuse_drop(tx, context, archive, rows)
-            live = {row.id: row for row in list_publications(tx, archive=archive) if row.serial in set(serials)}
-            for number in live:
-                set_publication_state(tx, number, "retired")
+            dropped = set(serials)
+            live = [row.id for row in list_publications(tx, archive=archive) if row.serial in dropped]
+            set_publication_states(tx, live, "retired")
             for row in rows:
                 delete_snapshot(tx, archive, row.serial)
                 forget_resigned(tx, archive, row.serial)
-                for holder in (f"snapshot {archive}/{row.serial}", resigned_holder(archive, row.serial)):
-                    replace_holds(tx, holder, [], context.now())
+            drop_holds(tx, [f"snapshot {archive}/{row.serial}" for row in rows])
+            drop_holds(tx, [resigned_holder(archive, row.serial) for row in rows])
         for serial in serials:
             tree.forget_snapshot(serial)
 

@@ -19,8 +19,11 @@ from distwright.model.digests import Sha256
 _MAGIC = b"dwpiece1"
 _HEAD = struct.Struct("<8sBIIIII")  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes
 _CHECK = struct.Struct("<I")  # CRC-32 of all else: a wrong size would spoil a whole index
-GZIP_LEVEL = 6
-ZSTD_LEVEL = 6
+# How hard gzip and zstd try on a new leaf, and with time. For a new one somebody waits: with xz at 1, three
+# quarters of the time of 6, 6 and 2, for 3 % more bytes.
+GZIP_LEVEL, GZIP_BEST = 4, 9
+ZSTD_LEVEL, ZSTD_BEST = 3, 19
+_HARD = 6  # of xz: from here on the others try hard too
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Pieces:
         self._folder = folder
         self._preset = preset
         self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False)
+        self._zstd_hard = zstandard.ZstdCompressor(level=ZSTD_BEST, write_checksum=False)
 
     def of_leaf(self, leaf: Leaf, text: bytes) -> Piece:
         """Give the pieces of a leaf, made now if they are not there. text: the leaf's content."""
@@ -69,7 +73,12 @@ class Pieces:
         return count
 
     def _make(self, path: Path, text: bytes, preset: int) -> Piece:
-        piece = Piece(xz_block(text, preset=preset), deflate_piece(text, level=GZIP_LEVEL), self._zstd.compress(text))
+        is_hard = preset >= _HARD
+        piece = Piece(
+            xz_block(text, preset=preset),
+            deflate_piece(text, level=GZIP_BEST if is_hard else GZIP_LEVEL),
+            (self._zstd_hard if is_hard else self._zstd).compress(text),
+        )
         body = piece.xz.content + piece.deflate + piece.zstd
         sizes = (len(piece.xz.content), piece.xz.unpadded, len(text), len(piece.deflate), len(piece.zstd))
         head = _HEAD.pack(_MAGIC, preset, *sizes)

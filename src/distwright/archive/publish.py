@@ -36,7 +36,7 @@ from distwright.store.holds import object_hold, replace_holds
 from distwright.store.locks import locked
 from distwright.store.suites import find_suite
 
-PRESET = 2  # of xz, for a leaf that is new; `improve` tries harder when there is time
+PRESET = 1  # of xz, for a leaf that is new; `improve` tries harder when there is time
 BEST = 9
 
 

@@ -1,5 +1,6 @@
 """Stanzas of an import on disk instead of in memory: what is known of each package is where its stanza begins."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -18,7 +19,7 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the spool
         self._end = 0
-        self._is_at_end = True
+        self._is_written = True
 
     def __enter__(self) -> Self:
         """Use it."""
@@ -31,18 +32,17 @@ class Spool:
     def add(self, stanza: bytes) -> int:
         """Append a stanza; give the place for `read`: one number, for there are many."""
         place = self._end << _LENGTH_BITS | len(stanza)
-        if not self._is_at_end:
-            self._file.seek(self._end)
-            self._is_at_end = True
         self._file.write(stanza)
         self._end += len(stanza)
+        self._is_written = False
         return place
 
     def read(self, place: int) -> bytes:
         """Give a stanza back."""
-        self._is_at_end = False
-        self._file.seek(place >> _LENGTH_BITS)
-        return self._file.read(place & (1 << _LENGTH_BITS) - 1)
+        if not self._is_written:
+            self._file.flush()
+            self._is_written = True
+        return os.pread(self._file.fileno(), place & (1 << _LENGTH_BITS) - 1, place >> _LENGTH_BITS)
 
 
 class Spooled(Mapping[str, Stanzas]):

@@ -24,13 +24,17 @@ class ServedTree:
 
     def add_pool(self, files: Iterable[tuple[str, Sha256]], objects: ObjectStore) -> int:
         """Publish pool files and settle them; give how many were new. Raises Refused for a path that means other bytes."""
-        count, folders = 0, set()
+        count, seen, changed = 0, dict[str, Path](), set[Path]()
         for path, digest in files:
-            target = self.root / path
-            if _place(digest, target, objects):
+            here, _, name = path.rpartition("/")
+            folder = seen.get(here)
+            if folder is None:
+                folder = seen[here] = self.root / here
+                folder.mkdir(parents=True, exist_ok=True)
+            if _place(digest, folder / name, objects):
                 count += 1
-                folders.add(target.parent)
-        settle_folders(folders)
+                changed.add(folder)
+        settle_folders(changed)
         return count
 
     def add_indexes(self, document: Sha256, files: Mapping[str, IndexEntry], objects: ObjectStore) -> None:

@@ -62,13 +62,14 @@ def fsck(
 
 
 @click.command("collect")
+@click.option("--deep", is_flag=True, help="Look at every published file, not only at what publications that go leave.")
 @click.option("--apply", "really", is_flag=True, help="Do it; without, only say what would go.")
 @state_option
 @json_option
-def collect_garbage(really: bool, state: str | None, as_json: bool) -> None:
+def collect_garbage(deep: bool, really: bool, state: str | None, as_json: bool) -> None:
     """Let go of what nobody holds: it waits in the trash for 7 days, and comes back if it is asked for."""
     app = open_app(state)
-    done = collect(app.command_context(), _own(app, ()), really=really)
+    done = collect(app.command_context(), _own(app, ()), deep=deep, really=really)
     if as_json:
         print_json(
             {

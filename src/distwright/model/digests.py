@@ -26,6 +26,11 @@ class Sha256(str):
             raise BadInput(f"{quoted(text)} is not a SHA-256", hint="give 64 lower-case hexadecimal digits")
         return super().__new__(cls, text)
 
+    @classmethod
+    def known(cls, text: str) -> Self:
+        """Take text that was found to be a SHA-256 already, unchecked: for whoever handles hundreds of thousands."""
+        return super().__new__(cls, text)
+
     @property
     def short(self) -> str:
         """The first 12 digits, for people to read; never an identity."""

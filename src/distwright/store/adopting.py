@@ -11,10 +11,11 @@ from pathlib import Path
 from distwright.errors import Refused, quoted
 from distwright.model.digests import Sha256
 from distwright.store.settle import settle_file_system, settle_folders
-from distwright.store.touching import touch_file
+from distwright.store.touching import touch_file, touch_open
 
 _CHUNK = 1 << 20
 _FEW = 64
+_MODE = 0o444  # an object is for reading only
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EROFS)
 
 
@@ -63,13 +64,15 @@ def _is_linked(root: Path, file: FoundFile, *, settle: bool) -> bool:
     target = _target(root, file.sha256)
     descriptor = open_found(file)
     try:
-        _check(file, descriptor)
-        os.fchmod(descriptor, 0o444)
+        status = os.fstat(descriptor)
+        _check(file, status)
+        if status.st_mode & 0o7777 != _MODE:
+            os.fchmod(descriptor, _MODE)
         if settle:
             os.fsync(descriptor)
         # By the open descriptor, so that it is this file whatever has happened to its name (open(2), linkat with /proc/self/fd).
         os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor)
-        touch_file(Path(target))  # its owner's times say nothing of when it became an object
+        touch_open(descriptor, status)  # its owner's times say nothing of when it became an object
     except FileExistsError:
         return touch_file(Path(target))
     except OSError as error:
@@ -110,7 +113,7 @@ def _copy(file: FoundFile, incoming: Path) -> str:
             while piece := source.read(_CHUNK):
                 state.update(piece)
                 target.write(piece)
-            os.fchmod(target.fileno(), 0o444)
+            os.fchmod(target.fileno(), _MODE)
         if state.hexdigest() != file.sha256:
             raise _changed(file)
     except BaseException:
@@ -127,8 +130,8 @@ def open_found(file: FoundFile) -> int:
         raise _changed(file) from None
 
 
-def _check(file: FoundFile, descriptor: int) -> None:
-    if found_file(file.path, file.sha256, os.fstat(descriptor)).identity != file.identity:
+def _check(file: FoundFile, status: os.stat_result) -> None:
+    if found_file(file.path, file.sha256, status).identity != file.identity:
         raise _changed(file)
 
 

@@ -1,5 +1,7 @@
 """Rows of archives: snapshots by serial, publications."""
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 
 from distwright.errors import NotFound
@@ -84,6 +86,14 @@ def insert_publication(tx: Transaction, row: Publication) -> int:
 def set_publication_state(tx: Transaction, publication_id: int, state: str) -> None:
     """Move a publication to another state."""
     tx.connection.execute(publications.update().where(publications.c.id == publication_id).values(state=state))
+
+
+def set_publication_states(tx: Transaction, numbers: Iterable[int], state: str) -> None:
+    """Move many publications to another state."""
+    rows = [{"number": number} for number in sorted(numbers)]
+    if rows:
+        query = publications.update().where(publications.c.id == sa.bindparam("number")).values(state=state)
+        tx.connection.execute(query, rows)
 
 
 def get_publication(tx: Transaction, number: int) -> Publication:

@@ -44,6 +44,13 @@ def replace_holds(tx: Transaction, holder: str, wanted: Iterable[Hold], now: dat
     add_holds(tx, holder, wanted, now)
 
 
+def drop_holds(tx: Transaction, holders: Iterable[str]) -> None:
+    """Let go of everything that these hold."""
+    rows = [{"whose": holder} for holder in holders]
+    if rows:
+        tx.connection.execute(holds.delete().where(holds.c.holder == sa.bindparam("whose")), rows)
+
+
 def add_holds(tx: Transaction, holder: str, wanted: Iterable[Hold], now: datetime) -> None:
     """Let `holder` hold these as well; what it holds already keeps its reason."""
     rows = [

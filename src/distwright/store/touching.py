@@ -12,11 +12,20 @@ def touch_file(path: Path) -> bool:
     That a file on a disk which we may only read cannot be touched is no error: it is not ours to collect.
     """
     try:
-        changed_ns = path.stat().st_mtime_ns
-        os.utime(path, ns=(time.time_ns(), changed_ns))
+        _touch(path, path.stat())
     except FileNotFoundError:
         return False
+    return True
+
+
+def touch_open(descriptor: int, status: os.stat_result) -> None:
+    """Do the same to an open file. status: what fstat said of it."""
+    _touch(descriptor, status)
+
+
+def _touch(file: Path | int, status: os.stat_result) -> None:
+    try:
+        os.utime(file, ns=(time.time_ns(), status.st_mtime_ns))
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS):
             raise
-    return True

@@ -115,6 +115,33 @@ def test_old_publications_and_their_files_go_after_the_grace_and_not_before(
     assert suite.see().packages == ["hello 1.0", "world 1.0"]
 
 
+def test_a_pool_file_that_a_later_state_names_again_stays(context: WorldContext, suite: OwnSuite) -> None:
+    first = suite.version("1.0")
+    suite.publish(first)
+    context.clock += DAY
+    suite.publish(suite.version("2.0"))
+    context.clock += DAY
+    suite.publish(suite.version("1.0"))
+    far_ahead(context)
+    later(context, GRACE.days + 1)
+    assert collect(context, ["petrel"], really=True).pool == 3
+    assert suite.see().packages == ["hello 1.0", "world 1.0"]
+
+
+def test_a_published_file_that_no_publication_brought_goes_only_in_a_deep_collection(
+    context: WorldContext, suite: OwnSuite
+) -> None:
+    suite.publish(suite.version("1.0"))
+    stray = suite.archive / "pool/main/h/hello/stray_1.0_amd64.deb"
+    stray.write_bytes(b"of nobody")
+    assert collect(context, ["petrel"], really=True).pool == 0
+    assert collect(context, ["petrel"], deep=True, really=False).pool == 1
+    assert stray.exists()
+    assert collect(context, ["petrel"], deep=True, really=True).pool == 1
+    assert not stray.exists()
+    assert suite.see().packages == ["hello 1.0", "world 1.0"]
+
+
 def test_a_snapshot_of_ours_keeps_its_states_until_it_is_dropped(context: WorldContext, suite: OwnSuite) -> None:
     suite.publish(suite.version("1.0"))
     row = take_snapshot(context, "petrel", ["devel"])
