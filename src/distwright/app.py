@@ -23,7 +23,7 @@ from distwright.images.resolve import image_order
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
-from distwright.net.fetch import Fetcher, NetFetcher
+from distwright.net.fetcher import Fetcher, LateFetcher
 from distwright.repos.hosting import make_repo
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
@@ -365,7 +365,13 @@ def _apt_sources() -> list[AptSource]:
 
 def make_fetcher(check_cancelled: Callable[[], None] = lambda: None) -> Fetcher:
     """Give the fetcher of this machine, with apt's proxy. check_cancelled: what it raises ends a fetch."""
-    return NetFetcher(agent=f"distwright/{__version__}", proxy=configured_proxy(), check_cancelled=check_cancelled)
+
+    def make() -> Fetcher:
+        from distwright.net.fetch import NetFetcher
+
+        return NetFetcher(agent=f"distwright/{__version__}", proxy=configured_proxy(), check_cancelled=check_cancelled)
+
+    return LateFetcher(make)
 
 
 def state_folder(given: str | None, environment: Mapping[str, str], uid: int) -> Path:

@@ -12,7 +12,8 @@ from tests.worlds.archive import MIRROR, Upstream, UpstreamFetcher
 from tests.worlds.mirror import Answer, Mirror, Request, answer, one_after_the_other, serving
 
 from distwright.errors import BadUsage, DistwrightError, Interrupted, NotFound, Unreachable
-from distwright.net.fetch import NO_VALIDATORS, Fetcher, NetFetcher, Pace, Page, Validators
+from distwright.net.fetch import NetFetcher, Pace
+from distwright.net.fetcher import NO_VALIDATORS, Fetcher, Page, Validators
 
 CONTENT = bytes(range(256)) * 4000
 LIMIT = 1 << 24

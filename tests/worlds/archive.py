@@ -21,7 +21,7 @@ from tests.worlds.packages import MadeDeb, MadeSource, MadeUpload, make_deb, mak
 from tests.worlds.times import DATE, DAY, NOW
 
 from distwright.errors import NotFound, Unreachable
-from distwright.net.fetch import NO_VALIDATORS, Page, Validators
+from distwright.net.fetcher import NO_VALIDATORS, Page, Validators
 from distwright.signing.signer import Signer
 
 __all__ = [

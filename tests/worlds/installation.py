@@ -19,7 +19,7 @@ from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.jobs.lease import fenced_write
 from distwright.model.events import Event
-from distwright.net.fetch import Fetcher
+from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
 from distwright.signing.signer import Signer
 from distwright.store.database import Database, Transaction

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from distwright.errors import Refused
 from distwright.model.digests import Sha256
-from distwright.net.fetch import Fetcher
+from distwright.net.fetcher import Fetcher
 from distwright.store.database import Database
 from distwright.store.objects import ObjectStore
 

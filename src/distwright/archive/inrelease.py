@@ -7,7 +7,7 @@ from distwright.errors import BadInput
 from distwright.jobs.step import Context
 from distwright.model import plain
 from distwright.model.digests import Sha256, canonical_json, digest_of
-from distwright.net.fetch import NO_VALIDATORS, Validators
+from distwright.net.fetcher import NO_VALIDATORS, Validators
 
 INRELEASE_LIMIT_BYTES = 16 << 20
 

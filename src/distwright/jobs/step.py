@@ -16,7 +16,7 @@ from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event
 from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
-from distwright.net.fetch import Fetcher
+from distwright.net.fetcher import Fetcher
 from distwright.signing.signer import Signer
 from distwright.store.database import Database, Transaction
 from distwright.store.objects import ObjectStore

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 
 from distwright.errors import BadUsage, NotFound, Unreachable, quoted
+from distwright.net.fetcher import NO_VALIDATORS, Page, Validators
 
 CONNECT_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 60.0
@@ -28,41 +28,6 @@ class Pace:
 
 
 SLOWEST = Pace(1000, 60.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """What a server said by which it knows a version of a page again; empty if it said nothing (RFC 9110, section 8.8)."""
-
-    etag: str = ""
-    modified: str = ""
-
-
-NO_VALIDATORS = Validators()
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A small file in memory, and what to ask with next time."""
-
-    content: bytes
-    validators: Validators = NO_VALIDATORS
-
-
-class Fetcher(Protocol):
-    """Gets the bytes behind a URL; tests use one that answers from memory."""
-
-    def fetch(self, url: str, *, limit_bytes: int) -> Iterator[bytes]:
-        """Yield the content in pieces.
-
-        Raises NotFound (404, 410, no such file), Unreachable (no answer, broken off, too slow, more than limit_bytes, another
-        status).
-        """
-        ...
-
-    def fetch_page(self, url: str, *, limit_bytes: int, known: Validators = NO_VALIDATORS) -> Page | None:
-        """Give the whole content, or None if the server says that it still is what `known` came with. Raises as `fetch` does."""
-        ...
 
 
 class NetFetcher:

@@ -14,7 +14,7 @@ from distwright.archive.shelf import Mirrors, no_mirrors
 from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.jobs.lease import fenced_write
-from distwright.net.fetch import Fetcher
+from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
 from distwright.signing.named import named_signer
 from distwright.signing.policy import refuse_weak_key

@@ -11,7 +11,7 @@ from tests.worlds.installation import make_context
 from distwright.archive.fetching import fetch_object
 from distwright.errors import NotFound, Refused, Unreachable
 from distwright.model.digests import sha256_of
-from distwright.net.fetch import NO_VALIDATORS, Fetcher, Page, Validators
+from distwright.net.fetcher import NO_VALIDATORS, Fetcher, Page, Validators
 from distwright.store.database import Database
 from distwright.store.memory import MemoryObjects
 from distwright.store.objects import FileObjects, ObjectStore
