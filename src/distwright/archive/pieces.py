@@ -6,9 +6,11 @@ Derived and kept in the cache: any of it may be removed at any time. Files, not 
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 
 import zstandard
 
@@ -23,6 +25,7 @@ _CHECK = struct.Struct("<I")  # CRC-32 of all else: a wrong size would spoil a w
 # quarters of the time of 6, 6 and 2, for 3 % more bytes.
 GZIP_LEVEL, GZIP_BEST = 4, 9
 ZSTD_LEVEL, ZSTD_BEST = 3, 19
+_FEW = 8  # pieces for which threads are not worth their start
 _HARD = 6  # of xz: from here on the others try hard too
 
 
@@ -42,8 +45,6 @@ class Pieces:
         """Use `folder`, made when first written to."""
         self._folder = folder
         self._preset = preset
-        self._zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=False)
-        self._zstd_hard = zstandard.ZstdCompressor(level=ZSTD_BEST, write_checksum=False)
 
     def of_leaf(self, leaf: Leaf, text: bytes) -> Piece:
         """Give the pieces of a leaf, made now if they are not there. text: the leaf's content."""
@@ -54,6 +55,17 @@ class Pieces:
             return self._make(path, text, self._preset)
         piece = _parse(content, leaf.size_bytes)
         return piece or self._make(path, text, self._preset)
+
+    def make_ready(self, leaves: Iterable[Leaf], get: Get) -> None:
+        """Make the pieces that are not there with all processors: compressing leaves Python free to go on."""
+        missing = [leaf for leaf in leaves if not os.path.exists(self._path(leaf.digest))]  # noqa: PTH110  # hundreds of times
+        if len(missing) < _FEW:
+            return
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            for _ in threads.map(
+                lambda leaf: self._make(self._path(leaf.digest), get(leaf.digest), self._preset), missing
+            ):
+                pass
 
     def improve(self, leaf: Leaf, get: Get, *, preset: int) -> bool:
         """Compress a leaf again, harder, if it was compressed with less; say whether it was."""
@@ -77,13 +89,13 @@ class Pieces:
         piece = Piece(
             xz_block(text, preset=preset),
             deflate_piece(text, level=GZIP_BEST if is_hard else GZIP_LEVEL),
-            (self._zstd_hard if is_hard else self._zstd).compress(text),
+            zstandard.ZstdCompressor(level=ZSTD_BEST if is_hard else ZSTD_LEVEL, write_checksum=False).compress(text),
         )
         body = piece.xz.content + piece.deflate + piece.zstd
         sizes = (len(piece.xz.content), piece.xz.unpadded, len(text), len(piece.deflate), len(piece.zstd))
         head = _HEAD.pack(_MAGIC, preset, *sizes)
         head += _CHECK.pack(zlib.crc32(body, zlib.crc32(head)))
-        partial = path.with_name(f"{path.name}.{os.getpid()}")
+        partial = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}")
         try:
             partial.write_bytes(head + body)
         except FileNotFoundError:

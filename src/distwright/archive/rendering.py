@@ -97,7 +97,9 @@ def render(
     """
     files: dict[str, IndexEntry] = {}
     plain: dict[str, IndexEntry] = {}
-    for path, leaves in index_leaves(root, lists).items():
+    by_path = index_leaves(root, lists)
+    pieces.make_ready({leaf.digest: leaf for leaves in by_path.values() for leaf in leaves}.values(), objects.read)
+    for path, leaves in by_path.items():
         texts = ((leaf, objects.read(leaf.digest)) for leaf in leaves)
         plain[path], made = _render_index(path, texts, pieces, objects)
         files |= {entry.path: entry for entry in made}

@@ -45,6 +45,20 @@ def test_a_piece_is_the_leaf_in_three_forms_and_is_made_once(tmp_path: Path) -> 
     assert {file: file.stat().st_mtime_ns for file in files(tmp_path)} == made
 
 
+def test_many_pieces_made_at_once_are_those_made_one_by_one(tmp_path: Path) -> None:
+    root = build_tree([entry(name) for name in names(4000)], OBJECTS.put)
+    leaves = root.lists[AMD64]
+    assert len(leaves) > 20
+    one, many = Pieces(tmp_path / "one", preset=1), Pieces(tmp_path / "many", preset=1)
+    made = [one.of_leaf(leaf, OBJECTS.read(leaf.digest)) for leaf in leaves]
+    many.make_ready(leaves, OBJECTS.read)
+    ready = {file: file.stat().st_mtime_ns for file in files(tmp_path / "many")}
+    assert len(ready) == len(leaves)
+    assert [many.of_leaf(leaf, OBJECTS.read(leaf.digest)) for leaf in leaves] == made
+    many.make_ready(leaves, OBJECTS.read)
+    assert {file: file.stat().st_mtime_ns for file in files(tmp_path / "many")} == ready
+
+
 def test_a_damaged_piece_is_made_again(tmp_path: Path) -> None:
     pieces, leaf = Pieces(tmp_path, preset=2), LEAVES[0]
     unpacked(pieces, leaf)
