@@ -1,6 +1,6 @@
 """From a package tree to the index files that apt reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from distwright.archive.poolindex import PoolFile, pool_files
@@ -32,6 +32,18 @@ def index_leaves(root: TreeRoot, lists: Sequence[str] = ()) -> dict[str, tuple[L
         elif kind != ALL:
             found[f"{name}/Packages"] = leaves + root.lists.get(f"{component}/{ALL}", ())
     return found
+
+
+def other_homes(list_name: str, lists: Iterable[str]) -> list[str]:
+    """Say in which of some lists a package of this one must not be too: it is for all architectures, or for single ones."""
+    component, _, kind = list_name.rpartition("/")
+    if not kind.startswith("binary-"):
+        return []
+    if kind != ALL:
+        return [f"{component}/{ALL}"]
+    return sorted(
+        name for name in lists if name.rpartition("/")[0] == component and name != list_name and "/binary-" in name
+    )
 
 
 def contents_path(path: str) -> str:
