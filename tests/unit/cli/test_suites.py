@@ -75,8 +75,10 @@ def test_branch_merge_and_undo_go_there_and_back(line: CommandLine) -> None:
         "kept": [],
     }
     assert line.run("suite", "diff", "devel", "topic").text == "no difference\n"
-    assert line.run("suite", "undo", "devel").exit_code == 0
+    assert line.run("suite", "undo", "devel", "--reason", "too early").exit_code == 0
     assert line.revision("petrel/devel") == before
+    (row, *_) = line.run("suite", "history", "devel", as_json=True).answer
+    assert (row["reason"].startswith("undoes"), row["reason"].endswith(": too early")) == (True, True)
 
 
 def test_pull_takes_a_source_with_what_was_built_from_it(line: CommandLine) -> None:
