@@ -25,10 +25,11 @@ _KEYS = CONFIG.replace(
 
 @dataclass
 class RecordedArchive:
-    """The archive debian of an installation. Ours is the key `mirror`; upstream's is `upstream`."""
+    """The archive debian of an installation. Ours is the key `mirror`; upstream's is `upstream`. architectures: those recorded; (): all."""
 
     upstream: Upstream
     context: WorldContext
+    architectures: tuple[str, ...] = ()
 
     def record(
         self,
@@ -47,7 +48,7 @@ class RecordedArchive:
             has_udebs=has_udebs,
             has_contents=has_contents,
             components=self.upstream.components,
-            architectures=self.upstream.architectures,
+            architectures=self.architectures or self.upstream.architectures,
         )
         return record(request, self.context, self.context.paths.cache / "pool")
 

@@ -22,6 +22,7 @@ from distwright.archive.snapshots import (
     SnapshotDocument,
     parse_snapshot,
 )
+from distwright.archive.unrecorded import index_urls
 from distwright.errors import BadInput, Busy, NotFound, Refused
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import IndexEntry, Release, parse_release
@@ -184,9 +185,7 @@ def _fetch_index(
 ) -> RecordedIndex:
     what = f"{entry.path} of {request.archive}/{suite}"
     if not context.objects.touch(entry.sha256):
-        folder = f"{request.url}/dists/{suite}"
-        by_hash = f"{folder}/{entry.path.rpartition('/')[0]}/by-hash/SHA256/{entry.sha256}"
-        urls = [by_hash, f"{folder}/{entry.path}"] if release.acquire_by_hash else [f"{folder}/{entry.path}"]
+        urls = index_urls(request.url, suite, entry.path, entry.sha256, by_hash=release.acquire_by_hash)
         _fetch_first(context, urls, entry)
         context.log(f"fetched {what} ({entry.size} bytes)")
     stem, ending = split_ending(entry.path)
