@@ -30,6 +30,7 @@ class RecordedArchive:
     upstream: Upstream
     context: WorldContext
     architectures: tuple[str, ...] = ()
+    translations: tuple[str, ...] = ("en",)
 
     def record(
         self,
@@ -45,6 +46,7 @@ class RecordedArchive:
             request,
             pool=pool,
             credential="mirror",
+            translations=self.translations,
             has_udebs=has_udebs,
             has_contents=has_contents,
             components=self.upstream.components,

@@ -27,8 +27,8 @@ def index_leaves(root: TreeRoot, lists: Sequence[str] = ()) -> dict[str, tuple[L
         leaves = root.lists.get(name, ())
         if kind == SOURCE:
             found[f"{name}/Sources"] = leaves
-        elif kind == I18N:
-            found[f"{name}/Translation-en"] = leaves
+        elif kind == I18N or kind.startswith(f"{I18N}-"):
+            found[f"{component}/{I18N}/Translation-{kind.partition('-')[2] or 'en'}"] = leaves
         elif kind != ALL:
             found[f"{name}/Packages"] = leaves + root.lists.get(f"{component}/{ALL}", ())
     return found

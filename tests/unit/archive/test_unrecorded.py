@@ -86,7 +86,9 @@ def test_a_name_that_nobody_signed_is_asked_nobody(archive: RecordedArchive) -> 
         with pytest.raises(NotFound, match=r"is not in Release of debian/stable"):
             archive.read(f"dists/stable/{path}")
     with pytest.raises(NotFound):
-        archive.read(f"dists/stable/main/other/by-hash/SHA256/{sha256_of(archive.upstream.files[f'dists/stable/{GERMAN}.xz'])}")
+        archive.read(
+            f"dists/stable/main/other/by-hash/SHA256/{sha256_of(archive.upstream.files[f'dists/stable/{GERMAN}.xz'])}"
+        )
     assert fetcher.asked == []
 
 
