@@ -153,7 +153,7 @@ def test_chosen_packages_bring_their_descriptions_and_no_others(tmp_path: Path, 
         hello = make_deb("hello", fields={"Description": "hello in short", "Description-md5": digests["hello"]})
         tagged(archive, manifest_of(hello, states={"debian/stable": row.digest}))
     archive.cut_off()
-    below = f"/snapshots/petrel-1.0" if way == "tagged" else ""
+    below = "/snapshots/petrel-1.0" if way == "tagged" else ""
     with archive.served() as url:
         apt = apt_of(tmp_path / "apt", url + below, "mirror")
         conf = apt.folder / "apt.conf"
@@ -161,7 +161,7 @@ def test_chosen_packages_bring_their_descriptions_and_no_others(tmp_path: Path, 
         assert updated(apt) == ["hello 1.0"]
         assert described(apt, "hello", "de") == "hello auf Deutsch"
         assert described(apt, "hello", "en") == "hello of a small world"
-    place = f"snapshots/petrel-1.0/dists/stable" if way == "tagged" else "dists/stable"
+    place = "snapshots/petrel-1.0/dists/stable" if way == "tagged" else "dists/stable"
     for language in ("en", "de"):
         text = lzma.decompress(archive.read(f"{place}/main/i18n/Translation-{language}.xz"))
         assert (text.count(b"Package: "), b"Package: hello\n" in text) == (1, True)

@@ -25,7 +25,10 @@ _KEYS = CONFIG.replace(
 
 @dataclass
 class RecordedArchive:
-    """The archive debian of an installation. Ours is the key `mirror`; upstream's is `upstream`. architectures: those recorded; (): all."""
+    """The archive debian of an installation. Ours is the key `mirror`; upstream's is `upstream`.
+
+    architectures: those recorded, all if there are none.
+    """
 
     upstream: Upstream
     context: WorldContext
@@ -39,6 +42,7 @@ class RecordedArchive:
         accept_expired: bool = False,
         has_udebs: bool = False,
         has_contents: bool = False,
+        has_installer: bool = False,
     ) -> Recorded:
         """Record what upstream has now."""
         request = record_request(suites=self.upstream.suites, accept_expired=accept_expired)
@@ -49,6 +53,7 @@ class RecordedArchive:
             translations=self.translations,
             has_udebs=has_udebs,
             has_contents=has_contents,
+            has_installer=has_installer,
             components=self.upstream.components,
             architectures=self.architectures or self.upstream.architectures,
         )

@@ -12,6 +12,7 @@ from distwright.archive.fetching import fetch_object
 from distwright.archive.filtering import filtered
 from distwright.archive.gathering import gather
 from distwright.archive.inrelease import fetch_inrelease
+from distwright.archive.installer import fetch_images, is_image
 from distwright.archive.judging import RecordRequest, check_release, wanted_indexes
 from distwright.archive.poolindex import pool_files, write_pool_index
 from distwright.archive.prolonging import keep_resigned_document, prolong_due
@@ -120,6 +121,7 @@ def _fetch_document(
             suites[name] = before
             continue
         indexes = _fetch_indexes(request, context, pool_indexes, name, wanted, release)
+        indexes = (*indexes, *_fetch_images(request, context, name, indexes))
         components = tuple(component for component in request.components)
         suites[name] = RecordedSuite(
             name, inrelease, context.objects.put(verified.content), release.date, components, indexes
@@ -152,9 +154,8 @@ def _fetch_pool(
 
 
 def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEntry]) -> bool:
-    return before.inrelease == inrelease and {index.path for index in before.indexes} == {
-        entry.path for entry in wanted
-    }
+    known = {index.path for index in before.indexes if not is_image(index.path)}
+    return before.inrelease == inrelease and known == {entry.path for entry in wanted}
 
 
 def _is_whole(before: RecordedSuite, context: Context) -> bool:
@@ -178,6 +179,15 @@ def _fetch_indexes(
             indexes.append(index)
             context.progress(f"record {request.archive}/{suite}", len(indexes), len(wanted), "indexes")
     return tuple(indexes)
+
+
+def _fetch_images(
+    request: RecordRequest, context: Context, suite: str, indexes: tuple[RecordedIndex, ...]
+) -> list[RecordedIndex]:
+    try:
+        return list(fetch_images(request, context, suite, indexes))
+    except (NotFound, Refused) as error:
+        raise _UpstreamMovedError(error) from error
 
 
 def _fetch_index(

@@ -179,6 +179,8 @@ def record_order(
         "serial": serial,
         "requested": requested.isoformat(),
     }
+    if archive.installer:
+        inputs["installer"] = True
     return JobOrder(RECORD_KIND, inputs, f"record {name}")
 
 

@@ -83,6 +83,11 @@ class UpstreamArchive(Table, frozen=True):
     )
     udebs: bool = Field(default=False, description="Whether the lists of the installer's packages are recorded too.")
     contents: bool = Field(default=False, description="Whether the lists of files (Contents, for apt-file) are too.")
+    installer: bool = Field(
+        default=False,
+        description="Whether the present images of the Debian installer are recorded too (netboot, cdrom, …: about 1 GB for each "
+        "architecture); what is not recorded comes when it is asked for, as long as upstream has it.",
+    )
     pool: Literal["lazy", "listed", "full"] = Field(
         default="lazy",
         description="Which package files come with a record. lazy: none, each comes when it is asked for; listed: packages "

@@ -12,9 +12,9 @@ from tests.worlds.recorded import RecordedArchive, recorded_archive
 
 from distwright.archive.garbage import collect
 from distwright.archive.own_snapshots import drop_snapshots
-from distwright.archive.snapshots import PoolChoice
+from distwright.archive.snapshots import PoolChoice, parse_snapshot
 from distwright.archive.unrecorded import parse_sums
-from distwright.errors import BadInput, NotFound, Unreachable
+from distwright.errors import BadInput, NotFound, Refused, Unreachable
 from distwright.model.digests import Sha256, sha256_of
 
 CONTENTS, GERMAN = "main/Contents-amd64", "main/i18n/Translation-de"
@@ -133,6 +133,36 @@ def test_images_of_the_installer_are_what_its_sums_say(archive: RecordedArchive)
         archive.read(f"{folder}/nothing")
     archive.cut_off()
     assert archive.read(f"{folder}/linux") == KERNEL
+
+
+def test_images_of_the_installer_come_with_the_record_if_they_are_wanted(archive: RecordedArchive) -> None:
+    folder = f"{SUMS.rpartition('/')[0]}/netboot"
+    without = archive.record().row
+    row = archive.record(has_installer=True).row
+    assert row != without
+    document = parse_snapshot(archive.context.objects.read(row.digest))
+    paths = {index.path for index in document.suites["stable"].indexes}
+    assert {SUMS, f"{folder}/linux", f"{folder}/initrd"} < paths
+    assert archive.record(has_installer=True).row == row, "nothing has changed"
+    archive.cut_off()
+    for name, content in (("linux", KERNEL), ("initrd", INITRD)):
+        assert archive.read(f"dists/stable/{folder}/{name}") == content
+    archive.context.clock += DAY
+    _collect(archive)
+    assert here(archive, [sha256_of(KERNEL), sha256_of(INITRD)]) == [True, True]
+
+
+@pytest.mark.parametrize("defect", ["gone", "another"])
+def test_a_record_without_its_images_does_not_happen(archive: RecordedArchive, defect: str) -> None:
+    path = f"dists/stable/{SUMS.rpartition('/')[0]}/netboot/linux"
+    if defect == "gone":
+        archive.upstream.forget(path)
+    else:
+        archive.upstream.edit(path, lambda content: content + b"!")
+    with pytest.raises((NotFound, Refused), match="netboot/linux"):
+        archive.record(has_installer=True)
+    with pytest.raises(NotFound, match="has no snapshot"):
+        archive.read("dists/stable/InRelease")
 
 
 def test_what_came_late_lives_as_long_as_its_snapshot(archive: RecordedArchive) -> None:
