@@ -16,7 +16,7 @@ from distwright.model.digests import Sha256
 from distwright.store.objects import ObjectStore
 
 SUMS = "SHA256SUMS"
-_BY_HASH = "/by-hash/SHA256/"
+BY_HASH = "/by-hash/SHA256/"
 _DIGEST = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _SUM = re.compile(rb"([0-9a-f]{64}) [ *](?:\./)?([^\n]+)")
 
@@ -48,12 +48,16 @@ class Unrecorded:
 
     def find(self, path: str) -> Promised | None:
         """Find what Release names, by its path or by its hash."""
-        folder, by_hash, digest = path.rpartition(_BY_HASH)
+        folder, by_hash, digest = path.rpartition(BY_HASH)
         if not by_hash:
             entry = self._entries.get(path)
             return None if entry is None else self._promised(entry)
         found = (one for one in self._entries.values() if one.sha256 == digest and _folder(one.path) == folder)
         return next((self._promised(entry) for entry in found), None)
+
+    def all(self) -> Iterator[Promised]:
+        """Give everything that Release names."""
+        return map(self._promised, self._entries.values())
 
     def sums_above(self, path: str) -> str | None:
         """Find the SHA256SUMS that says what a file below its folder is: its path, recorded or not."""
@@ -86,7 +90,7 @@ def index_urls(base: str, suite: str, path: str, sha256: Sha256, *, by_hash: boo
     """Say where a mirror has a file of a suite: by its hash as long as it keeps that, and by its path until that is another."""
     folder = f"{base}/dists/{suite}"
     plain = f"{folder}/{path}"
-    return [f"{folder}/{_folder(path)}{_BY_HASH}{sha256}", plain] if by_hash else [plain]
+    return [f"{folder}/{_folder(path)}{BY_HASH}{sha256}", plain] if by_hash else [plain]
 
 
 def parse_sums(content: bytes, path: str) -> Mapping[str, Sha256]:
