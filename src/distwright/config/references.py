@@ -81,6 +81,9 @@ def _suites(config: Config, unsure: Unsure) -> Iterator[Fault]:
         elif archive is None and not unsure.about("archive", suite.archive):
             want = wanted_name(suite.archive, own, 'the name of an archive with kind = "own"')
             yield Fault(path, f"archive {quoted(suite.archive)} does not exist", want)
+        if suite.environment is not None:
+            where = ("suite", name, "environment")
+            yield from _missing(where, suite.environment, "environment", config.environments, unsure)
         other = name_by_branch_suite.setdefault(suite_of_branch(name), name)
         if other != name:
             yield Fault(

@@ -171,6 +171,12 @@ class Suite(Table, frozen=True):
     description: Line | None = Field(
         default=None, description="What it is for.", examples=["Packages of the next release"]
     )
+    environment: OurName | None = Field(
+        default=None,
+        description="The [environment.NAME] in which sources that are uploaded without packages are built; unset: they are not. "
+        "Suites of branches follow the suite that they were made of.",
+        examples=["build"],
+    )
     not_automatic: bool = Field(
         default=False, description="Whether apt installs from it only when asked (NotAutomatic in Release)."
     )

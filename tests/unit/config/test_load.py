@@ -82,6 +82,7 @@ def test_canonical_form_has_defaults_and_not_where_this_machine_fetches() -> Non
         "accept_expired": False,
         "udebs": False,
         "contents": False,
+        "installer": False,
         "pool": "lazy",
         "packages": [],
         "recommends": False,
