@@ -17,8 +17,9 @@ class RecordRequest:
     """What to record, from where. keyring: the certificates that must have signed. origin, label: "" or what Release must say.
 
     has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. has_installer: its present
-    images. pool: which pool files come
-    with the record; None for those that are asked for. credential: the key that signs what we change (a filtered record), or "".
+    images. pool: which pool files come with the record; None for those that are asked for. credential: the key that signs what we
+    change (a filtered record), or "". together: suites of other archives that clients use too, `archive/suite`; together_packages:
+    what is listed for these.
     """
 
     archive: str
@@ -37,6 +38,8 @@ class RecordRequest:
     pool: PoolChoice | None = None
     credential: str = ""
     has_installer: bool = False
+    together: tuple[str, ...] = ()
+    together_packages: tuple[str, ...] = ()
 
 
 def check_release(release: Release, request: RecordRequest, suite: str, now: datetime) -> list[str]:

@@ -139,10 +139,11 @@ def _fetch_pool(
     suites: Mapping[str, RecordedSuite],
     known: SnapshotDocument | None,
 ) -> RecordedPool | None:
-    """Fetch what comes with the record; nothing is looked at if the last record had the same."""
+    """Fetch what comes with the record; nothing is looked at if the last record had the same and no other archive counts."""
     if request.pool is None:
         return None
-    if known is not None and known.pool is not None and known.pool.choice == request.pool and known.suites == suites:
+    is_known = known is not None and known.suites == suites and not request.together
+    if is_known and known is not None and known.pool is not None and known.pool.choice == request.pool:
         return known.pool
     files = choose_pool(request, suites, context, pool_indexes)
     try:

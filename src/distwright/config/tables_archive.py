@@ -21,6 +21,7 @@ from distwright.config.values import (
     PathBelow,
     PathHere,
     SuiteName,
+    SuiteOfArchive,
     ValidDays,
 )
 
@@ -97,6 +98,13 @@ class UpstreamArchive(Table, frozen=True):
         default=(),
         description='The packages of pool = "listed"; another pool does not ask for them.',
         examples=[["nginx", "postgresql"]],
+    )
+    together_with: Annotated[tuple[SuiteOfArchive, ...], OnceEach] = Field(
+        default=(),
+        description='Suites of other archives, `archive/suite`, that clients use too: what the packages of pool = "listed" need is '
+        "asked of apt with all of them at once, for packages that those archives list as well, and this archive keeps its part. "
+        "packages may name theirs.",
+        examples=[["ours/next"]],
     )
     recommends: bool = Field(default=False, description="Whether a listed pool has what its packages recommend too.")
     pool_sources: bool = Field(default=False, description="Whether a listed pool has the sources of its packages too.")

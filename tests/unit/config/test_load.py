@@ -85,6 +85,7 @@ def test_canonical_form_has_defaults_and_not_where_this_machine_fetches() -> Non
         "installer": False,
         "pool": "lazy",
         "packages": [],
+        "together_with": [],
         "recommends": False,
         "pool_sources": False,
         "serve": "upstream",
