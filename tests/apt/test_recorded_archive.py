@@ -1,6 +1,7 @@
 """The apt of this machine reads recorded archives: as upstream signed them, filtered, past their end, and tagged."""
 
 import json
+import lzma
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,8 +119,9 @@ def test_a_filtered_record_shows_the_chosen_packages_only_and_is_whole_without_u
         assert line in release
     upstream_signed = archive.read("dists/stable/InRelease.upstream")
     assert upstream_signed == archive.upstream.files["dists/stable/InRelease"]
+    assert b"hello of a small world" not in lzma.decompress(archive.read("dists/stable/main/i18n/Translation-en.xz"))
     with pytest.raises(NotFound):
-        archive.read("dists/stable/main/i18n/Translation-en.xz")
+        archive.read("dists/stable/main/i18n/Translation-de.xz")
 
 
 def test_an_unchanged_filtered_record_stays_as_it_was_signed(archive: RecordedArchive) -> None:

@@ -227,13 +227,14 @@ class SuiteHistories(RuleBasedStateMachine):
         packages = {place: held for place, held in mine.packages.items() if place not in gone} | pulled
         stones = {place: stone for place, stone in mine.stones.items() if place not in pulled}
         stones |= {place: mine.packages[place].version for place in gone}
-        is_worse = any(place in mine.packages and held.key < mine.packages[place].key for place, held in pulled.items())
+        both = [(mine.packages[place], held) for place, held in pulled.items() if place in mine.packages]
+        is_worse = any(held.key < here.key or (held.key == here.key and held != here) for here, held in both)
 
         def act() -> Outcome:
             return pull_packages(self.context, "petrel", into, other, sources, WHO, dry_run=dry_run)
 
         if is_worse or not all(theirs.built_of(source) for source in sources):
-            with pytest.raises(Refused, match=r"is newer than|no such source"):
+            with pytest.raises(Refused, match=r"is newer than|has other content|no such source"):
                 act()
             return
         self.carried_out(into, act, packages, stones, dry_run=dry_run)

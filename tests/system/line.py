@@ -101,9 +101,9 @@ class Line:
         return False
 
     @contextmanager
-    def serving(self, port: int) -> Iterator[str]:
-        """Serve the state on loopback; give the base URL."""
-        argv = [str(DISTWRIGHT), "serve", "--port", str(port), "--state", str(self.state)]
+    def serving(self) -> Iterator[str]:
+        """Serve the state on a free port of loopback; give the base URL."""
+        argv = [str(DISTWRIGHT), "serve", "--port", "0", "--state", str(self.state)]
         with subprocess.Popen(argv, env=self._environment(), stderr=subprocess.PIPE) as process:
             try:
                 assert process.stderr is not None
@@ -111,9 +111,8 @@ class Line:
                     selector.register(process.stderr, selectors.EVENT_READ)
                     assert selector.select(30), "serve did not begin"
                 first = process.stderr.readline().decode()
-                assert first.startswith("http://127.0.0.1"), first
-                wait_for_port(port)
-                yield f"http://127.0.0.1:{port}"
+                assert first.startswith("http://127.0.0.1:"), first
+                yield first.split()[0].rstrip("/")  # it listens already when it says so
             finally:
                 process.send_signal(signal.SIGINT)
                 process.wait(20)
@@ -121,21 +120,6 @@ class Line:
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DISTWRIGHT_")}
         return {**kept, "DISTWRIGHT_ALTERNATES": str(CACHE), **self.environment}
-
-
-def wait_for_port(port: int) -> None:
-    """Wait until something listens on loopback."""
-    import socket
-
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < deadline, f"nothing listens on {port}"
-            time.sleep(0.1)
-        else:
-            return
 
 
 def processes_of(state: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """Executing a job: steps in order, known results used again, every end judged by whose fault it is."""
 
+import json
 import os
 import re
 import socket
@@ -8,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+import sqlalchemy as sa
 from tests.system.line import state_folder
 from tests.worlds.rootfs import root_tar
 from tests.worlds.work import Workshop, kind_of, shell, step, workshop
@@ -38,11 +40,16 @@ from distwright.jobs.step import (
     Plan,
     PlannedCommand,
     Step,
+    StepEnd,
     StepResult,
+    Verdict,
 )
-from distwright.model.digests import Json, sha256_of
+from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
 from distwright.model.events import Event, EventKind
+from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
+from distwright.store.jobs import keep_step_result
+from distwright.store.schema import step_results
 from distwright.tools.sandbox import sandbox_for
 from distwright.worker.execute import execute
 from distwright.worker.runner import LocalRunner
@@ -143,6 +150,44 @@ def test_step_that_is_to_be_repeated_is_run_each_time(shop: Workshop) -> None:
     for job in (1, 2):
         execute(kind, {}, shop.context(job))
     assert said(shop, 1, 2) == ["x", "x"]
+
+
+def test_known_result_is_judged_as_its_step_is_judged_today(shop: Workshop) -> None:
+    """A judge that learned to see something must not be silenced by what was kept before it did."""
+
+    def stricter(end: StepEnd) -> Verdict:
+        found = [Finding("test.warning", "warning", "count", line) for line in end.ends[0].tail]
+        return Verdict(Outcome.FAILED if "worse" in end.ends[0].tail else Outcome.OK, "looked", found)
+
+    for word in ("bad", "worse"):
+        before = step(f"echo {word}; echo {word} >out", collect={"out": "out"})
+        assert execute(kind_of(before), {}, shop.context(1)).outcome is Outcome.OK
+    ending = execute(
+        kind_of(replace(step("echo bad; echo bad >out", collect={"out": "out"}), judge=stricter)), {}, shop.context(2)
+    )
+    assert ending.outcome is Outcome.OK
+    assert "count is known already" in shop.log(2)
+    assert b"test.warning" in shop.objects.read(ending.evidence["findings"])
+    ending = execute(
+        kind_of(replace(step("echo worse; echo worse >out", collect={"out": "out"}), judge=stricter)),
+        {},
+        shop.context(3),
+    )
+    assert ending.outcome is Outcome.FAILED
+    assert "count is known already" not in shop.log(3)
+
+
+def test_result_that_version_0_1_0_kept_is_still_known(shop: Workshop) -> None:
+    kind = kind_of(step("echo x; echo result >out", collect={"out": "out"}))
+    execute(kind, {}, shop.context(1))
+    with shop.database.read() as tx:
+        ((key, digest),) = tx.connection.execute(sa.select(step_results.c.key, step_results.c.result)).all()
+    document = json.loads(shop.objects.read(Sha256(digest)))
+    del document["ends"]
+    with shop.database.write() as tx:
+        keep_step_result(tx, Sha256(key), "count", shop.objects.put(canonical_json(document)), shop.context().now())
+    execute(kind, {}, shop.context(2))
+    assert "count is known already" in shop.log(2)
 
 
 def test_failure_is_not_remembered(shop: Workshop) -> None:

@@ -14,7 +14,6 @@ from tests.system.line import EXAMPLE, Line, processes_of, state_folder
 
 pytestmark = pytest.mark.system
 GREETING = "Petrel greets you"
-PORT = 18431
 
 
 def test_line_killed_in_each_stage_ends_with_a_booted_image(killed_line: KilledLine) -> None:
@@ -115,7 +114,7 @@ def test_second_demo_does_no_work_again(killed_line: KilledLine) -> None:
 
 
 def test_real_apt_reads_the_served_archives_without_a_warning(killed_line: KilledLine, tmp_path: Path) -> None:
-    with killed_line.line.serving(PORT) as url:
+    with killed_line.line.serving() as url:
         petrel = _answer(f"{url}/archive/petrel.json")["sources"]
         debian = _answer(f"{url}/archive/debian.json")["sources"]
         serial = killed_line.line.answer("snapshot", "list", "debian")[0]["serial"]
@@ -134,7 +133,7 @@ def test_what_is_recorded_is_served_without_network(killed_line: KilledLine) -> 
     line = Line(
         killed_line.line.state, environment={"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
     )
-    with line.serving(PORT + 1) as url:
+    with line.serving() as url:
         page = subprocess.run(["curl", "--silent", "--fail", f"{url}/"], capture_output=True, text=True)
         assert "The line" in page.stdout
         inrelease = subprocess.run(
@@ -158,7 +157,7 @@ def test_same_serial_elsewhere_gives_the_same_deb_and_iso(killed_line: KilledLin
     serials = {row["archive"]: row["serial"] for row in reversed(killed_line.line.answer("snapshot", "list"))}
     seed = int(os.environ.get("DISTWRIGHT_SEED", time.time()))
     chance = random.Random(seed)  # noqa: S311  # DISTWRIGHT_SEED repeats a failure
-    with killed_line.line.serving(PORT + 2) as url, state_folder() as folder:
+    with killed_line.line.serving() as url, state_folder() as folder:
         pins = [word for name, serial in serials.items() for word in ("--serial", f"{name}={serial}")]
         mirrors = [
             word for name, serial in serials.items() for word in ("--fetch-from", f"{name}={url}/{name}/{serial}")

@@ -17,7 +17,6 @@ from tests.worlds.packages import make_deb
 from tests.worlds.processes import living
 
 pytestmark = pytest.mark.system
-PORT = 8397
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def line() -> Iterator[Line]:
 
 @pytest.fixture(scope="module")
 def served(line: Line) -> Iterator[Line]:
-    with line.serving(PORT):
+    with line.serving():
         yield line
 
 
@@ -56,7 +55,7 @@ def test_commands_are_answered_by_the_server_with_the_same_words_and_exit_codes(
 
     alone = answers()
     assert {code for code, _, _ in alone} == {0, 2, 10}
-    with line.serving(PORT):
+    with line.serving():
         assert is_answered_by_the_server(line)
         assert answers() == alone
     assert not is_answered_by_the_server(line)
@@ -138,7 +137,7 @@ def test_a_server_of_other_code_and_a_request_that_is_none_are_not_answered(serv
 
 
 def test_a_socket_that_a_killed_server_left_is_no_hindrance(line: Line, tmp_path: Path) -> None:
-    argv = [str(DISTWRIGHT), "serve", "--port", str(PORT + 1), "--state", str(line.state)]
+    argv = [str(DISTWRIGHT), "serve", "--port", "0", "--state", str(line.state)]
     place = line.state / "run" / "command.sock"
     place.unlink(missing_ok=True)
     with subprocess.Popen(argv, stderr=subprocess.PIPE) as process:

@@ -19,7 +19,6 @@ from distwright.signing.signer import make_key
 from distwright.site.applied import apply_config
 
 pytestmark = pytest.mark.system
-PORT = 18461
 OWN = "\n".join(["format = 1", "[site]", 'name = "Petrel"', "[archive.petrel]", 'kind = "own"', 'origin = "Petrel"',
                  'label = "Petrel"', 'key = { credential = "petrel" }', "[suite.devel]", 'archive = "petrel"',
                  "[upload.ada]", 'keyring = "ada.asc"', 'suites = ["devel"]', "max_age_days = 3650",
@@ -107,19 +106,20 @@ def verdicts(line: Line) -> dict[str, str]:
 def test_dput_and_dput_ng_upload_with_a_token_and_learn_what_became_of_it(line: Line, tmp_path: Path) -> None:
     token = token_of(line)
     config = tmp_path / "dput.cf"
-    config.write_text(
-        f"[petrel]\nfqdn = 127.0.0.1:{PORT}\nmethod = http\nlogin = ada\nincoming = upload\nallow_unsigned_uploads = 1\n"
-        "run_dinstall = 0\n"
-    )
-    with line.serving(PORT) as url:
+    with line.serving() as url:
+        server = url.removeprefix("http://")
+        config.write_text(
+            f"[petrel]\nfqdn = {server}\nmethod = http\nlogin = ada\nincoming = upload\nallow_unsigned_uploads = 1\n"
+            "run_dinstall = 0\n"
+        )
         code, said = dput(put(tmp_path / "one", upload_of("one")), config, token)
         assert code == 0, said
         code, said = dput(put(tmp_path / "two", upload_of("two")), config, "wrong")
         assert code != 0
         assert "401" in said or "unauthorized" in said.lower(), said
-        done = dput_ng(put(tmp_path / "three", upload_of("three")), f"http://ada:{token}@127.0.0.1:{PORT}", tmp_path)
+        done = dput_ng(put(tmp_path / "three", upload_of("three")), f"http://ada:{token}@{server}", tmp_path)
         assert done.returncode == 0, done.stderr + done.stdout
-        done = dput_ng(put(tmp_path / "four", upload_of("four")), f"http://ada:no@127.0.0.1:{PORT}", tmp_path)
+        done = dput_ng(put(tmp_path / "four", upload_of("four")), f"http://ada:no@{server}", tmp_path)
         assert done.returncode != 0
         argv = ["curl", "--silent", "--fail", f"{url}/upload/1.json"]
         assert json.loads(subprocess.run(argv, capture_output=True, check=True).stdout)["result"] == "waiting"
@@ -135,7 +135,7 @@ def test_dput_and_dput_ng_upload_with_a_token_and_learn_what_became_of_it(line: 
 
 def test_serve_takes_what_is_dropped_piece_by_piece_while_it_runs(line: Line) -> None:
     upload = upload_of("dropped")
-    with line.serving(PORT + 1):
+    with line.serving():
         for name, content in {**upload.files, upload.changes_name: upload.changes}.items():
             with (line.state / "incoming" / name).open("wb") as file:
                 for at in range(0, len(content), 300):
@@ -154,7 +154,7 @@ def test_serve_takes_what_is_dropped_piece_by_piece_while_it_runs(line: Line) ->
 
 def test_the_command_says_the_verdict_and_why(line: Line, tmp_path: Path) -> None:
     state = ("--state", str(line.state))
-    with line.serving(PORT + 2):  # its resident part runs commands, and the jobs that they wait for
+    with line.serving():  # its resident part runs commands, and the jobs that they wait for
         done = line.call("upload", "file", str(put(tmp_path / "other", upload_of("other"))), *state, timeout_s=120)
         assert done.returncode == 0, done.stderr
     done = line.call("upload", "file", str(put(tmp_path / "a", upload_of("hello"))), *state, timeout_s=120)

@@ -8,7 +8,6 @@ import pytest
 from tests.system.conftest import KilledLine
 
 pytestmark = pytest.mark.system
-PORT = 18441
 
 
 def get(url: str) -> tuple[int, str, str]:
@@ -28,7 +27,7 @@ def get(url: str) -> tuple[int, str, str]:
 
 
 def test_every_page_and_link_answers_and_names_nothing_outside(killed_line: KilledLine) -> None:
-    with killed_line.line.serving(PORT) as url:
+    with killed_line.line.serving() as url:
         seen: set[str] = set()
         left = ["/"]
         while left:
@@ -47,7 +46,7 @@ def test_every_page_and_link_answers_and_names_nothing_outside(killed_line: Kill
 
 
 def test_pages_say_the_same_as_json_and_name_their_command(killed_line: KilledLine) -> None:
-    with killed_line.line.serving(PORT + 1) as url:
+    with killed_line.line.serving() as url:
         front = json.loads(get(f"{url}/index.json")[2])
         ended = {row["stage"]: row["result"] for row in front["line"] if row["stage"] != "record"}
         assert ended == dict.fromkeys(("build", "accept", "publish", "install", "image", "boot"), "ok")
@@ -59,7 +58,7 @@ def test_pages_say_the_same_as_json_and_name_their_command(killed_line: KilledLi
 
 
 def test_wrong_addresses_are_refused_with_words_and_give_nothing_away(killed_line: KilledLine) -> None:
-    with killed_line.line.serving(PORT + 2) as url:
+    with killed_line.line.serving() as url:
         assert get(f"{url}/job/999999")[0] == 404
         code, kind, body = get(f"{url}/job/999999.json")
         assert (code, kind) == (404, "application/problem+json")

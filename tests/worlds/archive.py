@@ -123,7 +123,7 @@ class Upstream:
                 rendered[f"{component}/binary-all/Packages"] = _index(deb.stanza(component) for deb in of_all)
             rendered[f"{component}/source/Sources"] = _index(source.stanza(component) for source in sources)
             rendered[f"{component}/i18n/Translation-en"] = _index(
-                f"Package: {deb.name}\nDescription-md5: {hashlib.md5(b'', usedforsecurity=False).hexdigest()}\n"
+                f"Package: {deb.name}\nDescription-md5: {_description_md5(deb)}\n"
                 f"Description-en: {deb.name} of a small world\n"
                 for deb in debs
             )
@@ -199,6 +199,12 @@ class UpstreamFetcher:
 
 def _index(stanzas: Iterator[str]) -> bytes:
     return "\n".join(stanzas).encode()
+
+
+def _description_md5(deb: MadeDeb) -> str:
+    """Give the digest that a package refers to its description by; of nothing, if it has its description itself."""
+    _, _, rest = deb.control.partition("\nDescription-md5: ")
+    return rest.partition("\n")[0] or hashlib.md5(b"", usedforsecurity=False).hexdigest()
 
 
 def _rfc(moment: datetime) -> str:

@@ -25,10 +25,15 @@ _KEYS = CONFIG.replace(
 
 @dataclass
 class RecordedArchive:
-    """The archive debian of an installation. Ours is the key `mirror`; upstream's is `upstream`."""
+    """The archive debian of an installation. Ours is the key `mirror`; upstream's is `upstream`.
+
+    architectures: those recorded, all if there are none.
+    """
 
     upstream: Upstream
     context: WorldContext
+    architectures: tuple[str, ...] = ()
+    translations: tuple[str, ...] = ("en",)
 
     def record(
         self,
@@ -37,6 +42,7 @@ class RecordedArchive:
         accept_expired: bool = False,
         has_udebs: bool = False,
         has_contents: bool = False,
+        has_installer: bool = False,
     ) -> Recorded:
         """Record what upstream has now."""
         request = record_request(suites=self.upstream.suites, accept_expired=accept_expired)
@@ -44,10 +50,12 @@ class RecordedArchive:
             request,
             pool=pool,
             credential="mirror",
+            translations=self.translations,
             has_udebs=has_udebs,
             has_contents=has_contents,
+            has_installer=has_installer,
             components=self.upstream.components,
-            architectures=self.upstream.architectures,
+            architectures=self.architectures or self.upstream.architectures,
         )
         return record(request, self.context, self.context.paths.cache / "pool")
 

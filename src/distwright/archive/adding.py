@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from distwright.archive.changing import SuiteChange, edited, move, other_content, refuse_other_content, root_of
 from distwright.archive.editing import StanzaReader
-from distwright.archive.indexes import SOURCE
+from distwright.archive.indexes import SOURCE, other_homes
 from distwright.archive.intake import TakenDeb
 from distwright.archive.intake_source import TakenSource
 from distwright.archive.merging import Difference, newest, with_stones
@@ -84,6 +84,22 @@ class _Batch:
             self.problems.append(f"{taken.name} {taken.version} comes twice with different content ({taken.list_name})")
         self.passed += 1
 
+    def choose_homes(self) -> None:
+        """Keep the newer one of packages that come both for all architectures and for single ones."""
+        for place in sorted(self.versions):
+            for other in other_homes(place[0], self.lists):
+                mine, theirs = self.versions.get(place), self.versions.get((other, place[1]))
+                if mine is None or theirs is None:
+                    continue
+                if mine == theirs:
+                    self.problems.append(f"{place[1]} {mine} comes for all architectures and for one")
+                self.drop(place if _is_older(mine, theirs) else (other, place[1]))
+                self.passed += 1
+
+    def leave(self, list_name: str, name: str) -> None:
+        """Take a package out of a list."""
+        self.lists.setdefault(list_name, Spooled(self.spool)).empty(name)
+
     def drop(self, place: tuple[str, str]) -> None:
         """Leave a package out after all."""
         del self.versions[place], self.files[place]
@@ -104,15 +120,17 @@ def add_packages(
     with Spool(context.paths.cache / "import") as spool:
         batch = _Batch(spool, table.components, table.architectures)
         _read_all(context, batch, sorted(paths), f"read packages for {archive}/{suite}")
+        batch.choose_homes()
         root = root_of(context, before)
+        left = _leave_homes(context, batch, before)  # first: of what is there already, an old home may still be, too
         unchanged = _compare(context, batch, before)
         names = [(path, file.sha256) for files in batch.files.values() for path, file in files]
         with context.database.read() as tx:
             _refuse([*batch.problems, *other_content(tx, archive, names)])
-        if not batch.versions:
+        if not batch.versions and not left:
             return Added(before.revision, 0, unchanged, batch.passed)
-        changes = [Difference(*place, "", version) for place, version in batch.versions.items()]
-        stones = with_stones(root, changes) if root.tombstones else ()
+        changes = [*left, *(Difference(*place, "", version) for place, version in batch.versions.items())]
+        stones = with_stones(root, changes) if root.tombstones or left else ()
         after = edited(context, root, batch.lists, batch.texts, stones)
         context.objects.adopt([file for files in batch.files.values() for _, file in files], link=link)
         added = tuple(sorted({name for list_name, name in batch.versions if "/binary-" in list_name}))
@@ -149,8 +167,7 @@ def _read_all(context: Context, batch: _Batch, paths: Sequence[str], stage: str)
 
 def _compare(context: Context, batch: _Batch, before: SuiteState) -> int:
     """Look at what the suite has of the names; drop what is there already, note what must not be. Gives how many were there."""
-    root = root_of(context, before)
-    reader = StanzaReader(root, context.objects.read)
+    reader = StanzaReader(root_of(context, before), context.objects.read)
     unchanged = 0
     for place in sorted(batch.versions):
         list_name, name = place
@@ -167,6 +184,26 @@ def _compare(context: Context, batch: _Batch, before: SuiteState) -> int:
         elif not _is_older(str(here), version):
             batch.problems.append(f"{name} {version} ({list_name}) is in {before.name} already, with other content")
     return unchanged
+
+
+def _leave_homes(context: Context, batch: _Batch, before: SuiteState) -> list[Difference]:
+    """Take packages that change between all architectures and single ones out of where they were; apt would take either."""
+    root = root_of(context, before)
+    reader = StanzaReader(root, context.objects.read)
+    left: dict[tuple[str, str], Difference] = {}
+    for (list_name, name), version in sorted(batch.versions.items()):
+        for other in other_homes(list_name, root.lists):
+            here = newest(reader.find(other, name))
+            if here is None:
+                continue
+            if _is_older(version, str(here)):
+                batch.problems.append(
+                    f"{name} {version} ({list_name}) is older than {here}, which {before.name} has ({other})"
+                )
+            else:
+                batch.leave(other, name)
+                left[other, name] = Difference(other, name, str(here), "")
+    return list(left.values())
 
 
 def _has_same_files(list_name: str, present: Stanzas, files: Sequence[tuple[str, FoundFile]]) -> bool:

@@ -21,6 +21,7 @@ from distwright.store.objects import ObjectStore
 _PLAIN_LIMIT_BYTES = 2 << 30
 CHOSEN_FORMAT = 1
 _SOURCES = "Sources"
+_NO_VERSION = DebVersion("0")  # a description has none
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,6 +62,37 @@ def tree_entries_where(
             for raw in raw_stanzas(get(leaf.digest)):
                 if is_wanted(raw):
                     yield _entry(list_name, raw)
+
+
+def translations_of(chosen: Collection[TreeEntry], suite: RecordedSuite, objects: ObjectStore) -> Iterator[TreeEntry]:
+    """Give the descriptions that a recorded suite has of chosen packages, in every language that was recorded."""
+    wanted = _described(chosen)
+    for index in suite.indexes:
+        if not index.is_translation:
+            continue
+        list_name = translation_list(index)
+        for raw in raw_stanzas(plain_text(index, objects)):
+            if (_component(list_name), raw_field(raw, b"Package"), raw_field(raw, b"Description-md5")) in wanted:
+                yield TreeEntry(list_name, _text(raw, b"Package"), _NO_VERSION, raw.rstrip(b"\n") + b"\n")
+
+
+def tree_translations_of(chosen: Collection[TreeEntry], root: TreeRoot, get: Get) -> Iterator[TreeEntry]:
+    """Give the descriptions that a suite of ours has of chosen packages."""
+    wanted = _described(chosen)
+    for list_name, leaves in root.lists.items():
+        if not list_name.endswith(f"/{I18N}"):
+            continue
+        for leaf in leaves:
+            for raw in raw_stanzas(get(leaf.digest)):
+                if (_component(list_name), raw_field(raw, b"Package"), raw_field(raw, b"Description-md5")) in wanted:
+                    yield TreeEntry(list_name, _text(raw, b"Package"), _NO_VERSION, raw.rstrip(b"\n") + b"\n")
+
+
+def translation_list(index: RecordedIndex) -> str:
+    """Say to which list of a tree a recorded translation belongs: `main/i18n` for English, `main/i18n-de` for another language."""
+    folder, _, name = split_ending(index.path)[0].rpartition("/")
+    language = name.partition("-")[2]
+    return folder if language == "en" else f"{folder}-{language}"
 
 
 def plain_text(index: RecordedIndex, objects: ObjectStore) -> bytes:
@@ -135,6 +167,19 @@ def _entry(folder: str, raw: bytes) -> TreeEntry:
     list_name = f"{component}/{ALL}" if is_all else folder
     stanza = raw.rstrip(b"\n") + b"\n"
     return TreeEntry(list_name, _text(raw, b"Package"), DebVersion(_text(raw, b"Version")), stanza)
+
+
+def _described(chosen: Collection[TreeEntry]) -> set[tuple[str, bytes | None, bytes | None]]:
+    """Say which descriptions packages refer to: component, name and digest."""
+    return {
+        (_component(entry.list_name), entry.name.encode(), raw_field(entry.stanza, b"Description-md5"))
+        for entry in chosen
+        if not entry.list_name.endswith(f"/{SOURCE}")
+    }
+
+
+def _component(list_name: str) -> str:
+    return list_name.rpartition("/")[0]
 
 
 def _text(raw: bytes, name: bytes) -> str:

@@ -12,6 +12,7 @@ from distwright.store.objects import ObjectStore
 # We stop at the first piece too many ourselves. Were the fetcher to stop at the signed size, a file that has grown would look
 # like a mirror that does not answer: no other mirror would be tried, and no newer InRelease.
 _MORE_BYTES = 1 << 20
+_UNKNOWN_BYTES = 8 << 30  # the largest file whose size nobody signed: an image of the installer
 
 
 class Holdings(Protocol):
@@ -38,18 +39,22 @@ class Holdings(Protocol):
         ...
 
 
-def fetch_object(holdings: Holdings, url: str, sha256: Sha256, size_bytes: int) -> None:
-    """Fetch a file whose hash and size a signature promises, and keep it; raise Refused if the bytes are others."""
+def fetch_object(holdings: Holdings, url: str, sha256: Sha256, size_bytes: int | None) -> None:
+    """Fetch a file whose hash and size a signature promises, and keep it; raise Refused if the bytes are others.
+
+    size_bytes: None if only the hash is promised; then at most 8 GiB are taken.
+    """
     for alternate in holdings.alternates:
         if alternate.has(sha256) and alternate.is_intact(sha256):
             holdings.objects.put_file(alternate.local_path(sha256))
             return
     with holdings.objects.writing(expect=sha256) as writer:
-        for piece in holdings.fetcher.fetch(url, limit_bytes=size_bytes + _MORE_BYTES):
+        limit = _UNKNOWN_BYTES if size_bytes is None else size_bytes
+        for piece in holdings.fetcher.fetch(url, limit_bytes=limit + _MORE_BYTES):
             writer.write(piece)
-            if writer.size_bytes > size_bytes:
-                raise _other(url, f"is larger than the {size_bytes} bytes that were signed")
-        if writer.size_bytes != size_bytes:
+            if writer.size_bytes > limit:
+                raise _other(url, f"is larger than the {limit} bytes that were signed")
+        if size_bytes is not None and writer.size_bytes != size_bytes:
             raise _other(url, f"has {writer.size_bytes} bytes, {size_bytes} were signed: cut off, or another version")
         if writer.digest != sha256:
             raise _other(url, f"has SHA-256 {writer.digest}, {sha256} was signed")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from distwright.archive.chosen import entries_where, in_names_of
+from distwright.archive.chosen import entries_where, in_names_of, translation_list, translations_of
 from distwright.archive.judging import RecordRequest
 from distwright.archive.poolindex import PoolFile
 from distwright.archive.resigned import (
@@ -29,13 +29,16 @@ def filtered(
 
 def _suite(request: RecordRequest, suite: RecordedSuite, paths: frozenset[str], context: Context) -> ResignedSuite:
     in_packages, in_sources = in_names_of(paths)
+    packages = list(entries_where(suite, context.objects, in_packages))
     entries = [
-        *entries_where(suite, context.objects, in_packages),
+        *packages,
         *entries_where(suite, context.objects, in_sources, sources=True),
+        *translations_of(packages, suite, context.objects),
     ]
     lists = [f"{component}/binary-{name}" for component in suite.components for name in request.architectures]
     if request.has_sources:
         lists += [f"{component}/source" for component in suite.components]
+    lists += sorted({translation_list(index) for index in suite.indexes if index.is_translation})
     indexes = render_entries(entries, lists, context)
     release = partial_release(parse_release(context.objects.read(suite.release)), indexes, FIELD)
     signed = release_files(release, suite.inrelease, context.signer(request.credential), context.objects)

@@ -1,34 +1,37 @@
-"""Check what is served and what is kept, byte for byte; and repair what another copy still has.
+"""Check what is served and what is kept, byte for byte.
 
 Each index that a served Release promises must be there, by its path and by its hash; each pool file that the indexes name, too;
-each object must still have its name. What rotted comes back from a mirror, another store, or a copy.
+each object must still have its name. What is damaged comes back by `repairing`.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from distwright.archive.fetching import fetch_object
-from distwright.archive.indexes import pool_of
-from distwright.archive.poolindex import PoolFile
-from distwright.archive.shelf import Mirrors, recorded_pool
-from distwright.archive.snapshots import parse_snapshot
-from distwright.archive.tag_trees import parse_tag
-from distwright.archive.tree import parse_root
+from distwright.archive.chosen import parse_chosen
+from distwright.archive.indexes import I18N, SOURCE
+from distwright.archive.poolindex import PoolFile, pool_files, read_pool_index
+from distwright.archive.resigned import parse_resigned
+from distwright.archive.shelf import recorded_pool
+from distwright.archive.snapshots import SnapshotDocument, parse_snapshot
+from distwright.archive.tag_trees import TagDocument, parse_tag
+from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import BY_HASH, SNAPSHOTS, ServedTree
-from distwright.errors import BadInput, DistwrightError, Lost, NotFound
+from distwright.errors import DistwrightError, Lost
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256, sha256_of
-from distwright.model.records import Publication
+from distwright.model.records import Publication, Snapshot
 from distwright.store.archives import list_publications, list_snapshots
 from distwright.store.holds import all_holds
-from distwright.store.locks import locked
 from distwright.store.objects import ObjectStore
-from distwright.store.signed import list_tags
+from distwright.store.signed import find_resigned, list_tags
+from distwright.store.suites import list_suites
 
-_CHUNK = 1 << 20
+LOST, UNREADABLE, NOT_SERVED = "it is lost", "it cannot be read", "it is not served"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +59,39 @@ def check_objects(context: Context) -> Iterator[Damage]:
 
 
 def check_archive(context: Context, archive: str) -> Iterator[Damage]:
-    """Look at everything that is served of an archive of ours, as a client would."""
+    """Look at everything that is served of an archive of ours, as a client would, and at the package trees of its suites."""
     tree = ServedTree(context.paths.public / archive)
     with context.database.read() as tx:
         live = list_publications(tx, archive=archive, state="live")
+        states = [row.revision for row in list_suites(tx) if row.archive == archive]
     seen: set[str] = set()
     for row in live:
         yield from _check_publication(tree, row, context.objects)
-        for file in pool_of(parse_root(context.objects.read(row.revision)), context.objects.read):
-            if file.path not in seen:
-                seen.add(file.path)
-                yield from _check_file(tree.root / file.path, file.sha256, context.objects)
+    for revision in dict.fromkeys(row.revision for row in live):
+        for found in _pool_of(revision, context.objects):
+            if isinstance(found, Damage):
+                yield found
+            elif found.path not in seen:
+                seen.add(found.path)
+                yield from _check_file(tree.root / found.path, found.sha256, context.objects)
+    for revision in dict.fromkeys(states):
+        if revision not in {row.revision for row in live}:
+            yield from (one for one in _pool_of(revision, context.objects) if isinstance(one, Damage))
+    yield from check_tags(context, archive)
+
+
+def check_recorded(context: Context, archive: str) -> Iterator[Damage]:
+    """Look at everything that must be here of a recorded archive: lists, what came with its records, what we signed, tags.
+
+    A pool file that comes when it is asked for may be missing.
+    """
+    with context.database.read() as tx:
+        rows = list_snapshots(tx, archive)
+    seen: set[Sha256] = set()
+    for number, row in enumerate(rows, start=1):
+        context.progress(f"look at records of {archive}", number, len(rows), "records")
+        context.check_cancelled()
+        yield from _check_snapshot(context, row, seen)
     yield from check_tags(context, archive)
 
 
@@ -76,32 +101,85 @@ def check_tags(context: Context, archive: str) -> Iterator[Damage]:
     with context.database.read() as tx:
         rows = list_tags(tx, archive)
     for row in rows:
-        document = parse_tag(context.objects.read(row.digest))
-        for path, digest in document.pool.items():
-            yield from _check_file(root / path, digest, context.objects)
-        for name, suite in document.suites.items():
-            files = {**suite.signed, **{path: entry.sha256 for path, entry in suite.files.items()}}
-            for path, digest in files.items():
-                yield from _check_file(root / SNAPSHOTS / row.tag / "dists" / name / path, digest, context.objects)
+        document = _read(row.digest, parse_tag, context.objects)
+        if isinstance(document, Damage):
+            yield document
+            continue
+        folder = root / SNAPSHOTS / row.tag
+        if not folder.is_dir() or not (folder / "pool").is_symlink():
+            yield Damage(NOT_SERVED, row.digest, str(folder))
+            continue
+        yield from _check_tag(root, folder, document, context.objects)
 
 
-def repair(context: Context, damages: Sequence[Damage], mirrors: Mirrors, copies: Sequence[Path]) -> list[Damage]:
-    """Mend what can be mended; give what is left. copies: object stores, or trees with pools, on this machine."""
-    places = _places(context)
-    left = []
-    for damage in damages:
+def _check_tag(root: Path, folder: Path, document: TagDocument, objects: ObjectStore) -> Iterator[Damage]:
+    for path, digest in document.pool.items():
+        yield from _check_file(root / path, digest, objects)
+    for name, suite in document.suites.items():
+        files = {**suite.signed, **{path: entry.sha256 for path, entry in suite.files.items()}}
+        for path, digest in files.items():
+            yield from _check_file(folder / "dists" / name / path, digest, objects)
+        for path, entry in suite.files.items():
+            by_hash = root / BY_HASH / path.rpartition("/")[0] / "SHA256" / entry.sha256
+            yield from _check_file(by_hash, entry.sha256, objects)
+
+
+def _check_snapshot(context: Context, row: Snapshot, seen: set[Sha256]) -> Iterator[Damage]:
+    """Look at one record. seen: what was looked at already; most of a record is that of the one before."""
+    document = _read(row.digest, parse_snapshot, context.objects)
+    if isinstance(document, Damage):
+        yield document
+        return
+    with context.database.read() as tx:
+        resigned = find_resigned(tx, row.archive, row.serial)
+    wanted = [digest for suite in document.suites.values() for digest in (suite.inrelease, suite.release)]
+    wanted += [index.sha256 for suite in document.suites.values() for index in suite.indexes]
+    if resigned is not None:
+        signed = _read(resigned.document, parse_resigned, context.objects)
+        if isinstance(signed, Damage):
+            yield signed
+        else:
+            wanted += [digest for suite in signed.suites.values() for digest in suite.files.values()]
+    yield from _check_kept(wanted, seen, context.objects)
+    yield from _check_pool(context, document, seen)
+
+
+def _check_pool(context: Context, document: SnapshotDocument, seen: set[Sha256]) -> Iterator[Damage]:
+    """Look at the files that came with a record."""
+    if document.pool is None:
+        return
+    if document.pool.files is not None:
+        files = _read(document.pool.files, parse_chosen, context.objects)
+        if isinstance(files, Damage):
+            yield files
+        else:
+            yield from _check_kept((file.sha256 for file in files), seen, context.objects)
+        return
+    for index in (index for suite in document.suites.values() for index in suite.indexes if index.names_pool_files):
+        if index.plain in seen:
+            continue
+        seen.add(index.plain)
         try:
-            if not context.objects.has(damage.digest) or not context.objects.is_intact(damage.digest):
-                _restore(context, damage.digest, places.get(damage.digest, []), mirrors, copies)
-            if damage.path:
-                _lay_again(Path(damage.path), damage.digest, context)
-        except DistwrightError as error:
-            left.append(Damage(f"{damage.what}; {error.message}", damage.digest, damage.path))
-    return left
+            pool = recorded_pool(context.objects, index, context.paths.cache / "pool")
+        except DistwrightError:
+            yield Damage(UNREADABLE, index.sha256)
+        else:
+            yield from _check_kept((file.sha256 for file in read_pool_index(pool)), seen, context.objects)
+
+
+def _check_kept(digests: Iterable[Sha256], seen: set[Sha256], objects: ObjectStore) -> Iterator[Damage]:
+    for digest in digests:
+        if digest not in seen:
+            seen.add(digest)
+            if not objects.has(digest):
+                yield Damage(LOST, digest)
 
 
 def _check_publication(tree: ServedTree, row: Publication, objects: ObjectStore) -> Iterator[Damage]:
-    files = json.loads(objects.read(row.tree))["files"]
+    files = _read(row.tree, lambda content: dict(json.loads(content)["files"]), objects)
+    if isinstance(files, Damage):
+        yield files
+        return
     served = tree.link(row.suite, row.serial)
     for path, name in files.items():
         digest = Sha256(name)
@@ -111,81 +189,39 @@ def _check_publication(tree: ServedTree, row: Publication, objects: ObjectStore)
             yield from _check_file(tree.root / BY_HASH / folder / "SHA256" / digest, digest, objects)
 
 
+def _pool_of(revision: Sha256, objects: ObjectStore) -> Iterator[PoolFile | Damage]:
+    """Give the pool files of a package tree, or what of it is damaged."""
+    root: TreeRoot | Damage = _read(revision, parse_root, objects)
+    if isinstance(root, Damage):
+        yield root
+        return
+    for name, leaves in root.lists.items():
+        kind = name.rpartition("/")[2]
+        index = "Sources" if kind == SOURCE else "Translation" if kind == I18N else "Packages"
+        for leaf in leaves:
+            files = _read(leaf.digest, _lister(index), objects)
+            yield from [files] if isinstance(files, Damage) else files
+
+
+def _lister(index: str) -> Callable[[bytes], list[PoolFile]]:
+    return lambda content: list(pool_files(index, content))
+
+
 def _check_file(file: Path, digest: Sha256, objects: ObjectStore) -> Iterator[Damage]:
     """A served file that is its object's own file is as good as that: `check_objects` reads it."""
     if not file.is_file():
-        yield Damage("it is not served", digest, str(file))
+        yield Damage(NOT_SERVED, digest, str(file))
+    elif not objects.has(digest):
+        yield Damage(LOST, digest, str(file))
     elif not objects.is_placed(digest, file) and sha256_of(file.read_bytes()) != digest:
         yield Damage("it is served with other bytes", digest, str(file))
 
 
-def _places(context: Context) -> dict[Sha256, list[tuple[str, PoolFile]]]:
-    """Say where recorded archives have files: digest -> archive and pool file. Read only when something is to be repaired."""
-    found: dict[Sha256, list[tuple[str, PoolFile]]] = {}
-    with context.database.read() as tx:
-        rows = list_snapshots(tx)
-    for row in rows:
-        try:
-            suites = parse_snapshot(context.objects.read(row.digest)).suites.values()
-        except (BadInput, KeyError, Lost):
-            continue
-        for index in (index for suite in suites for index in suite.indexes if index.names_pool_files):
-            try:
-                pool = recorded_pool(context.objects, index, context.paths.cache / "pool")
-            except DistwrightError:
-                continue
-            for line in pool.read_text(encoding="utf-8").splitlines():
-                path, digest, size = line.split("\t")
-                found.setdefault(Sha256(digest), []).append((row.archive, PoolFile(path, Sha256(digest), int(size))))
-    return found
-
-
-def _restore(
-    context: Context,
-    digest: Sha256,
-    places: Sequence[tuple[str, PoolFile]],
-    mirrors: Mirrors,
-    copies: Sequence[Path],
-) -> None:
-    """Put a good copy in the place of an object; raise NotFound if there is none."""
-    for file in _candidates(digest, places, copies):
-        if file.is_file() and _hash(file) == digest:
-            with context.objects.writing(expect=digest) as writer, file.open("rb") as source:
-                while piece := source.read(_CHUNK):
-                    writer.write(piece)
-            return
-    for archive, pool_file in places:
-        for base in mirrors(archive):
-            try:
-                fetch_object(context, f"{base}/{pool_file.path}", digest, pool_file.size_bytes)
-            except DistwrightError as error:
-                context.log(f"{base}: {error.message}")
-            else:
-                return
-    raise NotFound(f"no copy of {digest.short} was found", hint="name a backup or a mirror's tree with --from DIR")
-
-
-def _candidates(digest: Sha256, places: Sequence[tuple[str, PoolFile]], copies: Sequence[Path]) -> Iterator[Path]:
-    for copy in copies:
-        yield copy / "sha256" / digest[:2] / digest[2:]
-        yield copy / "objects" / "sha256" / digest[:2] / digest[2:]
-        for _, pool_file in places:
-            yield copy / pool_file.path
-
-
-def _hash(file: Path) -> str:
-
-    state = hashlib.sha256()
-    with file.open("rb") as source:
-        while piece := source.read(_CHUNK):
-            state.update(piece)
-    return state.hexdigest()
-
-
-def _lay_again(target: Path, digest: Sha256, context: Context) -> None:
-    with locked(context.paths.lock("repair")):
-        partial = target.with_name(f".{target.name}.new")
-        partial.unlink(missing_ok=True)
-        context.objects.place(digest, partial)
-        partial.rename(target)
-        partial.unlink(missing_ok=True)  # rename(2) leaves both names if they are links to one object
+def _read(digest: Sha256, parse: Callable[[bytes], T], objects: ObjectStore) -> T | Damage:
+    """Read a document; one that is lost or has rotted must not end the check."""
+    try:
+        return parse(objects.read(digest))
+    except Lost:
+        return Damage(LOST, digest)
+    except (DistwrightError, KeyError, TypeError, ValueError):
+        return Damage(UNREADABLE, digest)

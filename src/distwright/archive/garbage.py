@@ -5,7 +5,7 @@ leaf of a package tree is text, and both name objects by their SHA-256 in full. 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from distwright.archive.snapshots import parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
 from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import ServedTree
+from distwright.archive.unrecorded import Unrecorded, kept_beside
 from distwright.errors import BadInput, Lost
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
@@ -67,8 +68,9 @@ def collect(
         roots = [Sha256(hold.target) for hold in all_holds(tx) if hold.kind == "object"]
         recorded = {row.digest for row in list_snapshots(tx)}
     marked = mark(roots, context.objects)
-    wanted = _pool_files_of(recorded & marked, context)
-    for digest in list(context.objects.digests()):
+    digests = set(context.objects.digests())
+    wanted = _files_of_records(recorded & marked, digests, context)
+    for digest in digests:
         if digest in marked or digest in wanted or context.objects.touched_at(digest) > now - FRESH:
             done.kept += 1
             continue
@@ -126,8 +128,11 @@ def _names(content: bytes) -> list[Sha256]:
     return [Sha256.known(name.decode()) for name in dict.fromkeys(_DIGEST.findall(content))]
 
 
-def _pool_files_of(documents: Iterable[Sha256], context: Context) -> set[Sha256]:
-    """Give the pool files that recorded snapshots promise: their compressed indexes name them."""
+def _files_of_records(documents: Iterable[Sha256], here: Set[Sha256], context: Context) -> set[Sha256]:
+    """Give what recorded snapshots promise and does not stand in their documents: pool files, and what came after the record.
+
+    here: all objects. The compressed indexes name the first, the Release files (and SHA256SUMS of the installer) the others.
+    """
     wanted: set[Sha256] = set()
     seen: set[Sha256] = set()
     for document in documents:
@@ -135,10 +140,21 @@ def _pool_files_of(documents: Iterable[Sha256], context: Context) -> set[Sha256]
             suites = parse_snapshot(context.objects.read(document)).suites.values()
         except (BadInput, KeyError):  # a snapshot of ours: its trees were marked
             continue
-        for index in (index for suite in suites for index in suite.indexes if index.names_pool_files):
-            if index.plain not in seen:
-                seen.add(index.plain)
-                wanted |= _digests_of(recorded_pool(context.objects, index, context.paths.cache / "pool"))
+        for suite in suites:
+            indexes = list(suite.indexes)
+            if suite.release not in seen and suite.release in here:
+                seen.add(suite.release)
+                late = kept_beside(context.objects.read(suite.release), here)
+                wanted |= late
+                if late - {index.sha256 for index in indexes}:
+                    unrecorded = Unrecorded(suite, context.objects)
+                    indexes += unrecorded.lists_here(context.objects)
+                    for sums in unrecorded.sums_here(context.objects):
+                        wanted |= kept_beside(context.objects.read(sums), here)
+            for index in indexes:
+                if index.names_pool_files and index.plain not in seen:
+                    seen.add(index.plain)
+                    wanted |= _digests_of(recorded_pool(context.objects, index, context.paths.cache / "pool"))
     return wanted
 
 

@@ -1,6 +1,6 @@
 """From a package tree to the index files that apt reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from distwright.archive.poolindex import PoolFile, pool_files
@@ -27,11 +27,23 @@ def index_leaves(root: TreeRoot, lists: Sequence[str] = ()) -> dict[str, tuple[L
         leaves = root.lists.get(name, ())
         if kind == SOURCE:
             found[f"{name}/Sources"] = leaves
-        elif kind == I18N:
-            found[f"{name}/Translation-en"] = leaves
+        elif kind == I18N or kind.startswith(f"{I18N}-"):
+            found[f"{component}/{I18N}/Translation-{kind.partition('-')[2] or 'en'}"] = leaves
         elif kind != ALL:
             found[f"{name}/Packages"] = leaves + root.lists.get(f"{component}/{ALL}", ())
     return found
+
+
+def other_homes(list_name: str, lists: Iterable[str]) -> list[str]:
+    """Say in which of some lists a package of this one must not be too: it is for all architectures, or for single ones."""
+    component, _, kind = list_name.rpartition("/")
+    if not kind.startswith("binary-"):
+        return []
+    if kind != ALL:
+        return [f"{component}/{ALL}"]
+    return sorted(
+        name for name in lists if name.rpartition("/")[0] == component and name != list_name and "/binary-" in name
+    )
 
 
 def contents_path(path: str) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from distwright.archive.indexes import UDEBS
 from distwright.archive.snapshots import PoolChoice
+from distwright.archive.unrecorded import SUMS
 from distwright.errors import Refused, quoted
 from distwright.formats.compression import ENDINGS
 from distwright.formats.release import IndexEntry, Release
@@ -15,8 +16,10 @@ from distwright.signing.verify import Keyring
 class RecordRequest:
     """What to record, from where. keyring: the certificates that must have signed. origin, label: "" or what Release must say.
 
-    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. pool: which pool files come
-    with the record; None for those that are asked for. credential: the key that signs what we change (a filtered record), or "".
+    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. has_installer: its present
+    images. pool: which pool files come with the record; None for those that are asked for. credential: the key that signs what we
+    change (a filtered record), or "". together: suites of other archives that clients use too, `archive/suite`; together_packages:
+    what is listed for these.
     """
 
     archive: str
@@ -34,6 +37,9 @@ class RecordRequest:
     has_contents: bool = False
     pool: PoolChoice | None = None
     credential: str = ""
+    has_installer: bool = False
+    together: tuple[str, ...] = ()
+    together_packages: tuple[str, ...] = ()
 
 
 def check_release(release: Release, request: RecordRequest, suite: str, now: datetime) -> list[str]:
@@ -81,7 +87,17 @@ def wanted_indexes(release: Release, request: RecordRequest) -> list[IndexEntry]
                 f"Release of {request.archive} lists no {stem}",
                 hint="look at components and architectures of the archive",
             )
-    return chosen
+    return chosen + (_sums(release, request) if request.has_installer else [])
+
+
+def _sums(release: Release, request: RecordRequest) -> list[IndexEntry]:
+    """Choose the checksums of the installer's images, which upstream has uncompressed."""
+    paths = [
+        f"{component}/installer-{name}/current/images/{SUMS}"
+        for component in request.components
+        for name in request.architectures
+    ]
+    return [release.indexes[path] for path in paths if path in release.indexes]
 
 
 def _stems(release: Release, request: RecordRequest, component: str) -> list[tuple[str, bool]]:

@@ -33,8 +33,11 @@ def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         keyring=keyring,
         has_udebs=plain.flag(inputs, "udebs"),
         has_contents=plain.flag(inputs, "contents"),
+        has_installer="installer" in inputs,
         pool=_pool_choice(inputs),
         credential=plain.text(inputs, "credential"),
+        together=plain.texts(inputs, "together") if "together" in inputs else (),
+        together_packages=plain.texts(inputs, "together_packages") if "together" in inputs else (),
     )
     serial = None if inputs["serial"] is None else Serial(plain.text(inputs, "serial"))
     recorded = record(request, context, context.paths.cache / "pool", serial)

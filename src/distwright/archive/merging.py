@@ -97,10 +97,13 @@ def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get)
         if not theirs:
             refused.append(f"{source}: no such source there")
         for (list_name, name), stanzas in theirs.items():
-            here = newest(find_stanzas(into, list_name, [name], get)[name])
-            there = newest(stanzas)
-            if here is not None and there is not None and there.sort_key() < here.sort_key():
-                refused.append(f"{name} ({list_name}): {here} here is newer than {there}")
+            present = find_stanzas(into, list_name, [name], get)[name]
+            here, there = newest(present), newest(stanzas)
+            if here is not None and there is not None:
+                if there.sort_key() < here.sort_key():
+                    refused.append(f"{name} ({list_name}): {here} here is newer than {there}")
+                elif there.sort_key() == here.sort_key() and present != in_order(stanzas):
+                    refused.append(f"{name} ({list_name}): {here} has other content there")
             edits.setdefault(list_name, {})[name] = stanzas
     changes = _told(edits, into, get)
     return MergePlan(edits, with_stones(into, changes), changes, (), tuple(refused))

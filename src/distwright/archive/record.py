@@ -12,6 +12,7 @@ from distwright.archive.fetching import fetch_object
 from distwright.archive.filtering import filtered
 from distwright.archive.gathering import gather
 from distwright.archive.inrelease import fetch_inrelease
+from distwright.archive.installer import fetch_images, is_image
 from distwright.archive.judging import RecordRequest, check_release, wanted_indexes
 from distwright.archive.poolindex import pool_files, write_pool_index
 from distwright.archive.prolonging import keep_resigned_document, prolong_due
@@ -22,6 +23,7 @@ from distwright.archive.snapshots import (
     SnapshotDocument,
     parse_snapshot,
 )
+from distwright.archive.unrecorded import index_urls
 from distwright.errors import BadInput, Busy, NotFound, Refused
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import IndexEntry, Release, parse_release
@@ -119,6 +121,7 @@ def _fetch_document(
             suites[name] = before
             continue
         indexes = _fetch_indexes(request, context, pool_indexes, name, wanted, release)
+        indexes = (*indexes, *_fetch_images(request, context, name, indexes))
         components = tuple(component for component in request.components)
         suites[name] = RecordedSuite(
             name, inrelease, context.objects.put(verified.content), release.date, components, indexes
@@ -136,10 +139,11 @@ def _fetch_pool(
     suites: Mapping[str, RecordedSuite],
     known: SnapshotDocument | None,
 ) -> RecordedPool | None:
-    """Fetch what comes with the record; nothing is looked at if the last record had the same."""
+    """Fetch what comes with the record; nothing is looked at if the last record had the same and no other archive counts."""
     if request.pool is None:
         return None
-    if known is not None and known.pool is not None and known.pool.choice == request.pool and known.suites == suites:
+    is_known = known is not None and known.suites == suites and not request.together
+    if is_known and known is not None and known.pool is not None and known.pool.choice == request.pool:
         return known.pool
     files = choose_pool(request, suites, context, pool_indexes)
     try:
@@ -151,9 +155,8 @@ def _fetch_pool(
 
 
 def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEntry]) -> bool:
-    return before.inrelease == inrelease and {index.path for index in before.indexes} == {
-        entry.path for entry in wanted
-    }
+    known = {index.path for index in before.indexes if not is_image(index.path)}
+    return before.inrelease == inrelease and known == {entry.path for entry in wanted}
 
 
 def _is_whole(before: RecordedSuite, context: Context) -> bool:
@@ -179,14 +182,21 @@ def _fetch_indexes(
     return tuple(indexes)
 
 
+def _fetch_images(
+    request: RecordRequest, context: Context, suite: str, indexes: tuple[RecordedIndex, ...]
+) -> list[RecordedIndex]:
+    try:
+        return list(fetch_images(request, context, suite, indexes))
+    except (NotFound, Refused) as error:
+        raise _UpstreamMovedError(error) from error
+
+
 def _fetch_index(
     request: RecordRequest, context: Context, pool_indexes: Path, suite: str, entry: IndexEntry, release: Release
 ) -> RecordedIndex:
     what = f"{entry.path} of {request.archive}/{suite}"
     if not context.objects.touch(entry.sha256):
-        folder = f"{request.url}/dists/{suite}"
-        by_hash = f"{folder}/{entry.path.rpartition('/')[0]}/by-hash/SHA256/{entry.sha256}"
-        urls = [by_hash, f"{folder}/{entry.path}"] if release.acquire_by_hash else [f"{folder}/{entry.path}"]
+        urls = index_urls(request.url, suite, entry.path, entry.sha256, by_hash=release.acquire_by_hash)
         _fetch_first(context, urls, entry)
         context.log(f"fetched {what} ({entry.size} bytes)")
     stem, ending = split_ending(entry.path)

@@ -179,7 +179,23 @@ def record_order(
         "serial": serial,
         "requested": requested.isoformat(),
     }
+    if archive.installer:
+        inputs["installer"] = True
+    if archive.together_with:
+        inputs["together"] = list(archive.together_with)
+        inputs["together_packages"] = sorted(_listed_there(config, archive.together_with))
     return JobOrder(RECORD_KIND, inputs, f"record {name}")
+
+
+def _listed_there(config: Config, suites: Sequence[str]) -> set[str]:
+    """Name the packages that the archives of these suites list themselves."""
+    tables = [config.archives.get(name.partition("/")[0]) for name in suites]
+    return {
+        package
+        for table in tables
+        if isinstance(table, UpstreamArchive) and table.pool == "listed"
+        for package in table.packages
+    }
 
 
 def upstream_credential(config: Config, name: str) -> str:

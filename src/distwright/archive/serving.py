@@ -1,10 +1,11 @@
 """Serve recorded archives to any apt: `ARCHIVE/dists/…` is the newest snapshot, `ARCHIVE/SERIAL/dists/…` a given one.
 
-Indexes and InRelease are upstream's own bytes. Every snapshot's `pool/` is the archive's one pool, so that caches hold a file once.
+Indexes and InRelease are upstream's own bytes; what InRelease names and was not recorded comes when it is asked for. Every
+snapshot's `pool/` is the archive's one pool, so that caches hold a file once.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from distwright.archive.resigned import ResignedSuite, parse_resigned
 from distwright.archive.shelf import Mirrors, Shelf, find_in_pool, no_mirrors, recorded_pool
 from distwright.archive.snapshots import RecordedIndex, parse_snapshot
 from distwright.archive.trees import SNAPSHOTS
+from distwright.archive.unrecorded import Unrecorded
 from distwright.errors import NotFound
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import Sha256
@@ -46,6 +48,7 @@ class RecordedServing:
         self._mirrors = mirrors
         self._read_documents: set[Sha256] = set()
         self._pools: dict[Sha256, tuple[RecordedIndex, Sha256]] = {}
+        self._late: dict[Sha256, list[RecordedIndex]] = {}
         self._archive = archive
         self._holdings = holdings
         self._pool_indexes = pool_indexes
@@ -67,6 +70,8 @@ class RecordedServing:
         ours = self._resigned(found.serial, below)
         if ours is not None:
             return self._holdings.objects.open(ours), self._holdings.objects.size(ours)
+        with self._lock:
+            self._late.pop(found.digest, None)  # this may bring a list that names pool files
         return self._shelf(found.digest).find(f"{self._archive}/{below}")
 
     def _tagged(self, path: str) -> tuple[BinaryIO, int]:
@@ -94,6 +99,12 @@ class RecordedServing:
             pool = partial(recorded_pool, self._holdings.objects, index, self._pool_indexes)
             if find_in_pool(pool, path) is not None:
                 return self._shelf(digest).find(f"{self._archive}/{path}")
+        for digest, index in self._late_lists():
+            if (
+                find_in_pool(partial(recorded_pool, self._holdings.objects, index, self._pool_indexes), path)
+                is not None
+            ):
+                return self._shelf(digest).find(f"{self._archive}/{path}")
         raise NotFound(f"{path} is in no snapshot of {self._archive}", hint=f"distwright snapshot list {self._archive}")
 
     def _distinct_pools(self) -> list[tuple[RecordedIndex, Sha256]]:
@@ -111,6 +122,21 @@ class RecordedServing:
                         self._pools[index.plain] = (index, digest)
                 self._read_documents.add(digest)
             return list(reversed(self._pools.values()))
+
+    def _late_lists(self) -> Iterator[tuple[Sha256, RecordedIndex]]:
+        """Give the lists that came after their record, those of newer snapshots first; each Release is read once."""
+        objects = self._holdings.objects
+        with self._holdings.database.read() as tx:
+            digests = list(dict.fromkeys(snapshot.digest for snapshot in list_snapshots(tx, self._archive)))
+        for digest in digests:
+            with self._lock:
+                known = self._late.get(digest)
+            if known is None:
+                suites = parse_snapshot(objects.read(digest)).suites.values()
+                known = [index for suite in suites for index in Unrecorded(suite, objects).lists_here(objects)]
+                with self._lock:
+                    self._late[digest] = known
+            yield from ((digest, index) for index in known)
 
     def _shelf(self, digest: Sha256) -> Shelf:
         with self._lock:

@@ -4,7 +4,7 @@ Releases are served unsigned: signatures were verified when the snapshot was rec
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,6 +16,7 @@ from distwright.archive.indexes import entries_of_texts, index_files, pool_of, r
 from distwright.archive.poolindex import PoolFile, find_in_pool_index, pool_files, write_pool_index
 from distwright.archive.snapshots import RecordedIndex, parse_snapshot
 from distwright.archive.tree import parse_root
+from distwright.archive.unrecorded import Promised, Unrecorded, moved_on, parse_sums
 from distwright.errors import BadInput, DistwrightError, Lost, NotFound, Refused, Unreachable, quoted
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import write_release
@@ -34,8 +35,9 @@ Mirrors = Callable[[str], Sequence[str]]
 class _Suite:
     entry: ShelfEntry
     files: Mapping[str, Sha256 | bytes]
-    pools: Sequence[Callable[[], Path]]
+    pools: list[Callable[[], Path]]
     url: str | None
+    unrecorded: Unrecorded | None = None
 
 
 def no_mirrors(_archive: str) -> Sequence[str]:
@@ -71,7 +73,8 @@ class Shelf:
     ) -> None:
         """Open the documents of all entries; raise NotFound if one is not in the object store.
 
-        signed: serve upstream's own InRelease too, for clients that have no other way to trust us. mirrors: where this machine
+        signed: serve upstream's own InRelease too, for clients that have no other way to trust us, and all that it names: what was
+        not recorded is fetched as pool files are. mirrors: where this machine
         fetches an archive now; asked before the mirror that a snapshot was recorded from, which may be gone.
         """
         self._mirrors = mirrors
@@ -99,29 +102,85 @@ class Shelf:
             if below.startswith(prefix):
                 return self._index(suite, below.removeprefix(prefix))
             if below.startswith("pool/"):
-                file = self._in_pool(suite, below)
+                file = self._in_pool(suite.pools, below)
                 if file is not None:
                     return self._pool_file(suite, file)
-        raise NotFound(f"{path} is not on the shelf", hint="distwright snapshot list")
+        return self._in_late_pools(archive, below)
+
+    def _in_late_pools(self, archive: str, path: str) -> tuple[BinaryIO, int]:
+        """Open a pool file that only a list names which came after the record."""
+        for suite in self._suites:
+            if suite.entry.archive == archive and suite.unrecorded is not None and path.startswith("pool/"):
+                late = suite.unrecorded.lists_here(self._holdings.objects)
+                file = self._in_pool(self._pools_of(late), path)
+                if file is not None:
+                    return self._pool_file(suite, file)
+        raise NotFound(f"{archive}/{path} is not on the shelf", hint="distwright snapshot list")
 
     def _index(self, suite: _Suite, path: str) -> tuple[BinaryIO, int]:
         content = suite.files.get(path)
         if content is None and "/by-hash/SHA256/" in path:
             wanted = path.rpartition("/")[2]
             content = next((digest for digest in suite.files.values() if _has_digest(digest, wanted)), None)
+        if content is None and suite.unrecorded is not None:
+            return self._come_late(suite, suite.unrecorded, path)
         if content is None:
             raise NotFound(f"{path} is not recorded of {suite.entry.name}", hint="distwright snapshot list")
         if isinstance(content, bytes):
             return BytesIO(content), len(content)
         return self._holdings.objects.open(content), self._holdings.objects.size(content)
 
-    def _in_pool(self, suite: _Suite, path: str) -> PoolFile | None:
-        return next((file for pool in suite.pools if (file := find_in_pool(pool, path))), None)
+    def _come_late(self, suite: _Suite, unrecorded: Unrecorded, path: str) -> tuple[BinaryIO, int]:
+        """Open what upstream signed and was not recorded; fetch it if it is not here yet."""
+        promised = unrecorded.find(path)
+        sums = None if promised else unrecorded.sums_above(path)
+        if sums is not None:
+            with self._index(suite, sums)[0] as file:
+                digest = parse_sums(file.read(), sums).get(path)
+            promised = None if digest is None else Promised(path, digest, None, has_by_hash=False)
+        if promised is None:
+            raise NotFound(f"{path} is not in Release of {suite.entry.name}", hint="distwright snapshot list")
+        objects = self._holdings.objects
+        with self._lock_of(promised.sha256):
+            if not objects.touch(promised.sha256):
+                self._fetch_late(suite, promised)
+        return objects.open(promised.sha256), objects.size(promised.sha256)
+
+    def _fetch_late(self, suite: _Suite, promised: Promised) -> None:
+        """Fetch a file from the first mirror that still has it; raise NotFound if all have moved on."""
+        entry = suite.entry
+        failure: DistwrightError | None = None
+        for base in self._bases(suite):
+            for url in promised.urls(base, entry.suite):
+                try:
+                    fetch_object(self._holdings, url, promised.sha256, promised.size_bytes)
+                except (NotFound, Refused):  # gone, or by now another
+                    continue
+                except Unreachable as error:
+                    self._silent.add(base)
+                    failure = error
+                    break
+                else:
+                    return
+        raise failure or moved_on(promised.path, entry.archive, entry.suite)
+
+    def _in_pool(self, pools: Iterable[Callable[[], Path]], path: str) -> PoolFile | None:
+        return next((file for pool in pools if (file := find_in_pool(pool, path))), None)
+
+    def _pools_of(self, indexes: Iterable[RecordedIndex]) -> list[Callable[[], Path]]:
+        return [
+            partial(recorded_pool, self._holdings.objects, index, self._pool_indexes)
+            for index in indexes
+            if index.names_pool_files
+        ]
+
+    def _lock_of(self, digest: Sha256) -> threading.Lock:
+        """Give the lock under which a file is fetched, once."""
+        with self._lock:
+            return self._fetching.setdefault(digest, threading.Lock())
 
     def _pool_file(self, suite: _Suite, file: PoolFile) -> tuple[BinaryIO, int]:
-        with self._lock:
-            lock = self._fetching.setdefault(file.sha256, threading.Lock())
-        with lock:
+        with self._lock_of(file.sha256):
             if not self._holdings.objects.has(file.sha256):
                 self._fetch(suite, file)
         name = suite.entry
@@ -135,11 +194,10 @@ class Shelf:
         """Fetch a file from the first mirror that gives what was signed; one that did not answer before is asked last."""
         if suite.entry.is_own:
             raise Lost(f"{file.path} of {suite.entry.name} is lost", hint="restore objects/ from a backup")
-        known = (*self._mirrors(suite.entry.archive), *([] if suite.url is None else [suite.url]))
         failure: DistwrightError = NotFound(
             f"archive {suite.entry.archive} has no mirror", hint=f"set fetch_from in [archive.{suite.entry.archive}]"
         )
-        for base in sorted(dict.fromkeys(known), key=self._silent.__contains__):
+        for base in self._bases(suite):
             url = f"{base}/{file.path}"
             try:
                 fetch_object(self._holdings, url, file.sha256, file.size_bytes)
@@ -153,6 +211,11 @@ class Shelf:
             else:
                 return
         raise failure
+
+    def _bases(self, suite: _Suite) -> list[str]:
+        """Say which mirrors to ask, those that did not answer before last."""
+        known = (*self._mirrors(suite.entry.archive), *([] if suite.url is None else [suite.url]))
+        return sorted(dict.fromkeys(known), key=self._silent.__contains__)
 
     def _recorded(self, entry: ShelfEntry) -> _Suite:
         document = parse_snapshot(self._holdings.objects.read(entry.document))
@@ -168,14 +231,11 @@ class Shelf:
         files["Release"] = recorded.release
         if self._signed:
             files["InRelease"] = recorded.inrelease
-        pools = [
-            partial(recorded_pool, self._holdings.objects, index, self._pool_indexes)
-            for index in recorded.indexes
-            if index.names_pool_files
-        ]
+        pools = self._pools_of(recorded.indexes)
         for pool in pools:
             pool()
-        return _Suite(entry, files, pools, None if row is None else row.fetched_from)
+        unrecorded = Unrecorded(recorded, self._holdings.objects) if self._signed else None
+        return _Suite(entry, files, pools, None if row is None else row.fetched_from, unrecorded)
 
     def _own(self, entry: ShelfEntry) -> _Suite:
         root = parse_root(self._holdings.objects.read(entry.document))

@@ -26,6 +26,11 @@ class RecordedIndex:
         """Say whether it is a Packages or Sources."""
         return self.path.rpartition("/")[2].startswith(("Packages", "Sources"))
 
+    @property
+    def is_translation(self) -> bool:
+        """Say whether it has the descriptions of a component in one language."""
+        return "/i18n/Translation-" in self.path
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedSuite:

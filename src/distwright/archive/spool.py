@@ -61,6 +61,10 @@ class Spooled(Mapping[str, Stanzas]):
         """Make this the only stanza of a name."""
         self._places[name] = self._spool.add(stanza)
 
+    def empty(self, name: str) -> None:
+        """Say that a name has no stanza from now on: as an edit, that it is gone."""
+        self._places[name] = ()
+
     def drop(self, name: str) -> None:
         """Forget a name."""
         self._places.pop(name, None)

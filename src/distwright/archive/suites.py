@@ -162,7 +162,8 @@ def undo_change(context: Context, archive: str, suite: str, who: Who, *, dry_run
             f"the state before revision {row.number} is gone",
             hint="distwright suite reset SUITE SUITE@NUMBER",
         )
-    why = Who(who.actor, f"undoes {row.number} ({row.action} by {row.actor})")
+    undone = f"undoes {row.number} ({row.action} by {row.actor})"
+    why = Who(who.actor, f"{undone}: {who.reason}" if who.reason else undone)
     return reset_suite(context, archive, suite, row.before, why, action="undo", downgrades=True, dry_run=dry_run)
 
 

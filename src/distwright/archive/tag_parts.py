@@ -3,8 +3,14 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from distwright.archive.chosen import entries_where, tree_entries_where
-from distwright.archive.indexes import UDEBS, release_of
+from distwright.archive.chosen import (
+    entries_where,
+    translation_list,
+    translations_of,
+    tree_entries_where,
+    tree_translations_of,
+)
+from distwright.archive.indexes import I18N, UDEBS, release_of
 from distwright.archive.resolve import index_lists, release_fields, upstream_credential
 from distwright.archive.snapshots import RecordedSuite, SnapshotDocument, parse_snapshot
 from distwright.archive.tag_manifest import Manifest
@@ -44,6 +50,12 @@ class SuitePart:
         else:
             found = entries_where(self.state, context.objects, is_wanted, sources=sources)
         return list(found)
+
+    def translations(self, chosen: Collection[TreeEntry], context: Context) -> list[TreeEntry]:
+        """Give the descriptions of chosen packages."""
+        if isinstance(self.state, TreeRoot):
+            return list(tree_translations_of(chosen, self.state, context.objects.read))
+        return list(translations_of(chosen, self.state, context.objects))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +120,7 @@ def _recorded(documents: Collection[SnapshotDocument], context: Context) -> Iter
             for index in suite.indexes
             if index.names_pool_files and f"/{UDEBS}/" not in index.path
         }
+        folders |= {translation_list(index) for index in suite.indexes if index.is_translation}
         lists = tuple(sorted(folder for folder in folders if not folder.endswith("/binary-all")))
         yield SuitePart(suite.name, parse_release(context.objects.read(suite.release)), lists, suite)
 
@@ -120,4 +133,5 @@ def _own(name: str, table: OwnArchive, states: Mapping[str, Sha256], context: Co
         settings = rows[suite].settings if suite in rows else suite
         fields = release_fields(context.config, name, suite, settings)
         root = parse_root(context.objects.read(revision))
-        yield SuitePart(suite, release_of(fields, {}), index_lists(table), root)
+        texts = [name for name in root.lists if name.endswith(f"/{I18N}")]
+        yield SuitePart(suite, release_of(fields, {}), (*index_lists(table), *texts), root)

@@ -150,7 +150,8 @@ def _document(
     signer = context.signer(part.credential)
     for suite in part.suites:
         files |= {file.path: file for file in files_of(chosen[suite])}
-        indexes = render_entries(chosen[suite], suite.lists, context)
+        entries = [*chosen[suite], *suite.translations(chosen[suite], context)]
+        indexes = render_entries(entries, suite.lists, context)
         base = replace(suite.release, date=now, valid_until=None)
         release = partial_release(base, indexes, ("X-Tagged", request.tag))
         signed = release_files(release, manifest, signer, context.objects)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from distwright.archive.deb_survey import DebSurvey
-from distwright.archive.editing import source_of
+from distwright.archive.editing import source_of, version_of
 from distwright.archive.tree import Stanzas
 from distwright.formats.buildinfo import BuildInfo
 from distwright.formats.changes import Changes
@@ -112,13 +112,37 @@ class Upload:
         """The component that the .changes gives the source."""
         return next((component_of(file.section) for file in self.changes.files if file.name.endswith(".dsc")), "main")
 
+    @property
+    def has_source(self) -> bool:
+        """Say whether its source comes along; otherwise the suite has it."""
+        return any(name.endswith(".dsc") for name in self.files)
+
+    @property
+    def source_there(self) -> list[DebVersion]:
+        """The versions of its source that the suite has."""
+        return [
+            version_of(stanza)
+            for (list_name, name), stanzas in self.present.items()
+            for stanza in stanzas
+            if list_name.endswith("/source") and name == self.changes.source
+        ]
+
     def is_replaced(self, list_name: str, name: str) -> bool:
-        """Say whether what the suite has under this name goes: it is of the same source, or taken over with its name."""
+        """Say whether what the suite has under this name goes: it is of the same source, or taken over with its name.
+
+        A source with packages replaces all that was built of it. A source alone replaces the source: packages of the version before
+        stay until new ones are built. Packages alone replace those of their architectures.
+        """
         if list_name.endswith("/source"):
-            return name == self.changes.source
+            return self.has_source and name == self.changes.source
+        if not self.debs:
+            return False
         stanzas = self.present.get((list_name, name), ())
         is_ours = all(source_of(stanza) == self.changes.source for stanza in stanzas)
-        return is_ours or any(deb.name == name for deb in self.debs)
+        kind = list_name.rpartition("/binary-")[2]
+        if self.has_source or kind in {deb.architecture for deb in self.debs}:
+            return is_ours or any(deb.name == name for deb in self.debs)
+        return any(deb.name == name and ALL in (kind, deb.architecture) for deb in self.debs)
 
     def taken_over(self) -> Iterator[tuple[str, str, bytes]]:
         """Yield list, source and stanza of packages that the suite has of other sources under names that came."""

@@ -121,11 +121,16 @@ def _packages_are_there_once(upload: Upload) -> list[str]:
 
 
 def _has_its_source(upload: Upload) -> list[str]:
-    """Packages without their source cannot be built again, and most licences want it."""
+    """Packages without their source cannot be built again, and most licences want it; it may be in the suite already."""
     count = sum(name.endswith(".dsc") for name in upload.files)
-    if count == 0:
-        return [f"no .dsc: the suite would have {upload.changes.source} without its source"]
-    return [] if count == 1 else [f"{count} .dsc files, want one"]
+    if count:
+        return [] if count == 1 else [f"{count} .dsc files, want one"]
+    source, version = upload.changes.source, upload.changes.source_version
+    if version in upload.source_there:
+        return []
+    there = ", ".join(map(str, upload.source_there))
+    has = f"{upload.suite} has {source} {there}, not {version}" if there else f"{upload.suite} has no source {source}"
+    return [f"no .dsc: {has}, so its packages would be there without their source"]
 
 
 def _source_is_whole(upload: Upload) -> list[str]:
@@ -161,12 +166,14 @@ def _belongs_into_the_archive(upload: Upload) -> list[str]:
 def _is_newer(upload: Upload) -> list[str]:
     """The source is newer than what the suite has, and no package of it goes back."""
     version = DebVersion(upload.changes.version)
-    versions = {deb.name: deb.version for deb in upload.debs}
     problems: list[str] = []
     for (list_name, name), stanzas in upload.present.items():
         is_source = list_name.endswith("/source")
-        ours = version if is_source else versions.get(name)
-        if ours is None or (is_source and name != upload.changes.source):
+        if is_source:
+            ours = version if upload.has_source and name == upload.changes.source else None
+        else:
+            ours = _comes_as(upload, name, list_name.rpartition("/binary-")[2])
+        if ours is None:
             continue
         least = (ours.sort_key(), not is_source)  # a package may stay as it is, the source may not
         problems += [
@@ -175,6 +182,16 @@ def _is_newer(upload: Upload) -> list[str]:
             if (there.sort_key(), True) > least
         ]
     return problems
+
+
+def _comes_as(upload: Upload, name: str, architecture: str) -> DebVersion | None:
+    """Say in which version a package comes to where the suite has one; other architectures may be rebuilt without this one."""
+    for deb in upload.debs:
+        if deb.name == name and (upload.has_source or ALL in (architecture, deb.architecture)):
+            return deb.version
+        if deb.name == name and deb.architecture == architecture:
+            return deb.version
+    return None
 
 
 def _same_name_means_same_content(upload: Upload) -> list[str]:

@@ -167,9 +167,19 @@ def _write_verdict(
         append_event(tx, Event(EventKind.UPLOAD_REJECTED, now, subject, body, context.job))
         return
     subject = f"{archive}/{suite} {verdict.source} {verdict.version}"
-    append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, {**fact, "revision": after.revision}, context.job))
+    accepted: dict[str, Json] = {**fact, "revision": after.revision, **_to_build(upload)}
+    append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, accepted, context.job))
     added = tuple(sorted({deb.name for deb in upload.debs if not deb.name.endswith("-dbgsym")}))
     change = SuiteChange("upload", f"{verdict.source} {verdict.version}", f"key {verdict.signer}", added)
     pool: list[tuple[str, Sha256]] = list(upload.pool_paths())
     # The tree was made of the suite as it was before; if it has another revision now, that one must not be lost.
     move(tx, before, after.revision, change, context, pool)
+
+
+def _to_build(upload: Upload) -> dict[str, Json]:
+    """Name the files of a source that came without packages: somebody has to build them."""
+    if upload.dsc is None or upload.debs:
+        return {}
+    files = {name: file.digest for name, file in upload.files.items() if name.endswith(".dsc")}
+    files |= {file.name: file.sha256 for file in upload.dsc.files}
+    return {"source_files": {name: str(digest) for name, digest in sorted(files.items())}}

@@ -1,5 +1,6 @@
 """The package build: environment, source package, sbuild without network, a signed .changes."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
@@ -42,11 +43,22 @@ die $@ || "$0: $!\\n";
 """
 _SBUILDRC = "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n"
 
-# inputs: repo, tag, commit, tree (digest of the source tree as tar), source, version, epoch, suite, archive, environment.
+# inputs: source, version, suite, archive, environment, repo; of a tag: tag, commit, tree (digest of the source tree as tar), epoch;
+# of an uploaded source: source_files (name -> digest), and "" as repo.
 
 
 def plan_source(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the source package: dpkg-source inside the environment, so that its version cannot differ."""
+    """Plan the source package: dpkg-source inside the environment, so that its version cannot differ.
+
+    One that was uploaded is unpacked, to see that it can be, and stays what its uploader has signed.
+    """
+    if "source_files" in inputs:
+        files = plain.digest_map(inputs, "source_files")
+        argv = ("dpkg-source", "--no-check", "--extract", f"in/{_dsc_of(files)}", "tree")
+        return Plan(
+            (PlannedCommand(argv, _SOURCE_TIMEOUT_S, root=root_of(earlier["environment"])),),
+            place={f"in/{name}": digest for name, digest in files.items()},
+        )
     version = DebVersion(plain.text(inputs, "version"))
     folder = f"{inputs['source']}-{version.without_epoch}"  # as build_order named it in the tar
     return Plan(
@@ -64,20 +76,27 @@ def plan_source(inputs: Inputs, earlier: Earlier) -> Plan:
 
 
 def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan sbuild: dependencies from the shelf, the build itself without network, everything below the work folder."""
+    """Plan sbuild: dependencies from the shelf, the build itself without network, everything below the work folder.
+
+    What is built of an uploaded source comes without it: the suite has it.
+    """
     recipe = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
-    source = earlier["source"].outputs
-    files = {name.partition("/")[2]: digest for name, digest in source.items()}
-    dsc = next(name for name in files if name.endswith(".dsc"))
+    is_uploaded = "source_files" in inputs
+    if is_uploaded:
+        files = plain.digest_map(inputs, "source_files")
+    else:
+        files = {name.partition("/")[2]: digest for name, digest in earlier["source"].outputs.items()}
+    with_source = ("--no-source", "--arch-all", "--arch-any") if is_uploaded else ("--source", "--force-orig-source")
+    of_source = {} if is_uploaded else {"source": "out/*.dsc", "tar": "out/*.tar.*"}
     sources = "\\n".join(recipe.source_lines())
     argv = (
         "./sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={inputs['suite']}",
-        f"--arch={recipe.architecture}", "--source", "--force-orig-source", "--build-dir={work}/out",
+        f"--arch={recipe.architecture}", *with_source, "--build-dir={work}/out",
         f"--build-path=/build/{inputs['source']}", "--nolog", "--no-run-lintian", "--no-run-piuparts", "--no-run-autopkgtest",
         "--no-apt-upgrade", "--no-apt-distupgrade", "--bd-uninstallable-explainer=none",
         f"--chroot-setup-commands=printf '{sources}\\n' > /etc/apt/sources.list",
         "--chroot-setup-commands=echo 'Acquire::Check-Valid-Until false;' > /etc/apt/apt.conf.d/90distwright",
-        f"{{work}}/in/{dsc}",
+        f"{{work}}/in/{_dsc_of(files)}",
     )  # fmt: skip
     environment = (("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
     return Plan(
@@ -90,12 +109,15 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
             "out/.keep": "",
         },
         collect={
-            "changes": "out/*.changes", "deb": "out/*.deb", "buildinfo": "out/*.buildinfo",
-            "source": "out/*.dsc", "tar": "out/*.tar.*",
+            "changes": "out/*.changes", "deb": "out/*.deb", "buildinfo": "out/*.buildinfo", **of_source,
         },
         shelf=recipe.shelf,
         programs=SBUILD_PROGRAMS,
     )  # fmt: skip
+
+
+def _dsc_of(files: Iterable[str]) -> str:
+    return next(name for name in files if name.endswith(".dsc"))
 
 
 def sign_changes(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
@@ -126,6 +148,9 @@ def _check_order(content: bytes, inputs: Inputs) -> None:
         raise WorkFailed(f"the .changes of the build is not what was ordered: it has {', '.join(wrong)}", hint=_LOOK)
 
 
+_ANNOUNCED = ("repo", "tag", "commit", "archive", "suite", "source", "version")
+
+
 def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:
     """Name what was built and announce it."""
     built = earlier["build"].outputs.items()
@@ -135,7 +160,7 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     name, changes = next(iter(earlier["sign"].outputs.items()))
     outputs: dict[str, Json] = {"changes": str(changes), "changes_name": name.partition("/")[2], "files": files}
     body: dict[str, Json] = {
-        **{key: inputs[key] for key in ("repo", "tag", "commit", "archive", "suite", "source", "version")},
+        **{key: inputs[key] for key in _ANNOUNCED if key in inputs},
         "changes": str(changes),
         "files": files,
     }

@@ -1,5 +1,7 @@
 """From a tag of a repo to the order of its build: everything named by digest, once."""
 
+from collections.abc import Mapping
+
 from distwright.archive.resolve import Ground, Resolved, check_date, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.package import KIND
@@ -7,7 +9,7 @@ from distwright.config.model import Config
 from distwright.errors import BadInput, NotFound
 from distwright.formats.changelog import top_entry
 from distwright.jobs.order import JobOrder
-from distwright.model.digests import Json
+from distwright.model.digests import Json, Sha256
 from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 from distwright.store.database import Database
@@ -74,6 +76,28 @@ def build_order(database: Database, ground: Ground, *, repo: str, tag: str, revi
         "environment": environment_recipe(config, table.environment, resolved).to_json(),
     }
     return JobOrder(KIND, inputs, f"build {entry.package} {version}", holds=resolved.holds)
+
+
+def source_build_order(
+    database: Database, ground: Ground, *, archive: str, suite: str, environment: str, source: str, version: str,
+    files: Mapping[str, Sha256],
+) -> JobOrder:  # fmt: skip
+    """Order the build of a source that was uploaded without packages. files: its .dsc and what that names.
+
+    Raises NotReadyError while an archive of the environment has no snapshot.
+    """
+    with database.read() as tx:
+        resolved = resolve_suites(tx, ground, table_from(ground.config, environment))
+    inputs: dict[str, Json] = {
+        "repo": "",
+        "source": source,
+        "version": version,
+        "source_files": {name: str(digest) for name, digest in sorted(files.items())},
+        "suite": suite,
+        "archive": archive,
+        "environment": environment_recipe(ground.config, environment, resolved).to_json(),
+    }
+    return JobOrder(KIND, inputs, f"build {source} {version}", holds=resolved.holds)
 
 
 def tag_of_version(version: DebVersion) -> str:

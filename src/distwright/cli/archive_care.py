@@ -6,14 +6,17 @@ import click
 
 from distwright.app import App, open_app
 from distwright.archive.changing import root_of
-from distwright.archive.fsck import Damage, check_archive, check_objects, repair
+from distwright.archive.fsck import Damage, check_archive, check_objects, check_recorded
 from distwright.archive.garbage import collect
 from distwright.archive.publish import improve
+from distwright.archive.repairing import Told, repair, tell
 from distwright.archive.resolve import publish_request
 from distwright.archive.suites import publish_suite
 from distwright.cli.options import json_option, print_json, state_option
+from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import OwnArchive
-from distwright.model.digests import Json
+from distwright.errors import NotFound, quoted
+from distwright.model.digests import Json, Sha256
 from distwright.site.views import suites
 
 
@@ -25,37 +28,44 @@ from distwright.site.views import suites
     "--from",
     "copies",
     multiple=True,
-    type=click.Path(exists=True, file_okay=False),
-    help="A backup, or a tree with a pool.",
+    metavar="DIR|URL",
+    help="A backup, or a tree with a pool, or where one is served.",
 )
 @state_option
 @json_option
 def fsck(
     names: tuple[str, ...], quick: bool, mend: bool, copies: tuple[str, ...], state: str | None, as_json: bool
 ) -> None:
-    """Check that everything which is served is there, with its hash, and every object intact.
+    """Check that everything which is served or recorded is there, with its hash, and every object intact.
 
-    Exit codes: 0 all is well (or repaired), 1 something is damaged, 10 no such archive.
+    --repair looks for good copies at the mirrors of recorded archives, in what is served here, and where --from says.
+
+    Exit codes: 0 all is well (or repaired), 1 something is damaged, 10 no such archive or folder.
     """
     app = open_app(state)
     context = app.command_context()
-    places = [Path(copy) for copy in copies]
+    places = [_copy(copy) for copy in copies]
+    archives = app.config().archives
+    for name in names:
+        if name not in archives:
+            raise NotFound(f"there is no archive {quoted(name)}", hint="distwright archive list")
 
     def mended(damages: list[Damage]) -> list[Damage]:
         return repair(context, damages, context.mirrors, places) if mend else damages
 
     found: list[Damage] = [] if quick else list(check_objects(context))
     left = mended(found)
-    for name in _own(
-        app, names
-    ):  # after the objects: what is served of one that was brought back must be laid out anew
-        damaged = list(check_archive(context, name))
+    # After the objects: what is served of one that was brought back must be laid out anew.
+    for name in sorted(names or archives):
+        check = check_archive if isinstance(archives[name], OwnArchive) else check_recorded
+        damaged = [damage for damage in check(context, name) if damage.path or damage.digest not in _about(found)]
         found, left = [*found, *damaged], [*left, *mended(damaged)]
+    told = tell(context, left, was_mended=mend)
     if as_json:
-        print_json({"found": len(found), "left": [_plain(damage) for damage in left]})
+        print_json({"found": len(found), "left": [_plain(one) for one in told]})
     else:
-        for damage in left:
-            click.echo(f"{damage.path or damage.digest}: {damage.what}")
+        for one in told:
+            click.echo(f"{one.thing}: {one.damage.what}\n  try: {one.hint}")
         click.echo(f"{len(found)} damaged, {len(left)} left" if found else "all is well")
     if left:
         raise click.exceptions.Exit(1)
@@ -121,5 +131,25 @@ def _own(app: App, names: tuple[str, ...]) -> list[str]:
     return sorted(name for name, archive in app.config().archives.items() if isinstance(archive, OwnArchive))
 
 
-def _plain(damage: Damage) -> Json:
-    return {"what": damage.what, "digest": str(damage.digest), "path": damage.path or None}
+def _about(damages: list[Damage]) -> set[Sha256]:
+    return {damage.digest for damage in damages}
+
+
+def _copy(given: str) -> Path | str:
+    """Tell a folder from an address; raise NotFound, BadUsage."""
+    if "://" in given:
+        return checked_fetch_url(given)
+    if not Path(given).is_dir():
+        raise NotFound(f"{quoted(given)} is no folder", hint="name a backup, or a tree with a pool: --from DIR|URL")
+    return Path(given)
+
+
+def _plain(told: Told) -> Json:
+    damage = told.damage
+    return {
+        "thing": told.thing,
+        "what": damage.what,
+        "digest": str(damage.digest),
+        "path": damage.path or None,
+        "hint": told.hint,
+    }

@@ -1,7 +1,7 @@
 """`distwright serve`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -11,12 +11,18 @@ from distwright.app import open_app, state_paths
 from distwright.cli.options import state_option
 from distwright.cli.resident import start_resident, stop_resident
 from distwright.errors import Busy
-from distwright.net.listen import is_port_free
+from distwright.net.listen import listening
 from distwright.web.application import web_application
 
 
 @click.command()
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port on 127.0.0.1.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port on 127.0.0.1; 0: any that is free.",
+)
 @state_option
 def command(port: int, state: str | None) -> None:
     """Serve archives, images and the status page on loopback. Ctrl-C stops it. Works without network.
@@ -29,10 +35,13 @@ def command(port: int, state: str | None) -> None:
     ):  # before the database is opened: a fork must not inherit it
         app = open_app(state)
         app.config()
-        if not is_port_free(port):
-            raise Busy(f"port {port} of 127.0.0.1 is in use", hint=f"distwright serve --port {port + 1}")
-        click.echo(f"http://127.0.0.1:{port}/  (Ctrl-C stops)", err=True)
-        uvicorn.run(web_application(app), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+        listener = listening(port)
+        if listener is None:
+            raise Busy(f"port {port} of 127.0.0.1 is in use", hint="distwright serve --port 0")
+        with listener, suppress(KeyboardInterrupt):  # uvicorn has ended its requests before it passes that on
+            click.echo(f"http://127.0.0.1:{listener.getsockname()[1]}/  (Ctrl-C stops)", err=True)
+            server = uvicorn.Server(uvicorn.Config(web_application(app), log_level="warning", access_log=False))
+            server.run(sockets=[listener])
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """`distwright suite`: the verbs that change suites. Every one can be tried with --dry-run, and taken back with `undo`."""
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
 
 import click
 
@@ -28,9 +30,40 @@ from distwright.model.digests import Json
 from distwright.model.records import SuiteState
 from distwright.site.views import state_named, suite_named
 
+Verb = Callable[..., None]
+
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, change nothing.")
 reason_option = click.option("--reason", default="", help="Why; kept with the revision.")
 publish_option = click.option("--publish", "then_publish", is_flag=True, help="Serve the new state at once.")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a change was asked for: what the options say that every such verb has."""
+
+    dry_run: bool
+    then_publish: bool
+    reason: str
+    state: str | None
+    as_json: bool
+
+    def who(self, otherwise: str = "") -> Who:
+        """Say who asks, and why."""
+        return Who(_actor(), self.reason or otherwise)
+
+
+def changing(verb: Verb) -> Verb:
+    """Give a verb the options of a change, all in one argument, its first."""
+
+    @wraps(verb)
+    def with_options(
+        *, dry_run: bool, then_publish: bool, reason: str, state: str | None, as_json: bool, **named: object
+    ) -> None:
+        verb(Asked(dry_run, then_publish, reason, state, as_json), **named)
+
+    for option in (json_option, state_option, reason_option, publish_option, dry_run_option):
+        with_options = option(with_options)
+    return with_options
 
 
 @click.command()
@@ -133,75 +166,42 @@ def diff(old: str, new: str, state: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("into")
 @click.argument("other")
-@dry_run_option
-@publish_option
-@reason_option
-@state_option
-@json_option
-def merge(
-    into: str, other: str, dry_run: bool, then_publish: bool, reason: str, state: str | None, as_json: bool
-) -> None:
+@changing
+def merge(asked: Asked, into: str, other: str) -> None:
     """Bring into suite INTO what suite OTHER has newer, added and removed."""
-    app = open_app(state)
+    app = open_app(asked.state)
     row, source = suite_named(app.database, into), suite_named(app.database, other)
     _same_archive(row, source)
-    done = merge_suite(
-        app.command_context(), row.archive, row.name, source.name, Who(_actor(), reason), dry_run=dry_run
-    )
-    _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)
+    done = merge_suite(app.command_context(), row.archive, row.name, source.name, asked.who(), dry_run=asked.dry_run)
+    _finish(app, row, done, asked)
 
 
 @click.command()
 @click.argument("into")
 @click.argument("other")
 @click.argument("sources", nargs=-1, required=True)
-@dry_run_option
-@publish_option
-@reason_option
-@state_option
-@json_option
-def pull(
-    into: str,
-    other: str,
-    sources: tuple[str, ...],
-    dry_run: bool,
-    then_publish: bool,
-    reason: str,
-    state: str | None,
-    as_json: bool,
-) -> None:
+@changing
+def pull(asked: Asked, into: str, other: str, sources: tuple[str, ...]) -> None:
     """Take SOURCES, with everything built from them, out of suite OTHER into suite INTO."""
-    app = open_app(state)
+    app = open_app(asked.state)
     row, source = suite_named(app.database, into), suite_named(app.database, other)
     _same_archive(row, source)
-    who = Who(_actor(), reason)
-    done = pull_packages(app.command_context(), row.archive, row.name, source.name, sources, who, dry_run=dry_run)
-    _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)
+    who = asked.who()
+    done = pull_packages(app.command_context(), row.archive, row.name, source.name, sources, who, dry_run=asked.dry_run)
+    _finish(app, row, done, asked)
 
 
 @click.command()
 @click.argument("name")
 @click.argument("packages", nargs=-1, required=True)
-@dry_run_option
-@publish_option
-@reason_option
-@state_option
-@json_option
-def remove(
-    name: str,
-    packages: tuple[str, ...],
-    dry_run: bool,
-    then_publish: bool,
-    reason: str,
-    state: str | None,
-    as_json: bool,
-) -> None:
+@changing
+def remove(asked: Asked, name: str, packages: tuple[str, ...]) -> None:
     """Take packages out of a suite; the name of a source takes everything built from it along."""
-    app = open_app(state)
+    app = open_app(asked.state)
     row = suite_named(app.database, name)
-    who = Who(_actor(), reason)
-    done = remove_packages(app.command_context(), row.archive, row.name, packages, who, dry_run=dry_run)
-    _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)
+    who = asked.who()
+    done = remove_packages(app.command_context(), row.archive, row.name, packages, who, dry_run=asked.dry_run)
+    _finish(app, row, done, asked)
 
 
 @click.command()
@@ -210,45 +210,29 @@ def remove(
 @click.option(
     "--downgrade", is_flag=True, help="Even if packages get older: clients that have the newer ones keep them."
 )
-@dry_run_option
-@publish_option
-@reason_option
-@state_option
-@json_option
-def reset(
-    name: str,
-    target: str,
-    downgrade: bool,
-    dry_run: bool,
-    then_publish: bool,
-    reason: str,
-    state: str | None,
-    as_json: bool,
-) -> None:
+@changing
+def reset(asked: Asked, name: str, target: str, downgrade: bool) -> None:
     """Make a suite exactly what TARGET is: another suite, or a revision written as SUITE@NUMBER."""
-    app = open_app(state)
+    app = open_app(asked.state)
     row = suite_named(app.database, name)
     _same_archive(row, suite_named(app.database, target.partition("@")[0]))
-    who = Who(_actor(), reason or target)
+    who = asked.who(target)
     done = reset_suite(
         app.command_context(), row.archive, row.name, state_named(app.database, target), who,
-        action="reset", downgrades=downgrade, dry_run=dry_run,
+        action="reset", downgrades=downgrade, dry_run=asked.dry_run,
     )  # fmt: skip
-    _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)
+    _finish(app, row, done, asked)
 
 
 @click.command()
 @click.argument("name")
-@dry_run_option
-@publish_option
-@state_option
-@json_option
-def undo(name: str, dry_run: bool, then_publish: bool, state: str | None, as_json: bool) -> None:
+@changing
+def undo(asked: Asked, name: str) -> None:
     """Take the last change of a suite back; again: the one before."""
-    app = open_app(state)
+    app = open_app(asked.state)
     row = suite_named(app.database, name)
-    done = undo_change(app.command_context(), row.archive, row.name, Who(_actor()), dry_run=dry_run)
-    _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)
+    done = undo_change(app.command_context(), row.archive, row.name, asked.who(), dry_run=asked.dry_run)
+    _finish(app, row, done, asked)
 
 
 @click.command()
@@ -268,10 +252,10 @@ def seal(name: str, reopen: bool, state: str | None, as_json: bool) -> None:
 CHANGES = (add, publish, branch, diff, merge, pull, remove, reset, undo, seal)
 
 
-def _finish(app: App, row: SuiteState, done: Outcome, *, dry_run: bool, then_publish: bool, as_json: bool) -> None:
-    if not dry_run:
-        _publish_if(app, row, then_publish)
-    if as_json:
+def _finish(app: App, row: SuiteState, done: Outcome, asked: Asked) -> None:
+    if not asked.dry_run:
+        _publish_if(app, row, asked.then_publish)
+    if asked.as_json:
         print_json(
             {
                 "suite": f"{row.archive}/{row.name}",
@@ -285,7 +269,7 @@ def _finish(app: App, row: SuiteState, done: Outcome, *, dry_run: bool, then_pub
     _print_changes(done.changes, "nothing changes")
     for line in done.kept:
         click.echo(f"kept: {line}")
-    if dry_run:
+    if asked.dry_run:
         click.echo("nothing was changed (--dry-run)")
 
 

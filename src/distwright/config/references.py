@@ -34,6 +34,9 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
     yield from _suites(config, unsure)
     yield from _repos(config, unsure)
     suites = _suites_by_archive(config)
+    for name, archive in config.archives.items():
+        if isinstance(archive, UpstreamArchive):
+            yield from _together(config, suites, unsure, name, archive)
     for name, environment in config.environments.items():
         yield from _sources(config, suites, unsure, ("environment", name), environment)
     for name, image in config.images.items():
@@ -81,6 +84,9 @@ def _suites(config: Config, unsure: Unsure) -> Iterator[Fault]:
         elif archive is None and not unsure.about("archive", suite.archive):
             want = wanted_name(suite.archive, own, 'the name of an archive with kind = "own"')
             yield Fault(path, f"archive {quoted(suite.archive)} does not exist", want)
+        if suite.environment is not None:
+            where = ("suite", name, "environment")
+            yield from _missing(where, suite.environment, "environment", config.environments, unsure)
         other = name_by_branch_suite.setdefault(suite_of_branch(name), name)
         if other != name:
             yield Fault(
@@ -139,6 +145,25 @@ def _sources(
         elif user.architecture not in archive.architectures:
             problem = f"archive {quoted(archive_name)} has no architecture {quoted(user.architecture)}"
             yield Fault(path, problem, f'"{user.architecture}" among the architectures of [archive.{archive_name}]')
+
+
+def _together(
+    config: Config, suites: Mapping[str, Set[str]], unsure: Unsure, name: str, archive: UpstreamArchive
+) -> Iterator[Fault]:
+    for position, source in enumerate(archive.together_with):
+        path = ("archive", name, "together_with", position)
+        other, _, suite = source.partition("/")
+        if other == name:
+            yield Fault(path, "is of this archive, whose suites are together anyway", "a suite of another archive")
+        elif suite not in suites.get(other, ()) and not _may_exist(config, unsure, other, suite):
+            want = _wanted_source(source, suites, "archive/suite that exists")
+            yield Fault(path, f"suite {quoted(source)} does not exist", want)
+
+
+def _may_exist(config: Config, unsure: Unsure, archive: str, suite: str) -> bool:
+    if unsure.about("archive", archive):
+        return True
+    return isinstance(config.archives.get(archive), OwnArchive) and unsure.about("suite", suite)
 
 
 def _wanted_source(source: str, suites: Mapping[str, Set[str]], what: str) -> str:

@@ -21,6 +21,7 @@ from distwright.config.values import (
     PathBelow,
     PathHere,
     SuiteName,
+    SuiteOfArchive,
     ValidDays,
 )
 
@@ -83,6 +84,11 @@ class UpstreamArchive(Table, frozen=True):
     )
     udebs: bool = Field(default=False, description="Whether the lists of the installer's packages are recorded too.")
     contents: bool = Field(default=False, description="Whether the lists of files (Contents, for apt-file) are too.")
+    installer: bool = Field(
+        default=False,
+        description="Whether the present images of the Debian installer are recorded too (netboot, cdrom, …: about 1 GB for each "
+        "architecture); what is not recorded comes when it is asked for, as long as upstream has it.",
+    )
     pool: Literal["lazy", "listed", "full"] = Field(
         default="lazy",
         description="Which package files come with a record. lazy: none, each comes when it is asked for; listed: packages "
@@ -92,6 +98,13 @@ class UpstreamArchive(Table, frozen=True):
         default=(),
         description='The packages of pool = "listed"; another pool does not ask for them.',
         examples=[["nginx", "postgresql"]],
+    )
+    together_with: Annotated[tuple[SuiteOfArchive, ...], OnceEach] = Field(
+        default=(),
+        description='Suites of other archives, `archive/suite`, that clients use too: what the packages of pool = "listed" need is '
+        "asked of apt with all of them at once, for packages that those archives list as well, and this archive keeps its part. "
+        "packages may name theirs.",
+        examples=[["ours/next"]],
     )
     recommends: bool = Field(default=False, description="Whether a listed pool has what its packages recommend too.")
     pool_sources: bool = Field(default=False, description="Whether a listed pool has the sources of its packages too.")
@@ -165,6 +178,12 @@ class Suite(Table, frozen=True):
     )
     description: Line | None = Field(
         default=None, description="What it is for.", examples=["Packages of the next release"]
+    )
+    environment: OurName | None = Field(
+        default=None,
+        description="The [environment.NAME] in which sources that are uploaded without packages are built; unset: they are not. "
+        "Suites of branches follow the suite that they were made of.",
+        examples=["build"],
     )
     not_automatic: bool = Field(
         default=False, description="Whether apt installs from it only when asked (NotAutomatic in Release)."

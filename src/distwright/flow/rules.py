@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from distwright.archive.resolve import Ground, accept_order, publish_order, resolve_suites
 from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
-from distwright.builds.resolve import build_order, environment_recipe, table_from
+from distwright.builds.resolve import build_order, environment_recipe, source_build_order, table_from
 from distwright.config.model import Config
 from distwright.images.resolve import boot_order, image_order, is_pushed
 from distwright.jobs.order import JobOrder
@@ -61,6 +61,28 @@ def image_of_pushed_branch(database: Database, view: View, event: Event) -> list
     return [image_order(database, view.ground, name, revision=revision) for name in names]
 
 
+def build_uploaded_source(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """A source that was accepted without packages is built, if its suite says where."""
+    archive, suite = plain.text(event.body, "archive"), plain.text(event.body, "suite")
+    with database.read() as tx:
+        row = find_suite(tx, archive, suite)
+    table = view.config.suites.get(suite if row is None else row.settings)
+    if table is None or table.environment is None or "source_files" not in event.body:
+        return []
+    return [
+        source_build_order(
+            database,
+            view.ground,
+            archive=archive,
+            suite=suite,
+            environment=table.environment,
+            source=plain.text(event.body, "source"),
+            version=plain.text(event.body, "version"),
+            files=plain.digest_map(event.body, "source_files"),
+        )
+    ]
+
+
 def accept_what_was_built(_database: Database, view: View, event: Event) -> list[JobOrder]:
     """A finished build is uploaded to its suite."""
     return [
@@ -72,6 +94,7 @@ def accept_what_was_built(_database: Database, view: View, event: Event) -> list
             signers=view.certificate(BUILDER_CREDENTIAL),
             source=plain.text(event.body, "source"),
             version=plain.text(event.body, "version"),
+            archive=plain.text(event.body, "archive"),
         )
     ]
 
@@ -94,6 +117,9 @@ def install_what_was_published(database: Database, view: View, event: Event) -> 
     """What an upload brought is installed by a real apt from the published tree."""
     suite, added = plain.text(event.body, "suite"), plain.texts(event.body, "added")
     environments = [repo.environment for repo in view.config.repos.values() if repo.suite == suite and repo.environment]
+    environments += [
+        table.environment for name, table in view.config.suites.items() if name == suite and table.environment
+    ]
     if not added or not environments:
         return []
     with database.read() as tx:
@@ -142,6 +168,7 @@ def boot_built_image(_database: Database, view: View, event: Event) -> list[JobO
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {
     EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch),
     EventKind.BUILD_FINISHED: (accept_what_was_built,),
+    EventKind.UPLOAD_ACCEPTED: (build_uploaded_source,),
     EventKind.SUITE_CHANGED: (publish_changed_suite,),
     EventKind.SUITE_PUBLISHED: (install_what_was_published, images_of_published_suite),
     EventKind.SNAPSHOT_RECORDED: (images_of_new_snapshot,),

@@ -125,6 +125,6 @@ class _Reader:
 
 def _zstd(read: Read) -> Iterator[bytes]:
     decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-    with decoder.stream_reader(_Reader(read), read_across_frames=True) as reader:  # type: ignore[arg-type]
+    with decoder.stream_reader(_Reader(read), read_across_frames=True) as reader:  # type: ignore[arg-type]  # needs read only
         while piece := reader.read(PIECE_BYTES):
             yield piece

@@ -28,7 +28,9 @@ def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         "tools": {entry.name: str(entry.document) for entry in tools.shelf},
     }
     installed = parse_installed(context.objects.read(earlier["installed"].outputs["installed"]))
-    manifest = manifest_of(name, earlier["root"].fetched, installed, states, context.objects)
+    packages = EnvironmentRecipe.from_json(plain.mapping(inputs, "root")).include
+    mentioned = {*packages, *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
+    manifest = manifest_of(name, earlier["root"].fetched, installed, states, context.objects, mentioned)
     listed = package_list(json.loads(manifest))
     return StepResult({"manifest": context.objects.put(manifest), "packages": context.objects.put(listed)})
 

@@ -1,6 +1,6 @@
 """The manifest: every package file that went into an image, exactly, and nothing that cannot be accounted for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from distwright.errors import BadInput, WorkFailed, listed, quoted
@@ -42,12 +42,14 @@ def manifest_of(
     installed: frozenset[InstalledPackage],
     states: Mapping[str, Mapping[str, Json]],
     objects: ObjectStore,
+    mentioned: Collection[str] = (),
 ) -> bytes:
     """Give the manifest as canonical JSON.
 
     fetched: what the root was given. installed: what is in it. states: which snapshot or revision each archive had, by what it was
-    for. Reads each package's own control file, so a wrong index cannot lie. Raises BadInput if a file is not a package, and
-    WorkFailed if the root holds a package that came in none of the files.
+    for. mentioned: names that the recipe speaks of; those of packages that went in are left out. Reads each package's own control
+    file, so a wrong index cannot lie. Raises BadInput if a file is not a package, and WorkFailed if the root holds a package that
+    came in none of the files.
     """
     packages: list[dict[str, Json]] = []
     given: set[InstalledPackage] = set()
@@ -79,7 +81,8 @@ def manifest_of(
         )
     _refuse_strangers(name, installed - given)
     packages.sort(key=lambda package: (str(package["name"]), str(package["version"]), str(package["architecture"])))
-    return canonical_json({"format": MANIFEST_FORMAT, "image": name, **states, "packages": packages})
+    only: list[Json] = [*sorted(set(mentioned) - {package.name for package in given})]
+    return canonical_json({"format": MANIFEST_FORMAT, "image": name, **states, "packages": packages, "mentioned": only})
 
 
 def package_list(manifest: Mapping[str, Json]) -> bytes:

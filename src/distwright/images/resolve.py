@@ -14,6 +14,7 @@ from distwright.errors import BadInput, NotFound, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
+from distwright.images.mentions import mentioned_names
 from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_recipe
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
@@ -53,6 +54,8 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
     inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
+    if mentioned := mentioned_names(recipe):
+        inputs["mentioned"] = list(mentioned)
     holds = (*resolved.holds, *resolved_tools.holds)
     return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=holds)
 

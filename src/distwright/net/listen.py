@@ -15,6 +15,7 @@ from distwright.errors import BadInput, DistwrightError, Lost, NotFound
 
 Answer = tuple[BinaryIO, int]
 _CHUNK = 1 << 18
+_BACKLOG = 1024
 
 
 class LoopbackServer(AbstractContextManager["LoopbackServer"]):
@@ -202,12 +203,14 @@ class _Request(http.server.BaseHTTPRequestHandler):
         """Say nothing: the job's log is for the job."""
 
 
-def is_port_free(port: int) -> bool:
-    """Say whether something could listen on this port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def listening(port: int) -> socket.socket | None:
+    """Listen on this port of 127.0.0.1, on a free one for 0; None if another program does."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        return None
+    return listener

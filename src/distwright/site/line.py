@@ -57,6 +57,8 @@ def line_rows(tx: Transaction, paths: StatePaths) -> list[StageRow]:
 def _subject(job: Job) -> str:
     """Say what a job is about: a newer one about the same takes its place in the table, one about something else must not."""
     subject = [str(job.inputs[key]) for key in _SUBJECTS[job.kind]]
+    if job.kind == "package.build" and not job.inputs["repo"]:  # of a source that was uploaded
+        subject = [str(job.inputs[key]) for key in ("archive", "suite", "source")]
     if job.kind == "upload.accept":
         subject += [name.partition("_")[0] for name in plain.text_map(job.inputs, "files") if name.endswith(".dsc")]
     return "/".join(subject)

@@ -1,6 +1,6 @@
 """Rows of our own suites: their present state, how they came to it, and what each path of the pool means."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -130,6 +130,16 @@ def find_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> dict
             pool_names.c.archive == archive, pool_names.c.path.in_(paths[at : at + _BATCH])
         )
         found |= {row.path: Sha256(row.object) for row in tx.connection.execute(query)}
+    return found
+
+
+def pool_paths_of(tx: Transaction, digests: Collection[Sha256]) -> list[tuple[str, str, Sha256]]:
+    """Say which paths of which archives mean these objects: archive, path, content."""
+    found: list[tuple[str, str, Sha256]] = []
+    wanted = sorted(map(str, digests))
+    for at in range(0, len(wanted), _BATCH):
+        query = sa.select(pool_names).where(pool_names.c.object.in_(wanted[at : at + _BATCH]))
+        found += [(row.archive, row.path, Sha256(row.object)) for row in tx.connection.execute(query)]
     return found
 
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from distwright.errors import DistwrightError
 from distwright.jobs.lease import Ending
 from distwright.jobs.step import JobKind
-from distwright.model.digests import Sha256
+from distwright.model import plain
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
@@ -116,19 +116,24 @@ def _ending_to_line(ending: Ending) -> str:
     return json.dumps({"end": document})
 
 
-def ending_from_report(document: dict[str, object]) -> Ending:
-    """Read the last line that a child reported."""
-    events = [
-        Event(
-            EventKind(event["kind"]), datetime.fromisoformat(event["at"]), event["subject"], event["body"], event["job"]
-        )
-        for event in document["events"]  # type: ignore[attr-defined]
-    ]
+def ending_from_report(document: plain.Plain) -> Ending:
+    """Read the last line that a child reported; raise BadInput for another."""
+    events = [plain.mapping({"event": event}, "event") for event in plain.members(document, "events")]
     return Ending(
-        Outcome(str(document["outcome"])),
-        str(document["message"]),
-        document["outputs"],  # type: ignore[arg-type]
-        events,
-        heir=str(document["heir"]),
-        evidence={name: Sha256(digest) for name, digest in document["evidence"].items()},  # type: ignore[attr-defined]
+        Outcome(plain.text(document, "outcome")),
+        plain.text(document, "message"),
+        None if document["outputs"] is None else plain.mapping(document, "outputs"),
+        [_event(event) for event in events],
+        heir=plain.text(document, "heir"),
+        evidence=plain.digest_map(document, "evidence"),
+    )
+
+
+def _event(event: plain.Plain) -> Event:
+    return Event(
+        EventKind(plain.text(event, "kind")),
+        datetime.fromisoformat(plain.text(event, "at")),
+        plain.text(event, "subject"),
+        plain.mapping(event, "body"),
+        None if event["job"] is None else plain.number(event, "job"),
     )

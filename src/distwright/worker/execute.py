@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from distwright.errors import (
     BadInput,
@@ -21,13 +22,16 @@ from distwright.jobs.keeping import hold_for_attempt
 from distwright.jobs.lease import Ending
 from distwright.jobs.step import (
     Action,
+    CommandEnd,
     Earlier,
     Failure,
     Fetched,
     Inputs,
     JobKind,
     Outputs,
+    Plan,
     Step,
+    StepEnd,
     StepResult,
     Verdict,
 )
@@ -120,7 +124,7 @@ def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResu
     plan = step.plan(inputs, earlier)
     runner = LocalRunner(context)
     key = runner.key(plan)
-    known = None if step.repeat else _known_result(context, key)
+    known = None if step.repeat else _known_result(context, key, step, plan)
     if known is not None:
         context.log(f"{step.name} is known already ({key.short})")
         return known
@@ -129,7 +133,7 @@ def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResu
         raise StepFailedError(verdict, end.outputs)
     result = StepResult(end.outputs, end.fetched, findings=tuple(verdict.findings))
     if not step.repeat:
-        kept = context.objects.put(_to_bytes(result))
+        kept = context.objects.put(_to_bytes(result, end.ends))
         with context.database.write() as tx:
             keep_step_result(tx, key, step.name, kept, context.now())
             replace_holds(tx, f"step {key}", [object_hold("", kept, "result"), *_needed(result)], context.now())
@@ -148,16 +152,23 @@ def _needed(result: StepResult) -> list[Hold]:
     return [*holds_on_all(dict(result.outputs)), *holds_on_all(fetched)]
 
 
-def _known_result(context: JobContext, key: Sha256) -> StepResult | None:
+def _known_result(context: JobContext, key: Sha256, step: Step, plan: Plan) -> StepResult | None:
+    """Find what a plan gave before, judged as the step is judged today: the judge is no part of the key, and may have changed."""
     with context.database.read() as tx:
         digest = find_step_result(tx, key)
     if digest is None or not context.objects.touch(digest):
         return None
-    result = _from_bytes(context.objects.read(digest))
-    return result if all(context.objects.touch(Sha256(hold.target)) for hold in _needed(result)) else None
+    document = json.loads(context.objects.read(digest))
+    result = _result_of(document)
+    verdict = step.judge(StepEnd(plan, _ends_of(document, plan), result.outputs, result.fetched))
+    if verdict.outcome is not Outcome.OK or not all(
+        context.objects.touch(Sha256(hold.target)) for hold in _needed(result)
+    ):
+        return None
+    return replace(result, findings=tuple(verdict.findings))
 
 
-def _to_bytes(result: StepResult) -> bytes:
+def _to_bytes(result: StepResult, ends: Sequence[CommandEnd]) -> bytes:
     fetched: list[Json] = [
         [file.archive, file.suite, file.path, file.sha256, file.size_bytes] for file in result.fetched
     ]
@@ -167,6 +178,7 @@ def _to_bytes(result: StepResult) -> bytes:
             "fetched": fetched,
             "values": result.values,
             "findings": _findings_to_json(result.findings),
+            "ends": [[end.exit_code, end.cut, list(end.tail)] for end in ends],
         }
     )
 
@@ -175,8 +187,7 @@ def _findings_to_json(findings: Sequence[Finding]) -> list[Json]:
     return [{"kind": one.kind, "key": one.key, "subject": one.subject, "evidence": one.evidence} for one in findings]
 
 
-def _from_bytes(content: bytes) -> StepResult:
-    document = json.loads(content)
+def _result_of(document: Mapping[str, Any]) -> StepResult:
     outputs = {name: Sha256(digest) for name, digest in document["outputs"].items()}
     fetched = tuple(
         Fetched(archive, suite, path, Sha256(sha256), size)
@@ -184,3 +195,10 @@ def _from_bytes(content: bytes) -> StepResult:
     )
     findings = tuple(Finding(**finding) for finding in document["findings"])
     return StepResult(outputs, fetched, document["values"], findings)
+
+
+def _ends_of(document: Mapping[str, Any], plan: Plan) -> tuple[CommandEnd, ...]:
+    """Say how the commands ended; version 0.1.0 did not keep it, and knew results of commands that all ended well only."""
+    if "ends" not in document:
+        return tuple(CommandEnd(0, "", ()) for _ in plan.commands)
+    return tuple(CommandEnd(exit_code, cut, tuple(tail)) for exit_code, cut, tail in document["ends"])

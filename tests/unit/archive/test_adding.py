@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 from tests.worlds.archive import MadeDeb, MadeSource, make_deb, make_source
+from tests.worlds.installation import CONFIG
 from tests.worlds.suite import OwnSuite, own_suite
 
 from distwright.archive.adding import Added, add_packages, files_below
@@ -19,6 +20,8 @@ from distwright.archive.intake import take_deb
 from distwright.archive.intake_source import take_source
 from distwright.archive.suites import Who, packages_of, remove_packages
 from distwright.archive.tree import Tombstone, list_text
+from distwright.config.load import parse_config
+from distwright.config.model import Config
 from distwright.errors import BadInput, Busy, NotFound, Refused
 from distwright.model.digests import Sha256
 from distwright.model.events import EventKind
@@ -51,6 +54,12 @@ def write(place: Path, *packages: MadeDeb | MadeSource) -> None:
 def add(suite: OwnSuite, *places: Path, link: bool = False) -> Added:
     paths = files_below([str(place) for place in places])
     return add_packages(suite.context, "petrel", suite.name, paths, link=link, actor="user ada", reason="moving in")
+
+
+def two_architectures() -> Config:
+    """Give the small configuration, whose own archive has two."""
+    text = CONFIG.replace('kind = "own"', 'kind = "own"\narchitectures = ["amd64", "arm64"]')
+    return parse_config([("distwright.toml", text)])
 
 
 def present(suite: OwnSuite) -> list[tuple[str, str, str]]:
@@ -182,7 +191,8 @@ def test_nothing_named_and_nothing_found_are_not_found(suite: OwnSuite, place: P
 
 
 def test_descriptions_of_every_architecture_are_kept(suite: OwnSuite, place: Path) -> None:
-    every = make_deb("hello", architecture="all", fields={"Description": "here\n One text."})
+    suite.context.config = two_architectures()
+    every = make_deb("hello", architecture="arm64", fields={"Description": "here\n One text."})
     amd64 = make_deb("hello", fields={"Description": "there\n Another text."})
     write(place, every, amd64)
     done = add(suite, place)
@@ -212,6 +222,56 @@ def test_what_comes_back_has_no_tombstone_any_more(suite: OwnSuite, place: Path)
         stones = root_of(suite.context, get_suite(tx, "petrel", "devel")).tombstones
     assert stones == (Tombstone("main/binary-amd64", "hello", DebVersion("1.0")),)
     assert add(suite, place).revision == first.revision
+
+
+def test_a_package_that_changes_between_all_architectures_and_one_leaves_its_old_home(
+    suite: OwnSuite, place: Path
+) -> None:
+    """apt would take either, and every client another."""
+    for_all, for_one = make_deb("hello", architecture="all"), make_deb("hello", version="1.0")
+    write(place, for_all)
+    add(suite, place)
+    for deb, home, left in (
+        (for_one, "binary-amd64", "binary-all"),
+        (make_deb("hello", version="1.1", architecture="all"), "binary-all", "binary-amd64"),
+    ):
+        write(place, deb)
+        done = add(suite, place / deb.file_name)
+        assert (done.added, present(suite)) == (1, [(f"main/{home}", "hello", deb.version)])
+        with suite.context.database.read() as tx:
+            (stone,) = root_of(suite.context, get_suite(tx, "petrel", "devel")).tombstones
+        assert stone == Tombstone(f"main/{left}", "hello", DebVersion("1.0"))
+    assert refusal(suite, place / for_one.file_name) == [
+        "hello 1.0 (main/binary-amd64) is older than 1.1, which devel has (main/binary-all)"
+    ]
+
+
+def test_a_package_for_all_architectures_takes_the_place_of_those_for_each(suite: OwnSuite, place: Path) -> None:
+    suite.context.config = two_architectures()
+    write(place, *(make_deb("hello", architecture=name) for name in ("amd64", "arm64")))
+    add(suite, place)
+    for_all = make_deb("hello", version="2.0", architecture="all")
+    write(place, for_all)
+    done = add(suite, place)
+    assert (done.added, done.passed, present(suite)) == (1, 2, [("main/binary-all", "hello", "2.0")])
+    assert add(suite, place / for_all.file_name) == Added(done.revision, 0, 1, 0)
+
+
+def test_an_old_home_that_an_earlier_version_left_behind_is_left_with_the_next_addition(
+    suite: OwnSuite, place: Path
+) -> None:
+    for_one = make_deb("hello", version="1.1")
+    suite.hold(make_deb("hello", architecture="all"), for_one)
+    write(place, for_one)
+    done = add(suite, place)
+    assert (done.unchanged, present(suite)) == (1, [("main/binary-amd64", "hello", "1.1")])
+
+
+def test_of_a_package_for_all_architectures_and_for_one_the_newer_is_taken(suite: OwnSuite, place: Path) -> None:
+    write(place, make_deb("hello", architecture="all"), make_deb("hello", version="1.1"))
+    assert (add(suite, place).passed, present(suite)) == (1, [("main/binary-amd64", "hello", "1.1")])
+    write(place, make_deb("hello", version="1.1", architecture="all"))
+    assert refusal(suite, place) == ["hello 1.1 comes for all architectures and for one"]
 
 
 def test_linked_files_share_the_bytes_and_become_read_only_and_copied_ones_do_not(suite: OwnSuite, place: Path) -> None:

@@ -131,7 +131,7 @@ def test_two_orders_of_uploads_give_one_revision(tmp_path: Path) -> None:
          "names-match: .dsc is of greeter 1.1, not of what .changes says"),
         (make_upload(SOURCE, DEB, fields={"Architecture": "source amd64 i386"}),
          "listed-architectures-have-debs: no file for architecture i386"),
-        (make_upload(None, DEB), "has-its-source: no .dsc: the suite would have greeter without its source"),
+        (make_upload(None, DEB), "has-its-source: no .dsc: devel has no source greeter, so its packages would be there without"),
         (make_upload(SOURCE, DEB, unlisted={"more_1.0.dsc": SOURCE.dsc}), "has-its-source: 2 .dsc files, want one"),
         (make_upload(SOURCE, make_deb("greeter", section="contrib/utils")),
          "belongs-into-the-archive: greeter_1.0_amd64.deb is for component contrib, the archive has main"),
@@ -320,6 +320,78 @@ def test_long_descriptions_come_and_go_with_their_packages(suite: Suite) -> None
         [second, first] = list_revisions(tx, "petrel", "devel")
     assert (second.before, second.after, second.action) == (first.after, suite.state().revision, "upload")
     assert (second.reason, second.actor) == ("greeter 1.1", f"key {signer('uploader').fingerprints[0]}")
+
+
+# Packages without their source, and sources without packages
+
+
+ARM = make_deb("greeter", "1.0", architecture="arm64")
+LISTS = {"amd64": "main/binary-amd64", "arm64": "main/binary-arm64", "all": "main/binary-all", "source": "main/source"}
+
+
+def with_arm64(suite: Suite) -> Suite:
+    """Let the archive have a second architecture."""
+    table = suite.context.config.archives["petrel"].model_copy(update={"architectures": ("amd64", "arm64")})
+    suite.context.config = replace(suite.context.config, archives={**suite.context.config.archives, "petrel": table})
+    return suite
+
+
+def having(**versions: str) -> list[tuple[str, str, str]]:
+    """Say what a suite has of the source greeter: by architecture, with `data` for greeter-data."""
+    rows = [
+        ("main/binary-all", "greeter-data", version) if name == "data" else (LISTS[name], "greeter", version)
+        for name, version in versions.items()
+    ]
+    return sorted(rows)
+
+
+def test_packages_of_another_architecture_come_after_their_source(suite: Suite) -> None:
+    with_arm64(suite).accept(make_upload(SOURCE, DEB, DATA))
+    suite.accept(make_upload(None, ARM))
+    assert suite.names() == having(data="1.0", amd64="1.0", arm64="1.0", source="1.0")
+    assert parse_root(suite.context.objects.read(suite.state().revision)).tombstones == ()
+    older = make_upload(None, make_deb("greeter", "0.9", architecture="arm64"))
+    assert [line for line in suite.problems(older) if line.startswith("has-its-source")] == [
+        "has-its-source: no .dsc: devel has greeter 1.0, not 0.9, so its packages would be there without their source"
+    ]
+
+
+def test_a_rebuild_without_its_source_replaces_the_packages_of_its_architecture_only(suite: Suite) -> None:
+    more = make_deb("greeter-more", "1.0", source="greeter", architecture="arm64")
+    with_arm64(suite).accept(make_upload(SOURCE, DEB, DATA))
+    suite.accept(make_upload(None, ARM, more))
+    again = make_deb("greeter", "1.0+b1", source="greeter (1.0)", architecture="arm64")
+    suite.accept(make_upload(None, again, fields={"Source": "greeter (1.0)"}))
+    assert suite.names() == having(data="1.0", amd64="1.0", arm64="1.0+b1", source="1.0")
+    rebuilt = make_deb("greeter", "1.0+b2", source="greeter (1.0)")
+    suite.accept(make_upload(None, rebuilt, fields={"Source": "greeter (1.0)"}))
+    assert suite.names() == having(data="1.0", amd64="1.0+b2", arm64="1.0+b1", source="1.0")
+    back = make_deb("greeter", "1.0+b1", source="greeter (1.0)", fields={"Section": "misc"})
+    assert suite.problems(make_upload(None, back, fields={"Source": "greeter (1.0)"})) == [
+        "version-is-newer: greeter 1.0+b2 is in devel already and not older than 1.0+b1"
+    ]
+
+
+def test_a_package_that_comes_for_one_architecture_leaves_those_for_all(suite: Suite) -> None:
+    with_arm64(suite).accept(make_upload(SOURCE, DEB, DATA))
+    single = make_deb("greeter-data", "1.0", source="greeter", architecture="arm64")
+    suite.accept(make_upload(None, single))
+    assert ("main/binary-all", "greeter-data", "1.0") not in suite.names()
+    assert ("main/binary-arm64", "greeter-data", "1.0") in suite.names()
+
+
+def test_a_source_without_packages_leaves_the_old_ones_until_new_ones_are_built(suite: Suite) -> None:
+    suite.accept(make_upload(SOURCE, DEB, DATA))
+    source = make_source("greeter", "1.1")
+    suite.accept(make_upload(source))
+    assert suite.names() == having(data="1.0", amd64="1.0", source="1.1")
+    accepted = [event for event in suite.context.events() if event.kind is EventKind.UPLOAD_ACCEPTED]
+    assert ["source_files" in event.body for event in accepted] == [False, True]
+    assert accepted[-1].body["source_files"] == {name: sha256_of(content) for name, content in source.files.items()}
+    built = make_deb("greeter", "1.1")
+    data = make_deb("greeter-data", "1.1", source="greeter", architecture="all")
+    suite.accept(make_upload(None, built, data))
+    assert suite.names() == having(data="1.1", amd64="1.1", source="1.1")
 
 
 def description_md5(deb: MadeDeb) -> str:

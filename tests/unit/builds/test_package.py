@@ -105,6 +105,38 @@ def test_the_build_reads_the_shelf_and_is_told_nothing_else_of_any_network() -> 
     assert {"apt", "dpkg", "tar", "libsbuild-perl", "sbuild"} <= set(plan.programs)
 
 
+UPLOADED: dict[str, Json] = {
+    **{key: INPUTS[key] for key in ("source", "version", "suite", "archive", "environment")},
+    "repo": "",
+    "source_files": {"greeter_1.0.dsc": DSC, "greeter_1.0.tar.xz": TREE},
+}
+
+
+def test_an_uploaded_source_is_unpacked_to_see_that_it_can_be() -> None:
+    plan = plan_source(UPLOADED, EARLIER)
+    assert plan.commands[0].argv == ("dpkg-source", "--no-check", "--extract", "in/greeter_1.0.dsc", "tree")
+    assert (plan.commands[0].root, plan.collect) == (ROOT, {})
+    assert plan.place == {"in/greeter_1.0.dsc": DSC, "in/greeter_1.0.tar.xz": TREE}
+
+
+def test_what_is_built_of_an_uploaded_source_comes_without_it() -> None:
+    """The archive has the source as its uploader signed it; another .dsc of that name would be refused."""
+    earlier = {"environment": EARLIER["environment"], "source": StepResult({})}
+    plan = plan_build(UPLOADED, earlier)
+    argv = plan.commands[0].argv
+    assert {"--no-source", "--arch-all", "--arch-any"} <= set(argv)
+    assert not {"--source", "--force-orig-source"} & set(argv)
+    assert argv[-1] == "{work}/in/greeter_1.0.dsc"
+    assert (set(plan.collect), plan.place["in/greeter_1.0.dsc"]) == ({"changes", "deb", "buildinfo"}, DSC)
+    built = {"build": StepResult({"deb/greeter_1.0_amd64.deb": ROOT}), "sign": StepResult({"changes/x.changes": TREE})}
+    (event,) = conclude(UPLOADED, built, DATE, 1).events
+    assert (event.body["repo"], event.body["suite"], event.body["files"]) == (
+        "",
+        "devel",
+        {"greeter_1.0_amd64.deb": ROOT},
+    )
+
+
 def test_plans_name_no_place_of_this_machine_outside_of_what_debian_has() -> None:
     for plan in (environment_plan(RECIPE), plan_source(INPUTS, EARLIER), plan_build(INPUTS, EARLIER)):
         words = [word for command in plan.commands for word in command.argv]

@@ -1,5 +1,6 @@
 """`suite`, `snapshot` and `archive` on the command line: answers, refusals, names that are nobody's, and dry runs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,10 @@ def test_branch_merge_and_undo_go_there_and_back(line: CommandLine) -> None:
         "kept": [],
     }
     assert line.run("suite", "diff", "devel", "topic").text == "no difference\n"
-    assert line.run("suite", "undo", "devel").exit_code == 0
+    assert line.run("suite", "undo", "devel", "--reason", "too early").exit_code == 0
     assert line.revision("petrel/devel") == before
+    (row, *_) = line.run("suite", "history", "devel", as_json=True).answer
+    assert (row["reason"].startswith("undoes"), row["reason"].endswith(": too early")) == (True, True)
 
 
 def test_pull_takes_a_source_with_what_was_built_from_it(line: CommandLine) -> None:
@@ -209,3 +212,26 @@ def test_the_key_and_the_sources_text_can_be_pasted(line: CommandLine) -> None:
     assert line.run("archive", "sources", "other", "elsewhere").exit_code == 2
     given = line.run("archive", "sources", "other", "elsewhere", "--url", "https://there.example/").text
     assert "URIs: https://there.example\n" in given
+
+
+def test_fsck_says_of_every_damage_what_it_is_about_and_what_to_type_next(line: CommandLine, tmp_path: Path) -> None:
+    line.run("suite", "publish", "devel")
+    assert line.run("archive", "fsck").text == "all is well\n"
+    shutil.copytree(line.state / "public", tmp_path / "mirror")
+    deb = line.state / "objects" / "sha256" / HELLO.sha256[:2] / HELLO.sha256[2:]
+    deb.unlink()
+    done = line.run("archive", "fsck")
+    path = line.state / "public" / "petrel" / HELLO.pool_path()
+    assert (done.exit_code, done.text.splitlines()) == (1, [
+        f"{path}: it is lost", "  try: distwright archive fsck --repair", "1 damaged, 1 left",
+    ])  # fmt: skip
+    path.unlink()
+    left = line.run("archive", "fsck", "--repair", as_json=True).answer["left"]
+    assert [(row["path"], row["hint"].partition(":")[0]) for row in left] == [
+        (str(path), "distwright archive fsck --repair --from DIR|URL")
+    ]
+    assert line.run("archive", "fsck", "--repair", "--from", str(tmp_path / "nowhere")).exit_code == 10
+    assert line.run("archive", "fsck", "nobody").exit_code == 10
+    assert line.run("archive", "fsck", "--repair", "--from", str(tmp_path / "mirror")).text == "1 damaged, 0 left\n"
+    assert line.run("archive", "fsck").text == "all is well\n"
+    assert path.read_bytes() == HELLO.content

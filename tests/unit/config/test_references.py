@@ -68,6 +68,30 @@ from distwright.config.references import reference_faults
             ),
         ),
         (
+            'fetch_from = "http://mirror.example/debian"',
+            'together_with = ["petrel/devil"]',
+            (
+                "8 archive.debian.together_with[0]: suite 'petrel/devil' does not exist; "
+                "want archive/suite that exists; did you mean petrel/devel?"
+            ),
+        ),
+        (
+            'fetch_from = "http://mirror.example/debian"',
+            'together_with = ["debian/bookworm"]',
+            (
+                "8 archive.debian.together_with[0]: is of this archive, whose suites are together anyway; "
+                "want a suite of another archive"
+            ),
+        ),
+        (
+            'archive = "petrel"',
+            'archive = "petrel"\nenvironment = "bild"',
+            (
+                "16 suite.devel.environment: environment 'bild' does not exist; "
+                "want the name of a [environment.NAME] table; did you mean build?"
+            ),
+        ),
+        (
             'repo = "live"',
             'repo = "lively"',
             (

@@ -11,6 +11,7 @@ from tests.worlds.installation import WorldContext
 from tests.worlds.repos import changelog, commit
 
 from distwright.archive.resolve import NotReadyError, accept_order, publish_order
+from distwright.archive.suites import Who, branch_suite
 from distwright.flow.rules import (
     RULES,
     Rule,
@@ -18,6 +19,7 @@ from distwright.flow.rules import (
     accept_what_was_built,
     boot_built_image,
     build_pushed_tag,
+    build_uploaded_source,
     image_of_pushed_branch,
     images_of_new_snapshot,
     images_of_published_suite,
@@ -98,11 +100,37 @@ def test_every_stage_of_the_line_follows_from_the_one_before() -> None:
     assert {kind: [rule.__name__ for rule in rules] for kind, rules in RULES.items()} == {
         EventKind.REPO_PUSHED: ["build_pushed_tag", "image_of_pushed_branch"],
         EventKind.BUILD_FINISHED: ["accept_what_was_built"],
+        EventKind.UPLOAD_ACCEPTED: ["build_uploaded_source"],
         EventKind.SUITE_CHANGED: ["publish_changed_suite"],
         EventKind.SUITE_PUBLISHED: ["install_what_was_published", "images_of_published_suite"],
         EventKind.SNAPSHOT_RECORDED: ["images_of_new_snapshot"],
         EventKind.IMAGE_BUILT: ["boot_built_image"],
     }
+
+
+def test_an_accepted_source_without_packages_is_built_where_its_suite_says(world: WorldContext) -> None:
+    files = {"greeter_1.0.dsc": str(DIGEST), "greeter_1.0.tar.xz": str(sha256_of(b"tar"))}
+    event = event_of(EventKind.UPLOAD_ACCEPTED, source_files=files)
+    assert ask(world, build_uploaded_source, event) == [], "devel does not say where"
+    suites = {"devel": world.config.suites["devel"].model_copy(update={"environment": "build"})}
+    view = with_config(world, suites=suites)
+    [order] = ask(world, build_uploaded_source, event, view)
+    assert (order.kind.name, order.title) == ("package.build", "build greeter 1.0")
+    assert (order.inputs["repo"], order.inputs["suite"], order.inputs["source_files"]) == ("", "devel", files)
+    assert order.holds, "the snapshot of its environment is needed"
+    assert ask(world, build_uploaded_source, event_of(EventKind.UPLOAD_ACCEPTED), view) == [], "packages came along"
+
+
+def test_a_source_uploaded_to_a_branch_is_built_as_its_parent_says(world: WorldContext) -> None:
+    who = Who("user ada")
+    branch_suite(world, "petrel", "topic-builds", "devel", "overlay", who)
+    event = event_of(EventKind.UPLOAD_ACCEPTED, suite="topic-builds", source_files={"greeter_1.0.dsc": str(DIGEST)})
+    suites = {"devel": world.config.suites["devel"].model_copy(update={"environment": "build"})}
+    [order] = ask(world, build_uploaded_source, event, with_config(world, suites=suites))
+    assert order.inputs["suite"] == "topic-builds"
+    built = event_of(EventKind.BUILD_FINISHED, suite="topic-builds")
+    [accept] = ask(world, accept_what_was_built, built)
+    assert (accept.inputs["archive"], accept.inputs["suite"]) == ("petrel", "topic-builds")
 
 
 def push(repo: str, ref: str, new: str = HEAD) -> Event:

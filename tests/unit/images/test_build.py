@@ -10,6 +10,7 @@ from tests.worlds.archive import DATE, MadeDeb, make_deb, signer
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.killing import run_killed_at
 
+from distwright.archive.tag_manifest import parse_manifest
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.errors import BadInput, NotFound, WorkFailed
 from distwright.images.boot import IMAGE_BOOT, judge_boot, plan_boot
@@ -76,6 +77,7 @@ def test_the_manifest_names_every_package_file_with_all_places_that_had_it(conte
                 "installed": True,
             },
         ],
+        "mentioned": [],
     }  # fmt: skip
     assert package_list(manifest) == b"hello\t1:2.0+b1\nhello-data\t2.0\n"
 
@@ -132,7 +134,14 @@ def test_a_listing_that_is_none_is_refused() -> None:
 
 
 def describe_build(context: WorldContext, iso: bytes, name: str = "petrel-1") -> StepResult:
-    inputs: dict[str, Json] = {"name": name, "states": STATES, "tools": TOOLS.to_json()}
+    root = replace(TOOLS, include=("hello", "mail-transport-agent"))
+    inputs: dict[str, Json] = {
+        "name": name,
+        "states": STATES,
+        "tools": TOOLS.to_json(),
+        "root": root.to_json(),
+        "mentioned": ["hello-data", "nano"],
+    }
     earlier = {
         "root": StepResult({}, (fetched(HELLO), fetched(DATA))),
         "installed": StepResult({"installed": context.objects.put(IN_ROOT)}),
@@ -175,6 +184,14 @@ def test_the_manifest_names_the_states_of_the_tools_too(context: WorldContext) -
     describe_build(context, b"an iso")
     manifest = json.loads((context.paths.public / "images" / "petrel-1" / "petrel-1.manifest.json").read_bytes())
     assert (manifest["states"], manifest["tools"]) == (STATES, {"debian/stable": "c" * 64})
+
+
+def test_the_manifest_names_what_the_recipe_only_speaks_of(context: WorldContext) -> None:
+    """A purged package, a pin, a virtual name of a package list; what went in is no mere mention."""
+    describe_build(context, b"an iso")
+    content = (context.paths.public / "images" / "petrel-1" / "petrel-1.manifest.json").read_bytes()
+    assert json.loads(content)["mentioned"] == ["mail-transport-agent", "nano"]
+    assert parse_manifest(content).mentioned == ("mail-transport-agent", "nano")
 
 
 def test_an_image_that_is_described_again_is_replaced_whole_and_the_old_files_go(context: WorldContext) -> None:

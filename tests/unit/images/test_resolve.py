@@ -94,6 +94,18 @@ def test_an_order_names_everything_by_digest_and_by_what_git_says(context: World
     assert made.title == f"build image {name}"
 
 
+def test_an_order_has_the_names_that_its_recipe_speaks_of(context: WorldContext) -> None:
+    commit(context.paths, "live", FILES)
+    assert "mentioned" not in order(context).inputs
+    more: Files = {
+        **FILES,
+        "images/petrel/hooks/0200-b.hook.chroot*": "#!/bin/sh\napt-get purge nano\n",
+        "images/petrel/includes.chroot/etc/apt/preferences.d/pins": "Package: tor\nPin: version *\nPin-Priority: 1\n",
+    }
+    commit(context.paths, "live", more)
+    assert order(context).inputs["mentioned"] == ["nano", "tor"]
+
+
 def test_states_and_holds_are_those_that_were_resolved(context: WorldContext) -> None:
     commit(context.paths, "live", FILES)
     made = order(context)

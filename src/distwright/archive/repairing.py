@@ -1,0 +1,155 @@
+"""Mend what `fsck` found, from mirrors and other copies, and say what is left."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distwright.archive.fetching import fetch_object
+from distwright.archive.fsck import Damage
+from distwright.archive.places import Place, leaves_of, places_of
+from distwright.archive.shelf import Mirrors
+from distwright.archive.tag_trees import parse_tag, serve_tag
+from distwright.errors import DistwrightError, NotFound
+from distwright.jobs.step import Context
+from distwright.model.digests import Sha256
+from distwright.store.holds import all_holds
+from distwright.store.locks import locked
+
+_CHUNK = 1 << 20
+_NOBODY = "nobody holds it"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A damage in words. thing: what it is about, as people know it. hint: what to type next."""
+
+    damage: Damage
+    thing: str
+    hint: str
+
+
+def repair(context: Context, damages: Sequence[Damage], mirrors: Mirrors, copies: Sequence[Path | str]) -> list[Damage]:
+    """Mend what can be mended; give what is left.
+
+    copies: object stores or trees with pools on this machine, and base URLs of such trees. A file counts only if it has the digest.
+    """
+    left = _mend(context, damages, mirrors, copies)
+    while left and len(left) < len(damages):  # a list that came back may say what else there is
+        damages = [damage for damage, _ in left]
+        left = _mend(context, damages, mirrors, copies)
+    return [Damage(f"{damage.what}; {why}", damage.digest, damage.path) for damage, why in left]
+
+
+def _mend(
+    context: Context, damages: Sequence[Damage], mirrors: Mirrors, copies: Sequence[Path | str]
+) -> list[tuple[Damage, str]]:
+    places = places_of(context, {damage.digest for damage in damages})
+    left = []
+    for damage in damages:
+        try:
+            if not context.objects.has(damage.digest) or not context.objects.is_intact(damage.digest):
+                _restore(context, damage.digest, places.get(damage.digest, []), mirrors, copies)
+            if damage.path:
+                _lay_again(Path(damage.path), damage.digest, context)
+        except DistwrightError as error:
+            left.append((damage, error.message))
+    return left
+
+
+def tell(context: Context, damages: Sequence[Damage], *, was_mended: bool) -> list[Told]:
+    """Put damages into words. was_mended: whether these are what `repair` left."""
+    digests = {damage.digest for damage in damages}
+    places, leaves = places_of(context, digests), leaves_of(context, digests)
+    held: dict[str, str] = {}
+    if damages:
+        with context.database.read() as tx:
+            held = {hold.target: f"{hold.reason} of {hold.holder}" for hold in all_holds(tx) if hold.kind == "object"}
+    told = []
+    for damage in damages:
+        shown = places.get(damage.digest, [])
+        kept = leaves.get(damage.digest) or held.get(damage.digest) or _NOBODY
+        thing = damage.path or (shown[-1].name if shown else f"object {damage.digest} ({kept})")
+        told.append(Told(damage, thing, _hint(shown, was_mended=was_mended, is_held=kept != _NOBODY or bool(shown))))
+    return told
+
+
+def _hint(places: Sequence[Place], *, was_mended: bool, is_held: bool) -> str:
+    if not was_mended:
+        return "distwright archive fsck --repair"
+    suite = next((f"{place.archive}/{place.suite}" for place in places if place.suite), "")
+    if suite:
+        return f"distwright suite publish {suite} --again, or: distwright archive fsck --repair --from DIR|URL"
+    if not is_held:
+        return "distwright archive collect --apply: it goes, for nobody needs it"
+    return (
+        "distwright archive fsck --repair --from DIR|URL: a backup of objects/, or a tree or mirror that has the file"
+    )
+
+
+def _restore(
+    context: Context, digest: Sha256, places: Sequence[Place], mirrors: Mirrors, copies: Sequence[Path | str]
+) -> None:
+    """Put a good copy in the place of an object; raise NotFound if there is none."""
+    folders = [copy for copy in copies if isinstance(copy, Path)]
+    for file in _candidates(digest, places, [*folders, context.paths.public]):
+        if file.is_file() and _hash(file) == digest:
+            with context.objects.writing(expect=digest) as writer, file.open("rb") as source:
+                while piece := source.read(_CHUNK):
+                    writer.write(piece)
+            return
+    for url, size in _addresses(places, mirrors, [copy for copy in copies if isinstance(copy, str)]):
+        try:
+            fetch_object(context, url, digest, size)
+        except DistwrightError as error:
+            context.log(f"{url}: {error.message}")
+        else:
+            return
+    raise NotFound(f"no copy of {digest.short} was found", hint="name a backup or a mirror's tree with --from DIR|URL")
+
+
+def _candidates(digest: Sha256, places: Sequence[Place], folders: Sequence[Path]) -> Iterator[Path]:
+    """Say where a copy may lie: an object store, an installation, the tree of an archive, a folder of such trees."""
+    for folder in folders:
+        yield folder / "sha256" / digest[:2] / digest[2:]
+        yield folder / "objects" / "sha256" / digest[:2] / digest[2:]
+        for place in places:
+            yield folder / place.path
+            yield folder / place.archive / place.path
+            yield folder / "public" / place.archive / place.path
+
+
+def _addresses(places: Sequence[Place], mirrors: Mirrors, bases: Sequence[str]) -> Iterator[tuple[str, int | None]]:
+    for place in places:
+        for base in mirrors(place.archive):
+            yield f"{base}/{place.path}", place.size_bytes
+    for base in bases:
+        for place in places:
+            yield f"{base}/{place.path}", place.size_bytes
+            yield f"{base}/{place.archive}/{place.path}", place.size_bytes
+
+
+def _hash(file: Path) -> str:
+    state = hashlib.sha256()
+    with file.open("rb") as source:
+        while piece := source.read(_CHUNK):
+            state.update(piece)
+    return state.hexdigest()
+
+
+def _lay_again(target: Path, digest: Sha256, context: Context) -> None:
+    """Put an object where clients look for it; the folder of a tagged snapshot is laid out anew from its document."""
+    public = context.paths.public
+    if target.parent.name == "snapshots" and target.parent.parent.parent == public:
+        archive = target.parent.parent.name
+        with locked(context.paths.lock(f"archive-{archive}")):
+            if target.exists():
+                target.rename(target.with_name(f".gone-{target.name}"))
+            serve_tag(public / archive, target.name, parse_tag(context.objects.read(digest)), context.objects)
+        return
+    with locked(context.paths.lock("repair")):
+        partial = target.with_name(f".{target.name}.new")
+        partial.unlink(missing_ok=True)
+        context.objects.place(digest, partial)
+        partial.rename(target)
+        partial.unlink(missing_ok=True)  # rename(2) leaves both names if they are links to one object
