@@ -1,12 +1,13 @@
 """Judge what an upstream signed, and choose what of it to record: pure decisions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from distwright.archive.indexes import UDEBS
 from distwright.archive.snapshots import PoolChoice
 from distwright.errors import Refused, quoted
-from distwright.formats.compression import ENDINGS
+from distwright.formats.compression import ENDINGS, split_ending
 from distwright.formats.release import IndexEntry, Release
 from distwright.signing.verify import Keyring
 
@@ -15,8 +16,9 @@ from distwright.signing.verify import Keyring
 class RecordRequest:
     """What to record, from where. keyring: the certificates that must have signed. origin, label: "" or what Release must say.
 
-    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. pool: which pool files come
-    with the record; None for those that are asked for. credential: the key that signs what we change (a filtered record), or "".
+    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. has_gzip: keep lists
+    compressed by gzip too. pool: which pool files come with the record; None for those that are asked for. credential: the key that
+    signs what we change (a filtered record), or "".
     """
 
     archive: str
@@ -32,6 +34,7 @@ class RecordRequest:
     keyring: Keyring
     has_udebs: bool = False
     has_contents: bool = False
+    has_gzip: bool = False
     pool: PoolChoice | None = None
     credential: str = ""
 
@@ -82,6 +85,14 @@ def wanted_indexes(release: Release, request: RecordRequest) -> list[IndexEntry]
                 hint="look at components and architectures of the archive",
             )
     return chosen
+
+
+def wanted_copies(release: Release, request: RecordRequest, chosen: Sequence[IndexEntry]) -> list[IndexEntry]:
+    """Choose the gzip forms of chosen indexes, where Release lists one: debmirror and aptly ask for these first."""
+    if not request.has_gzip:
+        return []
+    paths = [f"{split_ending(entry.path)[0]}.gz" for entry in chosen if not entry.path.endswith(".gz")]
+    return [release.indexes[path] for path in paths if path in release.indexes]
 
 
 def _stems(release: Release, request: RecordRequest, component: str) -> list[tuple[str, bool]]:

@@ -83,6 +83,11 @@ class UpstreamArchive(Table, frozen=True):
     )
     udebs: bool = Field(default=False, description="Whether the lists of the installer's packages are recorded too.")
     contents: bool = Field(default=False, description="Whether the lists of files (Contents, for apt-file) are too.")
+    gzip: bool = Field(
+        default=False,
+        description="Whether the lists are kept as gzip compresses them too, for clients that ask for no other form: debmirror "
+        "needs it, aptly asks for it first. Twice the size of a record.",
+    )
     pool: Literal["lazy", "listed", "full"] = Field(
         default="lazy",
         description="Which package files come with a record. lazy: none, each comes when it is asked for; listed: packages "
