@@ -1,13 +1,12 @@
 """The apt of Debian 13: its own way to ask for a snapshot, and each compression alone."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 from tests.worlds.apt import Apt, make_apt
 from tests.worlds.archive import make_deb, signer
-from tests.worlds.published import TAG, Published, Target, published
+from tests.worlds.published import TAG, Published, Target
 from tests.worlds.suite import own_suite
 from tests.worlds.trixie import apt_3
 
@@ -15,12 +14,6 @@ from distwright.errors import NotFound
 from distwright.net.listen import LoopbackServer
 
 pytestmark = pytest.mark.system  # the root comes from a mirror
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[Published]:
-    with published() as world:
-        yield world
 
 
 def apt_of(folder: Path, target: Target) -> Apt:
@@ -41,7 +34,10 @@ def content(apt: Apt, *words: str) -> list[str]:
     given = [word for word in words if word.startswith("--snapshot=")]
     names = apt.run("apt-cache", *given, "pkgnames").stdout.split()
     shown = [apt.run("apt-cache", *given, "show", "--no-all-versions", name).stdout for name in sorted(names)]
-    fields = [dict(line.split(": ", 1) for line in text.splitlines() if line[:8] in ("Package:", "Version:")) for text in shown]
+    fields = [
+        dict(line.split(": ", 1) for line in text.splitlines() if line[:8] in ("Package:", "Version:"))
+        for text in shown
+    ]
     return [f"{row['Package']} {row['Version']}" for row in fields if row]
 
 

@@ -54,7 +54,7 @@ archive = "petrel"
 class Target:
     """What a client reads. keyring: OpenPGP packets, as gpgv wants them; certificate: the same, armoured.
 
-    binaries, sources: name -> version. gone: URLs that a client asks for and rightly does not get are none of its troubles.
+    binaries, sources: name -> version.
     """
 
     name: str

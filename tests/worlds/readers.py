@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -109,14 +109,23 @@ def mmdebstrap(target: Target, folder: Path) -> Read:
 
 def debmirror(target: Target, folder: Path) -> Read:
     """Mirror everything, sources too."""
-    where = urlsplit(target.url)
-    argv = (
-        "debmirror", "--method=http", f"--host={where.netloc}", f"--root={where.path.lstrip('/')}", f"--dist={target.suite}",
-        "--section=main", "--arch=amd64", "--i18n", "--checksums", "--rsync-extra=none", f"--keyring={target.keyring}",
-        "--diff=use", str(folder / "mirror"),
-    )  # fmt: skip
     # It would fetch trace files from port 873 of the host, and says so however it is told not to.
-    troubles = [line for line in _troubles(argv, folder) if "--rsync-extra" not in line]
+    read = _debmirror(target, folder, "--method=http", f"--host={urlsplit(target.url).netloc}", "--rsync-extra=none")
+    return replace(read, complaints=[line for line in read.complaints if "--rsync-extra" not in line])
+
+
+def debmirror_by_rsync(target: Target, folder: Path) -> Read:
+    """Mirror everything from an rsync daemon, trace files too."""
+    options = f"--rsync-options=-aIL --partial --port={urlsplit(target.url).port}"
+    return _debmirror(target, folder, "--method=rsync", "--host=127.0.0.1", options)
+
+
+def _debmirror(target: Target, folder: Path, *options: str) -> Read:
+    argv = (
+        "debmirror", *options, f"--root={urlsplit(target.url).path.lstrip('/')}", f"--dist={target.suite}", "--section=main",
+        "--arch=amd64", "--i18n", "--checksums", f"--keyring={target.keyring}", "--diff=use", str(folder / "mirror"),
+    )  # fmt: skip
+    troubles = _troubles(argv, folder)
     pool = folder / "mirror" / "pool"
     return Read(
         sorted(" ".join(path.stem.split("_")[:2]) for path in pool.rglob("*.deb")),

@@ -81,6 +81,34 @@ def nginx(public: Path, folder: Path) -> Iterator[str]:
     assert said == []
 
 
+@contextmanager
+def rsync_daemon(public: Path, folder: Path) -> Iterator[str]:
+    """Give away a plain tree by rsync, each archive as a module; give the URL that they are below."""
+    port = free_port()
+    folder.mkdir()
+    modules = "".join(
+        f"[{archive.name}]\npath = {archive}\nread only = yes\nexclude = .new-* .gone-*\n"
+        for archive in sorted(public.iterdir())
+    )
+    users = "uid = nobody\ngid = nogroup\n" if os.geteuid() == 0 else "use chroot = no\n"
+    (folder / "rsyncd.conf").write_text(f"{users}log file = {folder}/log\npid file = {folder}/pid\n{modules}")
+    argv = (
+        "rsync",
+        "--daemon",
+        "--no-detach",
+        f"--port={port}",
+        "--address=127.0.0.1",
+        f"--config={folder}/rsyncd.conf",
+    )
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or _listens(port), f"rsync listens on {port}")
+            yield f"rsync://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
 def _listens(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
