@@ -23,7 +23,11 @@ http {{
     access_log off;
     default_type application/octet-stream;
     {bodies}
-    server {{ listen 127.0.0.1:{port}; root {public}; }}
+    server {{
+        listen 127.0.0.1:{port};
+        root {public};
+        rewrite ^/([^/]+)/snapshots/[^/]+/(pool/.*)$ /$1/$2 redirect;
+    }}
 }}
 """
 _BODIES = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
