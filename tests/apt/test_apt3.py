@@ -63,8 +63,11 @@ def test_apt_asks_for_a_tagged_snapshot_of_ours_in_the_same_way(world: Published
 
 def test_sources_may_name_the_snapshot_for_good(world: Published, tmp_path: Path) -> None:
     apt = apt_of(tmp_path / "apt", world.targets["own live"])
-    sources = apt.folder / "etc" / "sources.list"
-    sources.write_text(sources.read_text().replace("[", f"[snapshot={world.serials['petrel']} "))
+    (apt.folder / "etc" / "sources.list").unlink()
+    printed = world.line.run("archive", "sources", "petrel", "devel").text
+    (apt.folder / "etc" / "sources.list.d").mkdir()
+    sources = apt.folder / "etc" / "sources.list.d" / "petrel.sources"
+    sources.write_text(f"{printed.rstrip()}\nSnapshot: {world.serials['petrel']}\n")
     assert content(apt, "update") == world.targets["own frozen"].listed
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from distwright.archive.prolonging_own import prolong_own
 from distwright.archive.snapshots import PoolChoice, parse_snapshot
 from distwright.archive.tags import TagRequest, tag_snapshots
 from distwright.errors import BadUsage, NotFound, Refused
-from distwright.model.digests import Json, canonical_json, sha256_of
+from distwright.model.digests import Json, canonical_json
 from distwright.model.events import EventKind
 from distwright.signing.verify import Keyring
 from distwright.store.archives import list_snapshots
@@ -241,28 +241,6 @@ def test_indexes_of_the_installer_and_of_files_are_kept_byte_for_byte_and_are_no
         assert archive.read(f"dists/stable/{path}.xz") == archive.upstream.files[f"dists/stable/{path}.xz"]
     archive.upstream.files["pool/main/a/anna/anna_1.0_amd64.deb"] = make_deb("anna").content
     assert archive.read("pool/main/a/anna/anna_1.0_amd64.deb") == make_deb("anna").content
-
-
-def test_lists_are_kept_as_gzip_compresses_them_too_once_that_is_asked_for(archive: RecordedArchive) -> None:
-    path = "main/binary-amd64/Packages.gz"
-    lean = archive.record().row
-    with pytest.raises(NotFound, match="is not recorded"):
-        archive.read(f"dists/stable/{path}")
-    row = archive.record(has_gzip=True).row
-    assert row.serial > lean.serial  # of an upstream that has not changed
-    assert archive.record(has_gzip=True).row == row
-    archive.cut_off()
-    content = archive.upstream.files[f"dists/stable/{path}"]
-    assert archive.read(f"dists/stable/{path}") == content
-    assert archive.read(f"dists/stable/main/binary-amd64/by-hash/SHA256/{sha256_of(content)}") == content
-    document = parse_snapshot(archive.context.objects.read(row.digest))
-    assert parse_snapshot(document.to_bytes()) == document
-    suite = document.suites["stable"]
-    assert sorted(copy.path for copy in suite.copies) == sorted(
-        index.path.replace(".xz", ".gz") for index in suite.indexes
-    )
-    collected = collect(archive.context, [], grace=timedelta(0), really=True)
-    assert (collected.objects, archive.read(f"dists/stable/{path}")) == (0, content)
 
 
 def test_several_architectures_and_components_have_a_closure_of_their_own(tmp_path: Path) -> None:
