@@ -206,3 +206,17 @@ def test_patch_program_makes_of_any_old_state_the_new_one(
         subprocess.run(argv, input=script, check=True, capture_output=True)
     made = (tmp_path / "text").read_bytes() if (tmp_path / "text").exists() else b""
     assert made == new_text
+
+
+def test_patches_sort_in_the_order_in_which_they_apply_even_within_a_second_and_when_the_clock_goes_back(
+    suite: OwnSuite,
+) -> None:
+    for number, step in enumerate((DAY, *[0 * DAY] * 11, -DAY, 2 * DAY, 0 * DAY)):
+        suite.context.clock += step
+        suite.publish(suite.hold(*state(number)))
+    index = (suite.archive / "dists" / "devel" / "main" / "binary-amd64" / "Packages.diff" / "Index").read_text()
+    for field in ("SHA1", "SHA256"):
+        rows = index.partition(f"{field}-History:\n")[2].partition("\nSHA")[0].splitlines()
+        names = [row.split()[2] for row in rows]
+        assert len(names) == 14
+        assert names == sorted(set(names))

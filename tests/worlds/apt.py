@@ -25,6 +25,9 @@ Acquire::AllowInsecureRepositories "false";
 """
 
 
+_COMPLAINTS = ("W:", "E:", "N:", "Warning:", "Error:", "Notice:")
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command printed. complaints: its lines that warn or fail, without what names a place."""
@@ -35,25 +38,32 @@ class Ran:
 
     @property
     def complaints(self) -> list[str]:
-        """Give the lines that begin with W:, E: or N:, or tell of an error."""
-        return [line for line in self.stderr.splitlines() if line[:2] in ("W:", "E:", "N:")]
+        """Give the lines that begin with W:, E: or N:, which apt 3 spells out."""
+        return [line for line in self.stderr.splitlines() if line.startswith(_COMPLAINTS)]
 
 
 @dataclass(frozen=True)
 class Apt:
-    """An apt that knows one suite of one archive and one key."""
+    """An apt that knows one suite of one archive and one key. inside: what begins a program elsewhere, where `folder` is /mnt."""
 
     folder: Path
+    inside: tuple[str, ...] = ()
 
     def run(self, *argv: str) -> Ran:
         """Run apt-get, apt-cache or another program of apt."""
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "LC_ALL": "C.UTF-8",
-            "APT_CONFIG": str(self.folder / "apt.conf"),
+            "APT_CONFIG": f"{_seen(self.folder, self.inside)}/apt.conf",
         }
         ran = subprocess.run(
-            argv, env=environment, cwd=self.folder / "here", capture_output=True, text=True, timeout=60, check=False
+            (*self.inside, *argv),
+            env=environment,
+            cwd=self.folder / "here",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return Ran(ran.returncode, ran.stdout, ran.stderr)
 
@@ -77,15 +87,28 @@ class Apt:
         return {path.name: path.read_bytes() for path in sorted((self.folder / "here").iterdir())}
 
 
-def make_apt(folder: Path, url: str, certificate: bytes, *, suite: str = "devel", sources: bool = True) -> Apt:
+def make_apt(
+    folder: Path,
+    url: str,
+    certificate: bytes,
+    *,
+    suite: str = "devel",
+    sources: bool = True,
+    inside: tuple[str, ...] = (),
+) -> Apt:
     """Make an apt that knows `url` and trusts one certificate."""
+    seen = _seen(folder, inside)
     for name in ("state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "etc/preferences.d", "log", "here"):
         (folder / name).mkdir(parents=True)
     (folder / "state" / "status").write_text("")
     (folder / "key.asc").write_bytes(certificate)
     user = "root" if os.geteuid() == 0 else ""
-    (folder / "apt.conf").write_text(_CONF.format(folder=folder, user=user))
+    (folder / "apt.conf").write_text(_CONF.format(folder=seen, user=user))
     kinds = ("deb", "deb-src") if sources else ("deb",)
-    lines = [f"{kind} [signed-by={folder}/key.asc] {url} {suite} main\n" for kind in kinds]
+    lines = [f"{kind} [signed-by={seen}/key.asc] {url} {suite} main\n" for kind in kinds]
     (folder / "etc" / "sources.list").write_text("".join(lines))
-    return Apt(folder)
+    return Apt(folder, inside)
+
+
+def _seen(folder: Path, inside: tuple[str, ...]) -> str:
+    return "/mnt" if inside else str(folder)

@@ -1,6 +1,7 @@
 """The command line in this process, on a small state: what a person types, and what comes back."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -93,19 +94,24 @@ class CommandLine:
         return str(next(row["revision"] for row in rows if row["suite"] == suite))
 
 
-def command_line(folder: Path) -> CommandLine:
-    """Make an installation below a folder."""
+def command_line(
+    folder: Path,
+    config: str = CONFIG,
+    keys: tuple[str, ...] = ("petrel", "other"),
+    keyrings: Mapping[str, bytes] | None = None,
+) -> CommandLine:
+    """Make an installation below a folder. keys: credentials that get one; keyrings: files of the configuration."""
     app: App = open_app(str(folder / "state"), create=True)
     apply_config(
-        {"distwright.toml": CONFIG},
-        {},
+        {"distwright.toml": config},
+        keyrings or {},
         "0" * 40,
         database=app.database,
         objects=app.objects,
         paths=app.paths,
         now=NOW,
     )
-    for credential in ("petrel", "other"):
+    for credential in keys:
         app.make_key(credential, f"{credential} archive key <{credential}@archive.invalid>")
     app.database.close()
     return CommandLine(folder / "state")

@@ -1,5 +1,6 @@
 """Judge what an upstream signed, and choose what of it to record: pure decisions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,7 +8,7 @@ from distwright.archive.indexes import UDEBS
 from distwright.archive.snapshots import PoolChoice
 from distwright.archive.unrecorded import SUMS
 from distwright.errors import Refused, quoted
-from distwright.formats.compression import ENDINGS
+from distwright.formats.compression import ENDINGS, split_ending
 from distwright.formats.release import IndexEntry, Release
 from distwright.signing.verify import Keyring
 
@@ -16,10 +17,10 @@ from distwright.signing.verify import Keyring
 class RecordRequest:
     """What to record, from where. keyring: the certificates that must have signed. origin, label: "" or what Release must say.
 
-    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. has_installer: its present
-    images. pool: which pool files come with the record; None for those that are asked for. credential: the key that signs what we
-    change (a filtered record), or "". together: suites of other archives that clients use too, `archive/suite`; together_packages:
-    what is listed for these.
+    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. has_gzip: keep lists
+    compressed by gzip too. has_installer: its present images. pool: which pool files come with the record; None for those that are
+    asked for. credential: the key that signs what we change (a filtered record), or "". together: suites of other archives that
+    clients use too, `archive/suite`; together_packages: what is listed for these.
     """
 
     archive: str
@@ -35,6 +36,7 @@ class RecordRequest:
     keyring: Keyring
     has_udebs: bool = False
     has_contents: bool = False
+    has_gzip: bool = False
     pool: PoolChoice | None = None
     credential: str = ""
     has_installer: bool = False
@@ -97,6 +99,14 @@ def _sums(release: Release, request: RecordRequest) -> list[IndexEntry]:
         for component in request.components
         for name in request.architectures
     ]
+    return [release.indexes[path] for path in paths if path in release.indexes]
+
+
+def wanted_copies(release: Release, request: RecordRequest, chosen: Sequence[IndexEntry]) -> list[IndexEntry]:
+    """Choose the gzip forms of chosen indexes, where Release lists one: debmirror and aptly ask for these first."""
+    if not request.has_gzip:
+        return []
+    paths = [f"{split_ending(entry.path)[0]}.gz" for entry in chosen if not entry.path.endswith(".gz")]
     return [release.indexes[path] for path in paths if path in release.indexes]
 
 

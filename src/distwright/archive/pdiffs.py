@@ -7,7 +7,9 @@ source: apt's ParseDiffIndex in acquire-item.cc.
 """
 
 import gzip
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -21,6 +23,7 @@ from distwright.store.objects import ObjectStore
 
 KEPT = 20  # publications that a client may be behind; dak keeps two weeks of four a day
 _LISTS = ("/Packages", "/Sources")
+_NAME = re.compile(r"T-(\d{4}-\d\d-\d\d-\d{4}\.\d\d)(?:\.(\d{6}))?-")
 T = TypeVar("T", bound=Hashable)
 
 
@@ -82,17 +85,48 @@ def _extended(
     if script is None:
         return ()
     packed = gzip.compress(script, 9, mtime=0)
-    name = f"T-{now:%Y-%m-%d-%H%M.%S}-{after.sha256[:12]}"  # two publications of one second have two names
-    made = Patch(name, before.sha256, before.size, sha256_of(script), len(script), objects.put(packed), len(packed))
+    old, new = leaves
+    made = Patch(
+        _name(now, after, patches), before.sha256, before.size, sha256_of(script), len(script), objects.put(packed), len(packed),
+        before_sha1=(patches[-1].after_sha1 if patches else "") or _sha1(objects.read(leaf.digest) for leaf in old),
+        after_sha1=_sha1(objects.read(leaf.digest) for leaf in new),
+        plain_sha1=_sha1([script]),
+    )  # fmt: skip
     return (*patches, made)[-KEPT:]
 
 
+def _name(now: datetime, after: IndexEntry, patches: Sequence[Patch]) -> str:
+    """Name a patch by its time, and the index it leads to, so that it sorts after all earlier ones: debmirror applies them so.
+
+    Several publications may be of one second, and a clock may be set back.
+    """
+    moment, count = f"{now:%Y-%m-%d-%H%M.%S}", 0
+    last = _NAME.match(patches[-1].name) if patches else None
+    if last is not None and last[1] >= moment:
+        moment, count = last[1], int(last[2] or 0) + 1
+    return f"T-{moment}{f'.{count:06d}' if count else ''}-{after.sha256[:12]}"
+
+
 def _index_text(current: IndexEntry, patches: Sequence[Patch]) -> bytes:
-    lines = [f"SHA256-Current: {current.sha256} {current.size}", "SHA256-History:"]
+    """Write what debmirror reads (the SHA1 fields, which Debian has too), and what apt reads."""
+    lines: list[str] = []
+    if all(patch.before_sha1 for patch in patches):
+        lines += [f"SHA1-Current: {patches[-1].after_sha1} {current.size}", "SHA1-History:"]
+        lines += [f" {patch.before_sha1} {patch.before_size} {patch.name}" for patch in patches]
+        lines += ["SHA1-Patches:", *(f" {patch.plain_sha1} {patch.plain_size} {patch.name}" for patch in patches)]
+    lines += [f"SHA256-Current: {current.sha256} {current.size}", "SHA256-History:"]
     lines += [f" {patch.before} {patch.before_size} {patch.name}" for patch in patches]
     lines += ["SHA256-Patches:", *(f" {patch.plain} {patch.plain_size} {patch.name}" for patch in patches)]
     lines += ["SHA256-Download:", *(f" {patch.packed} {patch.packed_size} {patch.name}.gz" for patch in patches)]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _sha1(parts: Iterable[bytes]) -> str:
+    """Hash for readers that know nothing better; Release names the whole by SHA-256."""
+    whole = hashlib.sha1(usedforsecurity=False)
+    for part in parts:
+        whole.update(part)
+    return whole.hexdigest()
 
 
 def ed_script(old: Sequence[Leaf], new: Sequence[Leaf], get: Get) -> bytes | None:

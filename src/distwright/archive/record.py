@@ -13,7 +13,7 @@ from distwright.archive.filtering import filtered
 from distwright.archive.gathering import gather
 from distwright.archive.inrelease import fetch_inrelease
 from distwright.archive.installer import fetch_images, is_image
-from distwright.archive.judging import RecordRequest, check_release, wanted_indexes
+from distwright.archive.judging import RecordRequest, check_release, wanted_copies, wanted_indexes
 from distwright.archive.poolindex import pool_files, write_pool_index
 from distwright.archive.prolonging import keep_resigned_document, prolong_due
 from distwright.archive.snapshots import (
@@ -117,14 +117,22 @@ def _fetch_document(
             ends.append(release.valid_until)
         inrelease = sha256_of(signed)
         wanted = wanted_indexes(release, request)
-        if before is not None and _is_same(before, inrelease, wanted) and _is_whole(before, context):
+        copies = wanted_copies(release, request, wanted)
+        if before is not None and _is_same(before, inrelease, [*wanted, *copies]) and _is_whole(before, context):
             suites[name] = before
             continue
         indexes = _fetch_indexes(request, context, pool_indexes, name, wanted, release)
         indexes = (*indexes, *_fetch_images(request, context, name, indexes))
+        doubles = _fetch_indexes(request, context, pool_indexes, name, copies, release)  # after what they are copies of
         components = tuple(component for component in request.components)
         suites[name] = RecordedSuite(
-            name, inrelease, context.objects.put(verified.content), release.date, components, indexes
+            name,
+            inrelease,
+            context.objects.put(verified.content),
+            release.date,
+            components,
+            indexes,
+            doubles,
         )
     if lacked is not None and lacked.suites == suites:  # it has not moved: this mirror lacks a file
         raise lacked.refusal
@@ -155,13 +163,13 @@ def _fetch_pool(
 
 
 def _is_same(before: RecordedSuite, inrelease: Sha256, wanted: Sequence[IndexEntry]) -> bool:
-    known = {index.path for index in before.indexes if not is_image(index.path)}
-    return before.inrelease == inrelease and known == {entry.path for entry in wanted}
+    kept = {index.path for index in (*before.indexes, *before.copies) if not is_image(index.path)}
+    return before.inrelease == inrelease and kept == {entry.path for entry in wanted}
 
 
 def _is_whole(before: RecordedSuite, context: Context) -> bool:
     """Say whether all its indexes are still here; a lost one is fetched again, under the same serial."""
-    return all(context.objects.has(index.sha256) for index in before.indexes)
+    return all(context.objects.has(index.sha256) for index in (*before.indexes, *before.copies))
 
 
 def _fetch_indexes(
@@ -239,7 +247,7 @@ def _commit(
 ) -> Snapshot:
     digest = context.objects.put(document.to_bytes())
     resigned = _resigned(request, context, document, before)
-    for index in (index for suite in document.suites.values() for index in suite.indexes):
+    for index in (index for suite in document.suites.values() for index in (*suite.indexes, *suite.copies)):
         context.objects.touch(index.sha256)
     with context.write() as tx:
         newest = newest_snapshot(tx, request.archive)

@@ -22,7 +22,10 @@ INDEX_SET_FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """How an index of an earlier publication becomes the next one's (pdiffs). before: the earlier index; packed: its gzip form."""
+    """How an index of an earlier publication becomes the next one's (pdiffs). before: the earlier index; packed: its gzip form.
+
+    The SHA-1 of the earlier index, the next one and the patch are for old readers; "" in what an older distwright wrote.
+    """
 
     name: str
     before: Sha256
@@ -31,6 +34,9 @@ class Patch:
     plain_size: int
     packed: Sha256
     packed_size: int
+    before_sha1: str = ""
+    after_sha1: str = ""
+    plain_sha1: str = ""
 
 
 @dataclass(frozen=True, slots=True)

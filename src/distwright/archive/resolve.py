@@ -167,6 +167,7 @@ def record_order(
         "accept_expired": archive.accept_expired,
         "udebs": archive.udebs,
         "contents": archive.contents,
+        "gzip": archive.gzip,
         "pool": archive.pool,
         "packages": sorted(archive.packages) if archive.pool == "listed" else [],
         "recommends": archive.recommends,

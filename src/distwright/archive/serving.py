@@ -1,5 +1,6 @@
 """Serve recorded archives to any apt: `ARCHIVE/dists/…` is the newest snapshot, `ARCHIVE/SERIAL/dists/…` a given one.
 
+`ARCHIVE/snapshots/NAME/dists/…` is a given one too, by serial or by tag as in archives of ours: one address for `apt -S`.
 Indexes and InRelease are upstream's own bytes; what InRelease names and was not recorded comes when it is asked for. Every
 snapshot's `pool/` is the archive's one pool, so that caches hold a file once.
 """
@@ -24,7 +25,13 @@ from distwright.model.digests import Sha256
 from distwright.store.archives import find_snapshot, list_snapshots, newest_snapshot
 from distwright.store.signed import find_resigned
 
-_SERIAL = re.compile(r"\d{10}")
+_SERIAL = re.compile(r"(?:snapshots/)?(\d{10})/(.*)", re.DOTALL)
+
+
+def snapshot_path(path: str) -> tuple[str | None, str]:
+    """Split a path of a recorded archive into the serial that it names, if any, and what is below that."""
+    found = _SERIAL.fullmatch(path)
+    return (found[1], found[2]) if found else (None, path)
 
 
 class RecordedServing:
@@ -57,10 +64,9 @@ class RecordedServing:
 
     def find(self, path: str) -> tuple[BinaryIO, int]:
         """Open a file; raise NotFound, or Refused and Unreachable if upstream does not give what it signed."""
-        if path.startswith(f"{SNAPSHOTS}/"):
+        serial, below = snapshot_path(path)
+        if serial is None and path.startswith(f"{SNAPSHOTS}/"):
             return self._tagged(path)
-        first, _, rest = path.partition("/")
-        serial, below = (first, rest) if _SERIAL.fullmatch(first) else (None, path)
         if below.startswith("pool/"):
             return self._in_any_snapshot(below)
         with self._holdings.database.read() as tx:

@@ -227,7 +227,7 @@ class Shelf:
             )
         with self._holdings.database.read() as tx:
             row = find_snapshot_by_digest(tx, entry.archive, entry.document)
-        files: dict[str, Sha256 | bytes] = {index.path: index.sha256 for index in recorded.indexes}
+        files: dict[str, Sha256 | bytes] = {index.path: index.sha256 for index in (*recorded.indexes, *recorded.copies)}
         files["Release"] = recorded.release
         if self._signed:
             files["InRelease"] = recorded.inrelease

@@ -1,7 +1,7 @@
 """The snapshot document: which files a recorded archive consisted of. Its digest is the snapshot's identity everywhere."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -34,7 +34,10 @@ class RecordedIndex:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSuite:
-    """inrelease: upstream's signed bytes. release: the bytes that the signature covers. date: what Release says."""
+    """inrelease: upstream's signed bytes. release: the bytes that the signature covers. date: what Release says.
+
+    copies: some of the indexes once more, in a compression that clients ask for which know no better one.
+    """
 
     name: str
     inrelease: Sha256
@@ -42,6 +45,7 @@ class RecordedSuite:
     date: datetime
     components: tuple[str, ...]
     indexes: tuple[RecordedIndex, ...]
+    copies: tuple[RecordedIndex, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ class SnapshotDocument:
                 "release": suite.release,
                 "date": int(suite.date.timestamp()),
                 "components": sorted(suite.components),
-                "indexes": sorted([index.path, index.sha256, index.size_bytes, index.plain] for index in suite.indexes),
+                "indexes": _rows(suite.indexes),
+                **({"copies": _rows(suite.copies)} if suite.copies else {}),
             }
             for suite in self.suites.values()
         }
@@ -127,14 +132,20 @@ def parse_snapshot(content: bytes) -> SnapshotDocument:
             release=Sha256(suite["release"]),
             date=datetime.fromtimestamp(suite["date"], UTC),
             components=tuple(suite["components"]),
-            indexes=tuple(
-                RecordedIndex(path, Sha256(sha256), size, Sha256(plain))
-                for path, sha256, size, plain in suite["indexes"]
-            ),
+            indexes=_indexes(suite["indexes"]),
+            copies=_indexes(suite.get("copies", [])),
         )
         for name, suite in document["suites"].items()
     }
     return SnapshotDocument(suites, _pool(document["pool"]) if "pool" in document else None)
+
+
+def _rows(indexes: Sequence[RecordedIndex]) -> list[Json]:
+    return [list(row) for row in sorted((index.path, index.sha256, index.size_bytes, index.plain) for index in indexes)]
+
+
+def _indexes(rows: Iterable[tuple[str, str, int, str]]) -> tuple[RecordedIndex, ...]:
+    return tuple(RecordedIndex(path, Sha256(sha256), size, Sha256(plain)) for path, sha256, size, plain in rows)
 
 
 def _pool(value: plain.Plain) -> RecordedPool:

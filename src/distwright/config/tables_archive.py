@@ -89,6 +89,11 @@ class UpstreamArchive(Table, frozen=True):
         description="Whether the present images of the Debian installer are recorded too (netboot, cdrom, …: about 1 GB for each "
         "architecture); what is not recorded comes when it is asked for, as long as upstream has it.",
     )
+    gzip: bool = Field(
+        default=False,
+        description="Whether the lists are kept as gzip compresses them too, for clients that ask for no other form: debmirror "
+        "needs it, aptly asks for it first. Twice the size of a record.",
+    )
     pool: Literal["lazy", "listed", "full"] = Field(
         default="lazy",
         description="Which package files come with a record. lazy: none, each comes when it is asked for; listed: packages "

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distwright.app import App, Serving
+from distwright.archive.serving import snapshot_path
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import DistwrightError, NotFound, quoted
 from distwright.web.files import answer_file
@@ -29,6 +31,8 @@ from distwright.web.uploads import Uploads
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _LONGEST_NUMBER = 19
 _LOOK_EVERY_S = 2.0
+# One address for a pool file, whatever snapshot it is asked of: caches hold it once.
+_SNAPSHOT_POOL = re.compile(r"snapshots/[^/]+/(pool/.+)", re.DOTALL)
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -128,11 +132,13 @@ class _Web:
         name, path = request.path_params["name"], request.path_params["path"]
         archive = (await run_in_threadpool(self._app.config)).archives.get(name)
         if isinstance(archive, OwnArchive):
+            if (found := _SNAPSHOT_POOL.fullmatch(path)) is not None:
+                return RedirectResponse(f"/{name}/{found[1]}")
             return answer_file(request, await run_in_threadpool(self._serving.published, name, path), path)
         if isinstance(archive, UpstreamArchive):
-            first, _, rest = path.partition("/")
-            if first.isdigit() and rest.startswith("pool/"):
-                return RedirectResponse(f"/{name}/{rest}")
+            serial, below = snapshot_path(path)
+            if serial is not None and below.startswith("pool/"):
+                return RedirectResponse(f"/{name}/{below}")
             file, _ = await run_in_threadpool(self._serving.recorded, name, path)
             return answer_file(request, file, path)
         raise NotFound(f"there is no archive {quoted(name)}", hint="see the archives on the front page")

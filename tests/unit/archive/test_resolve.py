@@ -267,7 +267,8 @@ def test_a_record_order_carries_the_table_and_is_new_with_each_request() -> None
     assert orders[0].inputs == {
         "archive": "debian", "suites": ["stable"], "components": ["main"], "architectures": ["amd64"],
         "sources": True, "translations": ["en"], "origin": "Debian", "label": "Debian", "accept_expired": False,
-        "udebs": False, "contents": False, "pool": "lazy", "packages": [], "recommends": False, "pool_sources": False,
+        "udebs": False, "contents": False, "gzip": False,
+        "pool": "lazy", "packages": [], "recommends": False, "pool_sources": False,
         "filtered": False, "credential": "",
         "url": MIRROR, "keyring": key, "keyring_name": "/usr/share/keyrings/debian-archive-keyring.gpg",
         "serial": None, "requested": "2024-01-10T12:00:00+00:00",

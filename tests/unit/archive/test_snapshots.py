@@ -37,6 +37,14 @@ def test_reading_gives_back_what_was_written() -> None:
     assert parse_snapshot(DOCUMENT.to_bytes()) == DOCUMENT
 
 
+def test_copies_are_written_only_where_there_are_some_and_read_back() -> None:
+    copy = RecordedIndex("main/binary-amd64/Packages.gz", A, 15, D)
+    document = SnapshotDocument({"stable": replace(DOCUMENT.suites["stable"], copies=(copy,))})
+    assert parse_snapshot(document.to_bytes()) == document
+    assert f'"copies":[["main/binary-amd64/Packages.gz","{A}",15,"{D}"]]'.encode() in document.to_bytes()
+    assert document.digest != DOCUMENT.digest
+
+
 def test_order_of_components_and_indexes_is_no_part_of_the_identity() -> None:
     suite = DOCUMENT.suites["stable"]
     more = RecordedIndex("contrib/binary-amd64/Packages.xz", B, 1, A)

@@ -12,6 +12,7 @@ from tests.worlds.web import Browser
 from distwright.app import App, open_app
 from distwright.archive.record import record
 from distwright.site.applied import apply_config
+from distwright.site.views import snapshots
 from distwright.web.application import HEADERS, web_application
 
 EVIL = "pool/main/e/evil/evil.html"
@@ -121,6 +122,34 @@ def test_every_answer_says_what_it_is_and_that_nothing_in_it_is_to_be_run(web: B
 )
 def test_an_address_of_nothing_is_not_found(web: Browser, path: str) -> None:
     assert web.get(path).status_code == 404
+
+
+def test_pool_files_of_all_snapshots_have_one_address(web: Browser, app: App) -> None:
+    pool = "pool/main/h/hello/hello_1.0_amd64.deb"
+    [serial] = [row.serial for row in snapshots(app.database, "debian")]
+    for place in (
+        f"debian/{serial}",
+        f"debian/snapshots/{serial}",
+        "petrel/snapshots/1.0~rc1",
+        "petrel/snapshots/2030010101",
+    ):
+        answer = web.get(f"/{place}/{pool}")
+        assert (answer.status_code, answer.headers["location"]) == (307, f"/{place.partition('/')[0]}/{pool}")
+
+
+def test_a_recorded_snapshot_is_served_below_its_serial_and_below_snapshots(web: Browser, app: App) -> None:
+    [serial] = [row.serial for row in snapshots(app.database, "debian")]
+    for path in ("dists/stable/InRelease", "dists/stable/main/binary-amd64/Packages.xz"):
+        answers = [web.get(f"/debian/{place}{path}") for place in ("", f"{serial}/", f"snapshots/{serial}/")]
+        assert [answer.status_code for answer in answers] == [200, 200, 200]
+        assert len({answer.content for answer in answers}) == 1
+    for place in (
+        "snapshots/1999010101",
+        "1999010101",
+        f"snapshots/{serial}/{serial}",
+        f"snapshots/snapshots/{serial}",
+    ):
+        assert web.get(f"/debian/{place}/dists/stable/InRelease").status_code == 404
 
 
 @pytest.mark.parametrize(
