@@ -1,6 +1,6 @@
 """An own suite of a small installation, filled by hand and published: for tests of what clients see."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.worlds.archive import MadeDeb, MadeSource, make_deb, make_source, signer
@@ -21,7 +21,10 @@ LISTS = ("main/binary-amd64", "main/source")
 
 @dataclass
 class OwnSuite:
-    """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer. The rest: as in the archive's table."""
+    """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer. contents, pdiffs: as in its table.
+
+    fields: of its Release, beside or in place of the usual ones.
+    """
 
     context: WorldContext
     name: str = "devel"
@@ -29,6 +32,7 @@ class OwnSuite:
     signed_by: Signer | None = None
     contents: bool = False
     pdiffs: bool = False
+    fields: dict[str, str] = field(default_factory=dict)
 
     @property
     def archive(self) -> Path:
@@ -64,6 +68,7 @@ class OwnSuite:
             "Suite": self.name,
             "Codename": self.name,
             "Description": "ours",
+            **self.fields,
         }
         request = PublishRequest(
             "petrel", self.name, revision, LISTS, fields, added, contents=self.contents, pdiffs=self.pdiffs
