@@ -69,6 +69,7 @@ class ServedTree:
     def serve(self, suite: str, number: int, serial: str = "") -> None:
         """Let `dists/SUITE`, or that of a snapshot, name a publication: a new symlink renamed over the old one."""
         link = self.link(suite, serial)
+        _make_later(self.publication(suite, number), link)
         link.parent.mkdir(parents=True, exist_ok=True)
         pool = self.root / SNAPSHOTS / serial / "pool"
         if serial and not pool.is_symlink():
@@ -129,6 +130,18 @@ class ServedTree:
     def publication(self, suite: str, number: int) -> Path:
         """The folder of one publication."""
         return self.root / REVISIONS / suite / str(number)
+
+
+def _make_later(publication: Path, served: Path) -> None:
+    """Give Release files a time that those which are served do not reach: web servers and rsync compare whole seconds.
+
+    Two publications of one second, or a clock that was set back, would leave clients where they are: "not modified".
+    """
+    for file in (place for place in publication.iterdir() if not place.is_symlink()):
+        before = served / file.name
+        status, least = file.stat(), int(before.stat().st_mtime) + 1 if before.exists() else 0
+        if status.st_mtime < least and not (before.exists() and before.samefile(file)):
+            os.utime(file, (status.st_atime, least))
 
 
 def _remove_tree(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The served tree: only new names, one pointer, snapshots that are forgotten whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,21 @@ def test_a_forgetting_that_was_cut_off_is_seen_and_finished(tmp_path: Path) -> N
 def test_nothing_is_served_of_a_suite_that_was_never_published(tmp_path: Path) -> None:
     tree = ServedTree(tmp_path / "petrel")
     assert (tree.served("devel"), tree.link("devel")) == (None, tree.root / "dists" / "devel")
+
+
+def test_release_files_that_are_served_next_are_later_by_a_second_whatever_the_clock_says(
+    tmp_path: Path, objects: FileObjects
+) -> None:
+    tree = ServedTree(tmp_path / "petrel")
+    times = []
+    for number in (1, 2, 3):
+        publication(tree, objects, number, b"%d" % number)
+        if number == 3:  # the clock was set back by a day
+            file = tree.publication("devel", number) / "InRelease"
+            os.utime(file, (0, file.stat().st_mtime - 86400))
+        tree.serve("devel", number)
+        times.append(int((tree.link("devel") / "InRelease").stat().st_mtime))
+    assert times == [times[0], times[0] + 1, times[0] + 2]
+    publication(tree, objects, 4, b"3")
+    tree.serve("devel", 4)
+    assert int((tree.link("devel") / "InRelease").stat().st_mtime) == times[2]  # the very same file
