@@ -23,7 +23,7 @@ LISTS = ("main/binary-amd64", "main/source")
 class OwnSuite:
     """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer. contents, pdiffs: as in its table.
 
-    fields: of its Release, beside or in place of the usual ones.
+    fields: of its Release, beside or in place of the usual ones. lists: those that it must have.
     """
 
     context: WorldContext
@@ -33,6 +33,7 @@ class OwnSuite:
     contents: bool = False
     pdiffs: bool = False
     fields: dict[str, str] = field(default_factory=dict)
+    lists: tuple[str, ...] = LISTS
 
     @property
     def archive(self) -> Path:
@@ -71,7 +72,7 @@ class OwnSuite:
             **self.fields,
         }
         request = PublishRequest(
-            "petrel", self.name, revision, LISTS, fields, added, contents=self.contents, pdiffs=self.pdiffs
+            "petrel", self.name, revision, self.lists, fields, added, contents=self.contents, pdiffs=self.pdiffs
         )
         return publish(request, self.context, self.signed_by or signer(self.key), self.context.paths.public)
 

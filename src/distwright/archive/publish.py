@@ -131,7 +131,8 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
         return None, False
     if live.revision == request.revision:
         wanted = (dict(request.fields), signers, request.contents)
-        return live, not request.again and _served_as(live, context) == wanted
+        is_same = _served_as(live, context) == wanted and _lists_of(live, context) == set(request.lists)
+        return live, is_same and not request.again
     if not request.serial and present is not None and live.revision == present.revision:
         name = f"{request.archive}/{request.suite}"
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
@@ -142,6 +143,12 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
 def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:
     document = json.loads(context.objects.read(live.tree))
     return dict(document.get("fields", {})), tuple(document.get("signers", ())), document.get("contents", False)
+
+
+def _lists_of(live: Publication, context: Context) -> set[str]:
+    """Give the lists that were asked for: an archive may have got another architecture or component since."""
+    document = json.loads(context.objects.read(live.tree)).get("indexes")
+    return set() if document is None else set(parse_index_set(context.objects.read(Sha256(document))).lists)
 
 
 def _laid_out(request: PublishRequest, live: Publication | None, context: Context) -> TreeRoot | None:

@@ -158,6 +158,19 @@ def test_a_suite_may_change_its_key(suite: OwnSuite) -> None:
         see_suite(suite.archive, "devel", signer("petrel").certificate())
 
 
+def test_same_revision_is_published_again_when_the_archive_has_other_lists(suite: OwnSuite) -> None:
+    """It got an architecture, or a component: its clients wait for lists, even empty ones."""
+    revision = suite.version("1.0")
+    suite.publish(revision)
+    before = suite.lists
+    for lists in ((*before, "main/binary-arm64"), before):
+        suite.lists = lists
+        suite.publish(revision)
+        release = parse_release(suite.see().release.encode())
+        assert ("arm64" in release.architectures) is (lists != before)
+    assert suite.publish(revision).id == 3
+
+
 def test_the_public_tree_has_no_link_that_leaves_it_and_nothing_half_made(suite: OwnSuite) -> None:
     suite.publish(suite.version("1.0"))
     suite.publish(suite.version("2.0"))
