@@ -76,8 +76,13 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
     with locked(context.paths.lock(f"archive-{request.archive}")):
         tree = ServedTree(public / request.archive)
         reconcile(request.archive, context, tree)
+        codename = request.fields.get("Codename") or request.suite
+        tree.refuse_codename(request.suite, codename, request.serial)
         live, is_done = _state_of(request, context, signer.fingerprints)
         if live is not None and is_done:
+            tree.serve_codename(
+                request.suite, codename_of(live, context), request.serial
+            )  # it may have been cut off there
             return live
         root = parse_root(context.objects.read(request.revision))
         indexes = _indexes_of(request, root, context)
@@ -90,6 +95,7 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
         tree.add_indexes(document, indexes.files, context.objects)
         tree.add_publication(request.suite, number, _files(context, number), context.objects, document)
         tree.serve(request.suite, number, request.serial)
+        tree.serve_codename(request.suite, codename, request.serial)
         return _set_live(number, context)
 
 
@@ -138,6 +144,11 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
         return live, True
     return live, False
+
+
+def codename_of(live: Publication, context: Context) -> str:
+    """Give the second name of a served suite; its first if it has none."""
+    return _served_as(live, context)[0].get("Codename") or live.suite
 
 
 def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:
@@ -206,6 +217,8 @@ def _begin(
     """Sign, keep everything as objects, and add the row `building` with its holds."""
     now = context.now()
     fields = {**request.fields, "Date": _date(now, live, context).isoformat()}
+    if "Names-Keys" in fields:
+        fields["Signed-By"] = ",".join(fingerprint.upper() for fingerprint in signer.fingerprints)
     release = write_release(release_of(fields, indexes.entries))
     signed = {
         "InRelease": context.objects.put(signer.sign_clear(release)),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.changing import SuiteChange, edited, hold_suite, move, root_of
+from distwright.archive.configured import refuse_codename
 from distwright.archive.editing import find_stanzas, split_leaf
 from distwright.archive.indexes import I18N
 from distwright.archive.merging import (
@@ -61,6 +62,7 @@ def branch_suite(context: Context, archive: str, name: str, parent: str, kind: s
     """Make a suite of another's present state, in constant time; an overlay begins empty. Raises Refused if the name is taken."""
     our_name(name, "suite")
     now = context.now()
+    refuse_codename(context.config, archive, name)
     context.objects.put(EMPTY_ROOT.to_bytes())
     with context.write() as tx:
         origin = get_suite(tx, archive, parent)

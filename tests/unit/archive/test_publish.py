@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.worlds.archive import DAY, make_deb, make_source, signer
 from tests.worlds.client import see_suite
+from tests.worlds.keys import joint_signer
 from tests.worlds.suite import OwnSuite, own_suite
 
 from distwright.errors import Refused
@@ -169,6 +170,25 @@ def test_same_revision_is_published_again_when_the_archive_has_other_lists(suite
         release = parse_release(suite.see().release.encode())
         assert ("arm64" in release.architectures) is (lists != before)
     assert suite.publish(revision).id == 3
+
+
+def test_codename_that_is_another_suite_is_refused_before_anything_is_signed(suite: OwnSuite, tmp_path: Path) -> None:
+    stable = own_suite(tmp_path, "stable", suite.context)
+    stable.publish(stable.version("1.0"))
+    suite.fields = {"Codename": "stable"}
+    with pytest.raises(Refused, match="stable is a suite of its own"):
+        suite.publish(suite.version("1.0"))
+    assert suite.publications() == []
+    assert stable.see().packages == ["hello 1.0", "world 1.0"]
+
+
+def test_release_names_its_keys_if_it_is_asked_to(suite: OwnSuite) -> None:
+    suite.signed_by = joint_signer("petrel")
+    suite.fields = {"Names-Keys": "yes"}
+    suite.publish(suite.version("1.0"))
+    release = parse_release((suite.archive / "dists/devel/Release").read_bytes())
+    assert release.signed_by == tuple(key.upper() for key in suite.signed_by.fingerprints)
+    assert len(release.signed_by) == 2
 
 
 def test_the_public_tree_has_no_link_that_leaves_it_and_nothing_half_made(suite: OwnSuite) -> None:

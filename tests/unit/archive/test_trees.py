@@ -62,6 +62,30 @@ def test_a_pool_path_never_gets_other_content(tmp_path: Path, objects: FileObjec
     assert (tree.root / path).read_bytes() == b"deb"
 
 
+def test_second_name_follows_its_suite_and_yields_to_a_suite_of_that_name(tmp_path: Path, objects: FileObjects) -> None:
+    tree = ServedTree(tmp_path / "petrel")
+    publication(tree, objects, 1, b"one")
+    tree.serve("devel", 1)
+    for _ in range(2):
+        tree.serve_codename("devel", "petrel-2")
+    tree.serve_codename("devel", "devel")
+    publication(tree, objects, 2, b"two")
+    tree.serve("devel", 2)
+    assert (tree.root / "dists/petrel-2/InRelease").read_bytes() == b"signed two"
+    assert (tree.served("devel"), tree.served("petrel-2")) == (2, None)
+    tree.refuse_codename("stable", "petrel-2")
+    with pytest.raises(Refused, match="devel is a suite of its own, so it cannot be the codename of stable"):
+        tree.refuse_codename("stable", "devel")
+    tree.serve_codename("stable", "petrel-2")
+    assert (tree.root / "dists/petrel-2").readlink() == Path("stable")
+    assert [tree.forget_codenames({"petrel-2": name}) for name in ("stable", "devel", "devel")] == [0, 1, 0]
+    tree.serve_codename("devel", "petrel-2")
+    tree.add_publication("petrel-2", 3, {"InRelease": objects.put(b"its own")}, objects, sha256_of(b"set of two"))
+    tree.serve("petrel-2", 3)
+    assert (tree.served("petrel-2"), tree.forget_codenames({})) == (3, 0)
+    tree.refuse_codename("petrel-2", "petrel-2")
+
+
 def test_a_snapshot_has_the_pool_of_all_and_is_forgotten_whole(tmp_path: Path, objects: FileObjects) -> None:
     tree = ServedTree(tmp_path / "petrel")
     tree.add_pool([("pool/hello.deb", objects.put(b"deb"))], objects)
