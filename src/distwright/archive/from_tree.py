@@ -90,9 +90,11 @@ def _suite(root: Path, name: str, scratch: Path, keyring: Keyring | None) -> tup
         "Origin": release.origin or "",
         "Label": release.label or "",
         "Suite": release.suite or "",
+        "Codename": release.codename or "",
         "Version": release.version or "",
         "Description": release.description or "",
         "NotAutomatic": "yes" if release.not_automatic else "",
+        "ButAutomaticUpgrades": "yes" if release.but_automatic_upgrades else "",
     }
     suite = TheirSuite(
         name,
