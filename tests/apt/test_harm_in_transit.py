@@ -1,5 +1,6 @@
 """What a mirror or a proxy harms, apt refuses whole, and goes on with what it had; mended, it goes on with the new state."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,24 @@ def test_mirror_without_names_by_hash_and_one_without_others_serve_both(suite: O
             tree.harm = {gone: HARMS["it is not there"]}
             apt = apt_for(tmp_path / str(number), tree.url)
             assert (apt.update().exit_code, apt.candidates()) == (0, OLD)
+
+
+def test_mirrors_of_which_one_lags_behind_serve_one_state_together(suite: OwnSuite, tmp_path: Path) -> None:
+    """apt takes InRelease from one and asks another for the rest: what an older one names is still there by its hash."""
+    shutil.copytree(suite.context.paths.public, tmp_path / "lagging", symlinks=True)
+    suite.publish(suite.version("2.0"))
+    with serving_tree(tmp_path / "lagging") as lagging, serving_tree(suite.context.paths.public) as present:
+        (tmp_path / "mirrors").write_text(f"{lagging.url}\tpriority:1\n{present.url}\tpriority:2\n")
+        lagging.harm = {"/main/": HARMS["it is not there"]}
+        apt = apt_for(tmp_path / "apt", f"mirror+file:{tmp_path}/mirrors")
+        assert (apt.update().exit_code, apt.candidates()) == (0, OLD)
+        assert sorted(path.rpartition("/")[0] for path in present.asked()) == [
+            "dists/devel/main/binary-amd64/by-hash/SHA256",
+            "dists/devel/main/source/by-hash/SHA256",
+        ]
+        assert apt.download("hello").complaints == []
+        lagging.harm = {"/petrel/": HARMS["the server is ill"]}
+        assert (apt.update().exit_code, apt.candidates()) == (0, NEW)
 
 
 @pytest.mark.parametrize(("wanted", "by_hash"), [("force", True), ("no", False)])
