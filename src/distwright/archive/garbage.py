@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from distwright.archive.indexes import pool_of
-from distwright.archive.publish import codename_of, pieces_of
+from distwright.archive.publish import codenames, pieces_of
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
@@ -145,8 +145,7 @@ def _retire(context: Context, archive: str, before: datetime, done: Collected, *
             replace_holds(tx, f"publication {row.id}", [], context.now())
     for path in surplus:
         path.unlink()
-    live = [row for row in rows if row.state == "live" and not row.serial]
-    tree.forget_codenames({codename_of(row, context): row.suite for row in live})
+    tree.forget_codenames(codenames(context, archive))
     tagged = {name for tag in tags for suite in tag.suites.values() for name in (suite.indexes, *suite.digests)}
     tree.forget_indexes(_index_sets(stays, context) | tagged, before)
 

@@ -76,13 +76,11 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
     with locked(context.paths.lock(f"archive-{request.archive}")):
         tree = ServedTree(public / request.archive)
         reconcile(request.archive, context, tree)
-        codename = request.fields.get("Codename") or request.suite
+        codename = request.fields.get("Codename", request.suite)
         tree.refuse_codename(request.suite, codename, request.serial)
         live, is_done = _state_of(request, context, signer.fingerprints)
         if live is not None and is_done:
-            tree.serve_codename(
-                request.suite, codename_of(live, context), request.serial
-            )  # it may have been cut off there
+            _finish_codename(live, context, tree)
             return live
         root = parse_root(context.objects.read(request.revision))
         indexes = _indexes_of(request, root, context)
@@ -146,9 +144,19 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
     return live, False
 
 
-def codename_of(live: Publication, context: Context) -> str:
-    """Give the second name of a served suite; its first if it has none."""
-    return _served_as(live, context)[0].get("Codename") or live.suite
+def _finish_codename(live: Publication, context: Context, tree: ServedTree) -> None:
+    """Lay the second name of what is served, in case its publish was cut off there; what a later one has taken stays so."""
+    for codename, suite in codenames(context, live.archive, live.serial).items():
+        if suite == live.suite:
+            tree.serve_codename(suite, codename, live.serial)
+
+
+def codenames(context: Context, archive: str, serial: str = "") -> dict[str, str]:
+    """Say which suite has which second name: of two that claim one, whichever was published last."""
+    with context.database.read() as tx:
+        rows = [row for row in list_publications(tx, archive=archive, state="live") if row.serial == serial]
+    named = ((_served_as(row, context)[0].get("Codename", row.suite), row.suite) for row in reversed(rows))
+    return {codename: suite for codename, suite in named if codename != suite}
 
 
 def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:

@@ -8,6 +8,7 @@ from tests.worlds.client import see_suite
 from tests.worlds.keys import joint_signer
 from tests.worlds.suite import OwnSuite, own_suite
 
+from distwright.archive.garbage import collect
 from distwright.errors import Refused
 from distwright.formats.release import parse_release
 from distwright.model.digests import Sha256, sha256_of
@@ -180,6 +181,23 @@ def test_codename_that_is_another_suite_is_refused_before_anything_is_signed(sui
         suite.publish(suite.version("1.0"))
     assert suite.publications() == []
     assert stable.see().packages == ["hello 1.0", "world 1.0"]
+
+
+def test_of_two_suites_that_claim_a_codename_the_one_published_last_has_it(suite: OwnSuite, tmp_path: Path) -> None:
+    """At a release the name goes on; the suite that had it may be looked at, and collected around, before it is published again."""
+    stable = own_suite(tmp_path, "stable", suite.context)
+    second = suite.archive / "dists" / "petrel-2"
+    for named in (suite, stable):
+        named.fields = {"Codename": "petrel-2"}
+        named.publish(named.version("1.0"))
+        assert second.readlink() == Path(named.name)
+    suite.publish(suite.version("1.0"))
+    collect(suite.context, ["petrel"], really=True)
+    assert second.readlink() == Path("stable")
+    second.unlink()  # as if the publish had been cut off there
+    second.symlink_to("devel")
+    stable.publish(stable.version("1.0"))
+    assert second.readlink() == Path("stable")
 
 
 def test_release_names_its_keys_if_it_is_asked_to(suite: OwnSuite) -> None:
