@@ -71,9 +71,10 @@ def test_share_of_the_machines_grows_with_the_percentage_and_packages_of_a_sourc
         before = chosen
 
 
-def test_machine_without_the_package_gets_it_whatever_the_share_is(line: CommandLine, apt: Apt) -> None:
+def test_who_asks_for_the_package_gets_it_whatever_the_share_is(line: CommandLine, apt: Apt) -> None:
     phase(line, 0)
     assert upgraded(apt) == []
+    assert apt.plan("-o", f"APT::Machine-ID={MACHINES[0]}", "install", "hello") == ALL
     apt.install()
     assert apt.plan("install", "hello") == ["hello (2.0 Petrel:devel [amd64])"]
 
