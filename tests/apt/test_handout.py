@@ -3,18 +3,9 @@
 from pathlib import Path
 
 import pytest
-from tests.worlds.apt import Apt, make_apt
+from tests.worlds.apt import make_apt_of
 from tests.worlds.archive import make_deb
 from tests.worlds.commands import CommandLine, command_line
-
-
-def apt_of(folder: Path, sources: str) -> Apt:
-    """Give an apt that knows nothing but a printed text."""
-    apt = make_apt(folder, "copy:/nowhere", b"")
-    (folder / "etc" / "sources.list").unlink()
-    (folder / "etc" / "sources.list.d").mkdir()
-    (folder / "etc" / "sources.list.d" / "petrel.sources").write_text(sources)
-    return apt
 
 
 @pytest.fixture
@@ -36,7 +27,7 @@ def test_apt_reads_the_printed_sources_without_a_warning(
     line: CommandLine, tmp_path: Path, more: tuple[str, ...], candidates: list[str]
 ) -> None:
     url = f"copy:{line.state}/public/petrel"
-    apt = apt_of(tmp_path / "apt", line.run("archive", "sources", "petrel", "devel", "--url", url, *more).text)
+    apt = make_apt_of(tmp_path / "apt", line.run("archive", "sources", "petrel", "devel", "--url", url, *more).text)
     updated = apt.update()
     assert (updated.exit_code, updated.complaints) == (0, [])
     assert apt.candidates() == candidates

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from tests.worlds.archive import Upstream, make_deb, make_source, signer
 from tests.worlds.installation import WorldContext
 from tests.worlds.theirs import Aptly, Reprepro, everything_in, moving_world
 
+from distwright.archive.changing import root_of
+from distwright.archive.editing import find_stanzas
 from distwright.archive.from_aptly import aptly_archive
 from distwright.archive.from_reprepro import reprepro_archive
 from distwright.archive.from_tree import tree_archive
@@ -19,6 +22,7 @@ from distwright.archive.resolve import publish_request
 from distwright.archive.suites import packages_of, publish_suite, set_sealed
 from distwright.config.load import parse_config
 from distwright.errors import BadUsage, Refused
+from distwright.formats.deb822 import raw_field
 from distwright.model.events import EventKind
 from distwright.model.records import SuiteState
 from distwright.signing.verify import Keyring
@@ -364,6 +368,19 @@ def test_a_signed_tree_is_believed_by_its_keyring_only(context: WorldContext, tm
         assert [moved.added for moved in move_in(context, theirs, MoveRequest("petrel", "ada", "tree", {}))] == [2]
         with pytest.raises(Refused, match="stable"):
             tree_archive(tmp_path / "tree", scratch, keyring=stranger)
+
+
+def test_share_of_machines_that_their_index_says_comes_along(context: WorldContext, tmp_path: Path) -> None:
+    """As Ubuntu's does: it stands in the index, not in the package."""
+    upstream = Upstream(suites=("stable",))
+    upstream.add(replace(HELLO, control=f"{HELLO.control}Phased-Update-Percentage: 20\n"), WORLD)
+    upstream.publish()
+    upstream.write(tmp_path / "tree")
+    move(context, "tree", tmp_path / "tree")
+    root = root_of(context, suite(context, "stable"))
+    found = {name: find_stanzas(root, place, [name], context.objects.read)[name]
+             for place, name in (("main/binary-amd64", "hello"), ("main/binary-all", "world"))}  # fmt: skip
+    assert [raw_field(stanza, b"Phased-Update-Percentage") for (stanza,) in found.values()] == [b"20", None]
 
 
 def test_without_their_program_what_was_published_last_moves_in(

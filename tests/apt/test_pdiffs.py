@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.worlds.apt import Apt, make_apt
 from tests.worlds.archive import DAY, MadeDeb, make_deb, make_source, signer
 from tests.worlds.suite import OwnSuite, own_suite
+from tests.worlds.transit import HARMS, serving_tree
 
 from distwright.archive.pdiffs import KEPT, ed_script
 from distwright.archive.tree import TreeEntry, build_tree
@@ -164,6 +165,24 @@ def test_state_that_is_signed_anew_keeps_its_patches(suite: OwnSuite, tmp_path: 
         suite.key = "another"
         publish(suite, 2)
         assert update(apt, asked) == ["index", "patch"]
+
+
+@pytest.mark.parametrize("part", ["/Packages.diff/T-", "/Packages.diff/"])
+def test_harmed_patches_send_apt_to_the_whole_index(suite: OwnSuite, tmp_path: Path, part: str) -> None:
+    for number in (1, 2):
+        publish(suite, number)
+    with serving_tree(suite.context.paths.public) as tree:
+        apt = apt_for(tmp_path / "apt", tree.url)
+        assert apt.update().exit_code == 0
+        for number, harm in enumerate(("a bit is another", "the end is missing", "it is not there"), start=3):
+            publish(suite, number)
+            tree.harm = {part: HARMS[harm]}
+            tree.asked()
+            updated = apt.update()
+            assert (updated.exit_code, apt.candidates()) == (0, expected(number)), harm
+            asked = tree.asked()
+            assert any(part in path for path in asked)
+            assert any("/main/binary-amd64/by-hash/" in path for path in asked)
 
 
 def test_release_lists_the_index_of_patches_and_not_the_patches(suite: OwnSuite) -> None:

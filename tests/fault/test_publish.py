@@ -134,6 +134,19 @@ def test_killed_on_the_first_publish_of_a_suite_nothing_is_served_or_everything(
         assert published(suite) == published(whole)
 
 
+def test_killed_around_its_second_name_a_suite_has_it_after_the_next_publish(tmp_path: Path) -> None:
+    for number in range(1, 5):
+        suite, revision = ready(tmp_path / str(number))
+        suite.fields = {"Codename": "petrel-2"}
+        kill_a_publish(suite, revision, number, ".new-petrel-2")
+        assert suite.see().packages == NEW
+        second = suite.archive / "dists" / "petrel-2"
+        assert second.exists() is (number > 3)  # remove, symlink, rename
+        suite.publish(revision)
+        assert second.readlink() == Path("devel")
+        assert not list((suite.archive / "dists").glob(".new*"))
+
+
 def test_killed_twice_at_different_changes_a_publish_still_ends_in_the_same_state(
     tmp_path: Path, undisturbed: tuple[int, object]
 ) -> None:

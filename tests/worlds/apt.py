@@ -5,6 +5,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.worlds.packages import MadeDeb
+
 _CONF = """\
 Dir "{folder}";
 Dir::State "state";
@@ -67,6 +69,26 @@ class Apt:
         )
         return Ran(ran.returncode, ran.stdout, ran.stderr)
 
+    def configure(self, text: str) -> None:
+        """Add lines to its configuration."""
+        with (self.folder / "apt.conf").open("a") as file:
+            file.write(text + "\n")
+
+    def install(self, *debs: MadeDeb) -> None:
+        """Let its dpkg believe that these packages, and no others, are installed."""
+        stanzas = [deb.control.replace("\n", "\nStatus: install ok installed\n", 1) for deb in debs]
+        (self.folder / "state" / "status").write_text("\n".join(stanzas))
+
+    def plan(self, *words: str) -> list[str]:
+        """List what an apt-get command would install, in the order of names: "name [from] (to …" as apt says it."""
+        shown = self.run("apt-get", "--simulate", *words).stdout
+        return sorted(line.removeprefix("Inst ") for line in shown.splitlines() if line.startswith("Inst "))
+
+    def lists(self) -> dict[str, bytes]:
+        """Give the indexes that it has, by name."""
+        places = (self.folder / "state" / "lists").iterdir()
+        return {place.name: place.read_bytes() for place in sorted(places) if place.is_file() and place.name != "lock"}
+
     def update(self) -> Ran:
         """Read the indexes; any error counts."""
         return self.run("apt-get", "--error-on=any", "update")
@@ -108,6 +130,15 @@ def make_apt(
     lines = [f"{kind} [signed-by={seen}/key.asc] {url} {suite} main\n" for kind in kinds]
     (folder / "etc" / "sources.list").write_text("".join(lines))
     return Apt(folder, inside)
+
+
+def make_apt_of(folder: Path, sources: str) -> Apt:
+    """Make an apt that knows nothing but a text of .sources."""
+    apt = make_apt(folder, "copy:/nowhere", b"")
+    (folder / "etc" / "sources.list").unlink()
+    (folder / "etc" / "sources.list.d").mkdir()
+    (folder / "etc" / "sources.list.d" / "petrel.sources").write_text(sources)
+    return apt
 
 
 def _seen(folder: Path, inside: tuple[str, ...]) -> str:

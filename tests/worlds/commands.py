@@ -14,6 +14,7 @@ from tests.worlds.times import NOW
 from distwright.app import App, open_app
 from distwright.cli.main import cli
 from distwright.errors import DistwrightError
+from distwright.model.digests import sha256_of
 from distwright.site.applied import apply_config
 
 CONFIG = dedent("""\
@@ -88,6 +89,18 @@ class CommandLine:
         rows = self.run("suite", "show", suite, as_json=True).answer
         return {row["package"]: row["version"] for row in rows}
 
+    def configure(self, config: str) -> None:
+        """Let another configuration be in force."""
+        app = open_app(str(self.state))
+        _apply(app, config)
+        app.database.close()
+
+    def publish(self, suite: str, *packages: MadeDeb | MadeSource) -> None:
+        """Add packages to a suite, if any, and serve it."""
+        words = ["add", suite, self.files(*packages), "--publish"] if packages else ["publish", suite]
+        done = self.run("suite", *words)
+        assert done.exit_code == 0, done.said
+
     def revision(self, suite: str) -> str:
         """Give the present revision of a suite."""
         rows = self.run("suite", "list", as_json=True).answer
@@ -102,16 +115,20 @@ def command_line(
 ) -> CommandLine:
     """Make an installation below a folder. keys: credentials that get one; keyrings: files of the configuration."""
     app: App = open_app(str(folder / "state"), create=True)
+    _apply(app, config, keyrings)
+    for credential in keys:
+        app.make_key(credential, f"{credential} archive key <{credential}@archive.invalid>")
+    app.database.close()
+    return CommandLine(folder / "state")
+
+
+def _apply(app: App, config: str, keyrings: Mapping[str, bytes] | None = None) -> None:
     apply_config(
         {"distwright.toml": config},
         keyrings or {},
-        "0" * 40,
+        sha256_of(config.encode())[:40],
         database=app.database,
         objects=app.objects,
         paths=app.paths,
         now=NOW,
     )
-    for credential in keys:
-        app.make_key(credential, f"{credential} archive key <{credential}@archive.invalid>")
-    app.database.close()
-    return CommandLine(folder / "state")

@@ -1,6 +1,6 @@
 """An own suite of a small installation, filled by hand and published: for tests of what clients see."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.worlds.archive import MadeDeb, MadeSource, make_deb, make_source, signer
@@ -21,7 +21,10 @@ LISTS = ("main/binary-amd64", "main/source")
 
 @dataclass
 class OwnSuite:
-    """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer. The rest: as in the archive's table."""
+    """The suite `name` of the archive petrel. key: who signs it; signed_by: or this signer. contents, pdiffs: as in its table.
+
+    fields: of its Release, beside or in place of the usual ones. lists: those that it must have.
+    """
 
     context: WorldContext
     name: str = "devel"
@@ -29,6 +32,8 @@ class OwnSuite:
     signed_by: Signer | None = None
     contents: bool = False
     pdiffs: bool = False
+    fields: dict[str, str] = field(default_factory=dict)
+    lists: tuple[str, ...] = LISTS
 
     @property
     def archive(self) -> Path:
@@ -64,9 +69,10 @@ class OwnSuite:
             "Suite": self.name,
             "Codename": self.name,
             "Description": "ours",
+            **self.fields,
         }
         request = PublishRequest(
-            "petrel", self.name, revision, LISTS, fields, added, contents=self.contents, pdiffs=self.pdiffs
+            "petrel", self.name, revision, self.lists, fields, added, contents=self.contents, pdiffs=self.pdiffs
         )
         return publish(request, self.context, self.signed_by or signer(self.key), self.context.paths.public)
 

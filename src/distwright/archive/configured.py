@@ -5,6 +5,7 @@ from datetime import datetime
 from distwright.archive.tree import EMPTY_ROOT
 from distwright.config.difference import Change, changed_tables
 from distwright.config.model import Config
+from distwright.errors import Refused
 from distwright.model.records import SuiteState
 from distwright.store.database import Database
 from distwright.store.holds import object_hold, replace_holds
@@ -27,3 +28,10 @@ def apply_change(change: Change, new: Config, database: Database, objects: Objec
         if find_suite(tx, table.archive, change.name) is None:
             insert_suite(tx, SuiteState(table.archive, change.name, table.kind, empty, now))
             replace_holds(tx, f"suite {table.archive}/{change.name}", [object_hold("", empty, "present state")], now)
+
+
+def refuse_codename(config: Config, archive: str, name: str) -> None:
+    """Raise Refused if a suite that is to be made has the name that clients know another one by."""
+    for other, table in config.suites.items():
+        if (table.archive, table.codename) == (archive, name) and other != name:
+            raise Refused(f"{name} is the codename of suite {archive}/{other}", hint="choose another name")

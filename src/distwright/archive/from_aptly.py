@@ -21,7 +21,7 @@ from distwright.tools.run import ENVIRONMENT
 
 SNAPSHOT = "snapshot:"
 _HASHED = 32  # signs of the SHA-256 that aptly's pool uses
-_FIELDS = ("Origin", "Label", "Suite", "NotAutomatic")
+_FIELDS = ("Origin", "Label", "Suite", "Codename", "NotAutomatic", "ButAutomaticUpgrades")
 
 Holding = tuple[str, str, str]  # component, kind (repo or snapshot), name
 

@@ -19,7 +19,9 @@ from distwright.formats.values import checksum_list, number
 from distwright.tools.reprepro import list_packages
 from distwright.tools.run import ENVIRONMENT
 
-_RELEASE_FIELDS = ("Origin", "Label", "Suite", "Version", "Description", "NotAutomatic", "ValidFor")
+_RELEASE_FIELDS = (
+    "Origin", "Label", "Suite", "Codename", "Version", "Description", "NotAutomatic", "ButAutomaticUpgrades", "ValidFor",
+)  # fmt: skip
 _INCLUDES = 20  # files that include files: more is a circle
 _KINDS = ("deb", "udeb", "dsc")
 

@@ -90,9 +90,11 @@ def _suite(root: Path, name: str, scratch: Path, keyring: Keyring | None) -> tup
         "Origin": release.origin or "",
         "Label": release.label or "",
         "Suite": release.suite or "",
+        "Codename": release.codename or "",
         "Version": release.version or "",
         "Description": release.description or "",
         "NotAutomatic": "yes" if release.not_automatic else "",
+        "ButAutomaticUpgrades": "yes" if release.but_automatic_upgrades else "",
     }
     suite = TheirSuite(
         name,
@@ -171,8 +173,10 @@ def _binaries(root: Path, component: str, text: mmap.mmap) -> Iterator[TheirPack
         priority = (raw_field(entry.raw, b"Priority") or b"").decode(errors="replace")
         name = entry.filename.rpartition("/")[2]
         file = TheirFile(name, f"{root}/{entry.filename}", entry.sha256, entry.size)
+        phase = (raw_field(entry.raw, b"Phased-Update-Percentage") or b"").decode(errors="replace")
+        section = entry.section or ""
         yield TheirPackage(
-            component, entry.name, str(entry.version), entry.architecture, entry.section or "", priority, (file,)
+            component, entry.name, str(entry.version), entry.architecture, section, priority, (file,), phase
         )
 
 

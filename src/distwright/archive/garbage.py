@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from distwright.archive.indexes import pool_of
-from distwright.archive.publish import pieces_of
+from distwright.archive.publish import codenames, pieces_of
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
@@ -184,6 +184,7 @@ def _retire(context: Context, archive: str, before: datetime, done: Collected, *
     with context.write() as tx:
         set_publication_states(tx, numbers, "collected")
         drop_holds(tx, [f"publication {number}" for number in numbers])
+    tree.forget_codenames(codenames(context, archive))
     tagged = {name for tag in tags for suite in tag.suites.values() for name in (suite.indexes, *suite.digests)}
     tree.forget_indexes(_index_sets(stays, context) | tagged, before)
 

@@ -80,8 +80,9 @@ def release_of(fields: Mapping[str, str], indexes: Mapping[str, IndexEntry]) -> 
     """Describe indexes in a Release.
 
     fields: Origin, Label, Suite, Codename, Version, Description, NotAutomatic, ButAutomaticUpgrades, Signed-By, Snapshots; Date
-    in ISO form; Valid-Days, how long after it apt may trust it. Without a Date it is the epoch: such a Release never leaves a job,
-    and must be the same each time. Architectures and components are those of the indexes.
+    in ISO form; Valid-Days, how long after it apt may trust it; Names-Keys, for which `publish` sets Signed-By. Without a Date it
+    is the epoch: such a Release never leaves a job, and must be the same each time. Architectures and components are those of the
+    indexes.
     """
     date = datetime.fromisoformat(fields["Date"]) if "Date" in fields else datetime.fromtimestamp(0, UTC)
     lists = [path for path in indexes if "/Contents-" not in path and ".diff/" not in path]

@@ -24,15 +24,20 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where an archive that we move in has a package, whatever its control file says. section, priority: "" is as it says."""
+    """Where an archive that we move in has a package, whatever its control file says.
+
+    section, priority, phase (the share of the machines it is offered to): "" is as that says.
+    """
 
     component: str
     section: str = ""
     priority: str = ""
+    phase: str = ""
 
     def fields(self) -> tuple[tuple[str, str], ...]:
         """Give what replaces fields of the control file."""
-        return tuple((name, text) for name, text in (("Section", self.section), ("Priority", self.priority)) if text)
+        said = ("Section", self.section), ("Priority", self.priority), ("Phased-Update-Percentage", self.phase)
+        return tuple((name, text) for name, text in said if text)
 
 
 @dataclass(frozen=True, slots=True)

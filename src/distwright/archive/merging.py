@@ -5,6 +5,7 @@ and no common ancestor is asked for: newer wins, a removal takes away what is no
 other content is refused, for one of the two would have to change under its name.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from distwright.archive.editing import (
 from distwright.archive.indexes import I18N, SOURCE
 from distwright.archive.tree import Get, Stanzas, Tombstone, TreeRoot
 from distwright.model.versions import DebVersion
+
+_PHASE = re.compile(rb"^Phased-Update-Percentage:.*\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,12 @@ def plan_merge(into: TreeRoot, other: TreeRoot, get: Get) -> MergePlan:
             edits.setdefault(change.list_name, {})[change.name] = change.new
         elif there.sort_key() < here.sort_key():
             kept.append(f"{label}: {here} here is newer than {there}")
+        elif _all_unphased(change.old) == _all_unphased(change.new):
+            kept.append(f"{label}: {here} is offered to another share of the machines there")
         else:
             refused.append(f"{label}: {here} has other content there")
     stones = _united(into, other, edits, get)
-    return MergePlan(edits, stones, _told(edits, into, get), tuple(kept), tuple(refused))
+    return MergePlan(edits, stones, told(edits, into, get), tuple(kept), tuple(refused))
 
 
 def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get) -> MergePlan:
@@ -105,7 +110,7 @@ def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get)
                 elif there.sort_key() == here.sort_key() and present != in_order(stanzas):
                     refused.append(f"{name} ({list_name}): {here} has other content there")
             edits.setdefault(list_name, {})[name] = stanzas
-    changes = _told(edits, into, get)
+    changes = told(edits, into, get)
     return MergePlan(edits, with_stones(into, changes), changes, (), tuple(refused))
 
 
@@ -122,7 +127,7 @@ def plan_removal(root: TreeRoot, names: Sequence[str], get: Get) -> MergePlan:
             refused.append(f"{name}: no such package here")
         for list_name, member in found:
             edits.setdefault(list_name, {})[member] = ()
-    changes = _told(edits, root, get)
+    changes = told(edits, root, get)
     return MergePlan(edits, with_stones(root, changes), changes, (), tuple(refused))
 
 
@@ -156,11 +161,21 @@ def newest(stanzas: Sequence[bytes]) -> DebVersion | None:
     return version_of(in_order(stanzas)[-1]) if stanzas else None
 
 
+def unphased(stanza: bytes) -> bytes:
+    """Give a stanza without its Phased-Update-Percentage: how fast a package spreads is a matter of the suite."""
+    return _PHASE.sub(b"", stanza)
+
+
+def _all_unphased(stanzas: Stanzas) -> list[bytes]:
+    return [unphased(stanza) for stanza in stanzas]
+
+
 def _changes(old: TreeRoot, new: TreeRoot, get: Get) -> Iterable[PackageChange]:
     return (change for change in diff_trees(old, new, get) if not change.list_name.endswith(f"/{I18N}"))
 
 
-def _told(edits: Mapping[str, Mapping[str, Stanzas]], root: TreeRoot, get: Get) -> tuple[Difference, ...]:
+def told(edits: Mapping[str, Mapping[str, Stanzas]], root: TreeRoot, get: Get) -> tuple[Difference, ...]:
+    """List what edits change of a tree."""
     told = []
     for list_name, names in sorted(edits.items()):
         before = find_stanzas(root, list_name, sorted(names), get)

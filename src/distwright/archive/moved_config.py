@@ -2,10 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 
 from distwright.archive.theirs import TheirArchive, TheirSuite
 from distwright.config.tables_archive import OwnArchive
+from distwright.errors import BadInput
+from distwright.model.names import our_name
 
 _DAYS = re.compile(r"([0-9]+)([dmy])")
 _LENGTHS = {"d": 1, "m": 31, "y": 365}
@@ -41,25 +44,41 @@ def configuration(
     rows += [f"{name} = {_value(text)}\n" for name, text in texts.items()]
     credential = f"{archive}-signing" if table is None else table.key.credential
     rows.append(f"key = {{ credential = {_value(credential)} }}\n")
+    ours_of = {suite.name: names.get(suite.name, suite.name) for suite in theirs.suites}
     for suite in theirs.suites:
-        ours = names.get(suite.name, suite.name)
+        ours = ours_of[suite.name]
         if ours:
-            rows.append(_suite(archive, suite, ours, theirs.uploaders.get(suite.name, ())))
+            rows.append(_suite(archive, suite, ours, theirs.uploaders.get(suite.name, ()), set(ours_of.values())))
     return "".join(rows)
 
 
-def _suite(archive: str, suite: TheirSuite, ours: str, uploaders: Iterable[str]) -> str:
+def _suite(archive: str, suite: TheirSuite, ours: str, uploaders: Iterable[str], taken: Collection[str]) -> str:
     key = ours if re.fullmatch(r"[A-Za-z0-9_-]+", ours) else _value(ours)
     rows = [f"\n[suite.{key}]\n", f"archive = {_value(archive)}\n"]
     if suite.fields.get("Description"):
         rows.append(f"description = {_value(suite.fields['Description'].partition(chr(10))[0])}\n")
+    rows += _names(suite, ours, taken)
+    if suite.fields.get("Version"):
+        rows.append(f"version = {_value(suite.fields['Version'])}\n")
     if suite.fields.get("NotAutomatic", "").lower() == "yes":
         rows.append("not_automatic = true\n")
+        if suite.fields.get("ButAutomaticUpgrades", "").lower() == "yes":
+            rows.append("but_automatic_upgrades = true\n")
     days = sum(int(count) * _LENGTHS[unit] for count, unit in _DAYS.findall(suite.fields.get("ValidFor", "")))
     if days:
         rows.append(f"valid_days = {days}\n")
     rows += [f"# conf/uploaders: {line}\n" for line in uploaders]
     return "".join(rows)
+
+
+def _names(suite: TheirSuite, ours: str, taken: Collection[str]) -> Iterator[str]:
+    """Write the codename that clients know the suite by; say what they will be told if they knew it by another Suite."""
+    codename, name = suite.fields.get("Codename", ""), suite.fields.get("Suite", "")
+    with suppress(BadInput):
+        if codename and codename != ours and our_name(codename, "suite") not in taken:
+            yield f"codename = {_value(codename)}\n"
+    if name not in ("", ours, *taken):
+        yield f"# Suite was {_value(name)}; to keep that and the codename: --suite {suite.name}={name}\n"
 
 
 def _value(value: str | tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.changing import SuiteChange, edited, hold_suite, move, refuse_other_content
+from distwright.archive.configured import refuse_codename
 from distwright.archive.merging import Difference, with_stones
 from distwright.archive.moved_config import archive_lists
 from distwright.archive.moving_suite import Batch
@@ -154,6 +155,7 @@ def _row(context: Context, request: MoveRequest, ours: str) -> tuple[SuiteState,
         row = find_suite(tx, request.archive, ours)
     if row is not None:
         return row, False
+    refuse_codename(context.config, request.archive, ours)
     configured = [name for name, table in context.config.suites.items() if table.archive == request.archive]
     like = request.like or (ours if ours in configured else "") or (configured[0] if len(configured) == 1 else "")
     if like not in configured:

@@ -108,7 +108,7 @@ class Batch:
     def _taken(self, package: TheirPackage) -> TakenDeb | TakenSource | None:
         """Read a package and hold it against their index; what is wrong becomes a problem."""
         said = f"{package.name} {package.version}"
-        placed = Placed(package.component, package.section, package.priority)
+        placed = Placed(package.component, package.section, package.priority, package.phase)
         path = package.files[0].path
         try:
             taken: TakenDeb | TakenSource

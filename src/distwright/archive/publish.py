@@ -76,8 +76,11 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
     with locked(context.paths.lock(f"archive-{request.archive}")):
         tree = ServedTree(public / request.archive)
         reconcile(request.archive, context, tree)
+        codename = request.fields.get("Codename", request.suite)
+        tree.refuse_codename(request.suite, codename, request.serial)
         live, is_done = _state_of(request, context, signer.fingerprints)
         if live is not None and is_done:
+            _finish_codename(live, context, tree)
             return live
         root = parse_root(context.objects.read(request.revision))
         indexes = _indexes_of(request, root, context)
@@ -90,6 +93,7 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
         tree.add_indexes(document, indexes.files, context.objects)
         tree.add_publication(request.suite, number, _files(context, number), context.objects, document)
         tree.serve(request.suite, number, request.serial)
+        tree.serve_codename(request.suite, codename, request.serial)
         return _set_live(number, context)
 
 
@@ -131,7 +135,8 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
         return None, False
     if live.revision == request.revision:
         wanted = (dict(request.fields), signers, request.contents)
-        return live, not request.again and _served_as(live, context) == wanted
+        is_same = _served_as(live, context) == wanted and _lists_of(live, context) == set(request.lists)
+        return live, is_same and not request.again
     if not request.serial and present is not None and live.revision == present.revision:
         name = f"{request.archive}/{request.suite}"
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
@@ -139,9 +144,30 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
     return live, False
 
 
+def _finish_codename(live: Publication, context: Context, tree: ServedTree) -> None:
+    """Lay the second name of what is served, in case its publish was cut off there; what a later one has taken stays so."""
+    for codename, suite in codenames(context, live.archive, live.serial).items():
+        if suite == live.suite:
+            tree.serve_codename(suite, codename, live.serial)
+
+
+def codenames(context: Context, archive: str, serial: str = "") -> dict[str, str]:
+    """Say which suite has which second name: of two that claim one, whichever was published last."""
+    with context.database.read() as tx:
+        rows = [row for row in list_publications(tx, archive=archive, state="live") if row.serial == serial]
+    named = ((_served_as(row, context)[0].get("Codename", row.suite), row.suite) for row in reversed(rows))
+    return {codename: suite for codename, suite in named if codename != suite}
+
+
 def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:
     document = json.loads(context.objects.read(live.tree))
     return dict(document.get("fields", {})), tuple(document.get("signers", ())), document.get("contents", False)
+
+
+def _lists_of(live: Publication, context: Context) -> set[str]:
+    """Give the lists that were asked for: an archive may have got another architecture or component since."""
+    document = json.loads(context.objects.read(live.tree)).get("indexes")
+    return set() if document is None else set(parse_index_set(context.objects.read(Sha256(document))).lists)
 
 
 def _laid_out(request: PublishRequest, live: Publication | None, context: Context) -> TreeRoot | None:
@@ -199,6 +225,8 @@ def _begin(
     """Sign, keep everything as objects, and add the row `building` with its holds."""
     now = context.now()
     fields = {**request.fields, "Date": _date(now, live, context).isoformat()}
+    if "Names-Keys" in fields:
+        fields["Signed-By"] = ",".join(fingerprint.upper() for fingerprint in signer.fingerprints)
     release = write_release(release_of(fields, indexes.entries))
     signed = {
         "InRelease": context.objects.put(signer.sign_clear(release)),

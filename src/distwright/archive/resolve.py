@@ -126,15 +126,22 @@ def release_fields(config: Config, archive_name: str, suite: str, settings: str 
     table = config.suites.get(settings or suite)
     if table is None:
         raise NotFound(f"suite {settings or suite} is not configured", hint="distwright suite list")
+    is_its_own = suite == (settings or suite)  # a branch follows the settings of a suite, and does not take its names
     fields = {
         "Origin": archive.origin,
         "Label": archive.label,
         "Suite": suite,
-        "Codename": suite,
+        "Codename": (table.codename if is_its_own else None) or suite,
         "Description": table.description or archive.description or f"{archive.label} {suite}",
     }
+    if table.version is not None:
+        fields["Version"] = table.version
     if table.not_automatic:
         fields["NotAutomatic"] = "yes"
+    if table.but_automatic_upgrades:
+        fields["ButAutomaticUpgrades"] = "yes"
+    if archive.signed_by:
+        fields["Names-Keys"] = "yes"
     if table.valid_days is not None:
         fields["Valid-Days"] = str(table.valid_days)
     if archive.live_url is not None:

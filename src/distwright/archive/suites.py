@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.changing import SuiteChange, edited, hold_suite, move, root_of
+from distwright.archive.configured import refuse_codename
 from distwright.archive.editing import find_stanzas, split_leaf
 from distwright.archive.indexes import I18N
 from distwright.archive.merging import (
@@ -14,6 +15,7 @@ from distwright.archive.merging import (
     plan_pull,
     plan_removal,
 )
+from distwright.archive.phasing import EVERYBODY, plan_phase
 from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.translations import Offered
 from distwright.archive.tree import EMPTY_ROOT, TreeRoot, parse_root
@@ -60,6 +62,7 @@ class Outcome:
 def branch_suite(context: Context, archive: str, name: str, parent: str, kind: str, who: Who) -> SuiteState:
     """Make a suite of another's present state, in constant time; an overlay begins empty. Raises Refused if the name is taken."""
     our_name(name, "suite")
+    refuse_codename(context.config, archive, name)
     now = context.now()
     context.objects.put(EMPTY_ROOT.to_bytes())
     with context.write() as tx:
@@ -119,6 +122,19 @@ def remove_packages(
         return plan_removal(root, names, context.objects.read)
 
     change = SuiteChange("remove", who.reason or ", ".join(names), who.actor)
+    return _carry_out(context, archive, suite, change, plan, None, dry_run)
+
+
+def phase_sources(
+    context: Context, archive: str, suite: str, sources: Sequence[str], percent: int, who: Who, *, dry_run: bool
+) -> Outcome:
+    """Offer what was built from sources to a share of the machines that have it. Raises Refused for a source that is not there."""
+
+    def plan(root: TreeRoot) -> MergePlan:
+        return plan_phase(root, sources, percent, context.objects.read)
+
+    share = "everybody" if percent == EVERYBODY else f"{percent} %"
+    change = SuiteChange("phase", who.reason or f"{', '.join(sources)}: {share}", who.actor)
     return _carry_out(context, archive, suite, change, plan, None, dry_run)
 
 

@@ -23,7 +23,10 @@ class TheirFile:
 
 @dataclass(frozen=True, slots=True)
 class TheirPackage:
-    """A package as their index has it. architecture: its own, `source` for a source. files: the .deb, .udeb or .dsc first."""
+    """A package as their index has it. architecture: its own, `source` for a source. files: the .deb, .udeb or .dsc first.
+
+    phase: the share of the machines that it is offered to (Phased-Update-Percentage), "" for all.
+    """
 
     component: str
     name: str
@@ -32,6 +35,7 @@ class TheirPackage:
     section: str
     priority: str
     files: tuple[TheirFile, ...]
+    phase: str = ""
 
     @property
     def list_name(self) -> str:
@@ -103,11 +107,12 @@ def _to_row(package: TheirPackage) -> bytes:
         package.section,
         package.priority,
         files,
+        package.phase,
     )
     return json.dumps(row).encode()
 
 
 def _from_row(row: bytes) -> TheirPackage:
-    component, name, version, architecture, section, priority, files = json.loads(row)
+    component, name, version, architecture, section, priority, files, phase = json.loads(row)
     own = tuple(TheirFile(*file) for file in files)
-    return TheirPackage(component, name, version, architecture, section, priority, own)
+    return TheirPackage(component, name, version, architecture, section, priority, own, phase)

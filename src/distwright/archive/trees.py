@@ -73,20 +73,42 @@ class ServedTree:
     def serve(self, suite: str, number: int, serial: str = "") -> None:
         """Let `dists/SUITE`, or that of a snapshot, name a publication: a new symlink renamed over the old one."""
         link = self.link(suite, serial)
+        _make_later(self.publication(suite, number), link)
         link.parent.mkdir(parents=True, exist_ok=True)
         pool = self.root / SNAPSHOTS / serial / "pool"
         if serial and not pool.is_symlink():
             pool.symlink_to("../../pool")
-        fresh = link.with_name(f".new-{link.name}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.path.relpath(self.publication(suite, number), link.parent))
-        fresh.rename(link)
+        _point(link, os.path.relpath(self.publication(suite, number), link.parent))
         settle_folders({link.parent, link.parent.parent})
 
     def served(self, suite: str, serial: str = "") -> int | None:
         """Say which publication is served; None if there is none."""
         link = self.link(suite, serial)
-        return int(link.readlink().name) if link.is_symlink() else None
+        return int(link.readlink().name) if link.is_symlink() and not _second_of(link) else None
+
+    def refuse_codename(self, suite: str, codename: str, serial: str = "") -> None:
+        """Raise Refused if the second name of a suite is that of another one which is served."""
+        if codename != suite and self.served(codename, serial) is not None:
+            raise Refused(
+                f"{codename} is a suite of its own, so it cannot be the codename of {suite}",
+                hint=f"choose another codename in [suite.{suite}]",
+            )
+
+    def serve_codename(self, suite: str, codename: str, serial: str = "") -> None:
+        """Let `dists/CODENAME` follow `dists/SUITE`: a link to the name, so that both change in one rename."""
+        link = self.link(codename, serial)
+        if codename != suite and _second_of(link) != suite:
+            _point(link, suite)
+            settle_folders({link.parent})
+
+    def forget_codenames(self, suites: Mapping[str, str]) -> int:
+        """Take away the second names that no suite has any more; give how many. suites: of those in use, codename -> suite."""
+        gone = [
+            link for link in self._entries("dists") if _second_of(link) and suites.get(link.name) != _second_of(link)
+        ]
+        for link in gone:
+            link.unlink()
+        return len(gone)
 
     def forget_snapshot(self, serial: str) -> None:
         """Stop serving a snapshot: what it pointed to stays for `collect`."""
@@ -133,6 +155,32 @@ class ServedTree:
     def publication(self, suite: str, number: int) -> Path:
         """The folder of one publication."""
         return self.root / REVISIONS / suite / str(number)
+
+
+def _point(link: Path, target: str) -> None:
+    """Make a symbolic link, or let it name something else: by one rename."""
+    fresh = link.with_name(f".new-{link.name}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.rename(link)
+
+
+def _second_of(link: Path) -> str:
+    """Say which suite a link is the second name of; "" if it is none, but names a publication."""
+    target = link.readlink() if link.is_symlink() else Path()
+    return target.name if target.parent == Path() else ""
+
+
+def _make_later(publication: Path, served: Path) -> None:
+    """Give Release files a time that those which are served do not reach: web servers and rsync compare whole seconds.
+
+    Two publications of one second, or a clock that was set back, would leave clients where they are: "not modified".
+    """
+    for file in (place for place in publication.iterdir() if not place.is_symlink()):
+        before = served / file.name
+        status, least = file.stat(), int(before.stat().st_mtime) + 1 if before.exists() else 0
+        if status.st_mtime < least and not (before.exists() and before.samefile(file)):
+            os.utime(file, (status.st_atime, least))
 
 
 def _remove_tree(folder: Path) -> None:

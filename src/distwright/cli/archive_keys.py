@@ -64,7 +64,9 @@ def sources(
     credentials = app.signing_credentials(name)
     archive = app.config().archives[name]
     if isinstance(archive, OwnArchive):
-        suite_named(app.database, f"{name}/{suite}")
+        tables = app.config().suites.values()
+        if tag or (name, suite) not in {(table.archive, table.codename) for table in tables}:
+            suite_named(app.database, f"{name}/{suite}")
     elif suite not in archive.suites:
         raise NotFound(f"archive {name} has no suite {suite}", hint="distwright archive list")
     base = (url or archive.live_url or "").rstrip("/")

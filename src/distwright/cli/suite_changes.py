@@ -17,6 +17,7 @@ from distwright.archive.suites import (
     branch_suite,
     diff_suites,
     merge_suite,
+    phase_sources,
     publish_suite,
     pull_packages,
     remove_packages,
@@ -206,6 +207,37 @@ def remove(asked: Asked, name: str, packages: tuple[str, ...]) -> None:
 
 @click.command()
 @click.argument("name")
+@click.argument("percent", type=click.IntRange(0, 100))
+@click.argument("sources", nargs=-1, required=True)
+@dry_run_option
+@publish_option
+@reason_option
+@state_option
+@json_option
+def phase(
+    name: str,
+    percent: int,
+    sources: tuple[str, ...],
+    dry_run: bool,
+    then_publish: bool,
+    reason: str,
+    state: str | None,
+    as_json: bool,
+) -> None:
+    """Offer what was built from SOURCES to PERCENT of the machines that have it; 100 is all.
+
+    apt upgrades by itself on that share of them (Phased-Update-Percentage); who asks for the package gets it anyway. The next
+    version is for all again.
+    """
+    app = open_app(state)
+    row = suite_named(app.database, name)
+    who = Who(_actor(), reason)
+    done = phase_sources(app.command_context(), row.archive, row.name, sources, percent, who, dry_run=dry_run)
+    _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
 @click.argument("target")
 @click.option(
     "--downgrade", is_flag=True, help="Even if packages get older: clients that have the newer ones keep them."
@@ -249,7 +281,7 @@ def seal(name: str, reopen: bool, state: str | None, as_json: bool) -> None:
     _answer({"suite": f"{row.archive}/{row.name}", "state": word}, as_json, f"{row.archive}/{row.name} is {word}")
 
 
-CHANGES = (add, publish, branch, diff, merge, pull, remove, reset, undo, seal)
+CHANGES = (add, publish, branch, diff, merge, pull, remove, phase, reset, undo, seal)
 
 
 def _finish(app: App, row: SuiteState, done: Outcome, asked: Asked) -> None:

@@ -32,6 +32,7 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
         if isinstance(archive, UpstreamArchive):
             yield from _pool(name, archive)
     yield from _suites(config, unsure)
+    yield from _codenames(config)
     yield from _repos(config, unsure)
     suites = _suites_by_archive(config)
     for name, archive in config.archives.items():
@@ -92,6 +93,21 @@ def _suites(config: Config, unsure: Unsure) -> Iterator[Fault]:
             yield Fault(
                 ("suite", name), f"stands for the same branches as suite {quoted(other)}", "one suite of that name"
             )
+
+
+def _codenames(config: Config) -> Iterator[Fault]:
+    """Both names of a suite stand in dists/ of its archive."""
+    for name, suite in config.suites.items():
+        if suite.but_automatic_upgrades and not suite.not_automatic:
+            yield Fault(
+                ("suite", name, "but_automatic_upgrades"), "says nothing by itself", "not_automatic = true beside it"
+            )
+        if suite.codename in (None, name):
+            continue
+        others = (other for other, table in config.suites.items() if other != name and table.archive == suite.archive)
+        for other in (other for other in others if suite.codename in (other, config.suites[other].codename)):
+            want = "a name that no other suite of the archive has"
+            yield Fault(("suite", name, "codename"), f"is a name of suite {quoted(other)} too", want)
 
 
 def _uploads(config: Config, unsure: Unsure) -> Iterator[Fault]:

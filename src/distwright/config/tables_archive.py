@@ -156,6 +156,11 @@ class OwnArchive(Table, frozen=True):
         examples=[{"credential": "ours-signing-2027"}],
     )
 
+    signed_by: bool = Field(
+        default=False,
+        description="Whether its Release files name the keys that sign it (Signed-By). Where a source names no key, apt then "
+        "takes these only, until the valid_days of the suite are over; so change keys by next_key.",
+    )
     contents: bool = Field(
         default=False,
         description="Whether its suites list the files of their packages, for apt-file (Contents-ARCHITECTURE).",
@@ -190,8 +195,20 @@ class Suite(Table, frozen=True):
         "Suites of branches follow the suite that they were made of.",
         examples=["build"],
     )
+    codename: OurName | None = Field(
+        default=None,
+        description="Its second name: Codename in its Release, and clients may write it in their sources instead of the "
+        "first. Unset: there is only one.",
+        examples=["petrel-2"],
+    )
+    version: Line | None = Field(default=None, description="Version in its Release; unset: none.", examples=["2.1"])
     not_automatic: bool = Field(
         default=False, description="Whether apt installs from it only when asked (NotAutomatic in Release)."
+    )
+    but_automatic_upgrades: bool = Field(
+        default=False,
+        description="Whether apt upgrades by itself what was once asked for, as with backports (ButAutomaticUpgrades); "
+        "needs not_automatic.",
     )
     valid_days: ValidDays | None = Field(
         default=None, description="Days until apt stops trusting a published state; unset: never.", examples=[30]

@@ -114,7 +114,7 @@ class SuiteState:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One step in the life of a suite. action: upload, add, remove, merge, pull, reset, undo, import, branch. actor: who."""
+    """One step in the life of a suite. action: upload, add, remove, merge, pull, reset, undo, import, branch, phase. actor: who."""
 
     number: int
     archive: str

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from tests.worlds.archive import DAY, make_deb, make_source, signer
 from tests.worlds.client import see_suite
+from tests.worlds.keys import joint_signer
 from tests.worlds.suite import OwnSuite, own_suite
 
+from distwright.archive.garbage import collect
 from distwright.errors import Refused
 from distwright.formats.release import parse_release
 from distwright.model.digests import Sha256, sha256_of
@@ -156,6 +158,55 @@ def test_a_suite_may_change_its_key(suite: OwnSuite) -> None:
     assert suite.see().packages == ["hello 2.0", "world 1.0"]
     with pytest.raises(Refused, match="InRelease has no valid signature"):
         see_suite(suite.archive, "devel", signer("petrel").certificate())
+
+
+def test_same_revision_is_published_again_when_the_archive_has_other_lists(suite: OwnSuite) -> None:
+    """It got an architecture, or a component: its clients wait for lists, even empty ones."""
+    revision = suite.version("1.0")
+    suite.publish(revision)
+    before = suite.lists
+    for lists in ((*before, "main/binary-arm64"), before):
+        suite.lists = lists
+        suite.publish(revision)
+        release = parse_release(suite.see().release.encode())
+        assert ("arm64" in release.architectures) is (lists != before)
+    assert suite.publish(revision).id == 3
+
+
+def test_codename_that_is_another_suite_is_refused_before_anything_is_signed(suite: OwnSuite, tmp_path: Path) -> None:
+    stable = own_suite(tmp_path, "stable", suite.context)
+    stable.publish(stable.version("1.0"))
+    suite.fields = {"Codename": "stable"}
+    with pytest.raises(Refused, match="stable is a suite of its own"):
+        suite.publish(suite.version("1.0"))
+    assert suite.publications() == []
+    assert stable.see().packages == ["hello 1.0", "world 1.0"]
+
+
+def test_of_two_suites_that_claim_a_codename_the_one_published_last_has_it(suite: OwnSuite, tmp_path: Path) -> None:
+    """At a release the name goes on; the suite that had it may be looked at, and collected around, before it is published again."""
+    stable = own_suite(tmp_path, "stable", suite.context)
+    second = suite.archive / "dists" / "petrel-2"
+    for named in (suite, stable):
+        named.fields = {"Codename": "petrel-2"}
+        named.publish(named.version("1.0"))
+        assert second.readlink() == Path(named.name)
+    suite.publish(suite.version("1.0"))
+    collect(suite.context, ["petrel"], really=True)
+    assert second.readlink() == Path("stable")
+    second.unlink()  # as if the publish had been cut off there
+    second.symlink_to("devel")
+    stable.publish(stable.version("1.0"))
+    assert second.readlink() == Path("stable")
+
+
+def test_release_names_its_keys_if_it_is_asked_to(suite: OwnSuite) -> None:
+    suite.signed_by = joint_signer("petrel")
+    suite.fields = {"Names-Keys": "yes"}
+    suite.publish(suite.version("1.0"))
+    release = parse_release((suite.archive / "dists/devel/Release").read_bytes())
+    assert release.signed_by == tuple(key.upper() for key in suite.signed_by.fingerprints)
+    assert len(release.signed_by) == 2
 
 
 def test_the_public_tree_has_no_link_that_leaves_it_and_nothing_half_made(suite: OwnSuite) -> None:

@@ -246,6 +246,23 @@ def test_the_release_of_an_own_suite_says_what_the_tables_say() -> None:
         release_fields(config(), "debian", "stable")
 
 
+def test_codename_is_that_of_the_suite_itself_and_not_of_its_branches() -> None:
+    more = {"codename": "petrel-2", "version": "2.1", "not_automatic": True, "but_automatic_upgrades": True}
+    table = config().suites["devel"].model_copy(update=more)
+    named = replace(config(), suites={"devel": table})
+    wanted = {"Version": "2.1", "NotAutomatic": "yes", "ButAutomaticUpgrades": "yes"}
+    for suite, settings, codename in (
+        ("devel", "", "petrel-2"),
+        ("devel", "devel", "petrel-2"),
+        ("topic", "devel", "topic"),
+    ):
+        fields = release_fields(named, "petrel", suite, settings)
+        assert fields == {**fields, **wanted, "Suite": suite, "Codename": codename}
+    archive = config().archives["petrel"].model_copy(update={"signed_by": True})
+    fields = release_fields(replace(config(), archives={"petrel": archive}), "petrel", "devel")
+    assert fields["Names-Keys"] == "yes"
+
+
 def test_every_component_and_architecture_of_an_own_archive_has_an_index() -> None:
     table = (
         config()

@@ -91,6 +91,21 @@ def test_pull_takes_a_source_with_what_was_built_from_it(line: CommandLine) -> N
     assert line.revision("petrel/stable") == line.revision("petrel/devel")
 
 
+def test_phase_is_a_step_that_can_be_tried_and_undone(line: CommandLine) -> None:
+    before = line.revision("petrel/devel")
+    assert "nothing was changed" in line.run("suite", "phase", "devel", "20", "hello", "--dry-run").text
+    assert line.revision("petrel/devel") == before
+    assert line.run("suite", "phase", "devel", "20", "hello").exit_code == 0
+    (newest, _) = line.run("suite", "history", "devel", as_json=True).answer
+    assert (newest["action"], newest["reason"]) == ("phase", "hello: 20 %")
+    assert line.run("suite", "phase", "devel", "100", "hello").exit_code == 0
+    assert line.revision("petrel/devel") == before
+    assert [line.run("suite", "undo", "devel").exit_code for _ in range(2)] == [0, 0]
+    assert line.revision("petrel/devel") == before
+    assert line.run("suite", "phase", "devel", "101", "hello").exit_code == 2
+    assert line.run("suite", "phase", "devel", "20", "nothing").exit_code == 3
+
+
 def test_a_state_is_named_by_the_number_of_its_revision(line: CommandLine) -> None:
     before = line.revision("petrel/devel")
     number = line.run("suite", "history", "devel", as_json=True).answer[0]["number"]

@@ -221,3 +221,35 @@ def test_a_pool_that_cannot_be_what_it_says_is_named(settings: str, problem: str
 def test_a_listed_and_filtered_pool_is_taken() -> None:
     settings = 'pool = "listed"\npackages = ["a1"]\nserve = "filtered"\nkey = { credential = "m" }\npool_sources = true'
     assert good_config(('fetch_from = "http://mirror.example/debian"', settings)).archives["debian"].kind == "upstream"
+
+
+TWO = '[suite.devel]\narchive = "petrel"\n%s\n[suite.next]\narchive = "petrel"\n%s\n'
+
+
+@pytest.mark.parametrize(
+    ("devel", "following", "problems"),
+    [
+        ('codename = "petrel-2"', 'codename = "petrel-3"', []),
+        ('codename = "devel"', "", []),
+        ('codename = "next"', "", ["devel.codename: is a name of suite 'next' too"]),
+        (
+            'codename = "petrel-2"',
+            'codename = "petrel-2"',
+            ["devel.codename: is a name of suite 'next' too", "next.codename: is a name of suite 'devel' too"],
+        ),
+        ("but_automatic_upgrades = true", "", ["devel.but_automatic_upgrades: says nothing by itself"]),
+        ("not_automatic = true\nbut_automatic_upgrades = true", "", []),
+    ],
+)
+def test_names_of_suites_do_not_collide_within_an_archive(devel: str, following: str, problems: list[str]) -> None:
+    found = problems_with(('[suite.devel]\narchive = "petrel"\n', TWO % (devel, following)))
+    assert [problem.partition(" suite.")[2].partition(";")[0] for problem in found] == problems
+
+
+def test_two_archives_may_have_suites_of_one_codename() -> None:
+    other = '[archive.auk]\nkind = "own"\norigin = "Auk"\nlabel = "Auk"\nkey = { credential = "auk" }\n'
+    suites = (
+        f'[suite.devel]\narchive = "petrel"\ncodename = "two"\n[suite.auk]\narchive = "auk"\ncodename = "two"\n{other}'
+    )
+    text = good_with(('[suite.devel]\narchive = "petrel"\nvalid_days = 30\n', suites))
+    assert problems_of(text) == []
