@@ -93,11 +93,11 @@ class CommandLine:
         return str(next(row["revision"] for row in rows if row["suite"] == suite))
 
 
-def command_line(folder: Path) -> CommandLine:
+def command_line(folder: Path, config: str = CONFIG) -> CommandLine:
     """Make an installation below a folder."""
     app: App = open_app(str(folder / "state"), create=True)
     apply_config(
-        {"distwright.toml": CONFIG},
+        {"distwright.toml": config},
         {},
         "0" * 40,
         database=app.database,
@@ -105,7 +105,7 @@ def command_line(folder: Path) -> CommandLine:
         paths=app.paths,
         now=NOW,
     )
-    for credential in ("petrel", "other"):
+    for credential in ("petrel", "other", "mirror"):
         app.make_key(credential, f"{credential} archive key <{credential}@archive.invalid>")
     app.database.close()
     return CommandLine(folder / "state")
