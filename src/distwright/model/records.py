@@ -133,7 +133,7 @@ class FreezeException:
     """A source in one version, with all that was built from it, that was let into a frozen suite.
 
     origin: where it came from (`petrel/devel`, `debian/trixie@2026112301`). base: the suite that is read below this one,
-    `ARCHIVE/SUITE`, or "". branch: whose pins say which serial of an upstream base counts, `REPO BRANCH`, or "". ended_why: None
+    `ARCHIVE/SUITE`, or "". branch: whose pins say which serial of an upstream base counts, `REPO/BRANCH`, or "". ended_why: None
     while it lasts.
     """
 

@@ -16,6 +16,7 @@ from distwright.model.events import OpenEvent, StoredEvent
 from distwright.model.outcomes import JobState
 from distwright.model.records import (
     Attempt,
+    FreezeException,
     Job,
     Publication,
     Revision,
@@ -29,6 +30,7 @@ from distwright.site.line import StageRow, line_rows
 from distwright.store.archives import find_snapshot, list_publications, list_snapshots, newest_snapshot
 from distwright.store.database import Database
 from distwright.store.events import newest_events
+from distwright.store.exceptions import list_exceptions
 from distwright.store.holds import Hold
 from distwright.store.jobs import attempts_of, count_by_state, list_jobs
 from distwright.store.objects import ObjectStore
@@ -205,6 +207,12 @@ def suite_revisions(database: Database, row: SuiteState, limit: int) -> list[Rev
     """List how a suite came to be what it is, newest first."""
     with database.read() as tx:
         return list_revisions(tx, row.archive, row.name, limit)
+
+
+def freeze_exceptions(database: Database, row: SuiteState, *, ended: bool) -> list[FreezeException]:
+    """List the exceptions of a suite, the oldest first; ended: those that are over as well."""
+    with database.read() as tx:
+        return list_exceptions(tx, row.archive, row.name, ended=ended)
 
 
 def uploads(database: Database, *, limit: int) -> list[UploadVerdict]:
