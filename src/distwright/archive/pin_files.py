@@ -26,7 +26,7 @@ def read_pins(top: Path, archives: Collection[str]) -> dict[str, Serial | None]:
     files: dict[str, bytes] = {}
     try:
         for path in sorted((top / FOLDER).rglob("*")):
-            if not path.is_dir():
+            if not path.is_dir() and not _is_partial(path):
                 with path.open("rb") as file:
                     files[str(path.relative_to(top))] = file.read(_LIMIT_BYTES)
     except OSError as error:
@@ -45,6 +45,8 @@ def save_pins(top: Path, pins: Pins) -> None:
     """Write pins into a work tree: each file is the old one or the new one. Files that are right already are left alone."""
     made: dict[Path, Path] = {}
     try:
+        for path in (top / FOLDER).glob("*/.serial.*"):  # of a command that was killed
+            path.unlink(missing_ok=True)
         for name, content in write_pins(pins).items():
             target = top / name
             if not target.is_file() or target.read_bytes() != content:
@@ -57,6 +59,10 @@ def save_pins(top: Path, pins: Pins) -> None:
     finally:
         for partial in made.values():
             partial.unlink(missing_ok=True)
+
+
+def _is_partial(path: Path) -> bool:
+    return path.name.startswith(".serial.")
 
 
 def _partial(target: Path, content: bytes) -> Path:
