@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distwright import __version__
-from distwright.archive.endings import Ending, Sight, look_ahead
 from distwright.archive.pinning import hold_pins, needs_of_pins
-from distwright.archive.renewing import renew_due, tell_endings
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
@@ -235,22 +233,6 @@ class App:
         """Name the keys that we sign an archive with, ours or a recorded one; raise NotFound, Refused."""
         archive = self.config().archives.get(name)
         return archive.credentials if isinstance(archive, OwnArchive) else (upstream_credential(self.config(), name),)
-
-    def sight(self) -> Sight:
-        """Give what is looked at for things that end."""
-
-        def keyring(path: str) -> bytes:
-            return self.objects.read(self._keyring(path))
-
-        return Sight(self.config(), self.database, self.objects, self.certificate, keyring)
-
-    def renew(self) -> list[Ending]:
-        """Sign anew what is needed and ends soon, and tell of what ends all the same; give that."""
-        context = self.command_context()
-        renew_due(context)
-        endings = look_ahead(self.sight(), self.now())
-        tell_endings(context, endings)
-        return endings
 
     def make_key(self, credential: str, user_id: str) -> bool:
         """Make the key of a credential unless it exists, or is somewhere else (signing/named.py); say whether it was made."""

@@ -52,18 +52,25 @@ def needs_of_pins(database: Database, config: Config) -> Needs:
 def hold_pins(context: Context) -> int:
     """Let every branch and tag of the hosted repos hold what it pins, and nothing else; say how many refs were not so.
 
-    One pass: two git processes for each repo. A ref that is pushed meanwhile is left to who takes that push in.
+    One pass: three git processes for each repo, be it still configured or only on disk. A ref that is pushed meanwhile is left to
+    who takes that push in.
     """
     archives, changed = _archives(context.database, context.config), 0
-    for repo in sorted(context.config.repos):
-        path = context.paths.repo(repo)
-        if path.exists():
-            changed += _hold_pins_of(context, repo, path, archives)
+    for repo in _repos(context):
+        changed += _hold_pins_of(context, repo, context.paths.repo(repo), archives)
     return changed
 
 
+def _repos(context: Context) -> list[str]:
+    """Name every repo that is here, and those that only holds are left of."""
+    with context.database.read() as tx:
+        holders = [hold.holder.split(" ") for hold in holds_of_kind(tx, "serial")]
+    held = {words[1] for words in holders if len(words) == 3 and words[0] == "ref"}
+    return sorted({*context.config.repos, *context.paths.repo_names(), *held})
+
+
 def _hold_pins_of(context: Context, repo: str, path: Path, archives: Sequence[str]) -> int:
-    present = refs(path)
+    present = refs(path) if path.exists() else {}
     wanted = _holds_at(path, sorted(set(present.values())), archives=archives)
     with context.database.read() as tx:
         known, prefix = refs_of(tx, repo), ref_holder(repo, "")

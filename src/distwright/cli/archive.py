@@ -12,6 +12,7 @@ from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
+from distwright.site.endings import renew
 from distwright.site.views import snapshots
 
 
@@ -68,7 +69,7 @@ def record(
     given = None if serial is None else Serial(serial)
     jobs = [app.order_record(name, given) for name in chosen]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
-    for ending in app.renew():
+    for ending in renew(app.command_context()):
         say(f"{'wrong' if ending.is_past else 'soon'}: {ending.subject}: {ending.what}; try: {ending.hint}")
     finish_jobs(app, jobs, as_json=as_json)
 

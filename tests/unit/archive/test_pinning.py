@@ -71,6 +71,14 @@ def test_what_was_recorded_without_holds_is_held_by_one_pass_and_what_is_gone_is
     assert hold_pins(context) == 0
 
 
+def test_a_repo_that_is_only_on_disk_counts_and_one_that_is_gone_does_not(context: WorldContext) -> None:
+    commit(context.paths, "retired", {PIN: f"{OLD}\n"})
+    with context.database.write() as tx:
+        replace_holds(tx, "ref gone refs/heads/main", [pinned("refs/heads/main", NEW, "gone")], NOW)
+    assert hold_pins(context) == 2
+    assert held(context) == [pinned("refs/heads/main", OLD, "retired")]
+
+
 @pytest.mark.parametrize("content", ["", "yesterday\n", "2024011001", "x" * 100_000, "20240110\n01"])
 def test_a_pin_that_cannot_be_read_stops_no_push_and_is_refused_where_it_is_used(
     context: WorldContext, content: str
