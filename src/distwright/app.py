@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distwright import __version__
+from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
@@ -94,7 +95,9 @@ class App:
     def take_in(self) -> None:
         """Turn pushes into events, uploads into jobs and events into orders until nothing new happens."""
         while True:
-            count = take_in_pushes(self.database, self.paths, sorted(self.config().repos), self.now())
+            config = self.config()
+            needs = needs_of_pins(self.database, config)
+            count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs)
             count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             if not count:
@@ -278,12 +281,13 @@ class App:
                 self.engine.wait(pools, IDLE_S)
 
     def _look_after_repos(self) -> None:
-        """Bring hooks and settings of hosted repos up to date, and name the refs that are passed over."""
+        """Bring hooks, settings and holds of hosted repos up to date, and name the refs that are passed over."""
         repos = self.config().repos
         for name, repo in repos.items():
             if self.paths.repo(name).exists():
                 make_repo(self.paths, name, repo.default_branch)
         report_unreadable(self.paths, sorted(repos), self.tell)
+        hold_pins(self.command_context())
 
 
 class Serving:

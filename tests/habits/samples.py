@@ -32,6 +32,7 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
     "archive.record": {},
     "upload.accept": {},
     "suite.publish": {},
+    "suite.tidy": {},
     "package.build": {
         "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "tree": TREE, "source": "greeter", "version": "1.0",
         "epoch": EPOCH, "suite": "devel", "archive": "petrel", "environment": RECIPE,

@@ -129,7 +129,7 @@ def test_configuration_that_a_newer_version_applied_can_be_replaced() -> None:
 
 
 def test_doctor_speaks_of_kvm_for_the_user_that_will_open_it(tmp_path: Path) -> None:
-    [found] = [row for row in examine_machine(StatePaths(tmp_path)) if row.check == "kvm"]
+    [found] = [row for row in examine_machine(StatePaths(tmp_path), NOW) if row.check == "kvm"]
     user = sandbox_for(os.geteuid()).user
     become = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"] if user else []
     opens = subprocess.run([*become, "sh", "-c", "exec 3<>/dev/kvm"], stderr=subprocess.DEVNULL, check=False)

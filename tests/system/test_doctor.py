@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.worlds.state import count_order, placed
+from tests.worlds.times import NOW
 from tests.worlds.work import workshop
 
 from distwright.site.doctor import HealthFinding, examine_machine
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.system
 
 
 def jobs_finding(paths: StatePaths) -> HealthFinding:
-    [found] = [finding for finding in examine_machine(paths) if finding.check == "jobs"]
+    [found] = [finding for finding in examine_machine(paths, NOW) if finding.check == "jobs"]
     return found
 
 

@@ -110,7 +110,7 @@ class CommandLine:
 def command_line(
     folder: Path,
     config: str = CONFIG,
-    keys: tuple[str, ...] = ("petrel", "other"),
+    keys: tuple[str, ...] = ("petrel", "other", "mirror"),
     keyrings: Mapping[str, bytes] | None = None,
 ) -> CommandLine:
     """Make an installation below a folder. keys: credentials that get one; keyrings: files of the configuration."""

@@ -33,16 +33,22 @@ class SourceName:
 
 
 def entries_where(
-    suite: RecordedSuite, objects: ObjectStore, is_wanted: Callable[[bytes], bool], *, sources: bool = False
+    suite: RecordedSuite,
+    objects: ObjectStore,
+    is_wanted: Callable[[bytes], bool],
+    *,
+    sources: bool = False,
+    udebs: bool = False,
 ) -> Iterator[TreeEntry]:
     """Give the packages (or sources) of a recorded suite whose stanza is wanted, each in the list that it belongs to.
 
-    A package for all architectures is in the index of each; it is given once, in the list of `all`. The installer's are left out.
+    A package for all architectures is in the index of each; it is given once, in the list of `all`. udebs: the installer's too.
     """
     seen: set[bytes] = set()
     for index in suite.indexes:
         folder, _, name = index.path.rpartition("/")
-        if not name.startswith(_SOURCES if sources else "Packages") or f"/{UDEBS}/" in index.path:
+        is_left_out = not udebs and f"/{UDEBS}/" in index.path
+        if is_left_out or not name.startswith(_SOURCES if sources else "Packages"):
             continue
         for raw in raw_stanzas(plain_text(index, objects)):
             if is_wanted(raw) and raw not in seen:

@@ -1,4 +1,4 @@
-"""The job kinds of this stage: record, accept, publish, and the proof that a real apt installs what was published."""
+"""The job kinds of this stage: record, accept, publish, and look at freeze exceptions."""
 
 import json
 from datetime import datetime
@@ -8,6 +8,7 @@ from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.record import record
 from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND, RECORD_KIND
 from distwright.archive.snapshots import PoolChoice
+from distwright.archive.tidying import TIDY_KIND, tidy_suite
 from distwright.archive.uploads import accept_upload
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, StepResult
 from distwright.model import plain
@@ -114,6 +115,18 @@ def _published(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> C
     )
 
 
+def _tidy(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    ended = tidy_suite(context, plain.text(inputs, "archive"), plain.text(inputs, "suite"), "distwright")
+    return StepResult({}, values={"ended": [f"{one.row.name}: {one.why}" for one in ended]})
+
+
+def _tidied(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
+    ended = plain.texts(earlier["tidy"].values, "ended")
+    what = "; ".join(ended) or "all are still needed"
+    return Conclusion({"ended": list(ended)}, f"exceptions of {inputs['archive']}/{inputs['suite']}: {what}")
+
+
 RECORD = JobKind(RECORD_KIND, (Action("record", _record),), _recorded)
 ACCEPT = JobKind(ACCEPT_KIND, (Action("accept", _accept),), _accepted)
 PUBLISH = JobKind(PUBLISH_KIND, (Action("publish", _publish),), _published)
+TIDY = JobKind(TIDY_KIND, (Action("tidy", _tidy),), _tidied)

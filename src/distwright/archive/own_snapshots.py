@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from distwright.archive.needs import needed_by
+from distwright.archive.pinning import hold_pins
 from distwright.archive.prolonging import resigned_holder
 from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.resolve import publish_request
@@ -26,7 +28,7 @@ from distwright.store.archives import (
 )
 from distwright.store.database import Transaction
 from distwright.store.events import append_event
-from distwright.store.holds import drop_holds, holds_on, object_hold, replace_holds
+from distwright.store.holds import drop_holds, object_hold, replace_holds
 from distwright.store.locks import locked
 from distwright.store.signed import forget_resigned
 from distwright.store.suites import get_suite, list_suites
@@ -114,11 +116,12 @@ def _as_prolonged(request: PublishRequest, context: Context) -> PublishRequest:
 def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dry_run: bool = False) -> None:
     """Forget snapshots, ours or recorded ones, and stop serving them.
 
-    Raises Refused, naming who, if one is held, or if it is the newest of an upstream; then nothing is dropped. Cut off between rows
-    and files, it does the rest when it is called again. dry_run: only raise what it would.
+    Pins are read from git once more first. Raises Refused, naming who, if one is held, or if it is the newest of an upstream; then
+    nothing is dropped. Cut off between rows and files, it does the rest when it is called again. dry_run: only raise what it would.
     """
     tree = ServedTree(context.paths.public / archive)
     wanted = [Serial(serial) for serial in serials]  # they become paths
+    hold_pins(context)
     with locked(context.paths.lock(f"archive-{archive}")):
         with context.database.read() as tx:
             rows = [_existing(tx, archive, serial) for serial in wanted if not _is_left_over(tx, tree, archive, serial)]
@@ -156,7 +159,7 @@ def _refuse_drop(tx: Transaction, context: Context, archive: str, rows: Sequence
     problems = [
         f"{row.serial} is needed by {hold.holder}: {hold.reason}"
         for row in rows
-        for hold in holds_on(tx, "serial", f"{row.archive}/{row.serial}")
+        for hold in needed_by(tx, archive, row.serial, context.now())
     ]
     newest = newest_snapshot(tx, archive)
     if newest is not None and newest in rows and isinstance(context.config.archives.get(archive), UpstreamArchive):

@@ -6,6 +6,7 @@ serial, even if it is the newest one.
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from distwright.errors import BadInput, Refused, listed, quoted
 from distwright.model.names import our_name
@@ -87,19 +88,33 @@ def write_pins(pins: Pins) -> dict[str, bytes]:
     return {pin_path(our_name(archive, "archive")): write_pin(serial) for archive, serial in sorted(pins.items())}
 
 
-def freeze(pins: Pins, newest: Mapping[str, Serial], *, stay_latest: Collection[str] = ()) -> dict[str, Serial | None]:
+def freeze(
+    pins: Pins, newest: Mapping[str, Serial], *, stay_latest: Collection[str] = (), at: Pins | None = None
+) -> dict[str, Serial | None]:
     """Set the pin of every archive that is not frozen yet to its newest serial.
 
     newest: archive -> serial to freeze at. stay_latest: archives that follow upstream on a frozen branch too: those of security
-    updates, unless a person decides otherwise. What is frozen stays where it is; to move on, thaw first.
+    updates, unless a person decides otherwise. What is frozen stays where it is; to move on, thaw first. at: archives that a
+    person names a serial for, which counts whatever else is said.
     """
     frozen = {archive: pins.get(archive) or serial for archive, serial in newest.items()}
-    return {**pins, **frozen, **{archive: None for archive in stay_latest if archive in newest or archive in pins}}
+    loose = {archive: pins.get(archive) for archive in stay_latest if archive in newest or archive in pins}
+    return {**pins, **frozen, **loose, **(at or {})}
 
 
 def thaw(pins: Pins) -> dict[str, Serial | None]:
     """Let every archive be the newest again."""
     return dict.fromkeys(pins)
+
+
+def freedom_of(branch: str, frozen: Collection[str], thawed: Collection[str]) -> Freedom:
+    """Say what a branch may be. frozen, thawed: names, or patterns; a name counts before any pattern, and frozen before thawed."""
+    for matches in (str.__eq__, fnmatchcase):
+        if any(matches(branch, pattern) for pattern in frozen):
+            return Freedom.FROZEN
+        if any(matches(branch, pattern) for pattern in thawed):
+            return Freedom.THAWED
+    return Freedom.ANY
 
 
 def check_pins(pins: Pins, branch: str, freedom: Freedom, *, stay_latest: Collection[str] = ()) -> None:

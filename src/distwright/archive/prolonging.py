@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from distwright.archive.needs import needed_by
 from distwright.archive.resigned import (
     ResignedDocument,
     ResignedSuite,
@@ -19,7 +20,7 @@ from distwright.model.digests import Sha256
 from distwright.model.records import ResignedSnapshot, Snapshot
 from distwright.store.archives import find_snapshot, list_snapshots
 from distwright.store.database import Transaction
-from distwright.store.holds import holds_on, object_hold, replace_holds
+from distwright.store.holds import object_hold, replace_holds
 from distwright.store.signed import find_resigned, keep_resigned, set_valid_until
 
 DUE_DAYS = 1  # what is needed and ends within this is prolonged by itself
@@ -98,5 +99,4 @@ def _is_due(tx: Transaction, row: Snapshot, now: datetime, *, is_newest: bool) -
         return False
     if is_newest and row.valid_until < now:
         return True
-    is_held = bool(holds_on(tx, "serial", f"{row.archive}/{row.serial}"))
-    return is_held and row.valid_until < now + timedelta(days=DUE_DAYS)
+    return bool(needed_by(tx, row.archive, row.serial, now)) and row.valid_until < now + timedelta(days=DUE_DAYS)

@@ -12,6 +12,7 @@ from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
+from distwright.site.endings import renew
 from distwright.site.views import snapshots
 
 
@@ -55,6 +56,7 @@ def record(
 ) -> None:
     """Record upstream archives (all, or those named): verify, keep, name by a serial.
 
+    Then, for all archives, what is needed and ends soon is signed anew, and what ends all the same is named: run it daily.
     Exit codes: 0 recorded or unchanged, 1 refused or unreachable (the previous snapshot stays), 10 no such archive.
     """
     address = None if url is None else checked_fetch_url(url)
@@ -67,6 +69,8 @@ def record(
     given = None if serial is None else Serial(serial)
     jobs = [app.order_record(name, given) for name in chosen]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
+    for ending in renew(app.command_context()):
+        say(f"{'wrong' if ending.is_past else 'soon'}: {ending.subject}: {ending.what}; try: {ending.hint}")
     finish_jobs(app, jobs, as_json=as_json)
 
 

@@ -11,7 +11,7 @@ from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadUsage, NotFound
 from distwright.model.names import installable_name
 from distwright.signing.policy import examine_certificates
-from distwright.site.views import snapshots, suite_named, tagged_snapshots
+from distwright.site.views import serial_named, suite_named, tagged_snapshots
 
 
 @click.command()
@@ -79,8 +79,7 @@ def sources(
 
 def _below(app: App, name: str, serial: str | None, tag: str | None, *, is_own: bool) -> str:
     """Say where a snapshot is, below the address of its archive; raise NotFound if there is none."""
-    if serial and serial not in {row.serial for row in snapshots(app.database, name)}:
-        raise NotFound(f"archive {name} has no snapshot {serial}", hint=f"distwright snapshot list {name}")
+    serial = serial_named(app.database, name, serial).serial if serial else None
     if tag and tag not in {row.tag for row in tagged_snapshots(app.database, name)}:
         raise NotFound(f"archive {name} has no tag {tag}", hint=f"distwright snapshot tags {name}")
     if tag or (serial and is_own):

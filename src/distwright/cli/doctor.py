@@ -1,5 +1,7 @@
 """`distwright doctor`."""
 
+from datetime import UTC, datetime
+
 import click
 
 from distwright.app import state_paths
@@ -13,7 +15,7 @@ from distwright.site.doctor import examine_machine
 @json_option
 def command(state: str | None, as_json: bool) -> None:
     """Say what is missing or broken on this machine, and what to type. Exit codes: 0 well, 1 something is wrong."""
-    findings = examine_machine(state_paths(state))
+    findings = examine_machine(state_paths(state), datetime.now(UTC))
     rows: list[dict[str, Json]] = [
         {"check": finding.check, "state": finding.state, "what": finding.what, "try": finding.hint}
         for finding in findings

@@ -6,11 +6,13 @@ import click
 
 from distwright.app import open_app
 from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
+from distwright.archive.pins import LATEST
 from distwright.archive.prolonging import prolong_recorded
 from distwright.archive.prolonging_own import prolong_own
 from distwright.archive.resolve import upstream_credential
 from distwright.archive.tags import TagRequest, tag_snapshots
 from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
+from distwright.cli.snapshot_needs import NEEDS, serials_named
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadUsage, NotFound, quoted
 from distwright.model.digests import Json
@@ -20,7 +22,7 @@ from distwright.site.views import snapshots, tagged_snapshots
 
 @click.group()
 def command() -> None:
-    """States of archives that never change, named by serial."""
+    """States of archives that never change, named by serial; `latest` means the newest one of its archive."""
 
 
 @command.command("list")
@@ -75,7 +77,7 @@ def take(
 def publish(archive: str, serials: tuple[str, ...], again: bool, state: str | None, as_json: bool) -> None:
     """Serve snapshots of ours, each at a base URL of its own: …/snapshots/SERIAL."""
     app = open_app(state)
-    for serial in serials:
+    for serial in serials_named(app, archive, serials):
         made = publish_snapshot(app.command_context(), archive, serial, again=again)
         suites = ", ".join(row.suite for row in made)
         _answer({"archive": archive, "serial": serial, "suites": suites}, f"{archive} {serial}: {suites}", as_json)
@@ -94,7 +96,7 @@ def prolong(archive: str, serials: tuple[str, ...], days: int, state: str | None
     """
     app = open_app(state)
     context = app.command_context()
-    for serial in serials:
+    for serial in serials_named(app, archive, serials):
         if isinstance(context.config.archives.get(archive), OwnArchive):
             until = prolong_own(context, archive, serial, days)
         else:
@@ -154,9 +156,15 @@ def tags(archive: str | None, state: str | None, as_json: bool) -> None:
 def drop(archive: str, serials: tuple[str, ...], really: bool, state: str | None, as_json: bool) -> None:
     """Forget snapshots, ours or recorded ones. Exit code 3 if one of them is needed; then none is dropped."""
     app = open_app(state)
-    drop_snapshots(app.command_context(), archive, serials, dry_run=not really)
+    named = serials_named(app, archive, serials)
+    drop_snapshots(app.command_context(), archive, named, dry_run=not really)
     word = "dropped" if really else "would be dropped (--apply)"
-    _answer({"archive": archive, "serials": list(serials), "dropped": really}, f"{len(serials)} {word}", as_json)
+    shown = f"{len(named)} {word}" + (f": {', '.join(named)}" if LATEST in serials else "")
+    _answer({"archive": archive, "serials": list(named), "dropped": really}, shown, as_json)
+
+
+for verb in NEEDS:
+    command.add_command(verb)
 
 
 def _answer(value: dict[str, Json], text: str, as_json: bool) -> None:  # an option of every verb

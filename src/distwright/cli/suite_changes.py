@@ -209,31 +209,19 @@ def remove(asked: Asked, name: str, packages: tuple[str, ...]) -> None:
 @click.argument("name")
 @click.argument("percent", type=click.IntRange(0, 100))
 @click.argument("sources", nargs=-1, required=True)
-@dry_run_option
-@publish_option
-@reason_option
-@state_option
-@json_option
-def phase(
-    name: str,
-    percent: int,
-    sources: tuple[str, ...],
-    dry_run: bool,
-    then_publish: bool,
-    reason: str,
-    state: str | None,
-    as_json: bool,
-) -> None:
+@changing
+def phase(asked: Asked, name: str, percent: int, sources: tuple[str, ...]) -> None:
     """Offer what was built from SOURCES to PERCENT of the machines that have it; 100 is all.
 
     apt upgrades by itself on that share of them (Phased-Update-Percentage); who asks for the package gets it anyway. The next
     version is for all again.
     """
-    app = open_app(state)
+    app = open_app(asked.state)
     row = suite_named(app.database, name)
-    who = Who(_actor(), reason)
-    done = phase_sources(app.command_context(), row.archive, row.name, sources, percent, who, dry_run=dry_run)
-    _finish(app, row, done, dry_run=dry_run, then_publish=then_publish, as_json=as_json)
+    done = phase_sources(
+        app.command_context(), row.archive, row.name, sources, percent, asked.who(), dry_run=asked.dry_run
+    )
+    _finish(app, row, done, asked)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from distwright.config.values import (
     Architecture,
     BootSeconds,
     Branch,
+    BranchPattern,
     Fingerprint,
     KernelWord,
     Line,
@@ -57,6 +58,17 @@ class Repo(Table, frozen=True):
         examples=["build"],
     )
     default_branch: Branch = Field(default="main", description="The branch that a clone checks out.")
+    frozen: Annotated[tuple[BranchPattern, ...], OnceEach] = Field(
+        default=(),
+        description="Branches that must be frozen: no image is made of one that pins an archive at its newest state, unless that "
+        "archive stays latest.",
+        examples=[["stable", "release/*"]],
+    )
+    thawed: Annotated[tuple[BranchPattern, ...], OnceEach] = Field(
+        default=(),
+        description="Branches that must not be frozen. A name counts before a pattern, and frozen before thawed.",
+        examples=[["main"]],
+    )
 
 
 class Environment(Table, frozen=True):

@@ -10,6 +10,7 @@ from distwright.config.values import (
     CredentialName,
     FetchUrl,
     Fingerprint,
+    KeptCount,
     Language,
     Line,
     LiveUrl,
@@ -124,6 +125,19 @@ class UpstreamArchive(Table, frozen=True):
         "Valid-Until, tagged snapshots.",
         examples=[{"credential": "mirror-signing"}],
     )
+    stays_latest: bool = Field(
+        default=False, description="Whether a frozen branch follows it all the same, as is usual for security updates."
+    )
+    keep: KeptCount | None = Field(
+        default=None,
+        description="How many of its newest snapshots `snapshot retire` leaves alone, needed or not.",
+        examples=[10],
+    )
+    keep_days: ValidDays | None = Field(
+        default=None,
+        description="For how many days it leaves every snapshot alone; keep and keep_days unset: for ever.",
+        examples=[90],
+    )
 
 
 class OwnArchive(Table, frozen=True):
@@ -164,6 +178,16 @@ class OwnArchive(Table, frozen=True):
     contents: bool = Field(
         default=False,
         description="Whether its suites list the files of their packages, for apt-file (Contents-ARCHITECTURE).",
+    )
+    keep: KeptCount | None = Field(
+        default=None,
+        description="How many of its newest snapshots `snapshot retire` leaves alone, needed or not.",
+        examples=[10],
+    )
+    keep_days: ValidDays | None = Field(
+        default=None,
+        description="For how many days it leaves every snapshot alone; keep and keep_days unset: for ever.",
+        examples=[90],
     )
     pdiffs: bool = Field(
         default=False,

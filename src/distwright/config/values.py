@@ -202,6 +202,11 @@ NamePattern = Annotated[
     _matching(r"[a-z0-9*?][a-z0-9.+*?-]*", "a name, or a pattern of names"),
     Want("a name or a pattern with * and ?", "names or patterns with * and ?"),
 ]
+BranchPattern = Annotated[
+    str,
+    _matching(r"[A-Za-z0-9*?][A-Za-z0-9._/+*?-]*", "a branch, or a pattern of branches"),
+    Want("a branch or a pattern with * and ?", "branches or patterns with * and ?"),
+]
 Branch = Annotated[
     str,
     _matching(_segments("._+-") + r"(?<!\.)(?<!\.lock)", "the name of a branch"),
@@ -243,4 +248,5 @@ FetchUrl = Annotated[
     Want("an http://, https:// or file:/// URL without a user name or password", "URLs"),
 ]
 ValidDays = Annotated[int, Field(ge=1, le=3650), Want("a whole number of days, 1 to 3650", "numbers of days")]
+KeptCount = Annotated[int, Field(ge=1, le=100_000), Want("a number, 1 to 100000", "numbers")]
 BootSeconds = Annotated[int, Field(ge=10, le=7200), Want("a whole number of seconds, 10 to 7200", "numbers of seconds")]

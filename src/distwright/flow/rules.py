@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.resolve import Ground, accept_order, publish_order, resolve_suites
+from distwright.archive.tidying import tidy_order
 from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, source_build_order, table_from
@@ -16,9 +17,11 @@ from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Sha256
 from distwright.model.events import Event, EventKind
+from distwright.model.records import FreezeException
 from distwright.repos.spool import NOTHING
 from distwright.store.database import Database
 from distwright.store.events import events_since
+from distwright.store.exceptions import list_exceptions
 from distwright.store.suites import find_suite
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
@@ -160,17 +163,42 @@ def _orders_of_images(database: Database, view: View, is_meant: Callable[[Sequen
     ]
 
 
+def tidy_exceptions_of_changed_suite(database: Database, _view: View, event: Event) -> list[JobOrder]:
+    """Freeze exceptions of a suite that changed are looked at, and those of suites that are read above it."""
+    name = f"{plain.text(event.body, 'archive')}/{plain.text(event.body, 'suite')}"
+    return _tidy_orders(database, event, lambda row: name in (f"{row.archive}/{row.suite}", row.base))
+
+
+def tidy_exceptions_of_new_snapshot(database: Database, _view: View, event: Event) -> list[JobOrder]:
+    """Freeze exceptions are looked at when the archive that is read below them moves."""
+    archive = plain.text(event.body, "archive")
+    return _tidy_orders(database, event, lambda row: bool(row.branch) and row.base.partition("/")[0] == archive)
+
+
+def tidy_exceptions_of_pushed_branch(database: Database, _view: View, event: Event) -> list[JobOrder]:
+    """Freeze exceptions are looked at when the branch whose pins count for them moves: it may have been thawed."""
+    repo, ref = plain.text(event.body, "repo"), plain.text(event.body, "ref")
+    return _tidy_orders(database, event, lambda row: row.branch == f"{repo}/{ref.removeprefix(_HEADS)}")
+
+
+def _tidy_orders(database: Database, event: Event, is_meant: Callable[[FreezeException], bool]) -> list[JobOrder]:
+    with database.read() as tx:
+        rows = [row for row in list_exceptions(tx) if is_meant(row)]
+    suites = sorted({(row.archive, row.suite) for row in rows})
+    return [tidy_order(archive, suite, f"{event.kind} {event.subject}", event.at) for archive, suite in suites]
+
+
 def boot_built_image(_database: Database, view: View, event: Event) -> list[JobOrder]:
     """A built image is booted, if it came with what that takes: the kernel to try the accelerator with, and the tools."""
     return [boot_order(view.config, event.body)] if {"vmlinuz", "tools"} <= event.body.keys() else []
 
 
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {
-    EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch),
+    EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch, tidy_exceptions_of_pushed_branch),
     EventKind.BUILD_FINISHED: (accept_what_was_built,),
     EventKind.UPLOAD_ACCEPTED: (build_uploaded_source,),
-    EventKind.SUITE_CHANGED: (publish_changed_suite,),
+    EventKind.SUITE_CHANGED: (publish_changed_suite, tidy_exceptions_of_changed_suite),
     EventKind.SUITE_PUBLISHED: (install_what_was_published, images_of_published_suite),
-    EventKind.SNAPSHOT_RECORDED: (images_of_new_snapshot,),
+    EventKind.SNAPSHOT_RECORDED: (images_of_new_snapshot, tidy_exceptions_of_new_snapshot),
     EventKind.IMAGE_BUILT: (boot_built_image,),
 }

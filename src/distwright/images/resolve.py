@@ -2,8 +2,12 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+from distwright.archive.pinning import latest_archives, pins_at, upstream_archives
+from distwright.archive.pins import check_pins, freedom_of
 from distwright.archive.resolve import Ground, Resolved, check_date, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.resolve import environment_recipe, table_from
@@ -29,8 +33,9 @@ ROOT_VARIANT = "minbase"
 def image_order(database: Database, ground: Ground, name: str, *, revision: str | None = None) -> JobOrder:
     """Order the build of an image from a commit (default: the newest of its repo's default branch).
 
-    Raises NotReadyError while a suite or snapshot is missing, or the changelog is dated ahead; NotFound or BadInput for a recipe
-    that is not there or wrong, Refused for a changelog dated far ahead.
+    Archives are those that the commit pins; the environment of its tools is pinned apart. Raises NotReadyError while a suite or
+    snapshot is missing, or the changelog is dated ahead; NotFound or BadInput for a recipe or pins that are not there or wrong,
+    Refused for a changelog dated far ahead, and for a branch that must be frozen and is not, or the other way round.
     """
     config, objects = ground.config, ground.objects
     table = config.images[name]
@@ -46,8 +51,9 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
         archive: _certificate(file_at(where, commit, path), path, table.repo)
         for archive, path in _live_keys(config, table).items()
     }
+    pinned = replace(ground, pins={**_pins(ground, name, where, commit), **ground.pins})
     with database.read() as tx:  # after git, which may take long
-        resolved = resolve_suites(tx, ground, tuple(table.from_))
+        resolved = resolve_suites(tx, pinned, tuple(table.from_))
         resolved_tools = resolve_suites(tx, ground, table_from(config, table.tools))
     tools = environment_recipe(config, table.tools, resolved_tools)
     inputs = _inputs(config, name, commit, entry, recipe, resolved, tools, keys)
@@ -58,6 +64,19 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
         inputs["mentioned"] = list(mentioned)
     holds = (*resolved.holds, *resolved_tools.holds)
     return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=holds)
+
+
+def _pins(ground: Ground, name: str, where: Path, commit: str) -> dict[str, str]:
+    """Read which serials a commit pins; only the archives that the image is made of must be as its branch must be."""
+    config, table = ground.config, ground.config.images[name]
+    repo = config.repos[table.repo]
+    pinnable = upstream_archives(config)
+    written = pins_at(where, commit, pinnable)
+    used = {source.partition("/")[0] for source in table.from_}
+    pins = {archive: written.get(archive) for archive in pinnable if archive in used}
+    freedom = freedom_of(repo.default_branch, repo.frozen, repo.thawed)
+    check_pins(pins, repo.default_branch, freedom, stay_latest=latest_archives(config))
+    return {archive: serial for archive, serial in pins.items() if serial is not None}
 
 
 def is_pushed(ground: Ground, name: str) -> bool:

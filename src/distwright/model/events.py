@@ -27,6 +27,7 @@ class EventKind(StrEnum):
     IMAGE_BUILT = "image.built"
     IMAGE_BOOTED = "image.booted"
     JOB_ENDED = "job.ended"
+    WARNING_RAISED = "warning.raised"
 
 
 # Keys that the body of each kind must have; more may come in later schemas, none may go (docs/design/0001).
@@ -44,6 +45,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.IMAGE_BUILT: frozenset({"image", "name", "files", "manifest", "commit", "states"}),
     EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),
     EventKind.JOB_ENDED: frozenset({"job", "kind", "title", "outcome", "message"}),
+    EventKind.WARNING_RAISED: frozenset({"about", "what", "hint"}),
 }
 
 

@@ -114,7 +114,10 @@ class SuiteState:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One step in the life of a suite. action: upload, add, remove, merge, pull, reset, undo, import, branch, phase. actor: who."""
+    """One step in the life of a suite. actor: who.
+
+    action: upload, add, remove, merge, pull, reset, undo, import, branch, phase, exception, tidy.
+    """
 
     number: int
     archive: str
@@ -125,6 +128,35 @@ class Revision:
     reason: str
     actor: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeException:
+    """A source in one version, with all that was built from it, that was let into a frozen suite.
+
+    origin: where it came from (`petrel/devel`, `debian/trixie@2026112301`). base: the suite that is read below this one,
+    `ARCHIVE/SUITE`, or "". branch: whose pins say which serial of an upstream base counts, `REPO/BRANCH`, or "". ended_why: None
+    while it lasts.
+    """
+
+    id: int
+    archive: str
+    suite: str
+    source: str
+    version: str
+    origin: str
+    base: str
+    branch: str
+    reason: str
+    actor: str
+    at: datetime
+    ended_at: datetime | None = None
+    ended_why: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.source} {self.version}"
 
 
 @dataclass(frozen=True, slots=True)

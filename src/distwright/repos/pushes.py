@@ -9,14 +9,31 @@ from distwright.model.events import Event, EventKind
 from distwright.repos.spool import NOTHING, RefUpdate, announced_updates, replayed, spool_files
 from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
+from distwright.store.holds import Hold, replace_holds
 from distwright.store.paths import StatePaths
 from distwright.store.refs import refs_of, set_ref
 from distwright.tools.git import existing_commits, refs, unreadable_refs
 
+Needs = Callable[[Path, Sequence[str]], Mapping[str, Sequence[Hold]]]
+"""Says what commits of a repo need, as far as they need anything: commit -> holds."""
 
-def take_in_pushes(database: Database, paths: StatePaths, repos: Sequence[str], now: datetime) -> int:
+
+def ref_holder(repo: str, ref: str) -> str:
+    """Say who holds what a branch or tag needs."""
+    return f"ref {repo} {ref}"
+
+
+def need_nothing(_repo: Path, _commits: Sequence[str]) -> Mapping[str, Sequence[Hold]]:
+    """Hold nothing."""
+    return {}
+
+
+def take_in_pushes(
+    database: Database, paths: StatePaths, repos: Sequence[str], now: datetime, needs: Needs = need_nothing
+) -> int:
     """Turn everything that was pushed since the last call into events, each ref update once; say how many.
 
+    needs: what the commit that a ref comes to needs is held from the same moment on, until the ref moves on or is gone.
     Two pushes of one ref are two events if their hooks announced them. What no hook announced is found in the refs as they are. A
     spool file is removed only after its events are committed; one of a repo that is not in `repos` is removed too.
     """
@@ -29,7 +46,7 @@ def take_in_pushes(database: Database, paths: StatePaths, repos: Sequence[str], 
     for repo in repos:
         path = paths.repo(repo)
         if path.exists():
-            count += _take_in(database, path, repo, announced.get(repo, []), now)
+            count += _take_in(database, path, repo, announced.get(repo, []), now, needs)
     for file in spooled:
         with contextlib.suppress(OSError):
             file.unlink(missing_ok=True)
@@ -46,7 +63,9 @@ def ref_updates(repo: str, known: Mapping[str, str], actual: Mapping[str, str]) 
     ]
 
 
-def _take_in(database: Database, path: Path, repo: str, announced: Sequence[RefUpdate], now: datetime) -> int:
+def _take_in(
+    database: Database, path: Path, repo: str, announced: Sequence[RefUpdate], now: datetime, needs: Needs
+) -> int:
     """Record what leads from the rows to the refs; begin again when another process has changed the rows meanwhile."""
     while True:
         with database.read() as tx:
@@ -55,10 +74,12 @@ def _take_in(database: Database, path: Path, repo: str, announced: Sequence[RefU
         updates = _updates(path, repo, announced, known, actual)
         if not updates:
             return 0
+        needed = needs(path, sorted({update.new for update in updates} - {NOTHING}))
         with database.write() as tx:
             if refs_of(tx, repo) == known:
                 for update in updates:
                     _record(tx, update, now)
+                    replace_holds(tx, ref_holder(repo, update.ref), needed.get(update.new, ()), now)
                 return len(updates)
 
 

@@ -49,6 +49,11 @@ class Keyring:
         return cls(b"".join(chosen), name)
 
     @property
+    def content(self) -> bytes:
+        """The certificates, as they were given."""
+        return self._content
+
+    @property
     def fingerprints(self) -> tuple[str, ...]:
         """The fingerprints of all certificates, lower case."""
         return tuple(str(certificate.fingerprint) for certificate in self._certificates)

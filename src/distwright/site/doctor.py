@@ -7,10 +7,12 @@ import stat
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from distwright.errors import DistwrightError, NotFound
 from distwright.model.outcomes import JobState
+from distwright.site.endings import what_ends
 from distwright.site.programs import missing_programs
 from distwright.site.views import unknown_kind
 from distwright.store.database import Database, damages
@@ -34,14 +36,18 @@ class HealthFinding:
     hint: str
 
 
-def examine_machine(paths: StatePaths) -> list[HealthFinding]:
+def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist)."""
-    return [*_asked(paths, _programs, _user, _sandbox, _space, _sources, _kvm, _jobs), *examine_state(paths)]
+    return [*_asked(paths, _programs, _user, _sandbox, _space, _sources, _kvm, _jobs), *examine_state(paths, now)]
 
 
-def examine_state(paths: StatePaths) -> list[HealthFinding]:
-    """Ask who may read and change a state, and whether its database is whole; nothing is made if it is not there."""
-    return _asked(paths, _state, _database)
+def examine_state(paths: StatePaths, now: datetime) -> list[HealthFinding]:
+    """Ask who may read and change a state, whether its database is whole, and what ends soon; nothing is made or changed."""
+
+    def endings(paths: StatePaths) -> HealthFinding:
+        return _endings(paths, now)
+
+    return _asked(paths, _state, _database, endings)
 
 
 def _asked(paths: StatePaths, *checks: Callable[[StatePaths], HealthFinding]) -> list[HealthFinding]:
@@ -170,6 +176,15 @@ def _database(paths: StatePaths) -> HealthFinding:
     if found:
         return HealthFinding("database", "wrong", f"{paths.database}: {'; '.join(found)}", "restore it from a backup")
     return HealthFinding("database", "well", f"{paths.database} is whole", "")
+
+
+def _endings(paths: StatePaths, now: datetime) -> HealthFinding:
+    found = what_ends(paths, now)
+    if not found:
+        return HealthFinding("endings", "well", "no key and nothing that is needed ends soon", "")
+    what = "; ".join(f"{ending.subject} {ending.what}" for ending in found)
+    hints = "; ".join(dict.fromkeys(ending.hint for ending in found))
+    return HealthFinding("endings", "wrong" if any(ending.is_past for ending in found) else "note", what, hints)
 
 
 def _sources(_paths: StatePaths) -> HealthFinding:

@@ -1,9 +1,14 @@
 """What faces show: short reads of the installation as plain values. Nothing here changes anything."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from distwright.errors import BadUsage, NotFound, quoted
+from distwright.archive.needs import needed_by, needed_serials
+from distwright.archive.own_snapshots import parse_own_snapshot
+from distwright.archive.pins import LATEST
+from distwright.archive.snapshots import parse_snapshot
+from distwright.errors import BadInput, BadUsage, NotFound, quoted
 from distwright.flow.advance import unanswered
 from distwright.jobs.order import get_job
 from distwright.model.digests import Sha256
@@ -11,6 +16,7 @@ from distwright.model.events import OpenEvent, StoredEvent
 from distwright.model.outcomes import JobState
 from distwright.model.records import (
     Attempt,
+    FreezeException,
     Job,
     Publication,
     Revision,
@@ -19,13 +25,17 @@ from distwright.model.records import (
     TaggedSnapshot,
     UploadVerdict,
 )
+from distwright.model.serials import Serial
 from distwright.site.line import StageRow, line_rows
-from distwright.store.archives import list_publications, list_snapshots
+from distwright.store.archives import find_snapshot, list_publications, list_snapshots, newest_snapshot
 from distwright.store.database import Database
 from distwright.store.events import newest_events
+from distwright.store.exceptions import list_exceptions
+from distwright.store.holds import Hold
 from distwright.store.jobs import attempts_of, count_by_state, list_jobs
+from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
-from distwright.store.signed import list_tags
+from distwright.store.signed import find_resigned, list_tags
 from distwright.store.suites import list_revisions, list_suites
 from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs, unreadable_refs
@@ -44,6 +54,16 @@ class Overview:
     suites: list[SuiteState]
     live: dict[str, Publication]
     counts: dict[JobState, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotDetail:
+    """One snapshot. suites: each with its Date (of upstream) or revision (of ours). needed_by: who, and why. is_resigned: by us."""
+
+    row: Snapshot
+    suites: dict[str, str]
+    needed_by: list[Hold]
+    is_resigned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +133,36 @@ def snapshots(database: Database, archive: str | None = None) -> list[Snapshot]:
         return list_snapshots(tx, archive)
 
 
+def serial_named(database: Database, archive: str, name: str) -> Snapshot:
+    """Find the snapshot that a serial means, or `latest`, once: a face shows the serial from then on. Raises NotFound, BadInput."""
+    with database.read() as tx:
+        row = newest_snapshot(tx, archive) if name == LATEST else find_snapshot(tx, archive, Serial(name))
+    if row is None:
+        what = "snapshot" if name == LATEST else f"snapshot {name}"
+        raise NotFound(f"archive {archive} has no {what}", hint=f"distwright snapshot list {archive}")
+    return row
+
+
+def snapshot_detail(database: Database, objects: ObjectStore, row: Snapshot, now: datetime) -> SnapshotDetail:
+    """Read what a snapshot is, and who needs it."""
+    with database.read() as tx:
+        needed, is_resigned = needed_by(tx, row.archive, row.serial, now), find_resigned(tx, row.archive, row.serial)
+    content = objects.read(row.digest)
+    try:
+        suites = {name: revision.short for name, (revision, _) in parse_own_snapshot(content).suites.items()}
+    except BadInput:
+        recorded = parse_snapshot(content).suites.items()
+        suites = {name: f"{suite.date:%Y-%m-%d %H:%M:%S}" for name, suite in recorded}
+    return SnapshotDetail(row, suites, needed, is_resigned is not None)
+
+
+def serial_holds(database: Database, archive: str | None, now: datetime) -> list[Hold]:
+    """List who needs which snapshot, by archive and serial."""
+    with database.read() as tx:
+        found = needed_serials(tx, now, archive)
+    return [hold for place in sorted(found) for hold in found[place]]
+
+
 def tagged_snapshots(database: Database, archive: str | None = None) -> list[TaggedSnapshot]:
     """List tagged snapshots by archive and tag."""
     with database.read() as tx:
@@ -157,6 +207,12 @@ def suite_revisions(database: Database, row: SuiteState, limit: int) -> list[Rev
     """List how a suite came to be what it is, newest first."""
     with database.read() as tx:
         return list_revisions(tx, row.archive, row.name, limit)
+
+
+def freeze_exceptions(database: Database, row: SuiteState, *, ended: bool) -> list[FreezeException]:
+    """List the exceptions of a suite, the oldest first; ended: those that are over as well."""
+    with database.read() as tx:
+        return list_exceptions(tx, row.archive, row.name, ended=ended)
 
 
 def uploads(database: Database, *, limit: int) -> list[UploadVerdict]:

@@ -57,6 +57,13 @@ def events_since(tx: Transaction, subject: str, kind: EventKind, last: EventKind
     return [_stored(row) for row in tx.connection.execute(query.order_by(events.c.number))]
 
 
+def newest_event(tx: Transaction, subject: str, kind: EventKind) -> StoredEvent | None:
+    """Find the newest event of a kind about a subject."""
+    about = sa.and_(events.c.subject == subject, events.c.kind == kind.value)
+    row = tx.connection.execute(sa.select(events).where(about).order_by(events.c.number.desc()).limit(1)).first()
+    return None if row is None else _stored(row)
+
+
 def cursor_of(tx: Transaction, reader: str) -> int:
     """Say up to which event a reader has read; 0 for a new reader."""
     found = tx.connection.execute(sa.select(cursors.c.number).where(cursors.c.reader == reader)).scalar()

@@ -93,6 +93,10 @@ class StatePaths:
         """A bare repository."""
         return self.repos / f"{name}.git"
 
+    def repo_names(self) -> list[str]:
+        """Name the bare repositories that are here, configured or not."""
+        return sorted(path.parent.name.removesuffix(".git") for path in self.repos.glob("*.git/HEAD"))
+
     def key(self, credential: str) -> Path:
         """The key file of a credential."""
         return self.keys / f"{credential}.pgp"

@@ -109,6 +109,7 @@ holds = sa.Table(
     sa.Column("target", NAME, primary_key=True),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("at", TIME, nullable=False),
+    sa.Column("until", TIME),
     sa.Index("holds_by_target", "kind", "target"),
 )
 
@@ -168,6 +169,26 @@ revisions = sa.Table(
     sa.Column("actor", NAME, nullable=False),
     sa.Column("at", TIME, nullable=False),
     sa.Index("revisions_by_suite", "archive", "suite", "number"),
+    sqlite_autoincrement=True,
+)
+
+exceptions = sa.Table(
+    "exceptions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("archive", NAME, nullable=False),
+    sa.Column("suite", NAME, nullable=False),
+    sa.Column("source", NAME, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("base", NAME, nullable=False),
+    sa.Column("branch", NAME, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("actor", NAME, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.Column("ended_at", TIME),
+    sa.Column("ended_why", sa.Text),
+    sa.Index("exceptions_by_suite", "archive", "suite"),
     sqlite_autoincrement=True,
 )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from distwright.errors import BadInput, NotAllowed, NotFound, Refused, quoted
+from distwright.errors import BadInput, BadUsage, NotAllowed, NotFound, Refused, quoted
 from distwright.tools.run import Command, run, run_checked
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -188,6 +188,40 @@ def file_at(repo: Path, commit: str, path: str) -> bytes | None:
     if found.cut:
         raise _too_large(f"{quoted(path)} in {repo.stem}", TEXT_LIMIT_BYTES)
     return found.stdout if found.exit_code == 0 else None
+
+
+def work_tree(folder: Path) -> tuple[Path, str | None]:
+    """Give the top of the work tree that a folder of this machine is in, and its branch; None if it is on none. Raises BadUsage."""
+    found = run(_asking(folder, "rev-parse", "--show-toplevel"))
+    if found.exit_code != 0 or not found.stdout.strip():
+        raise BadUsage(f"{quoted(str(folder))} is in no git work tree", hint="name a folder of one, or: git clone")
+    branch = run(_asking(folder, "symbolic-ref", "--quiet", "--short", "HEAD")).stdout.decode(errors="replace").strip()
+    return Path(os.fsdecode(found.stdout.removesuffix(b"\n"))), branch or None
+
+
+def _asking(folder: Path, *arguments: str) -> Command:
+    return Command(("git", *_SAFE, "-C", str(folder), *arguments), timeout_s=30, environment=_IDENTITY_FREE)
+
+
+def small_files_at(repo: Path, places: Sequence[tuple[str, str]], *, limit_bytes: int) -> dict[tuple[str, str], bytes]:
+    """Give many small files, each at its commit (an object name) and path; those that are not there are left out.
+
+    So are folders, and what has more than `limit_bytes`: nothing large is read. Two processes, however many places.
+    """
+    wanted = [place for place in places if _OBJECT.fullmatch(place[0]) and "\n" not in place[1]]
+    if not wanted:
+        return {}
+    names = "".join(f"{commit}:{path}\n" for commit, path in wanted)
+    listing = git(repo, "cat-file", "--batch-check=%(objecttype) %(objectsize) %(objectname)", stdin=names.encode())
+    entries: dict[tuple[str, str], _Entry] = {}
+    for place, line in zip(wanted, listing.decode(errors="replace").splitlines(), strict=True):
+        kind, _, rest = line.partition(" ")
+        size, _, target = rest.partition(" ")
+        if kind == "blob" and _OBJECT.fullmatch(target) and int(size) <= limit_bytes:
+            entries[place] = _Entry("100644", target, int(size), place[1])
+    unique = list({entry.target: entry for entry in entries.values()}.values())
+    contents = {entry.target: content for entry, content in _blobs(repo, unique)}
+    return {place: contents[entry.target] for place, entry in entries.items()}
 
 
 def files_at(repo: Path, commit: str, path: str) -> list[Blob]:

@@ -5,6 +5,7 @@ import pytest
 from distwright.archive.pins import (
     Freedom,
     check_pins,
+    freedom_of,
     freeze,
     parse_pin,
     parse_pins,
@@ -87,3 +88,27 @@ def test_a_branch_of_work_must_not_be_frozen_and_a_stable_one_must_be() -> None:
     check_pins(frozen, "stable", Freedom.FROZEN, stay_latest=["security"])
     check_pins(thaw(frozen), "devel", Freedom.THAWED)
     check_pins(mixed, "topic", Freedom.ANY)
+
+
+@pytest.mark.parametrize(
+    ("branch", "freedom"),
+    [
+        ("stable", Freedom.FROZEN),
+        ("release/1.0", Freedom.FROZEN),
+        ("release/next", Freedom.THAWED),
+        ("devel", Freedom.THAWED),
+        ("topic", Freedom.ANY),
+        ("Devel", Freedom.ANY),
+    ],
+)
+def test_a_branch_must_be_what_its_name_says_before_what_a_pattern_says(branch: str, freedom: Freedom) -> None:
+    assert freedom_of(branch, ("stable", "release/*", "both"), ("devel", "release/next", "bot*")) is freedom
+    assert freedom_of("both", ("both",), ("both",)) is freedom_of("both", ("b*",), ("b*",)) is Freedom.FROZEN
+
+
+def test_a_serial_that_is_named_counts_whatever_else_is_said() -> None:
+    pins = {"debian": OLD, "debian-security": None}
+    newest = {"debian": NEW, "debian-security": NEW}
+    named = {"debian": NEW, "debian-security": OLD}
+    assert freeze(pins, newest, stay_latest=["debian-security"]) == {"debian": OLD, "debian-security": None}
+    assert freeze(pins, newest, stay_latest=["debian-security"], at=named) == named

@@ -90,6 +90,7 @@ def test_canonical_form_has_defaults_and_not_where_this_machine_fetches() -> Non
         "recommends": False,
         "pool_sources": False,
         "serve": "upstream",
+        "stays_latest": False,
     }
     assert plain["environment"]["build"]["from"] == ["debian/bookworm", "petrel/devel"]
     assert plain["format"] == 1
@@ -284,7 +285,7 @@ def test_known_tables_without_settings_say_so(table: str) -> None:
             "[repo.live]",
             "[repo.live]\nfrom_ = 1",
             "22 repo.live.from_: is not a known key",
-            "default_branch, description, environment, package or suite",
+            "default_branch, description, environment, frozen, package, suite or thawed",
         ),
         (
             "boot_expect =",

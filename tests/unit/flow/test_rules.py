@@ -25,15 +25,20 @@ from distwright.flow.rules import (
     images_of_published_suite,
     install_what_was_published,
     publish_changed_suite,
+    tidy_exceptions_of_changed_suite,
+    tidy_exceptions_of_new_snapshot,
+    tidy_exceptions_of_pushed_branch,
 )
 from distwright.images.resolve import boot_order
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import BODY_KEYS, Event, EventKind
+from distwright.model.records import FreezeException
 from distwright.repos.spool import NOTHING
 from distwright.store.archives import live_publication
 from distwright.store.events import append_event
+from distwright.store.exceptions import end_exception, insert_exception
 from distwright.tools.git import refs
 
 HEAD = "1" * 40
@@ -98,12 +103,12 @@ def test_a_rule_needs_no_more_of_an_event_than_its_schema_promises(
 
 def test_every_stage_of_the_line_follows_from_the_one_before() -> None:
     assert {kind: [rule.__name__ for rule in rules] for kind, rules in RULES.items()} == {
-        EventKind.REPO_PUSHED: ["build_pushed_tag", "image_of_pushed_branch"],
+        EventKind.REPO_PUSHED: ["build_pushed_tag", "image_of_pushed_branch", "tidy_exceptions_of_pushed_branch"],
         EventKind.BUILD_FINISHED: ["accept_what_was_built"],
         EventKind.UPLOAD_ACCEPTED: ["build_uploaded_source"],
-        EventKind.SUITE_CHANGED: ["publish_changed_suite"],
+        EventKind.SUITE_CHANGED: ["publish_changed_suite", "tidy_exceptions_of_changed_suite"],
         EventKind.SUITE_PUBLISHED: ["install_what_was_published", "images_of_published_suite"],
-        EventKind.SNAPSHOT_RECORDED: ["images_of_new_snapshot"],
+        EventKind.SNAPSHOT_RECORDED: ["images_of_new_snapshot", "tidy_exceptions_of_new_snapshot"],
         EventKind.IMAGE_BUILT: ["boot_built_image"],
     }
 
@@ -274,3 +279,29 @@ def test_an_image_that_came_without_its_kernel_is_not_booted(world: WorldContext
 
 def test_the_world_of_this_file_is_left_as_it_was(world: WorldContext, tmp_path: Path) -> None:
     assert [event.kind for event in world.events()].count(EventKind.SUITE_PUBLISHED) == 1
+
+
+def test_exceptions_are_looked_at_when_what_is_below_them_moves_or_their_own_suite(world: WorldContext) -> None:
+    def tidied(rule: Rule, kind: EventKind, **changes: Json) -> list[str]:
+        return [str(order.inputs["suite"]) for order in ask(world, rule, event_of(kind, **changes))]
+
+    row = FreezeException(
+        0, "petrel", "1.0", "hello", "2.0", "petrel/next", "petrel/stable", "", "why", "user ada", NOW
+    )
+    upstream = replace(row, suite="2.0", base="debian/stable", branch="live/stable")
+    with world.database.write() as tx:
+        numbers = [insert_exception(tx, one) for one in (row, replace(row, source="world"), upstream)]
+    changed, recorded = EventKind.SUITE_CHANGED, EventKind.SNAPSHOT_RECORDED
+    assert tidied(tidy_exceptions_of_changed_suite, changed, suite="stable") == ["1.0"]
+    assert tidied(tidy_exceptions_of_changed_suite, changed, suite="1.0") == ["1.0"]
+    assert tidied(tidy_exceptions_of_changed_suite, changed, suite="next") == []
+    assert tidied(tidy_exceptions_of_new_snapshot, recorded, archive="debian") == ["2.0"]
+    assert tidied(tidy_exceptions_of_new_snapshot, recorded, archive="petrel") == []
+    pushed = EventKind.REPO_PUSHED
+    assert tidied(tidy_exceptions_of_pushed_branch, pushed, ref="refs/heads/stable") == ["2.0"]
+    for ref in ("refs/heads/main", "refs/tags/stable", "refs/heads/stable/x"):
+        assert tidied(tidy_exceptions_of_pushed_branch, pushed, ref=ref) == []
+    with world.database.write() as tx:
+        for number in numbers:
+            end_exception(tx, number, "over", NOW)
+    assert tidied(tidy_exceptions_of_changed_suite, changed, suite="stable") == []

@@ -14,6 +14,7 @@ from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.repos import Files, changelog, commit
 from tests.worlds.suite import own_suite
 
+from distwright.archive.pins import pin_path
 from distwright.archive.record import record
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import BadInput, NotFound, Refused
@@ -144,6 +145,47 @@ def test_a_newer_snapshot_is_another_job_and_a_pin_goes_back_to_the_first(contex
     assert second.digest != first.digest
     assert str(second.inputs["name"])[:-8] == str(first.inputs["name"])[:-8]
     assert order(context, pins={"debian": "2024011001"}).digest == first.digest
+
+
+def test_a_frozen_branch_is_made_of_the_serial_that_it_pins_and_its_tools_move_on(context: WorldContext) -> None:
+    pinned: Files = {**FILES, pin_path("debian"): "2024011001\n", pin_path("security"): "latest\n"}
+    commit(context.paths, "live", pinned)
+    first = order(context)
+    upstream = Upstream()
+    upstream.add(make_deb("of-debian", "2.0"))
+    upstream.publish(DATE + DAY)
+    context.fetcher = UpstreamFetcher({MIRROR: upstream})
+    context.clock += DAY
+    record(record_request(), context, context.paths.cache / "pool")
+    second = order(context)
+    assert first.inputs["states"] == second.inputs["states"]
+    assert first.inputs["root"] == second.inputs["root"]
+    assert first.inputs["tools"] != second.inputs["tools"]
+    assert {hold.target for hold in second.holds} >= {"debian/2024011001", "debian/2024011101"}
+    commit(context.paths, "live", {**pinned, pin_path("debian"): "latest\n"})
+    assert order(context).inputs["states"] != first.inputs["states"]
+
+
+def test_a_branch_that_is_not_as_it_must_be_makes_no_image(context: WorldContext) -> None:
+    repo = context.config.repos["live"]
+
+    def require(**rules: tuple[str, ...]) -> None:
+        context.config = replace(context.config, repos={**context.config.repos, "live": repo.model_copy(update=rules)})
+
+    commit(context.paths, "live", {**FILES, pin_path("debian"): "2024011001\n"})
+    require(thawed=("main",))
+    with pytest.raises(Refused, match=r"branch main must not be frozen:\n.*debian is frozen at 2024011001"):
+        order(context)
+    require(frozen=("ma*",))
+    with pytest.raises(Refused, match=r"branch main must be frozen:\n(?s:.)*security is latest"):
+        order(context)
+    security = context.config.archives["security"].model_copy(update={"stays_latest": True})
+    context.config = replace(context.config, archives={**context.config.archives, "security": security})
+    assert order(context).title.startswith("build image petrel")
+    commit(context.paths, "live", {**FILES, pin_path("debian"): "soon\n", pin_path("petrel"): "latest\n"})
+    with pytest.raises(BadInput, match="these pins are wrong") as refused:
+        order(context)
+    assert refused.value.message.count("\n") == 2
 
 
 def test_one_name_never_means_two_images(context: WorldContext) -> None:

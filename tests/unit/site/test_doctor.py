@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.keys import key_file
+from tests.worlds.times import NOW
 
 from distwright.site.doctor import HealthFinding, examine_state
 from distwright.store.paths import StatePaths
@@ -21,12 +22,16 @@ def context(tmp_path: Path) -> WorldContext:
 
 
 def findings(paths: StatePaths) -> dict[str, HealthFinding]:
-    return {finding.check: finding for finding in examine_state(paths)}
+    return {finding.check: finding for finding in examine_state(paths, NOW)}
 
 
 def test_a_state_that_is_not_there_yet_is_only_noted_and_not_made(tmp_path: Path) -> None:
     found = findings(StatePaths(tmp_path / "state"))
-    assert {finding.state for finding in found.values()} == {"note"}
+    assert {name: finding.state for name, finding in found.items()} == {
+        "state": "note",
+        "database": "note",
+        "endings": "well",
+    }
     assert not (tmp_path / "state").exists()
 
 
@@ -34,6 +39,7 @@ def test_a_state_of_ours_is_well(context: WorldContext) -> None:
     assert {name: finding.state for name, finding in findings(context.paths).items()} == {
         "state": "well",
         "database": "well",
+        "endings": "well",
     }
 
 

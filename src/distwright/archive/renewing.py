@@ -1,0 +1,75 @@
+"""Renew what is needed before it ends, and tell once of what cannot be renewed: what a daily command does."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from distwright.archive.endings import Ending, Served, served_states
+from distwright.archive.pinning import hold_pins
+from distwright.archive.prolonging import prolong_due
+from distwright.archive.prolonging_own import prolong_own
+from distwright.archive.resolve import publish_request
+from distwright.archive.suites import publish_suite
+from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.errors import DistwrightError
+from distwright.jobs.step import Context
+from distwright.model.digests import Json
+from distwright.model.events import Event, EventKind
+from distwright.store.events import append_event, newest_event
+from distwright.store.suites import get_suite
+
+
+def renew_due(context: Context) -> list[str]:
+    """Sign anew what is needed and ends soon, of all archives: recorded serials, our suites, our snapshots; give their names.
+
+    What fails is said in the log and does not stop the rest.
+    """
+    hold_pins(context)
+    done: list[str] = []
+    for name, table in context.config.archives.items():
+        if isinstance(table, UpstreamArchive) and table.key is not None:
+            credential = table.key.credential
+            serials = _tried(context, name, partial(prolong_due, context, name, credential))
+            done += [f"{name} {serial}" for serial in serials]
+    snapshots: set[tuple[str, str]] = set()
+    for served in served_states(context.database, context.objects, context.now()):
+        place = (served.row.archive, served.row.serial)
+        is_ours = isinstance(context.config.archives.get(served.row.archive), OwnArchive)
+        if is_ours and served.is_due(context.now()) and place not in snapshots:
+            if served.row.serial:  # all its suites are signed together
+                snapshots.add(place)
+            done += _tried(context, served.name, partial(_renew, context, served))
+    return done
+
+
+def tell_endings(context: Context, endings: Sequence[Ending]) -> list[Ending]:
+    """Write an event for each thing that ends, unless the last one about it says the same; give those that are new."""
+    new = []
+    for ending in endings:
+        body: dict[str, Json] = {"about": ending.subject, "what": ending.what, "hint": ending.hint}
+        with context.write() as tx:
+            last = newest_event(tx, ending.subject, EventKind.WARNING_RAISED)
+            if last is None or last.event.body != body:
+                append_event(tx, Event(EventKind.WARNING_RAISED, context.now(), ending.subject, body, context.job))
+                new.append(ending)
+    return new
+
+
+def _renew(context: Context, served: Served) -> list[str]:
+    row = served.row
+    if row.serial:
+        prolong_own(context, row.archive, row.serial, served.days)
+        return [served.name]
+    with context.database.read() as tx:
+        present = get_suite(tx, row.archive, row.suite)
+    request = publish_request(context.config, replace(present, revision=row.revision), again=True)
+    publish_suite(context, request)
+    return [served.name]
+
+
+def _tried(context: Context, name: str, act: Callable[[], list[str]]) -> list[str]:
+    try:
+        return act()
+    except DistwrightError as error:
+        context.log(f"{name} is not renewed: {error.message} ({error.hint})")
+        return []
