@@ -101,7 +101,7 @@ def test_a_release_is_frozen_kept_given_an_exception_and_thawed(work: Work, tmp_
         assert apt.update().complaints == []
         assert apt.candidates() == ["hello 1.0"]
         key = work.call("archive", "key", "petrel").stdout.encode()
-        ours = make_apt(tmp_path / "ours", f"http://127.0.0.1:{PORT}/petrel", key, suite="release")
+        ours = make_apt(tmp_path / "ours", f"{url}/petrel", key, suite="release")
         assert ours.update().complaints == []
         assert ours.candidates() == ["hello 2.0"]
         assert ours.download("hello").complaints == []
