@@ -1,29 +1,21 @@
 """Binary packages, .deb(5): everything that control.tar says, within bounds of memory; data.tar is not read."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO
 
 from distwright.errors import BadInput, quoted
 from distwright.formats.ar import ArMember, iter_ar, read_exactly
 from distwright.formats.compression import decompress
 from distwright.formats.deb822 import Stanza, parse_one
+from distwright.formats.streaming import unpacked
 from distwright.formats.tar import TarKind, TarMember, iter_tar
 
 CONTROL_LIMIT_BYTES = 64 * 1024 * 1024
 
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
-
-Decompressor = Callable[[bytes, int], bytes]
-"""Unpacks the first argument; raises BadInput if it is damaged or gives more bytes than the second."""
-
-# zstd has no decompressor in Python 3.11; pass DECOMPRESSORS | {".zst": …} to `read_deb` where there is one.
-DECOMPRESSORS: Mapping[str, Decompressor] = {
-    "": lambda content, limit: decompress(content, "", limit_bytes=limit),
-    ".gz": lambda content, limit: decompress(content, ".gz", limit_bytes=limit),
-    ".xz": lambda content, limit: decompress(content, ".xz", limit_bytes=limit),
-}
 
 _DATA_NAMES = frozenset({"data.tar" + ending for ending in ("", ".gz", ".xz", ".zst", ".bz2", ".lzma")})
 _CONTROL_NAMES = frozenset({"control.tar" + ending for ending in ("", ".gz", ".xz", ".zst")})
@@ -58,19 +50,12 @@ class DebControl:
         return self.files.get("conffiles")
 
 
-def read_deb(
-    file: BinaryIO,
-    *,
-    decompressors: Mapping[str, Decompressor] = DECOMPRESSORS,
-    limit_bytes: int = CONTROL_LIMIT_BYTES,
-) -> DebControl:
+def read_deb(file: BinaryIO, *, limit_bytes: int = CONTROL_LIMIT_BYTES) -> DebControl:
     """Read the control part of a .deb, and the header of its data.tar.
 
-    file: opened for reading, seekable; from its beginning. decompressors: by the ending of control.tar. limit_bytes:
-    for control.tar, packed and unpacked each; memory is about three times what it takes.
-    Raises BadInput for members that are missing, out of order or cut off, for a format other than 2.x, a control.tar
-    that is damaged, too large or has no decompressor, and for control files that are there twice, in folders, links or
-    devices.
+    file: opened for reading, seekable; from its beginning. limit_bytes: for control.tar, packed and unpacked each; memory is about
+    three times what it takes. Raises BadInput for members that are missing, out of order or cut off, for a format other than 2.x,
+    a control.tar that is damaged or too large, and for control files that are there twice, in folders, links or devices.
     """
     members = [member for member in iter_ar(file) if not member.name.startswith("_")]
     names = [member.name for member in members[:3]]
@@ -80,7 +65,7 @@ def read_deb(
             hint=_HINT,
         )
     _check_format(file, members[0])
-    files = _control_files(_unpacked(file, members[1], decompressors, limit_bytes))
+    files = _control_files(_unpacked(file, members[1], limit_bytes))
     if "control" not in files:
         raise BadInput("the .deb has no file control in its control.tar", hint=_HINT)
     return DebControl(parse_one(files["control"]), files, members[2].name, members[2].size)
@@ -93,18 +78,16 @@ def _check_format(file: BinaryIO, member: ArMember) -> None:
         raise BadInput(f"the .deb is of format {quoted(content.decode('latin-1'), 20)}, not 2.x", hint=_HINT)
 
 
-def _unpacked(file: BinaryIO, member: ArMember, decompressors: Mapping[str, Decompressor], limit_bytes: int) -> bytes:
+def _unpacked(file: BinaryIO, member: ArMember, limit_bytes: int) -> bytes:
     ending = member.name.removeprefix("control.tar")
-    if ending not in decompressors:
-        raise BadInput(
-            f"the .deb has {member.name}, which this installation cannot unpack",
-            hint="build it with dpkg-deb -Zxz",
-        )
     if member.size > limit_bytes:
         raise BadInput(f"{member.name} of the .deb has {member.size} bytes, {limit_bytes} are allowed", hint=_HINT)
     file.seek(member.offset)
     try:
-        return decompressors[ending](read_exactly(file, member.size), limit_bytes)
+        content = read_exactly(file, member.size)
+        if ending == ".zst":
+            return b"".join(unpacked(BytesIO(content).read, ending, limit_bytes=limit_bytes))
+        return decompress(content, ending, limit_bytes=limit_bytes)
     except BadInput as problem:
         raise BadInput(f"{member.name} of the .deb: {problem.message}", hint=_HINT) from None
 

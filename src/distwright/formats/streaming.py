@@ -14,6 +14,7 @@ from distwright.formats.compression import XZ_MEMORY_BYTES
 PIECE_BYTES = 1 << 16
 MAX_STREAMS = 1000  # each stream costs its decoder a start; whoever makes files of many tiny ones wants only that
 _ZSTD_WINDOW_BYTES = 128 << 20
+_ZSTD_STEP_BYTES = 512
 _HINT = "make the file again; if it stays, do not trust its sender"
 
 Read = Callable[[int], bytes]
@@ -113,18 +114,21 @@ def _after_padding(read: Read, data: bytes) -> bytes:
     return data
 
 
-class _Reader:
-    """What zstandard wants to read from."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-
-    def read(self, size: int = -1, /) -> bytes:
-        return self._read(PIECE_BYTES if size < 0 else size)
-
-
 def _zstd(read: Read) -> Iterator[bytes]:
-    decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-    with decoder.stream_reader(_Reader(read), read_across_frames=True) as reader:  # type: ignore[arg-type]  # needs read only
-        while piece := reader.read(PIECE_BYTES):
-            yield piece
+    """Unpack frame after frame, a few bytes at a time: four of them may be a block of 128 KiB, and all of it comes at once."""
+    data, frames = read(PIECE_BYTES), 0
+    while data:
+        frames, at = frames + 1, 0
+        if frames > MAX_STREAMS:
+            raise BadInput(f".zst data is made of more than {MAX_STREAMS} streams", hint=_HINT)
+        decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES).decompressobj()
+        while not decoder.eof:
+            if at >= len(data):
+                data, at = read(PIECE_BYTES), 0
+                if not data:
+                    raise BadInput(".zst data is cut off", hint=_HINT)
+            piece = decoder.decompress(data[at : at + _ZSTD_STEP_BYTES])
+            at += _ZSTD_STEP_BYTES
+            for start in range(0, len(piece), PIECE_BYTES):
+                yield piece[start : start + PIECE_BYTES]
+        data = decoder.unused_data + data[at:] or read(PIECE_BYTES)

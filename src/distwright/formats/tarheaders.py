@@ -10,8 +10,9 @@ from distwright.errors import BadInput, quoted
 from distwright.formats.tar import BLOCK, KINDS, TarKind, check_header, header_number, pax_records
 
 MAX_MEMBERS = 500_000
-_SHARED_RECORDS = 64
+_KEPT = frozenset({b"path", b"linkpath", b"size", b"mtime"})  # of the records of extended headers
 _EXTENDED_BYTES = 1 << 18  # of one extended header: long names and pax records
+_SPARSE = b"GNU.sparse"
 _ZEROS = bytes(BLOCK)
 _HINT = "build the package again with dpkg-deb"
 
@@ -67,14 +68,16 @@ class _Bytes:
 
 @dataclass(slots=True)
 class _Extended:
-    """What extended headers say of the next member, or of all that follow."""
+    """What extended headers say of the next member, or of all that follow. flags: the kinds that the next member has."""
 
     ours: dict[bytes, bytes] = field(default_factory=dict)
     shared: dict[bytes, bytes] = field(default_factory=dict)
+    flags: set[bytes] = field(default_factory=set)
 
     def take(self) -> dict[bytes, bytes]:
         both = self.shared | self.ours
         self.ours = {}
+        self.flags.clear()
         return both
 
 
@@ -104,7 +107,7 @@ def iter_headers(pieces: Iterator[bytes], *, max_members: int = MAX_MEMBERS) -> 
         yield _header(header, flag, values, size)
         if stream.skip(size + padding) < size + padding:
             raise BadInput("the tar archive is cut off within a member", hint=_HINT)
-    if extended.ours:
+    if extended.flags - {b"g"}:
         raise BadInput("the tar archive ends after an extended header", hint=_HINT)
     while rest := stream.take(1 << 16):
         if rest.strip(b"\0"):
@@ -119,12 +122,19 @@ def _whole(stream: _Bytes, size: int) -> bytes:
 
 
 def _extend(extended: _Extended, flag: bytes, content: bytes) -> None:
+    """Note what a header says. Only what is needed is kept, and each kind comes once for a member: else memory would grow."""
+    if flag != b"g" and flag in extended.flags:
+        raise BadInput("a member of the tar archive has two extended headers of one kind", hint=_HINT)
+    extended.flags.add(flag)
     if flag in (b"L", b"K"):
         extended.ours[b"path" if flag == b"L" else b"linkpath"] = content.split(b"\0", 1)[0]
-    else:
-        (extended.ours if flag == b"x" else extended.shared).update(pax_records(content))
-        if len(extended.shared) > _SHARED_RECORDS:
-            raise BadInput(f"the tar archive has more than {_SHARED_RECORDS} global records", hint=_HINT)
+        return
+    said = extended.ours if flag == b"x" else extended.shared
+    for key, value in pax_records(content).items():
+        if key in _KEPT:
+            said[key] = value
+        elif key.startswith(_SPARSE):
+            said[_SPARSE] = b""
 
 
 def _header(header: bytes, flag: bytes, values: dict[bytes, bytes], size: int) -> TarHeader:
@@ -134,7 +144,7 @@ def _header(header: bytes, flag: bytes, values: dict[bytes, bytes], size: int) -
         prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else b""
         name = prefix + b"/" + name if prefix else name
     kind = TarKind.FOLDER if flag in (b"\0", b"0") and name.endswith(b"/") else KINDS.get(flag, TarKind.OTHER)
-    if flag == b"S" or any(key.startswith(b"GNU.sparse") for key in values):
+    if flag == b"S" or _SPARSE in values:
         raise BadInput(f"{_shown(name)} is a sparse file", hint="make the archive without --sparse")
     if size and kind is not TarKind.FILE:
         raise BadInput(f"{_shown(name)} is a {kind} with content", hint=_HINT)

@@ -19,6 +19,7 @@ def iter_file_names(read: Callable[[int], bytes], *, max_members: int) -> Iterat
     Raises BadInput for a header that is none, for a tar that is cut off, and for more than `max_members`.
     """
     longer: dict[bytes, bytes] = {}
+    kinds: set[bytes] = set()  # of the extended headers of the next member
     for _ in range(max_members):
         header = read(_BLOCK)
         if header in (_ZEROS, b""):
@@ -28,11 +29,14 @@ def iter_file_names(read: Callable[[int], bytes], *, max_members: int) -> Iterat
         except (tarfile.TarError, ValueError) as error:
             raise BadInput(f"a header of the tar archive is damaged: {error}", hint=_HINT) from error
         if member.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE):
+            if member.type in kinds and member.type != tarfile.XGLTYPE:
+                raise BadInput("a member of the tar archive has two extended headers of one kind", hint=_HINT)
+            kinds.add(member.type)
             content = _extended(read, member)
             if member.type == tarfile.GNUTYPE_LONGNAME:
                 longer[b"path"] = content.split(b"\0", 1)[0]
             elif member.type == tarfile.XHDTYPE:
-                longer |= _records(content)
+                longer |= {key: value for key, value in _records(content).items() if key in (b"path", b"size")}
             continue
         size = int(longer[b"size"]) if longer.get(b"size", b"").isdigit() else member.size
         if member.isreg():
@@ -40,6 +44,7 @@ def iter_file_names(read: Callable[[int], bytes], *, max_members: int) -> Iterat
         if not member.isdir():
             yield longer.get(b"path", member.name.encode("latin-1"))
         longer = {}
+        kinds.clear()
     raise BadInput(f"the tar archive has more than {max_members} members", hint=_HINT)
 
 

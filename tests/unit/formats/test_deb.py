@@ -7,11 +7,12 @@ import tarfile
 from collections.abc import Callable
 
 import pytest
+import zstandard
 from tests.unit.formats.worlds import CONTROL, ar_archive, ar_member, clearsigned, deb, folder, small_deb, tar_archive
 
 from distwright.errors import BadInput
 from distwright.formats.ar import ArMember, iter_ar
-from distwright.formats.deb import DECOMPRESSORS, DebControl, read_deb
+from distwright.formats.deb import DebControl, read_deb
 from distwright.formats.deb822 import parse_one
 
 FILES = {
@@ -81,6 +82,7 @@ def test_a_file_that_gives_its_bytes_in_parts_is_read_whole() -> None:
         (b"", CONTROL_TAR),
         (b".gz", gzip.compress(CONTROL_TAR)),
         (b".xz", lzma.compress(CONTROL_TAR)),
+        (b".zst", zstandard.ZstdCompressor().compress(CONTROL_TAR)),
         (b".gz", gzip.compress(CONTROL_TAR[:700]) + gzip.compress(CONTROL_TAR[700:])),
     ],
 )
@@ -89,12 +91,11 @@ def test_control_tar_may_be_packed_in_each_way_of_deb5(ending: bytes, packed: by
     assert opened(content) == DebControl(parse_one(CONTROL), {"control": CONTROL}, "data.tar", 0)
 
 
-def test_zstd_needs_a_decompressor_that_can_be_plugged_in() -> None:
-    content = deb(b"not really zstd", ending=b".zst")
-    with pytest.raises(BadInput, match=r"control\.tar\.zst, which this installation cannot unpack"):
-        opened(content)
-    plugged = dict(DECOMPRESSORS) | {".zst": lambda _content, _limit: CONTROL_TAR}
-    assert read_deb(io.BytesIO(content), decompressors=plugged).files == {"control": CONTROL}
+def test_a_damaged_or_endless_zstd_is_refused() -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 20))
+    for packed, limit in ((b"not really zstd", 1 << 20), (bomb, 1 << 19), (bomb[:-3], 1 << 21)):
+        with pytest.raises(BadInput, match=r"control\.tar\.zst of the \.deb"):
+            read_deb(io.BytesIO(deb(packed, ending=b".zst")), limit_bytes=limit)
 
 
 def test_members_beyond_the_three_are_passed_over() -> None:
