@@ -2,7 +2,8 @@
 
 Where things are, below `public/ARCHIVE/`: `pool/` and `dists/.by-hash/` only ever gain names; `dists/.index/SET/` are the index
 files of a state, shared by everything that serves that state; `dists/.rev/SUITE/NUMBER/` is one publication: its Release files, and
-a link to the set for each component. `dists/SUITE` and `snapshots/SERIAL/dists/SUITE` are symbolic links to publications.
+a link to the set for each component. `dists/SUITE` and `snapshots/SERIAL/dists/SUITE` are symbolic links to publications, and
+`CODENAME` beside them one to `SUITE`.
 """
 
 import json
