@@ -53,7 +53,9 @@ class Handout:
         """
         archive = self._archive(name)
         if suite not in self.suites(name, serial=serial, tag=tag):
-            raise NotFound(f"{_named(name, serial, tag)} has no suite {quoted(suite)}", hint=_look(name, serial, tag))
+            raise NotFound(
+                f"{_named(name, serial, tag)} has no suite {quoted(suite)}", hint=f"distwright snapshot list {name}"
+            )
         is_own = isinstance(archive, OwnArchive)
         below = f"/snapshots/{tag or serial}" if tag or (serial and is_own) else f"/{serial}" if serial else ""
         has_sources = isinstance(archive, OwnArchive) or archive.sources
@@ -127,9 +129,3 @@ class Handout:
 
 def _named(name: str, serial: str, tag: str) -> str:
     return f"tag {tag} of {name}" if tag else f"snapshot {serial} of {name}" if serial else f"archive {name}"
-
-
-def _look(name: str, serial: str, tag: str) -> str:
-    if tag:
-        return f"distwright snapshot tags {name}"
-    return f"distwright snapshot list {name}" if serial else f"distwright suite list {name}"
