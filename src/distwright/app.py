@@ -30,6 +30,7 @@ from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import folder_of, read_files, refused_by_system
+from distwright.site.handing_out import Handout
 from distwright.site.uploading import UploadQueue
 from distwright.site.views import job_detail
 from distwright.store.database import Database
@@ -233,6 +234,10 @@ class App:
         """Name the keys that we sign an archive with, ours or a recorded one; raise NotFound, Refused."""
         archive = self.config().archives.get(name)
         return archive.credentials if isinstance(archive, OwnArchive) else (upstream_credential(self.config(), name),)
+
+    def handout(self) -> Handout:
+        """Give what tells clients how to use archives."""
+        return Handout(self.database, self.objects, self.config(), self.certificate, self.now)
 
     def make_key(self, credential: str, user_id: str) -> bool:
         """Make the key of a credential unless it exists, or is somewhere else (signing/named.py); say whether it was made."""

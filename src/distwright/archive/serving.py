@@ -6,7 +6,7 @@ snapshot's `pool/` is the archive's one pool, so that caches hold a file once.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -164,16 +164,3 @@ def _in_suite(suite: ResignedSuite, path: str) -> Sha256 | None:
     if suite.is_whole:
         raise NotFound(f"{path} is not in the filtered suite", hint="distwright snapshot list")
     return None
-
-
-def sources_text(archive: str, url: str, suites: Mapping[str, tuple[str, ...]], signed_by: str) -> str:
-    """Give deb822 sources to paste: one stanza per suite. suites: name -> components. signed_by: a path, or an armoured key."""
-    key = (
-        signed_by
-        if signed_by.startswith("/")
-        else "\n" + "\n".join(f" {line or '.'}" for line in signed_by.splitlines())
-    )
-    return "\n".join(
-        f"Types: deb\nURIs: {url}/{archive}\nSuites: {suite}\nComponents: {' '.join(components)}\nSigned-By: {key}\n"
-        for suite, components in suites.items()
-    )

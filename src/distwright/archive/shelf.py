@@ -37,7 +37,7 @@ class _Suite:
     files: Mapping[str, Sha256 | bytes]
     pools: list[Callable[[], Path]]
     url: str | None
-    unrecorded: Unrecorded | None = None
+    unrecorded: Callable[[], Unrecorded] | None = None  # read when asked for: a Release of Debian names 1,500 files
 
 
 def no_mirrors(_archive: str) -> Sequence[str]:
@@ -111,7 +111,7 @@ class Shelf:
         """Open a pool file that only a list names which came after the record."""
         for suite in self._suites:
             if suite.entry.archive == archive and suite.unrecorded is not None and path.startswith("pool/"):
-                late = suite.unrecorded.lists_here(self._holdings.objects)
+                late = suite.unrecorded().lists_here(self._holdings.objects)
                 file = self._in_pool(self._pools_of(late), path)
                 if file is not None:
                     return self._pool_file(suite, file)
@@ -123,7 +123,7 @@ class Shelf:
             wanted = path.rpartition("/")[2]
             content = next((digest for digest in suite.files.values() if _has_digest(digest, wanted)), None)
         if content is None and suite.unrecorded is not None:
-            return self._come_late(suite, suite.unrecorded, path)
+            return self._come_late(suite, suite.unrecorded(), path)
         if content is None:
             raise NotFound(f"{path} is not recorded of {suite.entry.name}", hint="distwright snapshot list")
         if isinstance(content, bytes):
@@ -234,7 +234,7 @@ class Shelf:
         pools = self._pools_of(recorded.indexes)
         for pool in pools:
             pool()
-        unrecorded = Unrecorded(recorded, self._holdings.objects) if self._signed else None
+        unrecorded = partial(Unrecorded, recorded, self._holdings.objects) if self._signed else None
         return _Suite(entry, files, pools, None if row is None else row.fetched_from, unrecorded)
 
     def _own(self, entry: ShelfEntry) -> _Suite:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from distwright.app import App, open_app
-from distwright.archive.handout import KeyringPackage, keyring_deb, keyring_path, sources_text
+from distwright.app import open_app
+from distwright.archive.handout import KeyringPackage, keyring_deb
+from distwright.archive.pins import LATEST
 from distwright.cli.options import json_option, print_json, state_option
-from distwright.config.tables_archive import OwnArchive
-from distwright.errors import BadUsage, NotFound
+from distwright.errors import BadUsage
 from distwright.model.names import installable_name
 from distwright.signing.policy import examine_certificates
-from distwright.site.views import serial_named, suite_named, tagged_snapshots
+from distwright.site.views import serial_named
 
 
 @click.command()
@@ -59,32 +59,22 @@ def key(name: str, make: bool, check: bool, state: str | None, as_json: bool) ->
 def sources(
     name: str, suite: str, url: str | None, serial: str | None, tag: str | None, by_package: bool, state: str | None
 ) -> None:
-    """Print a deb822 .sources text for apt, with our key inline, ready for /etc/apt/sources.list.d."""
+    """Print a deb822 .sources text for apt, ready for /etc/apt/sources.list.d: the suite, or it in a snapshot or under a tag.
+
+    The key that signs exactly that is inline; what has upstream's signature names upstream's keyring. Exit code 10: no such suite
+    there, or a snapshot of ours that is not served.
+    """
     app = open_app(state)
-    credentials = app.signing_credentials(name)
-    archive = app.config().archives[name]
-    if isinstance(archive, OwnArchive):
-        tables = app.config().suites.values()
-        if tag or (name, suite) not in {(table.archive, table.codename) for table in tables}:
-            suite_named(app.database, f"{name}/{suite}")
-    elif suite not in archive.suites:
-        raise NotFound(f"archive {name} has no suite {suite}", hint="distwright archive list")
-    base = (url or archive.live_url or "").rstrip("/")
+    archive = app.config().archives.get(name)
+    handout = app.handout()
+    if serial == LATEST:
+        serial = serial_named(app.database, name, serial).serial
+    # What is not there is said before the address is asked for.
+    handout.suites(name, serial=serial or "", tag=tag or "")
+    base = (url or (archive.live_url if archive else None) or "").rstrip("/")
     if not base:
         raise BadUsage(f"archive {name} has no live_url", hint="name the address with --url")
-    base += _below(app, name, serial, tag, is_own=isinstance(archive, OwnArchive))
-    signed_by = keyring_path(name) if by_package else app.certificate(*credentials)
-    click.echo(sources_text(base, suite, archive.components, signed_by), nl=False)
-
-
-def _below(app: App, name: str, serial: str | None, tag: str | None, *, is_own: bool) -> str:
-    """Say where a snapshot is, below the address of its archive; raise NotFound if there is none."""
-    serial = serial_named(app.database, name, serial).serial if serial else None
-    if tag and tag not in {row.tag for row in tagged_snapshots(app.database, name)}:
-        raise NotFound(f"archive {name} has no tag {tag}", hint=f"distwright snapshot tags {name}")
-    if tag or (serial and is_own):
-        return f"/snapshots/{tag or serial}"
-    return f"/{serial}" if serial else ""
+    click.echo(handout.sources(name, suite, base, serial=serial or "", tag=tag or "", by_package=by_package), nl=False)
 
 
 @click.command()

@@ -28,15 +28,24 @@ def packets_of(armoured: bytes) -> bytes:
         raise BadInput("the ASCII armour is damaged", hint="give it again with --armor") from error
 
 
+def armoured(certificates: bytes) -> bytes:
+    """Give a keyring as one armoured block, whichever form it has."""
+    return joined_certificates([certificates]) if certificates.startswith(b"-----") else _armour(certificates)
+
+
 def joined_certificates(certificates: Sequence[bytes]) -> bytes:
     """Put armoured certificates into one block: of several blocks in a file, apt 2 reads the first only."""
     if len(certificates) == 1:
         return certificates[0]
     packets = b"".join(packets_of(certificate) for certificate in certificates)
-    return pysequoia.armor(packets, pysequoia.ArmorKind.PublicKey).encode()
+    return _armour(packets)
 
 
 def joined_signatures(signatures: Sequence[bytes]) -> bytes:
     """Put armoured signatures over the same bytes into one block."""
     packets = b"".join(packets_of(signature) for signature in signatures)
     return pysequoia.armor(packets, pysequoia.ArmorKind.Signature).encode()
+
+
+def _armour(packets: bytes) -> bytes:
+    return pysequoia.armor(packets, pysequoia.ArmorKind.PublicKey).encode()

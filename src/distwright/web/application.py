@@ -25,7 +25,7 @@ from distwright.archive.serving import snapshot_path
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import DistwrightError, NotFound, quoted
 from distwright.web.files import answer_file
-from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page
+from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
 from distwright.web.uploads import Uploads
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -65,6 +65,7 @@ class _Web:
             Route("/job/{number}/log", self.log),
             Route("/archive/{name}.json", self.archive),
             Route("/archive/{name}", self.archive),
+            Route("/archive/{name}/{state}.sources", self.sources),
             *Uploads(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
             Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
@@ -117,6 +118,11 @@ class _Web:
     async def archive(self, request: Request) -> Response:
         base = str(request.base_url).rstrip("/")
         return self._page(request, await run_in_threadpool(archive_page, self._app, request.path_params["name"], base))
+
+    async def sources(self, request: Request) -> Response:
+        """Give what to paste for a snapshot or a tag."""
+        base, name, state = str(request.base_url).rstrip("/"), request.path_params["name"], request.path_params["state"]
+        return PlainTextResponse(await run_in_threadpool(state_sources, self._app, name, state, base))
 
     async def log(self, request: Request) -> Response:
         log = await run_in_threadpool(self._serving.log, _number(request))

@@ -1,19 +1,23 @@
 """What each page shows: values for its template, the same as JSON, and the command that gives the same answer."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from distwright.app import App
-from distwright.archive.serving import sources_text
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound, quoted
 from distwright.model.digests import Json
 from distwright.model.events import OpenEvent
 from distwright.model.records import Job
 from distwright.site.line import StageRow
-from distwright.site.views import job_detail, jobs, overview, snapshots
+from distwright.site.uploading import upload_list
+from distwright.site.views import job_detail, jobs, overview, snapshots, suites, tagged_snapshots
 
 _JOBS_SHOWN = 200
+_UPLOADS_SHOWN = 20
+_UPLOAD_KEYS = ("upload", "suite", "source", "version", "result", "problems")
+_SERIAL = re.compile(r"\d{10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +65,48 @@ def job_page(app: App, number: int) -> Page:
 
 
 def archive_page(app: App, name: str, base_url: str) -> Page:
-    """How to use an archive: sources to paste, its suites or snapshots."""
+    """How to use an archive: sources to paste, its suites, snapshots and tags, and what was uploaded."""
     archive = app.config().archives.get(name)
     if archive is None:
         raise NotFound(f"there is no archive {quoted(name)}", hint="distwright archive list")
-    if isinstance(archive, OwnArchive):
-        suites = [suite for suite, table in app.config().suites.items() if table.archive == name]
-        signed_by = app.certificate(*archive.credentials).decode()
-    else:
-        suites, signed_by = list(archive.suites), str(archive.keyring)
-    components = tuple(archive.components)
-    sources = sources_text(name, base_url, dict.fromkeys(suites, components), signed_by)
-    rows = snapshots(app.database, name)
+    handout = app.handout()
+    served = [row.name for row, live in suites(app.database) if row.archive == name and live]
+    names = served or handout.suites(name)
+    sources = "\n".join(handout.sources(name, suite, f"{base_url}/{name}") for suite in names)
+    is_own = isinstance(archive, OwnArchive)
+    shown = app.database, name
+    seen = handout.served_serials(name) if is_own else None
+    rows = [row for row in snapshots(*shown) if seen is None or row.serial in seen]
+    tags = tagged_snapshots(*shown)
+    uploads = [row for row in upload_list(app.database, _JOBS_SHOWN) if str(row["suite"]).startswith(f"{name}/")]
     document: Json = {
         "archive": name,
         "kind": archive.kind,
-        "suites": suites,
+        "suites": names,
         "sources": sources,
         "snapshots": [{"serial": row.serial, "digest": str(row.digest)} for row in rows],
+        "tags": [{"tag": row.tag, "reason": row.reason, "digest": str(row.digest)} for row in tags],
+        "uploads": [{key: row[key] for key in _UPLOAD_KEYS} for row in uploads[:_UPLOADS_SHOWN]],
     }
-    values = {"name": name, "archive": archive, "sources": sources, "snapshots": rows}
+    values = {
+        "name": name,
+        "archive": archive,
+        "suites": names,
+        "sources": sources,
+        "snapshots": rows,
+        "below": "snapshots/" if is_own else "",
+        "tags": tags,
+        "uploads": uploads[:_UPLOADS_SHOWN],
+    }
     return Page(f"Archive {name}", "archive.html", f"distwright snapshot list {name}", values, document)
+
+
+def state_sources(app: App, name: str, state: str, base_url: str) -> str:
+    """Give the sources of all suites of a snapshot, by serial or tag."""
+    handout = app.handout()
+    serial, tag = (state, "") if _SERIAL.fullmatch(state) else ("", state)
+    names = handout.suites(name, serial=serial, tag=tag)
+    return "\n".join(handout.sources(name, suite, f"{base_url}/{name}", serial=serial, tag=tag) for suite in names)
 
 
 def _images(app: App) -> list[str]:

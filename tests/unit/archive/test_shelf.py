@@ -11,7 +11,7 @@ from tests.worlds.archive import DATE, DAY, MIRROR, Upstream, UpstreamFetcher, m
 from tests.worlds.installation import WorldContext, make_context
 
 from distwright.archive.record import record
-from distwright.archive.serving import RecordedServing, sources_text
+from distwright.archive.serving import RecordedServing
 from distwright.archive.shelf import Shelf
 from distwright.archive.tree import EMPTY_ROOT, TreeEntry, TreeRoot, build_tree
 from distwright.errors import BadInput, NotFound, Unreachable
@@ -288,16 +288,3 @@ def test_a_pool_file_comes_from_where_the_machine_fetches_now_then_from_where_it
     fetcher.asked.clear()
     assert read(shelf.find(PATH)) == DEB.content
     assert fetcher.asked == [f"https://now.example/{DEB.pool_path()}"], "the one that gave other bytes is asked last"
-
-
-def test_sources_to_paste_name_the_key_by_path_or_carry_it() -> None:
-    suites = {"stable": ("main", "contrib"), "updates": ("main",)}
-    text = sources_text("debian", "http://here.example", suites, "/usr/share/keyrings/k.gpg")
-    assert text == (
-        "Types: deb\nURIs: http://here.example/debian\nSuites: stable\nComponents: main contrib\n"
-        "Signed-By: /usr/share/keyrings/k.gpg\n\n"
-        "Types: deb\nURIs: http://here.example/debian\nSuites: updates\nComponents: main\n"
-        "Signed-By: /usr/share/keyrings/k.gpg\n"
-    )
-    carried = sources_text("petrel", "http://here.example", {"devel": ("main",)}, "-----BEGIN\n\nabc\n-----END\n")
-    assert carried.endswith("Signed-By: \n -----BEGIN\n .\n abc\n -----END\n")
