@@ -47,6 +47,15 @@ class State:
             versions = [str(entry.version) if is_source(entry) else built_from(entry.stanza)[1] for entry in entries]
         return max(versions, key=lambda version: DebVersion(version).sort_key(), default=None)
 
+    def suite_with(self, source: str, version: str, context: Context) -> str:
+        """Name the recorded suite that has a version of a source, `ARCHIVE/SUITE`; "" if none has."""
+        for suite in self.suites:
+            if isinstance(suite, RecordedSuite):
+                found = _sources(suite, source, context)
+                if any(str(entry.version) == version for entry in found):
+                    return f"{self.archive}/{suite.name}"
+        return ""
+
     def entries(self, source: str, context: Context) -> list[TreeEntry]:
         """Give everything of a source, in all its versions."""
         return sorted({entry for suite in self.suites for entry in _entries(suite, source, context)}, key=_order)
