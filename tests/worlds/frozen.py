@@ -86,9 +86,9 @@ class Frozen:
         return (self.clone / "config" / "APT_snapshots.d" / archive / "serial").read_text()
 
 
-def frozen_world(folder: Path, *, valid_days: int | None = None) -> Frozen:
-    """Make an installation below a folder; nothing is recorded yet."""
-    config = CONFIG + UPSTREAMS
+def frozen_world(folder: Path, *, valid_days: int | None = None, more: str = "") -> Frozen:
+    """Make an installation below a folder; nothing is recorded yet. more: settings of the archive debian."""
+    config = CONFIG + UPSTREAMS.replace("[archive.security]", f"{more}[archive.security]", 1)
     line = command_line(folder, config)
     paths = StatePaths(line.state)
     upstreams = {

@@ -39,10 +39,22 @@ class State:
 
     def version_of(self, source: str, context: Context) -> str | None:
         """Give the highest version of a source; where no sources were recorded, that of what was built from it."""
-        entries = self.entries(source, context)
-        versions = [str(entry.version) for entry in entries if is_source(entry)]
-        versions = versions or [built_from(entry.stanza)[1] for entry in entries]
+        if all(_has_sources(suite) for suite in self.suites):  # the half of all lists is not read then
+            found = [entry for suite in self.suites for entry in _sources(suite, source, context)]
+            versions = [str(entry.version) for entry in found]
+        else:
+            entries = self.entries(source, context)
+            versions = [str(entry.version) if is_source(entry) else built_from(entry.stanza)[1] for entry in entries]
         return max(versions, key=lambda version: DebVersion(version).sort_key(), default=None)
+
+    def suite_with(self, source: str, version: str, context: Context) -> str:
+        """Name the recorded suite that has a version of a source, `ARCHIVE/SUITE`; "" if none has."""
+        for suite in self.suites:
+            if isinstance(suite, RecordedSuite):
+                found = _sources(suite, source, context)
+                if any(str(entry.version) == version for entry in found):
+                    return f"{self.archive}/{suite.name}"
+        return ""
 
     def entries(self, source: str, context: Context) -> list[TreeEntry]:
         """Give everything of a source, in all its versions."""
@@ -143,8 +155,20 @@ def _entries(suite: RecordedSuite | TreeRoot, source: str, context: Context) -> 
             for stanza in stanzas:
                 yield TreeEntry(list_name, name, DebVersion((raw_field(stanza, b"Version") or b"0").decode()), stanza)
         return
-    yield from entries_where(suite, context.objects, _is_source_named(source), sources=True)
+    yield from _sources(suite, source, context)
     yield from entries_where(suite, context.objects, _is_built_from(source), udebs=True)
+
+
+def _sources(suite: RecordedSuite | TreeRoot, source: str, context: Context) -> Iterator[TreeEntry]:
+    if isinstance(suite, TreeRoot):
+        yield from filter(is_source, _entries(suite, source, context))
+    else:
+        yield from entries_where(suite, context.objects, _is_source_named(source), sources=True)
+
+
+def _has_sources(suite: RecordedSuite | TreeRoot) -> bool:
+    """Say whether the source of every package is here: a suite of ours may have packages that were added without theirs."""
+    return not isinstance(suite, TreeRoot) and any("/source/Sources" in index.path for index in suite.indexes)
 
 
 def _translations(

@@ -32,8 +32,9 @@ OVERLAY = "overlay"
 class ExceptionRequest:
     """What to let in. origin: where it is (exception_origin.open_state). reason, actor: kept for good.
 
-    base: what is read below the suite, `ARCHIVE/SUITE`; "" means the parent of an overlay, and nothing for other suites. branch:
-    whose pins say which serial of an upstream base counts, `REPO/BRANCH`.
+    base: what is read below the suite, `ARCHIVE/SUITE`; "" means, with a branch, the suite of upstream where it comes from; without
+    one the parent of an overlay, and nothing for other suites. branch: whose pins say which serial of an upstream base counts,
+    `REPO/BRANCH`.
     """
 
     archive: str
@@ -66,9 +67,8 @@ def let_in(request: ExceptionRequest, context: Context, mirrors: Mirrors = no_mi
         raise BadUsage("an exception needs a reason: the next release asks for it", hint="add --reason")
     with context.database.read() as tx:
         before = get_suite(tx, request.archive, request.suite)
-    row = _row(request, before, context)
     origin = open_state(context, request.origin, request.archive)
-    row = _named(row, origin.name)
+    row = _row(request, before, origin, context)
     entries = _wanted(request, origin, context)
     _refuse_present(row, context)
     root = root_of(context, before)
@@ -94,8 +94,8 @@ def let_in(request: ExceptionRequest, context: Context, mirrors: Mirrors = no_mi
     return LetIn(row, planned.changes, _missing(entries))
 
 
-def _row(request: ExceptionRequest, before: SuiteState, context: Context) -> FreezeException:
-    base = request.base
+def _row(request: ExceptionRequest, before: SuiteState, origin: State, context: Context) -> FreezeException:
+    base = request.base or (origin.suite_with(request.source, request.version, context) if request.branch else "")
     if not base and before.kind == OVERLAY and before.parent:
         base = f"{before.archive}/{before.parent}"
     archive, _, suite = base.partition("/")
@@ -114,15 +114,9 @@ def _row(request: ExceptionRequest, before: SuiteState, context: Context) -> Fre
     if base == f"{before.archive}/{before.name}":
         raise BadUsage(f"{base} cannot be its own base", hint="name what is read below it, with --base")
     return FreezeException(
-        0, before.archive, before.name, request.source, request.version, request.origin, base, request.branch,
+        0, before.archive, before.name, request.source, request.version, origin.name, base, request.branch,
         request.reason, request.actor, context.now(),
     )  # fmt: skip
-
-
-def _named(row: FreezeException, origin: str) -> FreezeException:
-    return FreezeException(
-        0, row.archive, row.suite, row.source, row.version, origin, row.base, row.branch, row.reason, row.actor, row.at
-    )
 
 
 def _wanted(request: ExceptionRequest, origin: State, context: Context) -> list[TreeEntry]:

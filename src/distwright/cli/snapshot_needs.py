@@ -111,10 +111,10 @@ def holds(archive: str | None, state: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("archives", nargs=-1)
 @click.option(
-    "--keep", type=click.IntRange(1), help="Leave the newest so many alone; unset: as the configuration says."
+    "--keep", type=click.IntRange(1, 100_000), help="Leave the newest so many alone; unset: as the configuration says."
 )
 @click.option(
-    "--keep-days", type=click.IntRange(1), help="Leave what is younger alone; unset: as the configuration says."
+    "--keep-days", type=click.IntRange(1, 3650), help="Leave what is younger alone; unset: as the configuration says."
 )
 @click.option("--apply", "really", is_flag=True, help="Do it; without, only say what would go.")
 @state_option
@@ -135,9 +135,8 @@ def retire(
     judged: list[Judged] = []
     for name in archives or sorted(known):
         table = tables.get(name)
-        policy = Policy(keep, keep_days)
-        if table is not None and policy == Policy():
-            policy = Policy(table.keep, table.keep_days)
+        said = Policy() if table is None else Policy(table.keep, table.keep_days)
+        policy = Policy(keep or said.keep, keep_days or said.keep_days)
         judged += retire_snapshots(context, name, policy, really=really)
     word = "dropped" if really else "would be dropped (--apply)"
     rows: list[dict[str, Json]] = [

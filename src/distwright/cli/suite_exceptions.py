@@ -28,7 +28,7 @@ from distwright.site.views import freeze_exceptions, suite_named
 @click.option("--reason", required=True, help="Why; kept for good.")
 @click.option(
     "--base", default="", metavar="ARCHIVE/SUITE",
-    help="What is read below SUITE: once it has the version, the exception ends by itself. Unset: the parent of an overlay.",
+    help="Read below SUITE: what ends the exception. Unset: with --branch, where it comes from; else the parent of an overlay.",
 )  # fmt: skip
 @click.option(
     "--branch", default="", metavar="REPO/BRANCH", help="Whose pins say which serial of an upstream base counts."

@@ -274,6 +274,17 @@ def test_a_serial_and_a_suite_of_upstream_can_be_named(archive: RecordedArchive,
     assert suites.let_in(**{**FROM_DEBIAN, "origin": "debian/stable@latest"}).row.origin == "debian/stable@2024011101"
 
 
+def test_with_a_branch_alone_the_base_is_where_it_comes_from(archive: RecordedArchive, tmp_path: Path) -> None:
+    suites = Suites(tmp_path / "state", archive.context, has_next=False)
+    assert suites.try_in(origin="debian", branch="live/stable").row.base == "debian/stable"
+    with pytest.raises(BadUsage, match="and there is none"):
+        let_in(
+            replace(REQUEST, suite="stable", origin="debian", version="9", branch="live/stable"),
+            archive.context,
+            dry_run=True,
+        )
+
+
 def test_long_descriptions_come_along_and_go_with_the_package(archive: RecordedArchive, tmp_path: Path) -> None:
     """The small upstream has Translation-en, with the hash of an empty text for every package."""
     empty = hashlib.md5(b"", usedforsecurity=False).hexdigest()

@@ -181,5 +181,19 @@ def test_without_a_policy_nothing_is_retired_and_an_unknown_archive_is_not_found
     ]
     assert serials(world) == [NEW, OLD]
     assert world.line.run("snapshot", "retire", "nothing").exit_code == 10
-    judged = world.line.run("snapshot", "retire", "--keep-days", "36500", as_json=True).answer
+    judged = world.line.run("snapshot", "retire", "--keep-days", "3650", as_json=True).answer
     assert {row["stays"] for row in judged} == {True}
+
+
+def test_a_policy_of_the_configuration_counts_for_what_the_command_does_not_say(tmp_path: Path) -> None:
+    world = frozen_world(tmp_path, more="keep = 2\nkeep_days = 3650\n")
+    for number in range(3):
+        world.record("debian", DATE + number * DAY)
+
+    def stays(*words: str) -> list[bool]:
+        return [row["stays"] for row in world.line.run("snapshot", "retire", "debian", *words, as_json=True).answer]
+
+    assert stays() == stays("--keep", "1") == [True, True, True]
+    assert stays("--keep-days", "1") == [True, True, False]
+    assert stays("--keep", "1", "--keep-days", "1") == [True, False, False]
+    world.context.database.close()
