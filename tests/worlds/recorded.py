@@ -37,7 +37,7 @@ class RecordedArchive:
         accept_expired: bool = False,
         has_udebs: bool = False,
         has_contents: bool = False,
-        has_gzip: bool = False,
+        has_all_forms: bool = False,
     ) -> Recorded:
         """Record what upstream has now."""
         request = record_request(suites=self.upstream.suites, accept_expired=accept_expired)
@@ -47,7 +47,7 @@ class RecordedArchive:
             credential="mirror",
             has_udebs=has_udebs,
             has_contents=has_contents,
-            has_gzip=has_gzip,
+            has_all_forms=has_all_forms,
             components=self.upstream.components,
             architectures=self.upstream.architectures,
         )

@@ -33,7 +33,7 @@ def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         keyring=keyring,
         has_udebs=plain.flag(inputs, "udebs"),
         has_contents=plain.flag(inputs, "contents"),
-        has_gzip=plain.flag(inputs, "gzip"),
+        has_all_forms=plain.flag(inputs, "all_forms"),
         pool=_pool_choice(inputs),
         credential=plain.text(inputs, "credential"),
     )
