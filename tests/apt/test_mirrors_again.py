@@ -1,13 +1,13 @@
 """Mirrors that come again after more was published: they follow, by patches where they know these."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.worlds.packages import make_deb
-from tests.worlds.published import Published, Target, packages, published
+from tests.worlds.published import Published, Target, packages, published, record_version
 from tests.worlds.readers import READERS, debmirror_talking
 
 MIRRORS = ["apt", pytest.param("apt 3", marks=pytest.mark.system), "debmirror", "aptly", "reprepro"]
@@ -35,15 +35,32 @@ def move_on(world: Published, *, times: int) -> Target:
         many = [make_deb(f"many-{number}") for number in range(MANY)]
         done = world.line.run("suite", "add", "devel", world.line.files(*packages(version), *many), "--publish")
         assert done.exit_code == 0, done.said
-    names = {f"many-{number}": "1.0" for number in range(MANY)}
-    new = {"hello": version, "libhello": version, "world": "1.0", **names}
-    return replace(world.targets["own live"], binaries=new, sources={"hello": version, "world": "1.0"})
+    return at_version(world.targets["own live"], version)
 
 
+def upstream_moves_on(world: Published, *, times: int) -> Target:
+    """Record so many states more of upstream, whose Release names patches that are not recorded."""
+    for _ in range(times):
+        [present] = [deb.version for deb in world.upstream.packages() if deb.name == "hello"]
+        number = int(float(present)) + 1
+        assert "new" in record_version(
+            world.line, world.upstream, number, *(make_deb(f"many-{at}") for at in range(MANY))
+        )
+    return at_version(world.targets["recorded live"], f"{number}.0")
+
+
+def at_version(target: Target, version: str) -> Target:
+    new = {"hello": version, "libhello": version, "world": "1.0", **{f"many-{number}": "1.0" for number in range(MANY)}}
+    return replace(target, binaries=new, sources={"hello": version, "world": "1.0"})
+
+
+@pytest.mark.parametrize(
+    "move", [pytest.param(move_on, id="own"), pytest.param(upstream_moves_on, id="recorded", marks=pytest.mark.full)]
+)
 @pytest.mark.parametrize("reader", MIRRORS)
-def test_a_mirror_follows(moving: Published, own: Path, reader: str) -> None:
+def test_a_mirror_follows(moving: Published, own: Path, reader: str, move: Callable[..., Target]) -> None:
     for times in (1, 3, 1):
-        target = move_on(moving, times=times)
+        target = move(moving, times=times)
         read = READERS[reader](target, own)
         assert read.complaints == []
         assert read.binaries == target.listed

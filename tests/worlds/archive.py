@@ -73,6 +73,10 @@ class Upstream:
                 folder = package.stanza(component).partition("Directory: ")[2].partition("\n")[0]
                 self.files |= {f"{folder}/{name}": content for name, content in package.files.items()}
 
+    def packages(self, suite: str | None = None, component: str = "main") -> list[MadeDeb]:
+        """List the binary packages of a suite (the first one)."""
+        return list(self._debs.get((suite or self.suites[0], component), []))
+
     def add_indexes(self, suite: str, more: Mapping[str, bytes]) -> None:
         """Have further indexes in a suite, by path; served after `publish`."""
         self._more[suite] = more
@@ -137,7 +141,7 @@ class Upstream:
                 content = _COMPRESSIONS[ending](text)
                 digest = hashlib.sha256(content).hexdigest()
                 rows.append(f" {digest} {len(content)} {path}{ending}\n")
-                if not ending:
+                if not ending and not path.endswith("/Release"):
                     continue  # named in Release, as Debian does, but not served
                 self.files[f"{folder}/{path}{ending}"] = content
                 if self.by_hash:

@@ -17,12 +17,19 @@ from tests.system.line import state_folder
 from tests.worlds.archive import DATE, DAY, MadeDeb, MadeSource, Upstream, make_deb, make_source, signer
 from tests.worlds.commands import CommandLine, command_line
 from tests.worlds.keys import key_file
-from tests.worlds.servers import free_port, nginx, our_server
+from tests.worlds.servers import DISTWRIGHT, free_port, nginx, our_server
 
 from distwright.model.digests import Json, canonical_json
 
 TAG = "1.0~rc1+b2"
 REQUIRED = {"Priority": "required", "Essential": "yes"}
+# What Debian's Release names besides lists of packages. Only the first two are recorded.
+OTHERS = {
+    "main/binary-amd64/Release": b"Archive: stable\nComponent: main\nArchitecture: amd64\n",
+    "main/source/Release": b"Archive: stable\nComponent: main\nArchitecture: source\n",
+    "main/binary-amd64/Packages.diff/Index": b"SHA256-Current: 00 0\nSHA256-History:\nSHA256-Patches:\n",
+    "main/dep11/Components-amd64.yml": b"---\nFile: DEP-11\n",
+}
 CONFIG = """\
 format = 1
 [site]
@@ -44,7 +51,7 @@ origin = "Debian"
 label = "Debian"
 fetch_from = "file://{folder}/upstream"
 key = {{ credential = "mirror" }}
-gzip = true
+all_forms = true
 [suite.devel]
 archive = "petrel"
 """
@@ -86,6 +93,7 @@ class Published:
     url: str
     targets: Mapping[str, Target]
     serials: Mapping[str, str]
+    upstream: Upstream
 
     @property
     def public(self) -> Path:
@@ -116,10 +124,11 @@ def published() -> Iterator[Published]:
             key = line.state / "keys" / f"{credential}.pgp"
             key.write_bytes(key_file(credential))
             key.chmod(0o600)
-        serials = {"petrel": _fill_own(line), "debian": _record(line, folder)}
+        upstream = Upstream()
+        serials = {"petrel": _fill_own(line), "debian": _record(line, upstream)}
         stack.enter_context(our_server(line.state, port))
         plain = stack.enter_context(nginx(line.state / "public", folder / "nginx"))
-        yield Published(line, folder, url, _targets(folder, url, plain, serials), serials)
+        yield Published(line, folder, url, _targets(folder, url, plain, serials), serials, upstream)
 
 
 def tag_manifest(line: CommandLine, place: str, version: str, states: Mapping[str, str]) -> Path:
@@ -147,15 +156,22 @@ def _fill_own(line: CommandLine) -> str:
     return str(serial)
 
 
-def _record(line: CommandLine, folder: Path) -> str:
+def record_version(line: CommandLine, upstream: Upstream, number: int, *more: MadeDeb) -> str:
+    """Let upstream have hello in version NUMBER.0, and record it; give what was said."""
+    upstream.add(*packages(f"{number}.0"), *more)
+    upstream.add_indexes("stable", OTHERS)
+    upstream.publish(DATE + number * DAY)
+    upstream.write(line.state.parent / "upstream")
+    # A process of its own: whoever runs a job ends all children that are left, and our servers are children.
+    argv = [str(DISTWRIGHT), "archive", "record", "debian", "--state", str(line.state)]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+def _record(line: CommandLine, upstream: Upstream) -> str:
     """Record upstream with 1.0, tag that, and record it again with 2.0."""
-    upstream = Upstream()
-    for number, version in enumerate(("1.0", "2.0")):
-        upstream.add(*packages(version))
-        upstream.publish(DATE + number * DAY)
-        upstream.write(folder / "upstream")
-        _typed(line, "archive", "record", "debian")
-        if not number:
+    for number in (1, 2):
+        record_version(line, upstream, number)
+        if number == 1:
             [row] = json.loads(_typed(line, "snapshot", "list", "debian", "--json"))
             manifest = tag_manifest(line, "debian/stable", "1.0", {"debian/stable": row["digest"]})
             _typed(line, "snapshot", "tag", "debian", TAG, "--manifest", str(manifest))

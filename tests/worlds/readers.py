@@ -136,9 +136,13 @@ def debmirror_talking(target: Target, folder: Path) -> str:
 
 
 def _debmirror_words(target: Target, folder: Path, *options: str) -> tuple[str, ...]:
+    patches = (
+        "none" if target.name.startswith("recorded") else "use"
+    )  # patches and AppStream of others are not recorded
     return (
         "debmirror", *options, f"--root={urlsplit(target.url).path.lstrip('/')}", f"--dist={target.suite}", "--section=main",
-        "--arch=amd64", "--i18n", "--checksums", f"--keyring={target.keyring}", "--diff=use", str(folder / "mirror"),
+        "--arch=amd64", "--i18n", "--checksums", f"--keyring={target.keyring}", f"--diff={patches}", "--exclude=/dep11/",
+        str(folder / "mirror"),
     )  # fmt: skip
 
 
@@ -185,9 +189,10 @@ def reprepro(target: Target, folder: Path) -> Read:
     (conf / "distributions").write_text(
         "Codename: ours\nArchitectures: amd64 source\nComponents: main\nUpdate: theirs\n"
     )
+    whole = "DownloadListsAs: .xz .gz\n" if target.name.startswith("recorded") else ""  # it tries patches first
     (conf / "updates").write_text(
         f"Name: theirs\nMethod: {target.url}\nSuite: {target.suite}\nComponents: main\nArchitectures: amd64 source\n"
-        f"VerifyRelease: {signing}\n"
+        f"VerifyRelease: {signing}\n{whole}"
     )
     run = ("reprepro", "--basedir", str(folder / "base"), "--gnupghome", str(home))
     troubles = _troubles((*run, "update", "ours"), folder)

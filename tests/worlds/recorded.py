@@ -43,7 +43,7 @@ class RecordedArchive:
         has_udebs: bool = False,
         has_contents: bool = False,
         has_installer: bool = False,
-        has_gzip: bool = False,
+        has_all_forms: bool = False,
     ) -> Recorded:
         """Record what upstream has now."""
         request = record_request(suites=self.upstream.suites, accept_expired=accept_expired)
@@ -55,7 +55,7 @@ class RecordedArchive:
             has_udebs=has_udebs,
             has_contents=has_contents,
             has_installer=has_installer,
-            has_gzip=has_gzip,
+            has_all_forms=has_all_forms,
             components=self.upstream.components,
             architectures=self.architectures or self.upstream.architectures,
         )

@@ -17,8 +17,8 @@ from distwright.signing.verify import Keyring
 class RecordRequest:
     """What to record, from where. keyring: the certificates that must have signed. origin, label: "" or what Release must say.
 
-    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. has_gzip: keep lists
-    compressed by gzip too. has_installer: its present images. pool: which pool files come with the record; None for those that are
+    has_udebs, has_contents: keep the lists of the installer and of files too, where upstream has them. has_all_forms: keep lists
+    in every compression. has_installer: its present images. pool: which pool files come with the record; None for those that are
     asked for. credential: the key that signs what we change (a filtered record), or "". together: suites of other archives that
     clients use too, `archive/suite`; together_packages: what is listed for these.
     """
@@ -36,7 +36,7 @@ class RecordRequest:
     keyring: Keyring
     has_udebs: bool = False
     has_contents: bool = False
-    has_gzip: bool = False
+    has_all_forms: bool = False
     pool: PoolChoice | None = None
     credential: str = ""
     has_installer: bool = False
@@ -103,11 +103,14 @@ def _sums(release: Release, request: RecordRequest) -> list[IndexEntry]:
 
 
 def wanted_copies(release: Release, request: RecordRequest, chosen: Sequence[IndexEntry]) -> list[IndexEntry]:
-    """Choose the gzip forms of chosen indexes, where Release lists one: debmirror and aptly ask for these first."""
-    if not request.has_gzip:
+    """Choose the other compressions of chosen indexes that Release lists, and the Release of each of their folders."""
+    if not request.has_all_forms:
         return []
-    paths = [f"{split_ending(entry.path)[0]}.gz" for entry in chosen if not entry.path.endswith(".gz")]
-    return [release.indexes[path] for path in paths if path in release.indexes]
+    stems = [split_ending(entry.path)[0] for entry in chosen]
+    paths = [f"{stem}{ending}" for stem in stems for ending in ENDINGS if ending]
+    paths += [f"{stem.rpartition('/')[0]}/Release" for stem in stems]
+    kept = {entry.path for entry in chosen}
+    return [release.indexes[path] for path in dict.fromkeys(paths) if path in release.indexes and path not in kept]
 
 
 def _stems(release: Release, request: RecordRequest, component: str) -> list[tuple[str, bool]]:

@@ -35,7 +35,7 @@ def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         has_udebs=plain.flag(inputs, "udebs"),
         has_contents=plain.flag(inputs, "contents"),
         has_installer="installer" in inputs,
-        has_gzip=plain.flag(inputs, "gzip"),
+        has_all_forms=plain.flag(inputs, "all_forms"),
         pool=_pool_choice(inputs),
         credential=plain.text(inputs, "credential"),
         together=plain.texts(inputs, "together") if "together" in inputs else (),

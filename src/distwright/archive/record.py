@@ -123,7 +123,7 @@ def _fetch_document(
             continue
         indexes = _fetch_indexes(request, context, pool_indexes, name, wanted, release)
         indexes = (*indexes, *_fetch_images(request, context, name, indexes))
-        doubles = _fetch_indexes(request, context, pool_indexes, name, copies, release)  # after what they are copies of
+        others = _fetch_copies(request, context, name, copies, release)
         components = tuple(component for component in request.components)
         suites[name] = RecordedSuite(
             name,
@@ -132,7 +132,7 @@ def _fetch_document(
             release.date,
             components,
             indexes,
-            doubles,
+            others,
         )
     if lacked is not None and lacked.suites == suites:  # it has not moved: this mirror lacks a file
         raise lacked.refusal
@@ -203,10 +203,7 @@ def _fetch_index(
     request: RecordRequest, context: Context, pool_indexes: Path, suite: str, entry: IndexEntry, release: Release
 ) -> RecordedIndex:
     what = f"{entry.path} of {request.archive}/{suite}"
-    if not context.objects.touch(entry.sha256):
-        urls = index_urls(request.url, suite, entry.path, entry.sha256, by_hash=release.acquire_by_hash)
-        _fetch_first(context, urls, entry)
-        context.log(f"fetched {what} ({entry.size} bytes)")
+    _fetch_bytes(request, context, suite, entry, release)
     stem, ending = split_ending(entry.path)
     plain_entry = release.indexes.get(stem)
     if stem.rpartition("/")[2].startswith("Contents-") and plain_entry is not None:  # a gigabyte that nobody here reads
@@ -225,6 +222,26 @@ def _fetch_index(
     if not derived.exists():
         write_pool_index(derived, pool_files(stem, plain))
     return RecordedIndex(entry.path, entry.sha256, entry.size, digest)
+
+
+def _fetch_copies(
+    request: RecordRequest, context: Context, suite: str, wanted: Sequence[IndexEntry], release: Release
+) -> tuple[RecordedIndex, ...]:
+    """Fetch what is served and never read here."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for _ in pool.map(lambda entry: _fetch_bytes(request, context, suite, entry, release), wanted):
+            context.check_cancelled()
+    plain = ((entry, release.indexes.get(split_ending(entry.path)[0], entry)) for entry in wanted)
+    return tuple(RecordedIndex(entry.path, entry.sha256, entry.size, stem.sha256) for entry, stem in plain)
+
+
+def _fetch_bytes(request: RecordRequest, context: Context, suite: str, entry: IndexEntry, release: Release) -> None:
+    """Have a file that Release lists, as it signs it."""
+    if context.objects.touch(entry.sha256):
+        return
+    urls = index_urls(request.url, suite, entry.path, entry.sha256, by_hash=release.acquire_by_hash)
+    _fetch_first(context, urls, entry)
+    context.log(f"fetched {entry.path} of {request.archive}/{suite} ({entry.size} bytes)")
 
 
 def _fetch_first(context: Context, urls: Sequence[str], entry: IndexEntry) -> None:

@@ -174,7 +174,7 @@ def record_order(
         "accept_expired": archive.accept_expired,
         "udebs": archive.udebs,
         "contents": archive.contents,
-        "gzip": archive.gzip,
+        "all_forms": archive.all_forms,
         "pool": archive.pool,
         "packages": sorted(archive.packages) if archive.pool == "listed" else [],
         "recommends": archive.recommends,

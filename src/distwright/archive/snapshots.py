@@ -36,7 +36,7 @@ class RecordedIndex:
 class RecordedSuite:
     """inrelease: upstream's signed bytes. release: the bytes that the signature covers. date: what Release says.
 
-    copies: some of the indexes once more, in a compression that clients ask for which know no better one.
+    copies: the indexes in other compressions, and what else stands beside them, for clients that ask for all that Release names.
     """
 
     name: str

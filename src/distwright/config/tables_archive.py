@@ -90,10 +90,10 @@ class UpstreamArchive(Table, frozen=True):
         description="Whether the present images of the Debian installer are recorded too (netboot, cdrom, …: about 1 GB for each "
         "architecture); what is not recorded comes when it is asked for, as long as upstream has it.",
     )
-    gzip: bool = Field(
+    all_forms: bool = Field(
         default=False,
-        description="Whether the lists are kept as gzip compresses them too, for clients that ask for no other form: debmirror "
-        "needs it, aptly asks for it first. Twice the size of a record.",
+        description="Whether the lists are kept in every compression that upstream has, with the Release of each folder, for "
+        "programs that mirror: debmirror takes all of them, aptly asks for gzip first. Twice the size of a record.",
     )
     pool: Literal["lazy", "listed", "full"] = Field(
         default="lazy",

@@ -284,7 +284,7 @@ def test_a_record_order_carries_the_table_and_is_new_with_each_request() -> None
     assert orders[0].inputs == {
         "archive": "debian", "suites": ["stable"], "components": ["main"], "architectures": ["amd64"],
         "sources": True, "translations": ["en"], "origin": "Debian", "label": "Debian", "accept_expired": False,
-        "udebs": False, "contents": False, "gzip": False,
+        "udebs": False, "contents": False, "all_forms": False,
         "pool": "lazy", "packages": [], "recommends": False, "pool_sources": False,
         "filtered": False, "credential": "",
         "url": MIRROR, "keyring": key, "keyring_name": "/usr/share/keyrings/debian-archive-keyring.gpg",

@@ -81,7 +81,7 @@ def test_canonical_form_has_defaults_and_not_where_this_machine_fetches() -> Non
         "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
         "accept_expired": False,
         "udebs": False,
-        "gzip": False,
+        "all_forms": False,
         "contents": False,
         "installer": False,
         "pool": "lazy",
