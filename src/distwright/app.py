@@ -247,15 +247,10 @@ class App:
 
     def command_context(self) -> CommandContext:
         """Build what a command of a person uses that acts at once, without a job."""
-        return CommandContext(
-            database=self.database,
-            objects=self.objects,
-            fetcher=make_fetcher(),
-            config=self.config(),
-            paths=self.paths,
-            alternates=alternates(os.environ),
-            mirrors=partial(present_mirrors, self.config(), self.fetch_from),
-        )
+        config = self.config()
+        mirrors = partial(present_mirrors, config, self.fetch_from)
+        others = alternates(os.environ)
+        return CommandContext(self.database, self.objects, make_fetcher(), config, self.paths, others, mirrors)
 
     def run_until_idle(self, watcher: Watcher, wanted: Sequence[Job] = ()) -> None:
         """Run everything that follows from the events so far, here and now, until nothing is left to do.

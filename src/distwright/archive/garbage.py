@@ -65,7 +65,8 @@ def collect(
         with locked(context.paths.lock(f"archive-{archive}")):
             _retire(context, archive, now - grace, done, deep=deep, really=really)
     with context.database.read() as tx:
-        roots = [Sha256(hold.target) for hold in all_holds(tx) if hold.kind == "object"]
+        holds = [hold for hold in all_holds(tx) if hold.until is None or hold.until > now]
+        roots = [Sha256(hold.target) for hold in holds if hold.kind == "object"]
         recorded = {row.digest for row in list_snapshots(tx)}
     marked = mark(roots, context.objects)
     digests = set(context.objects.digests())

@@ -17,8 +17,13 @@ from distwright.model.serials import Serial
 from distwright.signing.verify import Keyring
 from distwright.store.suites import find_suite
 
+# What version 0.1.0 did not say: its jobs may still wait when it is replaced.
+_RECORD_BEFORE: Inputs = {"udebs": False, "contents": False, "all_forms": False, "pool": "lazy", "credential": ""}
+_PUBLISH_BEFORE: Inputs = {"contents": False, "pdiffs": False}
+
 
 def _record(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    inputs = {**_RECORD_BEFORE, **inputs}
     keyring = Keyring(context.objects.read(plain.digest(inputs, "keyring")), plain.text(inputs, "keyring_name"))
     request = RecordRequest(
         archive=plain.text(inputs, "archive"),
@@ -83,6 +88,8 @@ def _accepted(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Co
 
 
 def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    inputs = {**_PUBLISH_BEFORE, **inputs}
+    credentials = plain.texts(inputs, "credentials") if "credentials" in inputs else (plain.text(inputs, "credential"),)
     archive, suite = plain.text(inputs, "archive"), plain.text(inputs, "suite")
     with context.database.read() as tx:
         present = find_suite(tx, archive, suite)
@@ -99,7 +106,7 @@ def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         contents=plain.flag(inputs, "contents"),
         pdiffs=plain.flag(inputs, "pdiffs"),
     )
-    row = publish(request, context, context.signer(*plain.texts(inputs, "credentials")), context.paths.public)
+    row = publish(request, context, context.signer(*credentials), context.paths.public)
     files = json.loads(context.objects.read(row.tree))["files"]
     return StepResult({}, values={"publication": row.id, "tree": row.tree, "inrelease": files["InRelease"]})
 

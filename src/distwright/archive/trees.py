@@ -94,6 +94,13 @@ class ServedTree:
                 hint=f"choose another codename in [suite.{suite}]",
             )
 
+    def withdraw(self, suite: str) -> None:
+        """Serve a suite no more: its name goes, what clients may be reading stays for `collect`."""
+        link = self.link(suite)
+        if link.is_symlink():
+            link.unlink()
+            settle_folders({link.parent})
+
     def serve_codename(self, suite: str, codename: str, serial: str = "") -> None:
         """Let `dists/CODENAME` follow `dists/SUITE`: a link to the name, so that both change in one rename."""
         link = self.link(codename, serial)

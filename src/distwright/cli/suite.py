@@ -9,6 +9,7 @@ from distwright.archive.suites import packages_of
 from distwright.cli.options import json_option, print_rows, print_stream, shown_time, state_option
 from distwright.cli.suite_changes import CHANGES
 from distwright.cli.suite_exceptions import EXCEPTIONS
+from distwright.cli.suite_retire import retire
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound, quoted
 from distwright.model.digests import Json
@@ -85,5 +86,5 @@ def history(name: str, limit: int, state: str | None, as_json: bool) -> None:
     print_rows(rows, headings, as_json=as_json, empty=f"{row.archive}/{row.name} has never changed")
 
 
-for change in (*CHANGES, *EXCEPTIONS):
+for change in (*CHANGES, *EXCEPTIONS, retire):
     command.add_command(change)

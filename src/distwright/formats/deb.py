@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import BinaryIO
 
 from distwright.errors import BadInput, quoted
@@ -86,7 +85,8 @@ def _unpacked(file: BinaryIO, member: ArMember, limit_bytes: int) -> bytes:
     try:
         content = read_exactly(file, member.size)
         if ending == ".zst":
-            return b"".join(unpacked(BytesIO(content).read, ending, limit_bytes=limit_bytes))
+            parts = iter((content,))
+            return b"".join(unpacked(lambda _size: next(parts, b""), ending, limit_bytes=limit_bytes))
         return decompress(content, ending, limit_bytes=limit_bytes)
     except BadInput as problem:
         raise BadInput(f"{member.name} of the .deb: {problem.message}", hint=_HINT) from None

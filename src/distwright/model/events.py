@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     UPLOAD_REJECTED = "upload.rejected"
     SUITE_CHANGED = "suite.changed"
     SUITE_PUBLISHED = "suite.published"
+    SUITE_RETIRED = "suite.retired"
     SUITE_INSTALLED = "suite.installed"
     IMAGE_BUILT = "image.built"
     IMAGE_BOOTED = "image.booted"
@@ -41,6 +42,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.UPLOAD_REJECTED: frozenset({"archive", "suite", "source", "version", "changes", "problems"}),
     EventKind.SUITE_CHANGED: frozenset({"archive", "suite", "before", "revision", "added"}),
     EventKind.SUITE_PUBLISHED: frozenset({"archive", "suite", "revision", "publication", "tree", "added"}),
+    EventKind.SUITE_RETIRED: frozenset({"archive", "suite", "revision"}),
     EventKind.SUITE_INSTALLED: frozenset({"archive", "suite", "revision", "packages"}),
     EventKind.IMAGE_BUILT: frozenset({"image", "name", "files", "manifest", "commit", "states"}),
     EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),

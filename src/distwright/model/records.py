@@ -116,7 +116,7 @@ class SuiteState:
 class Revision:
     """One step in the life of a suite. actor: who.
 
-    action: upload, add, remove, merge, pull, reset, undo, import, branch, phase, exception, tidy.
+    action: upload, add, remove, merge, pull, reset, undo, import, branch, phase, exception, tidy, retire, take back.
     """
 
     number: int

@@ -151,14 +151,6 @@ def has_pool_names_below(tx: Transaction, archive: str, folder: str) -> bool:
     return tx.connection.execute(query.limit(1)).first() is not None
 
 
-def delete_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> None:
-    """Forget what paths mean; only for files that nothing names any more and that are not published."""
-    for at in range(0, len(paths), _BATCH):
-        tx.connection.execute(
-            pool_names.delete().where(pool_names.c.archive == archive, pool_names.c.path.in_(paths[at : at + _BATCH]))
-        )
-
-
 def _suite(row: sa.Row[tuple[object, ...]]) -> SuiteState:
     return SuiteState(
         archive=row.archive,

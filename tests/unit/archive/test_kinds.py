@@ -47,6 +47,21 @@ def test_a_record_job_says_which_serial_is_the_newest_and_whether_it_is_new(cont
     assert named.message == "debian 2024012001 (new)"
 
 
+def test_jobs_that_version_0_1_0_ordered_run_as_it_meant_them(context: WorldContext, tmp_path: Path) -> None:
+    order = record_of(context)
+    said = ("archive", "suites", "components", "architectures", "sources", "translations", "origin", "label",
+            "accept_expired", "url", "keyring", "keyring_name", "serial", "requested")  # fmt: skip
+    old = JobOrder(order.kind, {name: order.inputs[name] for name in said}, order.title)
+    assert perform(context, RECORD, old).message == "debian 2024011001 (new)"
+    suite = own_suite(tmp_path, context=context)
+    revision = suite.hold(make_deb("hello"))
+    present = publish_order(context.config, "devel", revision, (), NOW)
+    names = ("archive", "suite", "revision", "lists", "fields", "added", "changed_at")
+    inputs = {**{name: present.inputs[name] for name in names}, "credential": "petrel"}
+    assert perform(context, PUBLISH, JobOrder(present.kind, inputs, present.title)).message.startswith("published")
+    assert suite.see().packages == ["hello 1.0"]
+
+
 def test_a_record_job_of_an_expired_mirror_names_it_in_output_message_and_log(context: WorldContext) -> None:
     context.clock = DATE + 9 * DAY
     order = record_of(context)
