@@ -8,13 +8,28 @@ import pytest
 from distwright.app import App, open_app
 from distwright.archive.adding import add_packages
 from distwright.archive.fsck import check_archive, check_objects
+from distwright.archive.pinning import hold_pins
+from distwright.archive.pins import pin_path
 from distwright.archive.resolve import publish_request
+from distwright.archive.retiring import Policy, retire_snapshots
 from distwright.archive.suites import Who, packages_of, publish_suite, undo_change
-from distwright.site.views import jobs, repo_refs, snapshots, suite_named, suite_revisions, suites, uploads
+from distwright.archive.tidying import tidy_suite
+from distwright.site.endings import renew
+from distwright.site.views import (
+    jobs,
+    repo_refs,
+    serial_holds,
+    snapshots,
+    suite_named,
+    suite_revisions,
+    suites,
+    uploads,
+)
 from tests.states.keep import FOLDER, fill
 from tests.worlds.archive import make_deb
 from tests.worlds.client import see_suite
 from tests.worlds.installation import close_worlds
+from tests.worlds.repos import commit
 
 NOW = "today"
 KEPT = sorted(path.name.removesuffix(".tar.xz") for path in FOLDER.glob("v*.tar.xz"))
@@ -72,3 +87,16 @@ def test_work_goes_on(app: App, tmp_path: Path) -> None:
     for expected in (["greeter 1.1"], ["greeter 1.0"]):
         undo_change(context, "petrel", "devel", Who("user tester"), dry_run=False)
         assert packages(app, "devel") == expected
+
+
+def test_what_is_needed_is_known_and_what_ends_is_looked_at(app: App) -> None:
+    """Holds of refs, and rows of exceptions, are younger than the first version."""
+    context = app.command_context()
+    [serial] = [row.serial for row in snapshots(app.database, "debian")]
+    commit(app.paths, "greeter", {pin_path("debian"): f"{serial}\n"}, branch="stable")
+    assert hold_pins(context) == 1
+    assert [hold.target for hold in serial_holds(app.database, "debian", app.now())] == [f"debian/{serial}"]
+    judged = retire_snapshots(context, "debian", Policy(keep_days=1), really=True)
+    assert [(one.row.serial, one.stays) for one in judged] == [(serial, True)]
+    assert {ending.subject for ending in renew(context)} <= {f"snapshot debian/{serial}"}
+    assert tidy_suite(context, "petrel", "devel", "user ada") == []

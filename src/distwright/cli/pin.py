@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from distwright.app import App, open_app
+from distwright.archive.freezing import check_branch, frozen_pins, known_archive, thawed_pins
 from distwright.archive.pin_files import PinChange, changes_of, read_pins, save_pins
 from distwright.archive.pinning import latest_archives, upstream_archives
-from distwright.archive.pins import LATEST, Freedom, Pins, check_pins, freedom_of, freeze, pin_path, thaw
+from distwright.archive.pins import LATEST, Pins, pin_path
 from distwright.cli.options import json_option, print_json, print_rows, state_option
-from distwright.errors import BadUsage, NotFound, quoted
+from distwright.errors import BadUsage, quoted
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
 from distwright.site.views import serial_named, snapshots
@@ -39,7 +40,7 @@ def list_pins(folder: Path, state: str | None, as_json: bool) -> None:
     app = open_app(state)
     archives = upstream_archives(app.config())
     pins = read_pins(work_tree(folder)[0], archives)
-    newest = _newest(app, archives)
+    newest = _newest(app)
     rows: list[dict[str, Json]] = [
         {
             "archive": name,
@@ -75,17 +76,10 @@ def freeze_branch(
     """Pin every archive that is not frozen yet at its newest serial. Exit code 3 if the branch must not be frozen."""
     app = open_app(state)
     config = app.config()
-    archives = upstream_archives(config)
     top, branch = work_tree(folder)
-    before = read_pins(top, archives)
-    at = dict(_named(app, text, archives) for text in given)
-    wanted = [_known(name, archives) for name in names] or archives
-    loose = [] if also_security else [name for name in latest_archives(config) if name not in names]
-    newest = _newest(app, wanted)
-    missing = [name for name in wanted if not (before.get(name) or name in newest or name in at or name in loose)]
-    if missing:
-        raise NotFound(f"archive {missing[0]} has no snapshot", hint=f"distwright archive record {missing[0]}")
-    after = freeze(before, newest, stay_latest=loose, at=at)
+    before = read_pins(top, upstream_archives(config))
+    at = dict(_named(app, text) for text in given)
+    after = frozen_pins(config, before, _newest(app), names=names, at=at, also_security=also_security)
     _write(app, top, before, after, branch, repo, dry_run=dry_run, as_json=as_json)
 
 
@@ -101,11 +95,11 @@ def thaw_branch(
 ) -> None:
     """Let every pinned archive be the newest again. Exit code 3 if the branch must be frozen."""
     app = open_app(state)
-    archives = upstream_archives(app.config())
+    config = app.config()
     top, branch = work_tree(folder)
-    before = read_pins(top, archives)
-    chosen = {_known(name, archives): before.get(name) for name in names} if names else before
-    _write(app, top, before, {**before, **thaw(chosen)}, branch, repo, dry_run=dry_run, as_json=as_json)
+    before = read_pins(top, upstream_archives(config))
+    after = thawed_pins(config, before, names)
+    _write(app, top, before, after, branch, repo, dry_run=dry_run, as_json=as_json)
 
 
 @command.command()
@@ -126,7 +120,7 @@ def check(folder: Path, repo: str | None, branch: str | None, state: str | None,
     for name, serial in pins.items():
         if serial is not None:
             serial_named(app.database, name, serial)
-    freedom = _check(app, pins, branch or present, repo)
+    freedom = check_branch(app.config(), pins, branch or present, repo)
     if as_json:
         print_json(
             {"branch": branch or present, "must be": str(freedom), "pins": {name: _shown(pins, name) for name in pins}}
@@ -146,7 +140,7 @@ def _write(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    _check(app, after, branch, repo)
+    check_branch(app.config(), after, branch, repo)
     changes = changes_of(before, after)
     if not dry_run:
         save_pins(top, after)
@@ -156,42 +150,18 @@ def _write(
         click.echo("nothing was changed (--dry-run)")
 
 
-def _check(app: App, pins: Pins, branch: str | None, repo: str | None) -> Freedom:
-    """Refuse what the branch must not be; one that is checked out by commit may be anything."""
-    config = app.config()
-    named = [repo] if repo is not None else sorted({image.repo for image in config.images.values()})
-    if repo is not None and repo not in config.repos:
-        raise NotFound(f"repo {quoted(repo)} is not configured", hint="distwright repo list")
-    if branch is None or not named:
-        return Freedom.ANY
-    if len(named) > 1 and any(config.repos[name].frozen or config.repos[name].thawed for name in named):
-        raise BadUsage(f"these repos have recipes: {', '.join(named)}", hint="name the one that this is, with --repo")
-    table = config.repos[named[0]]
-    freedom = freedom_of(branch, table.frozen, table.thawed)
-    every = {**dict.fromkeys(upstream_archives(config)), **pins}
-    check_pins(every, branch, freedom, stay_latest=latest_archives(config))
-    return freedom
-
-
-def _newest(app: App, archives: list[str]) -> dict[str, Serial]:
+def _newest(app: App) -> dict[str, Serial]:
     found: dict[str, Serial] = {}
     for row in snapshots(app.database):  # newest first
-        if row.archive in archives:
-            found.setdefault(row.archive, row.serial)
+        found.setdefault(row.archive, row.serial)
     return found
 
 
-def _named(app: App, text: str, archives: list[str]) -> tuple[str, Serial]:
+def _named(app: App, text: str) -> tuple[str, Serial]:
     name, equals, serial = text.partition("=")
     if not equals:
         raise BadUsage(f"{quoted(text)} names no serial", hint="write --at ARCHIVE=SERIAL")
-    return _known(name, archives), serial_named(app.database, name, serial).serial
-
-
-def _known(name: str, archives: list[str]) -> str:
-    if name not in archives:
-        raise NotFound(f"{quoted(name)} is no upstream archive", hint="distwright archive list")
-    return name
+    return known_archive(app.config(), name), serial_named(app.database, name, serial).serial
 
 
 def _shown(pins: Pins, name: str) -> str | None:

@@ -58,7 +58,7 @@ def show(archive: str, serial: str, state: str | None, as_json: bool) -> None:
 @state_option
 @json_option
 def hold(archive: str, serial: str, reason: str, until: datetime | None, state: str | None, as_json: bool) -> None:
-    """Keep a snapshot, whatever its age, until you release it. Branches, jobs and releases hold theirs by themselves."""
+    """Keep a snapshot, whatever its age, until you release it. Branches, tags and jobs hold theirs by themselves."""
     app = open_app(state)
     row = serial_named(app.database, archive, serial)
     end = None if until is None else until.replace(tzinfo=UTC)
@@ -92,7 +92,7 @@ def release(archive: str, serial: str, person: str | None, state: str | None, as
 @state_option
 @json_option
 def holds(archive: str | None, state: str | None, as_json: bool) -> None:
-    """List who needs which snapshot: branches and tags that pin it, jobs, images, people."""
+    """List who needs which snapshot: branches and tags that pin it, jobs, people."""
     app = open_app(state)
     rows: list[dict[str, Json]] = [
         {
@@ -124,7 +124,7 @@ def retire(
 ) -> None:
     """Drop old snapshots of archives (all, or those named) that nothing needs; say of each why it stays or goes.
 
-    What a branch or a tag in git pins, and what a job, an image or a person holds, stays whatever its age.
+    What a branch or a tag in git pins, and what a job or a person holds, stays whatever its age.
     """
     app = open_app(state)
     context = app.command_context()
