@@ -56,8 +56,8 @@ def collect(
     """Let go of what nobody holds. archives: our own, whose served trees are looked after.
 
     really: do it; otherwise only count. deep: look at every published pool file, not only at those of publications that go.
-    Retired publications stay served by hash for `grace`, and discarded objects stay in the trash for as long; whoever names one
-    again has it back.
+    Publications stay served by hash for `grace` after they were replaced, and discarded objects stay in the trash for as long;
+    whoever names one again has it back.
     """
     now, done = context.now(), Collected()
     for archive in archives:
@@ -164,10 +164,10 @@ def _digests_of(pool_index: Path) -> set[Sha256]:
 
 
 def _retire(context: Context, archive: str, before: datetime, done: Collected, *, deep: bool, really: bool) -> None:
-    """Take away the trees of publications that were retired long ago, and published files that no state within grace names."""
+    """Take away the trees of publications that were replaced long ago, and published files that no state within grace names."""
     with context.database.read() as tx:
         rows = list_publications(tx, archive=archive)
-    gone = [row for row in rows if row.state in ("retired", "discarded") and row.at < before]
+    gone = [row for row in rows if row.state in ("retired", "discarded") and (row.retired_at or row.at) < before]
     numbers = {row.id for row in gone}
     stays = [row for row in rows if row.state in ("live", "building", "retired") and row.id not in numbers]
     tree = ServedTree(context.paths.public / archive)

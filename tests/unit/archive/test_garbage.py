@@ -115,6 +115,49 @@ def test_old_publications_and_their_files_go_after_the_grace_and_not_before(
     assert suite.see().packages == ["hello 1.0", "world 1.0"]
 
 
+def served_files(suite: OwnSuite, number: int) -> dict[Path, bytes]:
+    """Read what a client asks for that has read the InRelease of a publication: indexes by hash, and the pool."""
+    indexes = (suite.archive / "dists/.rev/devel" / str(number)).glob("*/*/by-hash/SHA256/*")
+    return {file: file.read_bytes() for file in (*indexes, *(suite.archive / "pool").rglob("*.deb"))}
+
+
+def test_a_state_that_was_served_for_long_stays_for_the_whole_grace_after_it_was_replaced(
+    context: WorldContext, suite: OwnSuite
+) -> None:
+    first = suite.publish(suite.version("1.0"))
+    far_ahead(context)
+    later(context, 30)
+    read = served_files(suite, first.id)
+    assert len(read) >= 6
+    suite.publish(suite.version("2.0"))
+    for minutes in (1, GRACE.days * 24 * 60 - 2):
+        later(context, minutes / 24 / 60)
+        assert collect(context, ["petrel"], really=True).publications == 0
+        assert {file: file.read_bytes() for file in read} == read
+    later(context, 1)
+    assert collect(context, ["petrel"], really=True).publications == 1
+    assert [file for file in read if not file.exists()], "it does end"
+
+
+def test_the_files_of_a_snapshot_stay_for_the_whole_grace_after_it_was_dropped(
+    context: WorldContext, suite: OwnSuite
+) -> None:
+    suite.publish(suite.version("1.0"))
+    row = take_snapshot(context, "petrel", ["devel"])
+    publish_snapshot(context, "petrel", row.serial)
+    suite.publish(suite.version("2.0"))
+    far_ahead(context)
+    later(context, 30)
+    drop_snapshots(context, "petrel", [row.serial])
+    deb = suite.archive / "pool/main/h/hello/hello_1.0_amd64.deb"
+    later(context, 1)
+    collect(context, ["petrel"], really=True)
+    assert deb.is_file()
+    later(context, GRACE.days)
+    collect(context, ["petrel"], really=True)
+    assert not deb.exists()
+
+
 def test_a_pool_file_that_a_later_state_names_again_stays(context: WorldContext, suite: OwnSuite) -> None:
     first = suite.version("1.0")
     suite.publish(first)
