@@ -69,7 +69,10 @@ def collect(
         recorded = {row.digest for row in list_snapshots(tx)}
     marked = mark(roots, context.objects)
     digests = set(context.objects.digests())
-    wanted = _files_of_records(recorded & marked, digests, context)
+    discarded = set(context.objects.discarded())
+    wanted = _files_of_records(recorded & marked, digests | discarded, context)
+    if really:
+        _revive(discarded, marked, wanted, context.objects)
     for digest in digests:
         if digest in marked or digest in wanted or context.objects.touched_at(digest) > now - FRESH:
             done.kept += 1
@@ -82,6 +85,13 @@ def collect(
         pieces_of(context).forget(lambda digest: digest in marked)
         done.deleted, done.deleted_bytes = context.objects.empty_trash((now - grace).date())
     return done
+
+
+def _revive(discarded: Iterable[Sha256], marked: Set[Sha256], wanted: Set[Sha256], objects: ObjectStore) -> None:
+    """Take out of the trash what somebody came to need meanwhile: who named it again may not have asked for its bytes."""
+    for digest in discarded:
+        if digest in marked or digest in wanted:
+            objects.has(digest)
 
 
 def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
