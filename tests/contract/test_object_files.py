@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 from textwrap import dedent
 
@@ -14,6 +15,8 @@ from distwright.errors import Refused
 from distwright.model.digests import sha256_of
 from distwright.store.memory import MemoryObjects
 from distwright.store.objects import FileObjects
+
+DAY = date(2024, 1, 10)
 
 
 @pytest.fixture
@@ -158,6 +161,19 @@ def test_placing_across_file_systems_copies(files: FileObjects, tmp_path: Path) 
         assert not elsewhere.samefile(files.path(DIGEST))
     finally:
         elsewhere.unlink(missing_ok=True)
+
+
+def test_what_was_discarded_is_listed_until_somebody_asks_for_it_or_it_is_deleted(files: FileObjects) -> None:
+    assert (list(files.discarded()), files.empty_trash(DAY)) == ([], (0, 0))
+    kept, gone = files.put(CONTENT), files.put(b"gone")
+    for digest in (kept, gone):
+        assert files.discard(digest, DAY)
+    assert sorted(files.discarded()) == sorted([kept, gone])
+    assert files.has(kept)
+    assert list(files.discarded()) == [gone]
+    assert files.empty_trash(DAY) == (0, 0)
+    assert files.empty_trash(DAY + timedelta(days=1)) == (1, len(b"gone"))
+    assert (list(files.discarded()), list(files.digests())) == ([], [kept])
 
 
 def test_partial_files_of_dead_writers_are_dropped_and_those_of_living_ones_kept(files: FileObjects) -> None:

@@ -25,6 +25,7 @@ from distwright.site.views import (
     suites,
     uploads,
 )
+from distwright.store.archives import list_publications
 from tests.states.keep import FOLDER, fill
 from tests.worlds.archive import make_deb
 from tests.worlds.client import see_suite
@@ -64,6 +65,13 @@ def test_everything_that_was_there_is_there(app: App) -> None:
     devel = suite_named(app.database, "devel")
     assert [row.action for row in suite_revisions(app.database, devel, 10)] == ["upload", "upload"]
     assert app.config().archives.keys() >= {"debian", "petrel"}
+
+
+def test_what_was_replaced_is_known_to_be_so_since_its_successor_was_made(app: App) -> None:
+    with app.database.read() as tx:
+        rows = list_publications(tx, archive="petrel", suite="devel")
+    [old], [live] = ([row for row in rows if (row.state, row.serial) == (state, "")] for state in ("retired", "live"))
+    assert (old.retired_at, live.retired_at) == (live.at, None)
 
 
 def test_everything_is_intact_and_served(app: App) -> None:

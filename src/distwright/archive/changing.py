@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.editing import Edits, edit_tree
+from distwright.archive.indexes import pool_of
 from distwright.archive.translations import Offered, with_translations
 from distwright.archive.tree import Tombstone, TreeRoot, parse_root
 from distwright.errors import Busy, Refused, listed
@@ -42,6 +43,23 @@ def edited(
         after = edit_tree(root, complete, context.objects.read, put, tombstones)
         put(after.to_bytes())
     return after
+
+
+def touch_new(context: Context, before: TreeRoot, after: TreeRoot) -> None:
+    """Let all objects that a state names beyond those of another count as kept just now; call it before a suite moves there.
+
+    Their last holder may have let go long ago. Raises Refused, naming them, if some are gone. Cost: the leaves that differ.
+    """
+    known = {leaf.digest for leaves in before.lists.values() for leaf in leaves}
+    leaves = {leaf.digest for leaves in after.lists.values() for leaf in leaves} - known
+    files = {file.sha256: file.path for file in pool_of(after, context.objects.read, without=before)}
+    names = {after.revision: "its list of packages", **dict.fromkeys(sorted(leaves), "a part of its list"), **files}
+    lost = [f"{name} ({digest.short})" for digest, name in names.items() if not context.objects.touch(digest)]
+    if lost:
+        raise Refused(
+            f"the state {after.revision.short} is not whole any more:\n{listed(lost)}",
+            hint="bring it back from a backup: distwright archive fsck --repair --from DIR",
+        )
 
 
 def move(

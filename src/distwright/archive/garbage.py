@@ -56,8 +56,8 @@ def collect(
     """Let go of what nobody holds. archives: our own, whose served trees are looked after.
 
     really: do it; otherwise only count. deep: look at every published pool file, not only at those of publications that go.
-    Retired publications stay served by hash for `grace`, and discarded objects stay in the trash for as long; whoever names one
-    again has it back.
+    Publications stay served by hash for `grace` after they were replaced, and discarded objects stay in the trash for as long;
+    whoever names one again has it back.
     """
     now, done = context.now(), Collected()
     for archive in archives:
@@ -70,7 +70,10 @@ def collect(
         recorded = {row.digest for row in list_snapshots(tx)}
     marked = mark(roots, context.objects)
     digests = set(context.objects.digests())
-    wanted = _files_of_records(recorded & marked, digests, context)
+    discarded = set(context.objects.discarded())
+    wanted = _files_of_records(recorded & marked, digests | discarded, context)
+    if really:
+        _revive(discarded, marked, wanted, context.objects)
     for digest in digests:
         if digest in marked or digest in wanted or context.objects.touched_at(digest) > now - FRESH:
             done.kept += 1
@@ -83,6 +86,13 @@ def collect(
         pieces_of(context).forget(lambda digest: digest in marked)
         done.deleted, done.deleted_bytes = context.objects.empty_trash((now - grace).date())
     return done
+
+
+def _revive(discarded: Iterable[Sha256], marked: Set[Sha256], wanted: Set[Sha256], objects: ObjectStore) -> None:
+    """Take out of the trash what somebody came to need meanwhile: who named it again may not have asked for its bytes."""
+    for digest in discarded:
+        if digest in marked or digest in wanted:
+            objects.has(digest)
 
 
 def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
@@ -165,10 +175,10 @@ def _digests_of(pool_index: Path) -> set[Sha256]:
 
 
 def _retire(context: Context, archive: str, before: datetime, done: Collected, *, deep: bool, really: bool) -> None:
-    """Take away the trees of publications that were retired long ago, and published files that no state within grace names."""
+    """Take away the trees of publications that were replaced long ago, and published files that no state within grace names."""
     with context.database.read() as tx:
         rows = list_publications(tx, archive=archive)
-    gone = [row for row in rows if row.state in ("retired", "discarded") and row.at < before]
+    gone = [row for row in rows if row.state in ("retired", "discarded") and (row.retired_at or row.at) < before]
     numbers = {row.id for row in gone}
     stays = [row for row in rows if row.state in ("live", "building", "retired") and row.id not in numbers]
     tree = ServedTree(context.paths.public / archive)

@@ -24,7 +24,7 @@ from distwright.store.archives import (
     list_publications,
     live_publication,
     newest_snapshot,
-    set_publication_states,
+    retire_publications,
 )
 from distwright.store.database import Transaction
 from distwright.store.events import append_event
@@ -131,8 +131,8 @@ def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dr
         with context.write() as tx:
             _refuse_drop(tx, context, archive, rows)
             dropped = set(serials)
-            live = [row.id for row in list_publications(tx, archive=archive) if row.serial in dropped]
-            set_publication_states(tx, live, "retired")
+            live = [row.id for row in list_publications(tx, archive=archive, state="live") if row.serial in dropped]
+            retire_publications(tx, live, context.now())
             for row in rows:
                 delete_snapshot(tx, archive, row.serial)
                 forget_resigned(tx, archive, row.serial)

@@ -30,6 +30,7 @@ from distwright.store.archives import (
     insert_publication,
     list_publications,
     live_publication,
+    retire_publications,
     set_publication_state,
 )
 from distwright.store.events import append_event
@@ -278,7 +279,7 @@ def _set_live(number: int, context: Context) -> Publication:
         added = json.loads(context.objects.read(row.tree)).get("added", [])
         before = live_publication(tx, row.archive, row.suite, row.serial)
         if before is not None:
-            set_publication_state(tx, before.id, "retired")
+            retire_publications(tx, [before.id], now)
         set_publication_state(tx, number, "live")
         if not row.serial:
             body: dict[str, Json] = {

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from distwright.archive.changing import SuiteChange, edited, hold_suite, move, root_of
+from distwright.archive.changing import SuiteChange, edited, hold_suite, move, root_of, touch_new
 from distwright.archive.configured import refuse_codename
 from distwright.archive.editing import find_stanzas, split_leaf
 from distwright.archive.indexes import I18N
@@ -149,9 +149,10 @@ def reset_suite(
     downgrades: bool,
     dry_run: bool,
 ) -> Outcome:
-    """Make a suite exactly another state. Raises Refused, naming them, for downgrades unless they are wanted."""
+    """Make a suite exactly another state. Raises Refused, naming them, for downgrades unless wanted, and for what is gone."""
     before = _suite(context, archive, suite)
-    changes = differences(root_of(context, before), parse_root(context.objects.read(target)), context.objects.read)
+    present, wanted = root_of(context, before), parse_root(context.objects.read(target))
+    changes = differences(present, wanted, context.objects.read)
     worse = [
         f"{change.name} {change.old} to {change.new} ({change.list_name})" for change in changes if change.is_downgrade
     ]
@@ -161,6 +162,7 @@ def reset_suite(
             hint="add --downgrade; clients do not downgrade by themselves",
         )
     if not dry_run and target != before.revision:
+        touch_new(context, present, wanted)
         with context.write() as tx:
             move(tx, before, target, SuiteChange(action, who.reason, who.actor), context)
     return Outcome(before.revision, target, changes)
@@ -248,6 +250,7 @@ def _carry_out(
         return Outcome(before.revision, before.revision, planned.changes, planned.kept)
     offered = {} if source is None else _texts_of(context, root_of(context, source), planned)
     after = edited(context, root, planned.edits, offered, planned.tombstones)
+    touch_new(context, root, after)
     with context.write() as tx:
         move(tx, before, after.revision, change, context)
     return Outcome(before.revision, after.revision, planned.changes, planned.kept)

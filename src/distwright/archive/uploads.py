@@ -115,7 +115,7 @@ def _with_archive(context: Context, archive: str, opened: Opened) -> Opened:
         folders = [pool_folder(component, upload.changes.source) for component in upload.components]
         is_known = any(has_pool_names_below(tx, archive, folder) for folder in folders)
         earlier = None if opened.signed is None else find_accepted(tx, archive, opened.signed)
-    lost = [path for path, digest in taken.items() if not context.objects.has(digest)]
+    lost = [path for path, digest in taken.items() if not context.objects.touch(digest)]
     when = "" if earlier is None else f"{earlier.at:%Y-%m-%d %H:%M} into {earlier.suite}"
     return replace(opened, upload=replace(upload, taken=taken, lost=lost, is_known=is_known, earlier=when))
 

@@ -163,7 +163,8 @@ class FreezeException:
 class Publication:
     """One publishing of a revision. state: building, live, retired. tree: the document of all its index files.
 
-    serial: of the snapshot of ours that it belongs to; "" is the suite itself, as it moves on.
+    at: when it was made. serial: of the snapshot of ours that it belongs to; "" is the suite itself, as it moves on.
+    retired_at: when it was replaced, or its snapshot dropped.
     """
 
     id: int
@@ -174,6 +175,7 @@ class Publication:
     state: str
     at: datetime
     serial: str = ""
+    retired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

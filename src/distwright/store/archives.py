@@ -1,6 +1,7 @@
 """Rows of archives: snapshots by serial, publications."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -96,6 +97,14 @@ def set_publication_states(tx: Transaction, numbers: Iterable[int], state: str) 
         tx.connection.execute(query, rows)
 
 
+def retire_publications(tx: Transaction, numbers: Iterable[int], now: datetime) -> None:
+    """Note that publications are served no more, since now: who has read their InRelease has a while to read the rest."""
+    rows = [{"number": number} for number in sorted(numbers)]
+    if rows:
+        query = publications.update().where(publications.c.id == sa.bindparam("number"))
+        tx.connection.execute(query.values(state="retired", retired_at=to_text(now)), rows)
+
+
 def get_publication(tx: Transaction, number: int) -> Publication:
     """Find a publication; raise NotFound."""
     row = tx.connection.execute(sa.select(publications).where(publications.c.id == number)).first()
@@ -158,4 +167,5 @@ def _publication(row: sa.Row[tuple[object, ...]]) -> Publication:
         state=row.state,
         at=from_text(row.at),
         serial=row.serial,
+        retired_at=maybe_from_text(row.retired_at),
     )

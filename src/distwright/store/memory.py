@@ -110,6 +110,10 @@ class MemoryObjects:
         """Let the object go."""
         return self._content.pop(digest, None) is not None
 
+    def discarded(self) -> Iterator[Sha256]:
+        """Nothing waits here."""
+        yield from ()
+
     def empty_trash(self, before: date) -> tuple[int, int]:
         """Nothing waits here."""
         return 0, 0

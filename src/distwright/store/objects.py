@@ -126,6 +126,10 @@ class ObjectStore(Protocol):
         """Let the object go, but for some days whoever asks for it has it back; say whether it was there."""
         ...
 
+    def discarded(self) -> Iterator[Sha256]:
+        """List what was discarded and can be had back still, in no order; asking for one with `has` brings it back."""
+        ...
+
     def empty_trash(self, before: date) -> tuple[int, int]:
         """Delete for good what was discarded before a day; give how many objects and bytes."""
         ...
@@ -308,6 +312,10 @@ class FileObjects:
     def discard(self, digest: Sha256, day: date) -> bool:
         """Put the object into the trash of a day; whoever asks for it has it back until the trash is emptied."""
         return self._trash.take(self.path(digest), digest, day)
+
+    def discarded(self) -> Iterator[Sha256]:
+        """List what is in the trash."""
+        return self._trash.digests()
 
     def empty_trash(self, before: date) -> tuple[int, int]:
         """Delete what was discarded before a day; give how many objects and bytes."""

@@ -212,6 +212,7 @@ publications = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("at", TIME, nullable=False),
     sa.Column("serial", SERIAL, nullable=False),
+    sa.Column("retired_at", TIME),
     sa.Index("publications_by_suite", "archive", "suite", "serial", "state"),
     sa.Index("publications_by_revision", "archive", "revision"),
     sqlite_autoincrement=True,

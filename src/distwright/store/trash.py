@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -36,17 +37,24 @@ class Trash:
                 return True
         return False
 
+    def digests(self) -> Iterator[Sha256]:
+        """List what is here; one that was discarded again may come twice."""
+        for day in self._days():
+            yield from [Sha256.known(name) for name in _names(day)]
+
     def empty(self, before: date) -> tuple[int, int]:
-        """Delete what came here before a day; give how many objects and bytes."""
+        """Delete what came here before a day; give how many objects and bytes. What somebody revives meanwhile is theirs."""
         count, size_bytes = 0, 0
         for day in self._days():
             if day.name >= before.isoformat():
                 continue
-            for file in day.iterdir():
-                size_bytes += file.stat().st_size
-                file.unlink()
-                count += 1
-            day.rmdir()
+            for name in _names(day):
+                with contextlib.suppress(FileNotFoundError):
+                    size = (day / name).stat().st_size
+                    (day / name).unlink()
+                    count, size_bytes = count + 1, size_bytes + size
+            with contextlib.suppress(FileNotFoundError):
+                day.rmdir()
         return count, size_bytes
 
     def _days(self) -> list[Path]:
@@ -54,3 +62,10 @@ class Trash:
             return sorted(self._folder.iterdir(), reverse=True)
         except FileNotFoundError:
             return []
+
+
+def _names(day: Path) -> list[str]:
+    try:
+        return os.listdir(day)  # noqa: PTH208  # hundreds of thousands
+    except FileNotFoundError:
+        return []

@@ -4,17 +4,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.worlds.archive import DAY, make_deb, make_source, make_upload, signer
+from tests.worlds.archive import DAY, MadeDeb, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.suite import OwnSuite, own_suite
 
-from distwright.archive.garbage import FRESH, GRACE, collect, mark
+from distwright.archive.adding import add_packages
+from distwright.archive.changing import UNDO_STEPS
+from distwright.archive.garbage import FRESH, GRACE, collect, mark, names_in
 from distwright.archive.own_snapshots import drop_snapshots, publish_snapshot, take_snapshot
 from distwright.archive.resolve import accept_order
+from distwright.archive.suites import Who, remove_packages, reset_suite
 from distwright.archive.uploads import accept_upload
 from distwright.errors import NotFound, Refused
 from distwright.model.digests import Sha256, sha256_of
-from distwright.store.holds import all_holds, holds_on_all, replace_holds, serial_hold
+from distwright.store.holds import all_holds, drop_holds, holds_on_all, object_hold, replace_holds, serial_hold
 from distwright.store.objects import FileObjects
 
 
@@ -115,6 +118,49 @@ def test_old_publications_and_their_files_go_after_the_grace_and_not_before(
     assert suite.see().packages == ["hello 1.0", "world 1.0"]
 
 
+def served_files(suite: OwnSuite, number: int) -> dict[Path, bytes]:
+    """Read what a client asks for that has read the InRelease of a publication: indexes by hash, and the pool."""
+    indexes = (suite.archive / "dists/.rev/devel" / str(number)).glob("*/*/by-hash/SHA256/*")
+    return {file: file.read_bytes() for file in (*indexes, *(suite.archive / "pool").rglob("*.deb"))}
+
+
+def test_a_state_that_was_served_for_long_stays_for_the_whole_grace_after_it_was_replaced(
+    context: WorldContext, suite: OwnSuite
+) -> None:
+    first = suite.publish(suite.version("1.0"))
+    far_ahead(context)
+    later(context, 30)
+    read = served_files(suite, first.id)
+    assert len(read) >= 6
+    suite.publish(suite.version("2.0"))
+    for minutes in (1, GRACE.days * 24 * 60 - 2):
+        later(context, minutes / 24 / 60)
+        assert collect(context, ["petrel"], really=True).publications == 0
+        assert {file: file.read_bytes() for file in read} == read
+    later(context, 1)
+    assert collect(context, ["petrel"], really=True).publications == 1
+    assert [file for file in read if not file.exists()], "it does end"
+
+
+def test_the_files_of_a_snapshot_stay_for_the_whole_grace_after_it_was_dropped(
+    context: WorldContext, suite: OwnSuite
+) -> None:
+    suite.publish(suite.version("1.0"))
+    row = take_snapshot(context, "petrel", ["devel"])
+    publish_snapshot(context, "petrel", row.serial)
+    suite.publish(suite.version("2.0"))
+    far_ahead(context)
+    later(context, 30)
+    drop_snapshots(context, "petrel", [row.serial])
+    deb = suite.archive / "pool/main/h/hello/hello_1.0_amd64.deb"
+    later(context, 1)
+    collect(context, ["petrel"], really=True)
+    assert deb.is_file()
+    later(context, GRACE.days)
+    collect(context, ["petrel"], really=True)
+    assert not deb.exists()
+
+
 def test_a_pool_file_that_a_later_state_names_again_stays(context: WorldContext, suite: OwnSuite) -> None:
     first = suite.version("1.0")
     suite.publish(first)
@@ -167,6 +213,72 @@ def test_a_snapshot_that_somebody_holds_is_not_dropped_and_who_is_said(context: 
         replace_holds(tx, "release 1.0", [serial_hold("", "petrel", row.serial, "was made of it")], context.clock)
     with pytest.raises(Refused, match=rf"{row.serial} is needed by release 1\.0: was made of it"):
         drop_snapshots(context, "petrel", [row.serial])
+
+
+@pytest.fixture
+def left(context: WorldContext, suite: OwnSuite, tmp_path: Path) -> Sha256:
+    """Change the suite until nothing holds its first state any more, and collect; give that state."""
+
+    def add(deb: MadeDeb) -> None:
+        (tmp_path / deb.file_name).write_bytes(deb.content)
+        add_packages(
+            context, "petrel", "devel", [str(tmp_path / deb.file_name)], link=False, actor="user ada", reason=""
+        )
+
+    add(make_deb("hello", "1.0"))
+    first = suite.state().revision
+    remove_packages(context, "petrel", "devel", ["hello"], Who("user ada"), dry_run=False)
+    for number in range(UNDO_STEPS):
+        add(make_deb("world", f"1.{number}"))
+    with context.database.write() as tx:  # as when all events have been read
+        drop_holds(tx, [hold.holder for hold in all_holds(tx) if hold.holder.startswith("event ")])
+    far_ahead(context)
+    collect(context, ["petrel"], really=True)
+    assert FIRST in set(context.objects.discarded())
+    return first
+
+
+FIRST = make_deb("hello", "1.0").sha256
+
+
+def reset(context: WorldContext, state: Sha256) -> None:
+    reset_suite(context, "petrel", "devel", state, Who("user ada"), action="reset", downgrades=True, dry_run=False)
+
+
+def test_a_suite_that_goes_back_to_a_state_in_the_trash_has_all_of_it_back(
+    context: WorldContext, suite: OwnSuite, left: Sha256
+) -> None:
+    reset(context, left)
+    assert set(context.objects.discarded()) & mark([left], context.objects) == set()
+    later(context, GRACE.days + 1)
+    collect(context, ["petrel"], really=True)
+    suite.publish(left)
+    assert suite.see().packages == ["hello 1.0"]
+
+
+def test_a_state_of_which_something_is_gone_is_refused_by_name(
+    context: WorldContext, suite: OwnSuite, left: Sha256
+) -> None:
+    before = suite.state()
+    assert context.objects.read(left)
+    for leaf in names_in(left, context.objects):
+        assert context.objects.has(leaf)
+    context.objects.empty_trash((context.clock + 30 * DAY).date())
+    with pytest.raises(Refused, match=rf"not whole any more:\n  pool/main/h/hello/hello_1.0_amd64.deb \({FIRST.short}"):
+        reset(context, left)
+    assert suite.state() == before
+
+
+def test_what_is_held_again_and_was_not_asked_for_comes_back_before_the_trash_is_emptied(
+    context: WorldContext, left: Sha256
+) -> None:
+    """Who named it may have looked just before a collector took it."""
+    with context.database.write() as tx:
+        replace_holds(tx, "release 1.0", [object_hold("", left, "its suite")], context.clock)
+    later(context, GRACE.days + 1)
+    collect(context, ["petrel"], really=True)
+    assert mark([left], context.objects) <= set(context.objects.digests())
+    assert FIRST in set(context.objects.digests())
 
 
 def test_mark_follows_names_through_documents_and_leaves(context: WorldContext, suite: OwnSuite) -> None:

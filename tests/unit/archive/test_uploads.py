@@ -20,7 +20,7 @@ from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import EventKind
 from distwright.model.versions import DebVersion
 from distwright.store.holds import holds_on
-from distwright.store.suites import get_suite, list_revisions, move_suite
+from distwright.store.suites import get_suite, insert_pool_names, list_revisions, move_suite
 
 SOURCE, DEB = make_source("greeter", "1.0"), make_deb("greeter", "1.0")
 DATA = make_deb("greeter-data", "1.0", architecture="all", source="greeter")
@@ -195,15 +195,29 @@ def listed(source: MadeSource, other: MadeSource, *, weak: bool) -> list[list[st
     return [[digest(content).hexdigest(), str(len(content)), *more, name] for name, content in files.items()]
 
 
-def test_a_source_whose_tar_is_nowhere_is_rejected(suite: Suite) -> None:
-    upload = make_upload(SOURCE, DEB)
+def without_tar(upload: MadeUpload) -> MadeUpload:
+    """Leave the tar of SOURCE out, as an upload of a second revision does."""
     without = [line for line in upload.changes.decode().splitlines() if not line.endswith(SOURCE.tar_name)]
     text = "\n".join(without).partition("\n\n")[2].partition("\n-----BEGIN")[0] + "\n"
     changes = signer("uploader").sign_clear(text.encode())
-    upload = replace(upload, changes=changes).with_files({SOURCE.tar_name: None})
-    assert suite.problems(upload) == [
+    return replace(upload, changes=changes).with_files({SOURCE.tar_name: None})
+
+
+def test_a_source_whose_tar_is_nowhere_is_rejected(suite: Suite) -> None:
+    assert suite.problems(without_tar(make_upload(SOURCE, DEB))) == [
         "source-is-whole: greeter_1.0.tar.gz, which .dsc names, is neither here nor in the archive"
     ]
+
+
+def test_a_tar_that_the_archive_has_counts_as_kept_from_the_moment_it_is_relied_on(suite: Suite) -> None:
+    """Nothing may hold it by now: a collector must leave it alone until the suite that names it is written down."""
+    upload, objects = without_tar(make_upload(SOURCE, DEB)), suite.context.objects
+    tar = objects.put(SOURCE.tar)
+    with suite.context.database.write() as tx:
+        insert_pool_names(tx, "petrel", [(f"pool/main/g/greeter/{SOURCE.tar_name}", tar)])
+    before = objects.touched_at(tar)
+    suite.accept(upload)
+    assert objects.touched_at(tar) > before
 
 
 def test_everything_that_is_wrong_is_said_at_once(suite: Suite) -> None:

@@ -1,4 +1,7 @@
-"""Third schema: holds may end at a time; packages that were let into a frozen suite, with who, why and until when."""
+"""Third schema: what freezing asks for, and when a publication was replaced.
+
+Holds may end at a time; packages that were let into a frozen suite have who, why and until when.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +20,7 @@ _NAME = _bytewise(sa.Text())
 
 
 def upgrade() -> None:
-    """Add what freezing asks for."""
+    """Add what freezing asks for, and when publications were retired: when the next one of their suite was made."""
     op.add_column("holds", sa.Column("until", _TIME))
     op.create_table(
         "exceptions",
@@ -37,3 +40,12 @@ def upgrade() -> None:
         sa.Index("exceptions_by_suite", "archive", "suite"),
         sqlite_autoincrement=True,
     )
+    op.add_column("publications", sa.Column("retired_at", _TIME))
+    op.execute("""
+        UPDATE publications SET retired_at = (
+            SELECT MIN(later.at) FROM publications AS later
+            WHERE later.archive = publications.archive AND later.suite = publications.suite
+            AND later.serial = publications.serial AND later.id > publications.id AND later.state <> 'discarded'
+        )
+        WHERE state = 'retired'
+    """)
