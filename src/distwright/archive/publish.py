@@ -22,7 +22,7 @@ from distwright.formats.release import parse_release, write_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
-from distwright.model.records import Publication
+from distwright.model.records import Publication, SuiteState
 from distwright.signing.signer import Signer
 from distwright.store.archives import (
     get_publication,
@@ -31,10 +31,11 @@ from distwright.store.archives import (
     live_publication,
     set_publication_state,
 )
+from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.locks import locked
-from distwright.store.suites import find_suite
+from distwright.store.suites import find_suite, last_step_at
 
 PRESET = 1  # of xz, for a leaf that is new; `improve` tries harder when there is time
 BEST = 9
@@ -66,8 +67,8 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
 
     A state that other keys sign by now is signed anew.
 
-    Nothing happens either if the suite has moved on and its present state is served: a job that is retried, or runs twice after
-    its worker was lost, must not take the suite back.
+    Nothing happens either if the suite has moved on and its present state is served, or a later one than this: a job that is
+    retried, or runs twice after its worker was lost, must not take the suite back.
 
     Order: index objects, row `building`, pool links and by-hash names (only new ones), tree, one rename, row `live` with its
     event. Cut anywhere, the previous state stays served and a repetition ends in the same state. Cost: what changed, and copying
@@ -131,17 +132,26 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
     with context.database.read() as tx:
         live = live_publication(tx, request.archive, request.suite, request.serial)
         present = find_suite(tx, request.archive, request.suite)
-    if live is None:
-        return None, False
+        if live is None:
+            return None, False
+        is_behind = present is not None and _is_behind(tx, request.revision, live, present)
     if live.revision == request.revision:
         wanted = (dict(request.fields), signers, request.contents)
         is_same = _served_as(live, context) == wanted and _lists_of(live, context) == set(request.lists)
         return live, is_same and not request.again
-    if not request.serial and present is not None and live.revision == present.revision:
+    if not request.serial and is_behind:
         name = f"{request.archive}/{request.suite}"
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
         return live, True
     return live, False
+
+
+def _is_behind(tx: Transaction, revision: Sha256, live: Publication, present: SuiteState) -> bool:
+    """Say whether a suite came to a revision before it came to what is served; a return to an earlier one is a step ahead."""
+    if revision == present.revision:
+        return False
+    wanted = last_step_at(tx, live.archive, live.suite, revision)
+    return live.revision == present.revision or wanted < last_step_at(tx, live.archive, live.suite, live.revision)
 
 
 def _finish_codename(live: Publication, context: Context, tree: ServedTree) -> None:
