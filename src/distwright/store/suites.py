@@ -57,10 +57,15 @@ def list_suites(tx: Transaction) -> list[SuiteState]:
 
 
 def move_suite(tx: Transaction, row: SuiteState, revision: Sha256, now: datetime) -> bool:
-    """Point a suite at another revision if it still has the one in `row` ; say whether it had."""
+    """Point a suite at another revision if it still has the one in `row` and is not sealed; say whether it did."""
     changed = tx.connection.execute(
         suites.update()
-        .where(suites.c.archive == row.archive, suites.c.name == row.name, suites.c.revision == row.revision)
+        .where(
+            suites.c.archive == row.archive,
+            suites.c.name == row.name,
+            suites.c.revision == row.revision,
+            suites.c.is_sealed.is_(False),
+        )
         .values(revision=revision, changed_at=to_text(now))
     )
     return changed.rowcount == 1
