@@ -18,7 +18,7 @@ from distwright.archive.pieces import Pieces
 from distwright.archive.rendering import IndexSet, parse_index_set, render
 from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import ServedTree
-from distwright.formats.release import parse_release, write_release
+from distwright.formats.release import Release, parse_release, write_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
@@ -65,7 +65,7 @@ class PublishRequest:
 def publish(request: PublishRequest, context: Context, signer: Signer, public: Path) -> Publication:
     """Make a revision the served state of its suite and give the publication; nothing happens if it is that already.
 
-    A state that other keys sign by now is signed anew.
+    A state that other keys sign by now is signed anew, and one of which clients trust the last third.
 
     Nothing happens either if the suite has moved on and its present state is served, or a later one than this: a job that is
     retried, or runs twice after its worker was lost, must not take the suite back.
@@ -138,7 +138,7 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
     if live.revision == request.revision:
         wanted = (dict(request.fields), signers, request.contents)
         is_same = _served_as(live, context) == wanted and _lists_of(live, context) == set(request.lists)
-        return live, is_same and not request.again
+        return live, is_same and not request.again and not _ends_soon(live, context)
     if not request.serial and is_behind:
         name = f"{request.archive}/{request.suite}"
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
@@ -167,6 +167,14 @@ def codenames(context: Context, archive: str, serial: str = "") -> dict[str, str
         rows = [row for row in list_publications(tx, archive=archive, state="live") if row.serial == serial]
     named = ((_served_as(row, context)[0].get("Codename", row.suite), row.suite) for row in reversed(rows))
     return {codename: suite for codename, suite in named if codename != suite}
+
+
+def _ends_soon(live: Publication, context: Context) -> bool:
+    """Say whether less than a third is left of the time for which what is served was signed."""
+    release = _release(live, context)
+    return release.valid_until is not None and release.valid_until - context.now() < (
+        (release.valid_until - release.date) / 3
+    )
 
 
 def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:
@@ -269,8 +277,11 @@ def _date(now: datetime, live: Publication | None, context: Context) -> datetime
     present = now.replace(microsecond=0)
     if live is None:
         return present
-    release = json.loads(context.objects.read(live.tree))["files"]["Release"]
-    return max(present, parse_release(context.objects.read(Sha256(release))).date)
+    return max(present, _release(live, context).date)
+
+
+def _release(live: Publication, context: Context) -> Release:
+    return parse_release(context.objects.read(Sha256(json.loads(context.objects.read(live.tree))["files"]["Release"])))
 
 
 def _files(context: Context, number: int) -> dict[str, Sha256]:

@@ -77,6 +77,20 @@ def test_the_same_revision_is_published_once(suite: OwnSuite) -> None:
     assert (names_below(suite.archive), len(suite.context.events())) == (before, 1)
 
 
+def test_what_ends_soon_is_signed_anew_though_it_is_the_same_revision(suite: OwnSuite) -> None:
+    suite.fields = {"Valid-Days": "9"}
+    revision = suite.version("1.0")
+    first = suite.publish(revision)
+    suite.context.clock += 5.9 * DAY
+    assert suite.publish(revision) == first
+    suite.context.clock += 0.2 * DAY
+    assert suite.publish(revision).id == 2
+    release = parse_release(suite.see().release.encode())
+    assert (release.date, release.valid_until) == (suite.context.clock, suite.context.clock + 9 * DAY)
+    suite.context.clock += 20 * DAY  # past its end
+    assert suite.publish(revision).id == 3
+
+
 def test_a_second_publish_keeps_the_files_of_the_first_by_their_hash(suite: OwnSuite) -> None:
     first = suite.version("1.0")
     suite.publish(first)
