@@ -31,6 +31,7 @@ from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import folder_of, read_files, refused_by_system
 from distwright.site.handing_out import Handout
+from distwright.site.renewals import Renewals
 from distwright.site.uploading import UploadQueue
 from distwright.site.views import job_detail
 from distwright.store.database import Database
@@ -258,8 +259,7 @@ class App:
         Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done.
         """
         worker = self.worker(watcher, may_wait_to_retry=False)
-        worker.clean_up()
-        self._look_after_repos()
+        self._begin(worker).order_due(*self.applied(), self.now())
         while True:
             self.take_in()
             if worker.run_one():
@@ -273,21 +273,23 @@ class App:
     def run_for_ever(self, watcher: Watcher, pools: tuple[str, ...] = ("local",)) -> None:
         """Serve the job table until interrupted."""
         worker = self.worker(watcher, may_wait_to_retry=True, pools=pools)
-        worker.clean_up()
-        self._look_after_repos()
+        renewals = self._begin(worker)
         while True:
+            renewals.order_due(*self.applied(), self.now())
             self.take_in()
             if not worker.run_one():
                 self.engine.wait(pools, IDLE_S)
 
-    def _look_after_repos(self) -> None:
-        """Bring hooks, settings and holds of hosted repos up to date, and name the refs that are passed over."""
+    def _begin(self, worker: Worker) -> Renewals:
+        """Clean up, bring hooks, settings and holds of hosted repos up to date, and name the refs that are passed over."""
+        worker.clean_up()
         repos = self.config().repos
         for name, repo in repos.items():
             if self.paths.repo(name).exists():
                 make_repo(self.paths, name, repo.default_branch)
         report_unreadable(self.paths, sorted(repos), self.tell)
         hold_pins(self.command_context())
+        return Renewals(self.database, self.objects, self.place)
 
 
 class Serving:

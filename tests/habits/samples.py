@@ -30,6 +30,7 @@ RECIPE = EnvironmentRecipe(
 
 INPUTS: Mapping[str, Mapping[str, Json]] = {
     "archive.record": {},
+    "archive.renew": {},
     "upload.accept": {},
     "suite.publish": {},
     "suite.tidy": {},

@@ -15,7 +15,14 @@ from distwright.model.records import Revision, SuiteState
 from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
-from distwright.store.suites import find_pool_names, insert_pool_names, insert_revision, list_revisions, move_suite
+from distwright.store.suites import (
+    find_pool_names,
+    find_suite,
+    insert_pool_names,
+    insert_revision,
+    list_revisions,
+    move_suite,
+)
 
 UNDO_STEPS = 20  # how many earlier states of a suite are kept for `suite undo`
 
@@ -75,14 +82,13 @@ def move(
     pool: paths that are new, with their content. Raises Busy if the suite has moved meanwhile (nothing is lost: do it again),
     Refused if it is sealed.
     """
-    if before.is_sealed:
-        raise Refused(
-            f"suite {before.archive}/{before.name} is read-only",
-            hint=f"distwright suite show {before.archive}/{before.name}",
-        )
+    name = f"{before.archive}/{before.name}"
     now = context.now()
     if not move_suite(tx, before, after, now):
-        raise Busy(f"suite {before.archive}/{before.name} has changed meanwhile", hint="run the same command again")
+        present = find_suite(tx, before.archive, before.name)  # `before` was read when the work began
+        if present is not None and present.is_sealed:
+            raise Refused(f"suite {name} is read-only", hint=f"distwright suite show {name}")
+        raise Busy(f"suite {name} has changed meanwhile", hint="run the same command again")
     insert_pool_names(tx, before.archive, pool)
     row = Revision(
         0, before.archive, before.name, before.revision, after, change.action, change.reason, change.actor, now
@@ -97,7 +103,7 @@ def move(
         "action": change.action,
         "added": list(change.added),
     }
-    append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{before.archive}/{before.name}", body, context.job))
+    append_event(tx, Event(EventKind.SUITE_CHANGED, now, name, body, context.job))
 
 
 def hold_suite(tx: Transaction, archive: str, name: str, present: Sha256, context: Context) -> None:

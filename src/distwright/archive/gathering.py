@@ -6,7 +6,7 @@ from threading import Event, Lock
 
 from distwright.archive.fetching import fetch_object
 from distwright.archive.poolindex import PoolFile
-from distwright.errors import DistwrightError, NotFound, Refused
+from distwright.errors import DistwrightError, NotFound, Refused, Unreachable
 from distwright.jobs.step import Context
 
 PARALLEL = 8  # more gains little with one mirror, and mirrors count connections
@@ -16,7 +16,8 @@ _LOOK_EVERY_S = 0.2
 def gather(files: Iterable[PoolFile], urls: Sequence[str], context: Context, stage: str) -> int:
     """Fetch the files that are not here yet, each from the first of `urls` that gives what was signed; say how many.
 
-    Raises NotFound and Refused (no mirror gives the right bytes), Unreachable, OutOfSpace, Interrupted; what has arrived stays.
+    A mirror that did not answer is asked last from then on. Raises NotFound and Refused (no mirror gives the right bytes),
+    Unreachable (nor does one that did not answer), OutOfSpace, Interrupted; what has arrived stays.
     Memory: the list of what is missing. Cost for what is here: one look at each file.
     """
     missing = {file.sha256: file for file in files if not context.objects.touch(file.sha256)}
@@ -33,6 +34,7 @@ class _Gathering:
 
     def __init__(self, files: Sequence[PoolFile], urls: Sequence[str], context: Context, stage: str) -> None:
         self._context, self._urls, self._stage = context, urls, stage
+        self._silent: set[str] = set()
         self._left = iter(files)
         self._lock, self._stop = Lock(), Event()
         self._count, self._bytes = 0, 0
@@ -53,7 +55,7 @@ class _Gathering:
 
     def _work(self) -> None:
         for file in self._files():
-            _fetch(file, self._urls, self._context)
+            self._fetch(file)
             with self._lock:
                 self._count += 1
                 self._bytes += file.size_bytes
@@ -73,14 +75,17 @@ class _Gathering:
         stage = f"{self._stage}: {count} of {self._total} files"
         self._context.progress(stage, received // 1000, self._total_bytes // 1000, "kB")
 
-
-def _fetch(file: PoolFile, urls: Sequence[str], context: Context) -> None:
-    failure: DistwrightError = NotFound(f"{file.path} has no mirror", hint="set fetch_from of the archive")
-    for url in urls:
-        try:
-            fetch_object(context, f"{url}/{file.path}", file.sha256, file.size_bytes)
-        except (NotFound, Refused) as error:
-            failure = error
-        else:
-            return
-    raise failure
+    def _fetch(self, file: PoolFile) -> None:
+        failure: DistwrightError = NotFound(f"{file.path} has no mirror", hint="set fetch_from of the archive")
+        for url in sorted(self._urls, key=self._silent.__contains__):
+            try:
+                fetch_object(self._context, f"{url}/{file.path}", file.sha256, file.size_bytes)
+            except Unreachable as error:
+                self._silent.add(url)
+                failure = error
+            except (NotFound, Refused) as error:
+                # While a mirror is silent, that the others lack the file does not mean that upstream has moved on.
+                failure = failure if isinstance(failure, Unreachable) else error
+            else:
+                return
+        raise failure

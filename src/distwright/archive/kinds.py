@@ -1,4 +1,4 @@
-"""The job kinds of this stage: record, accept, publish, and look at freeze exceptions."""
+"""The job kinds of this stage: record, accept, publish, sign anew, and look at freeze exceptions."""
 
 import json
 from datetime import datetime
@@ -6,10 +6,12 @@ from datetime import datetime
 from distwright.archive.judging import RecordRequest
 from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.record import record
+from distwright.archive.renewing import RENEW_KIND, due_names, renew_due
 from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND, RECORD_KIND
 from distwright.archive.snapshots import PoolChoice
 from distwright.archive.tidying import TIDY_KIND, tidy_suite
 from distwright.archive.uploads import accept_upload
+from distwright.errors import Refused
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, StepResult
 from distwright.model import plain
 from distwright.model.digests import Json
@@ -133,7 +135,21 @@ def _tidied(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conc
     return Conclusion({"ended": list(ended)}, f"exceptions of {inputs['archive']}/{inputs['suite']}: {what}")
 
 
+def _renew(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
+    done = renew_due(context)
+    left = due_names(context.config, context.database, context.objects, context.now())
+    if left:
+        raise Refused(f"not signed anew: {', '.join(left)}", hint="the log of this job says why")
+    return StepResult({}, values={"renewed": list(done)})
+
+
+def _renewed(_inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
+    done = plain.texts(earlier["renew"].values, "renewed")
+    return Conclusion({"renewed": list(done)}, f"signed anew: {', '.join(done) or 'nothing was left to do'}")
+
+
 RECORD = JobKind(RECORD_KIND, (Action("record", _record),), _recorded)
 ACCEPT = JobKind(ACCEPT_KIND, (Action("accept", _accept),), _accepted)
 PUBLISH = JobKind(PUBLISH_KIND, (Action("publish", _publish),), _published)
 TIDY = JobKind(TIDY_KIND, (Action("tidy", _tidy),), _tidied)
+RENEW = JobKind(RENEW_KIND, (Action("renew", _renew),), _renewed)

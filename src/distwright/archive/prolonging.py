@@ -1,6 +1,6 @@
 """Let clients trust a snapshot for longer: its Release with a later Valid-Until, signed by us."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,8 +23,9 @@ from distwright.store.database import Transaction
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.signed import find_resigned, keep_resigned, set_valid_until
 
-DUE_DAYS = 1  # what is needed and ends within this is prolonged by itself
 PROLONG_DAYS = 30
+_DUE_SHARE = 3  # what is needed is prolonged by itself when this part of its time is left,
+_DUE_LEAST, _DUE_MOST = timedelta(days=1), timedelta(days=PROLONG_DAYS) / _DUE_SHARE  # within these bounds
 
 
 def prolong_recorded(context: Context, archive: str, serial: str, days: int, credential: str) -> datetime:
@@ -59,14 +60,18 @@ def prolong_recorded(context: Context, archive: str, serial: str, days: int, cre
 
 def prolong_due(context: Context, archive: str, credential: str) -> list[str]:
     """Prolong what is needed and ends soon: serials that somebody holds, and the newest once it is past; give their names."""
-    now = context.now()
     with context.database.read() as tx:
-        rows = list_snapshots(tx, archive)
-        due = [row for number, row in enumerate(rows) if _is_due(tx, row, now, is_newest=number == 0)]
+        due = due_snapshots(tx, archive, context.now())
     for row in due:
         until = prolong_recorded(context, archive, row.serial, PROLONG_DAYS, credential)
         context.log(f"{archive} {row.serial} is signed by us now, valid until {until:%Y-%m-%d %H:%M}")
     return [row.serial for row in due]
+
+
+def due_snapshots(tx: Transaction, archive: str, now: datetime) -> Sequence[Snapshot]:
+    """List the recorded snapshots that `prolong_due` would prolong."""
+    rows = list_snapshots(tx, archive)
+    return [row for number, row in enumerate(rows) if _is_due(tx, row, now, is_newest=number == 0)]
 
 
 def keep_resigned_document(tx: Transaction, row: Snapshot, document: Sha256, now: datetime) -> None:
@@ -99,4 +104,7 @@ def _is_due(tx: Transaction, row: Snapshot, now: datetime, *, is_newest: bool) -
         return False
     if is_newest and row.valid_until < now:
         return True
-    return bool(needed_by(tx, row.archive, row.serial, now)) and row.valid_until < now + timedelta(days=DUE_DAYS)
+    resigned = find_resigned(tx, row.archive, row.serial)
+    signed_for = row.valid_until - (row.taken_at if resigned is None else resigned.at)
+    left = min(max(signed_for / _DUE_SHARE, _DUE_LEAST), _DUE_MOST)
+    return row.valid_until - now < left and bool(needed_by(tx, row.archive, row.serial, now))

@@ -19,11 +19,11 @@ from distwright.archive.pieces import Pieces
 from distwright.archive.rendering import IndexSet, parse_index_set, render
 from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import ServedTree
-from distwright.formats.release import parse_release, write_release
+from distwright.formats.release import Release, parse_release, write_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
-from distwright.model.records import Publication
+from distwright.model.records import Publication, SuiteState
 from distwright.signing.signer import Signer
 from distwright.store.archives import (
     get_publication,
@@ -33,10 +33,11 @@ from distwright.store.archives import (
     retire_publications,
     set_publication_state,
 )
+from distwright.store.database import Transaction
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.locks import locked
-from distwright.store.suites import find_suite
+from distwright.store.suites import find_suite, last_step_at
 
 PRESET = 1  # of xz, for a leaf that is new; `improve` tries harder when there is time
 BEST = 9
@@ -66,10 +67,10 @@ class PublishRequest:
 def publish(request: PublishRequest, context: Context, signer: Signer, public: Path) -> Publication:
     """Make a revision the served state of its suite and give the publication; nothing happens if it is that already.
 
-    A state that other keys sign by now is signed anew.
+    A state that other keys sign by now is signed anew, and one of which clients trust the last third.
 
-    Nothing happens either if the suite has moved on and its present state is served: a job that is retried, or runs twice after
-    its worker was lost, must not take the suite back.
+    Nothing happens either if the suite has moved on and its present state is served, or a later one than this: a job that is
+    retried, or runs twice after its worker was lost, must not take the suite back.
 
     Order: index objects, row `building`, pool links and by-hash names (only new ones), tree, one rename, row `live` with its
     event. Cut anywhere, the previous state stays served and a repetition ends in the same state. Cost: what changed, and copying
@@ -133,17 +134,26 @@ def _state_of(request: PublishRequest, context: Context, signers: tuple[str, ...
     with context.database.read() as tx:
         live = live_publication(tx, request.archive, request.suite, request.serial)
         present = find_suite(tx, request.archive, request.suite)
-    if live is None:
-        return None, False
+        if live is None:
+            return None, False
+        is_behind = present is not None and _is_behind(tx, request.revision, live, present)
     if live.revision == request.revision:
         wanted = (dict(request.fields), signers, request.contents)
         is_same = _served_as(live, context) == wanted and _lists_of(live, context) == set(request.lists)
-        return live, is_same and not request.again
-    if not request.serial and present is not None and live.revision == present.revision:
+        return live, is_same and not request.again and not _ends_soon(live, context)
+    if not request.serial and is_behind:
         name = f"{request.archive}/{request.suite}"
         context.log(f"{name} has moved on to {live.revision.short}; {request.revision.short} is not published any more")
         return live, True
     return live, False
+
+
+def _is_behind(tx: Transaction, revision: Sha256, live: Publication, present: SuiteState) -> bool:
+    """Say whether a suite came to a revision before it came to what is served; a return to an earlier one is a step ahead."""
+    if revision == present.revision:
+        return False
+    wanted = last_step_at(tx, live.archive, live.suite, revision)
+    return live.revision == present.revision or wanted < last_step_at(tx, live.archive, live.suite, live.revision)
 
 
 def _finish_codename(live: Publication, context: Context, tree: ServedTree) -> None:
@@ -159,6 +169,14 @@ def codenames(context: Context, archive: str, serial: str = "") -> dict[str, str
         rows = [row for row in list_publications(tx, archive=archive, state="live") if row.serial == serial]
     named = ((_served_as(row, context)[0].get("Codename", row.suite), row.suite) for row in reversed(rows))
     return {codename: suite for codename, suite in named if codename != suite}
+
+
+def _ends_soon(live: Publication, context: Context) -> bool:
+    """Say whether less than a third is left of the time for which what is served was signed."""
+    release = _release(live, context)
+    return release.valid_until is not None and release.valid_until - context.now() < (
+        (release.valid_until - release.date) / 3
+    )
 
 
 def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:
@@ -261,8 +279,11 @@ def _date(now: datetime, live: Publication | None, context: Context) -> datetime
     present = now.replace(microsecond=0)
     if live is None:
         return present
-    release = json.loads(context.objects.read(live.tree))["files"]["Release"]
-    return max(present, parse_release(context.objects.read(Sha256(release))).date)
+    return max(present, _release(live, context).date)
+
+
+def _release(live: Publication, context: Context) -> Release:
+    return parse_release(context.objects.read(Sha256(json.loads(context.objects.read(live.tree))["files"]["Release"])))
 
 
 def _files(context: Context, number: int) -> dict[str, Sha256]:

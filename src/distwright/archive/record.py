@@ -24,7 +24,7 @@ from distwright.archive.snapshots import (
     parse_snapshot,
 )
 from distwright.archive.unrecorded import index_urls
-from distwright.errors import BadInput, Busy, NotFound, Refused
+from distwright.errors import BadInput, Busy, DistwrightError, NotFound, Refused, Unreachable
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.release import IndexEntry, Release, parse_release
 from distwright.jobs.step import Context
@@ -63,8 +63,27 @@ def record(request: RecordRequest, context: Context, pool_indexes: Path, serial:
     """Record an archive and give its newest snapshot, a new one only if upstream has changed.
 
     Raises Refused (signature, expiry, older than what we have, an index that is not what was signed), Unreachable, NotFound, Busy;
-    then nothing has changed and the previous serial stays served. What had arrived is kept for the next try.
+    then nothing is recorded and the previous serial stays served. What had arrived is kept for the next try. Serials that are
+    needed and end soon are prolonged either way: what upstream does is nothing to them.
     """
+    try:
+        recorded = _record(request, context, pool_indexes, serial)
+    except (Busy, NotFound, Refused, Unreachable):
+        try:
+            _prolong(request, context)
+        except DistwrightError as error:
+            context.log(f"{request.archive} is not prolonged: {error.message} ({error.hint})")
+        raise
+    _prolong(request, context)
+    return recorded
+
+
+def _prolong(request: RecordRequest, context: Context) -> None:
+    if request.credential:
+        prolong_due(context, request.archive, request.credential)
+
+
+def _record(request: RecordRequest, context: Context, pool_indexes: Path, serial: Serial | None) -> Recorded:
     with context.database.read() as tx:
         newest = newest_snapshot(tx, request.archive)
         named = None if serial is None else find_snapshot(tx, request.archive, serial)
@@ -85,8 +104,6 @@ def record(request: RecordRequest, context: Context, pool_indexes: Path, serial:
         row = newest
     else:
         row = _commit(request, context, document, valid_until, serial, newest)
-    if request.credential:
-        prolong_due(context, request.archive, request.credential)
     return Recorded(row, is_new=newest is None or row.serial != newest.serial, notes=notes)
 
 

@@ -2,21 +2,47 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from distwright.archive.endings import Ending, Served, served_states
 from distwright.archive.pinning import hold_pins
-from distwright.archive.prolonging import prolong_due
+from distwright.archive.prolonging import due_snapshots, prolong_due
 from distwright.archive.prolonging_own import prolong_own
 from distwright.archive.resolve import publish_request
 from distwright.archive.suites import publish_suite
+from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import DistwrightError
-from distwright.jobs.step import Context
+from distwright.jobs.order import JobOrder
+from distwright.jobs.step import Context, KindName
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
+from distwright.store.database import Database
 from distwright.store.events import append_event, newest_event
+from distwright.store.objects import ObjectStore
 from distwright.store.suites import get_suite
+
+RENEW_KIND = KindName("archive.renew", 1)
+
+
+def renewal_order(config: Config, database: Database, objects: ObjectStore, now: datetime) -> JobOrder | None:
+    """Order that what is due is signed anew; None if nothing is. What could not be is tried again the next day."""
+    due = due_names(config, database, objects, now)
+    return (
+        JobOrder(RENEW_KIND, {"due": list(due), "day": f"{now:%Y-%m-%d}"}, "sign anew what ends soon") if due else None
+    )
+
+
+def due_names(config: Config, database: Database, objects: ObjectStore, now: datetime) -> list[str]:
+    """Name what `renew_due` would sign anew, as far as the database knows of pins."""
+    due: list[str] = []
+    with database.read() as tx:
+        for name, table in config.archives.items():
+            if isinstance(table, UpstreamArchive) and table.key is not None:
+                due += [f"{name} {row.serial}" for row in due_snapshots(tx, name, now)]
+    served = served_states(database, objects, now)
+    return [*due, *(one.name for one in served if _is_ours(config, one) and one.is_due(now))]
 
 
 def renew_due(context: Context) -> list[str]:
@@ -34,8 +60,7 @@ def renew_due(context: Context) -> list[str]:
     snapshots: set[tuple[str, str]] = set()
     for served in served_states(context.database, context.objects, context.now()):
         place = (served.row.archive, served.row.serial)
-        is_ours = isinstance(context.config.archives.get(served.row.archive), OwnArchive)
-        if is_ours and served.is_due(context.now()) and place not in snapshots:
+        if _is_ours(context.config, served) and served.is_due(context.now()) and place not in snapshots:
             if served.row.serial:  # all its suites are signed together
                 snapshots.add(place)
             done += _tried(context, served.name, partial(_renew, context, served))
@@ -53,6 +78,10 @@ def tell_endings(context: Context, endings: Sequence[Ending]) -> list[Ending]:
                 append_event(tx, Event(EventKind.WARNING_RAISED, context.now(), ending.subject, body, context.job))
                 new.append(ending)
     return new
+
+
+def _is_ours(config: Config, served: Served) -> bool:
+    return isinstance(config.archives.get(served.row.archive), OwnArchive)
 
 
 def _renew(context: Context, served: Served) -> list[str]:

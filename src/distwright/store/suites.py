@@ -57,10 +57,15 @@ def list_suites(tx: Transaction) -> list[SuiteState]:
 
 
 def move_suite(tx: Transaction, row: SuiteState, revision: Sha256, now: datetime) -> bool:
-    """Point a suite at another revision if it still has the one in `row`; say whether it had."""
+    """Point a suite at another revision if it still has the one in `row` and is not sealed; say whether it did."""
     changed = tx.connection.execute(
         suites.update()
-        .where(suites.c.archive == row.archive, suites.c.name == row.name, suites.c.revision == row.revision)
+        .where(
+            suites.c.archive == row.archive,
+            suites.c.name == row.name,
+            suites.c.revision == row.revision,
+            suites.c.is_sealed.is_(False),
+        )
         .values(revision=revision, changed_at=to_text(now))
     )
     return changed.rowcount == 1
@@ -105,6 +110,20 @@ def list_revisions(tx: Transaction, archive: str, suite: str, limit: int = 100) 
         .limit(limit)
     )
     return [_revision(row) for row in tx.connection.execute(query)]
+
+
+def last_step_at(tx: Transaction, archive: str, suite: str, revision: Sha256) -> int:
+    """Say when a suite last was at a revision, as a number that rises from each of its states to the next; 0 if never.
+
+    What a suite was before its first step counts as well.
+    """
+    step = sa.case((revisions.c.after == revision, revisions.c.number), else_=revisions.c.number - 1)
+    query = sa.select(sa.func.max(step)).where(
+        revisions.c.archive == archive,
+        revisions.c.suite == suite,
+        sa.or_(revisions.c.after == revision, revisions.c.before == revision),
+    )
+    return tx.connection.execute(query).scalar() or 0
 
 
 def insert_pool_names(tx: Transaction, archive: str, names: Iterable[tuple[str, Sha256]]) -> None:

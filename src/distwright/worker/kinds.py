@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from distwright.archive.kinds import ACCEPT, PUBLISH, RECORD, TIDY
+from distwright.archive.kinds import ACCEPT, PUBLISH, RECORD, RENEW, TIDY
 from distwright.builds.install import SUITE_INSTALL
 from distwright.builds.package import PACKAGE_BUILD
 from distwright.images.boot import IMAGE_BOOT
@@ -11,5 +11,5 @@ from distwright.jobs.step import JobKind
 
 KINDS: Mapping[str, JobKind] = {
     kind.kind.name: kind
-    for kind in (RECORD, PACKAGE_BUILD, ACCEPT, PUBLISH, TIDY, SUITE_INSTALL, IMAGE_BUILD, IMAGE_BOOT)
+    for kind in (RECORD, PACKAGE_BUILD, ACCEPT, PUBLISH, RENEW, TIDY, SUITE_INSTALL, IMAGE_BUILD, IMAGE_BOOT)
 }

@@ -18,7 +18,7 @@ from distwright.archive.editing import find_stanzas
 from distwright.archive.indexes import pool_of
 from distwright.archive.intake import take_deb
 from distwright.archive.intake_source import take_source
-from distwright.archive.suites import Who, packages_of, remove_packages
+from distwright.archive.suites import Who, packages_of, remove_packages, set_sealed
 from distwright.archive.tree import Tombstone, list_text
 from distwright.config.load import parse_config
 from distwright.config.model import Config
@@ -313,6 +313,21 @@ def test_a_file_that_changes_between_reading_and_keeping_is_refused(
     with pytest.raises(Refused, match="changed while it was taken in"):
         add(suite, file, link=link)
     assert present(suite) == before
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_a_suite_that_is_sealed_or_opened_meanwhile_is_what_it_is_at_the_end(
+    suite: OwnSuite, place: Path, *, is_sealed: bool
+) -> None:
+    write(place, HELLO)
+    set_sealed(suite.context, "petrel", "devel", is_sealed=not is_sealed)
+    suite.context.cancel_when = lambda: set_sealed(suite.context, "petrel", "devel", is_sealed=is_sealed)
+    if not is_sealed:
+        assert add(suite, place).added == 1
+        return
+    with pytest.raises(Refused, match="suite petrel/devel is read-only"):
+        add(suite, place)
+    assert (present(suite), suite.context.events()) == ([], [])
 
 
 def test_a_suite_that_moves_meanwhile_makes_it_busy_and_nothing_is_lost(suite: OwnSuite, place: Path) -> None:

@@ -15,21 +15,27 @@ from tests.worlds.repos import commit
 from tests.worlds.suite import OwnSuite, own_suite
 
 from distwright.archive.endings import Ending, Served, Sight, judge_snapshot, look_ahead, served_states
+from distwright.archive.kinds import RENEW
 from distwright.archive.own_snapshots import publish_snapshot, take_snapshot
+from distwright.archive.pinning import hold_pins
 from distwright.archive.pins import pin_path
 from distwright.archive.record import record
 from distwright.archive.renewing import renew_due, tell_endings
 from distwright.archive.resolve import publish_request
 from distwright.archive.suites import publish_suite
-from distwright.errors import NotFound
+from distwright.errors import NotFound, Refused, Unreachable
+from distwright.jobs.order import JobOrder
+from distwright.jobs.step import Action
 from distwright.model.digests import sha256_of
 from distwright.model.events import EventKind
 from distwright.model.records import Publication, Snapshot
 from distwright.model.serials import Serial
 from distwright.signing.gpg import GpgSigner
 from distwright.signing.verify import Keyring
+from distwright.site.renewals import Renewals
 from distwright.store.archives import find_snapshot, list_publications
 from distwright.store.holds import add_holds, serial_hold
+from distwright.store.objects import FileObjects
 
 HOLD = serial_hold("ref live refs/heads/stable", "debian", "2024011001", "pinned")
 
@@ -79,6 +85,43 @@ def test_a_pinned_serial_is_prolonged_by_itself_and_nothing_is_told(archive: Rec
     assert renew_due(context) == ["debian 2024011001"]
     assert ends(context, "2024011001") == context.clock + 30 * DAY
     assert (renew_due(context), look_ahead(sight(context), context.clock)) == ([], [])
+
+
+@pytest.mark.parametrize("days", [4.8, 6, 7.5])
+def test_a_pinned_serial_is_prolonged_when_a_third_of_its_time_is_left_though_upstream_is_dead(
+    archive: RecordedArchive, days: float
+) -> None:
+    """Recorded weekly, or while the mirror is down, it must not end."""
+    context = archive.context
+    hold_pins(context)
+    archive.cut_off()
+    context.clock = DATE + 4.6 * DAY
+    with pytest.raises(Unreachable):
+        archive.record()
+    assert ends(context, "2024011001") == DATE + 7 * DAY
+    context.clock = DATE + days * DAY
+    with pytest.raises(Unreachable):
+        archive.record()
+    assert ends(context, "2024011001") == context.clock + 30 * DAY
+    renew_due(context)  # the newest, too, once it has ended
+    context.clock += 19.9 * DAY
+    assert "debian 2024011001" not in renew_due(context)
+    context.clock += 0.2 * DAY
+    assert "debian 2024011001" in renew_due(context)
+
+
+def test_a_record_that_fails_says_why_though_nothing_can_be_prolonged_either(archive: RecordedArchive) -> None:
+    context = archive.context
+    hold_pins(context)
+    archive.cut_off()
+    context.clock = DATE + 6 * DAY
+    with context.database.read() as tx:
+        row = find_snapshot(tx, "debian", "2024011001")
+    assert row is not None
+    context.objects.local_path(row.digest).unlink()
+    with pytest.raises(Unreachable):
+        archive.record()
+    assert any(line.startswith("debian is not prolonged: ") for line in context.lines)
 
 
 def test_what_should_have_been_prolonged_and_was_not_is_told(archive: RecordedArchive) -> None:
@@ -187,6 +230,56 @@ def test_a_snapshot_of_ours_is_signed_anew_only_while_somebody_needs_it(suite: O
         "suite petrel/devel",
         f"suite petrel/devel@{rows[0].serial}",
     ]
+
+
+def renewals(context: WorldContext) -> tuple[Renewals, list[JobOrder]]:
+    placed: list[JobOrder] = []
+    objects = context.objects
+    assert isinstance(objects, FileObjects)
+    return Renewals(context.database, objects, lambda order, _commit: placed.append(order)), placed
+
+
+def perform(context: WorldContext, order: JobOrder) -> str:
+    assert order.kind == RENEW.kind
+    [step] = RENEW.steps
+    assert isinstance(step, Action)
+    return RENEW.conclude(order.inputs, {"renew": step.perform(context, order.inputs, {})}, context.clock, 1).message
+
+
+def test_a_worker_orders_that_what_is_due_is_signed_anew_without_any_upstream(suite: OwnSuite) -> None:
+    context = suite.context
+    looking, placed = renewals(context)
+    looking.order_due(context.config, "", context.clock)
+    assert placed == []
+    context.clock += 6 * DAY
+    for minutes in (0, 5, 10):
+        looking.order_due(context.config, "", context.clock + timedelta(minutes=minutes))
+    assert [order.inputs for order in placed] == [{"due": ["petrel/devel"], "day": "2024-01-16"}] * 2  # one job
+    assert perform(context, placed[0]) == "signed anew: petrel/devel"
+    assert perform(context, placed[1]) == "signed anew: nothing was left to do"
+    looking.order_due(context.config, "", context.clock + timedelta(hours=1))
+    assert len(placed) == 2
+
+
+def test_a_worker_prolongs_a_pinned_serial_whose_archive_is_not_recorded_any_more(archive: RecordedArchive) -> None:
+    context = archive.context
+    hold_pins(context)
+    looking, placed = renewals(context)
+    context.clock = DATE + 6 * DAY
+    looking.order_due(context.config, "", context.clock)
+    assert [perform(context, order) for order in placed] == ["signed anew: debian 2024011001"]
+
+
+def test_a_job_that_cannot_sign_fails_and_is_ordered_again_the_next_day(suite: OwnSuite) -> None:
+    context = suite.context
+    context.config = replace(context.config, suites={})
+    context.clock += 6 * DAY
+    looking, placed = renewals(context)
+    looking.order_due(context.config, "", context.clock)
+    with pytest.raises(Refused, match="not signed anew: petrel/devel"):
+        perform(context, placed[0])
+    looking.order_due(context.config, "", context.clock + DAY)
+    assert placed[0].digest != placed[1].digest
 
 
 def test_one_archive_that_cannot_be_renewed_does_not_stop_the_others(suite: OwnSuite) -> None:

@@ -8,6 +8,7 @@ from tests.worlds.client import see_suite
 from tests.worlds.keys import joint_signer
 from tests.worlds.suite import OwnSuite, own_suite
 
+from distwright.archive.changing import SuiteChange, move
 from distwright.archive.garbage import collect
 from distwright.errors import Refused
 from distwright.formats.release import parse_release
@@ -15,6 +16,7 @@ from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import EventKind
 from distwright.store.holds import all_holds
 from distwright.store.objects import FileObjects
+from distwright.store.suites import move_suite
 
 
 @pytest.fixture
@@ -75,6 +77,20 @@ def test_the_same_revision_is_published_once(suite: OwnSuite) -> None:
     assert (names_below(suite.archive), len(suite.context.events())) == (before, 1)
 
 
+def test_what_ends_soon_is_signed_anew_though_it_is_the_same_revision(suite: OwnSuite) -> None:
+    suite.fields = {"Valid-Days": "9"}
+    revision = suite.version("1.0")
+    first = suite.publish(revision)
+    suite.context.clock += 5.9 * DAY
+    assert suite.publish(revision) == first
+    suite.context.clock += 0.2 * DAY
+    assert suite.publish(revision).id == 2
+    release = parse_release(suite.see().release.encode())
+    assert (release.date, release.valid_until) == (suite.context.clock, suite.context.clock + 9 * DAY)
+    suite.context.clock += 20 * DAY  # past its end
+    assert suite.publish(revision).id == 3
+
+
 def test_a_second_publish_keeps_the_files_of_the_first_by_their_hash(suite: OwnSuite) -> None:
     first = suite.version("1.0")
     suite.publish(first)
@@ -120,6 +136,35 @@ def test_a_publish_that_comes_late_does_not_take_the_suite_back(suite: OwnSuite)
     assert suite.publish(old) == row
     assert suite.see().packages == ["hello 2.0", "world 1.0"]
     assert suite.context.lines == [f"petrel/devel has moved on to {new.short}; {old.short} is not published any more"]
+
+
+def stepped(suite: OwnSuite, version: str) -> Sha256:
+    """Move the suite as changes do, with a step that is kept; give the revision."""
+    before = suite.state()
+    revision = suite.version(version)
+    with suite.context.database.write() as tx:
+        move_suite(tx, suite.state(), before.revision, suite.context.clock)
+        move(tx, before, revision, SuiteChange("add", version, "user anna"), suite.context)
+    return revision
+
+
+def test_a_publish_that_comes_late_stays_away_while_a_newer_state_waits_too(suite: OwnSuite) -> None:
+    """2.0 is served and 3.0 accepted: clients that have 2.0 must not get 1.0, whatever job runs once more."""
+    empty = suite.state().revision
+    first, second, third = (stepped(suite, version) for version in ("1.0", "2.0", "3.0"))
+    suite.publish(first)
+    row = suite.publish(second)
+    assert [suite.publish(late) for late in (first, empty)] == [row, row]
+    assert suite.see().packages == ["hello 2.0", "world 1.0"]
+    suite.publish(third)
+    assert suite.see().packages == ["hello 3.0", "world 1.0"]
+
+
+def test_a_state_that_a_suite_came_back_to_may_be_published_though_the_suite_went_on(suite: OwnSuite) -> None:
+    first, second, again, _ = (stepped(suite, version) for version in ("1.0", "2.0", "1.0", "3.0"))
+    suite.publish(second)
+    assert suite.publish(again).revision == first
+    assert suite.publish(second).revision == first
 
 
 def test_two_revisions_that_wait_go_out_in_their_order(suite: OwnSuite) -> None:
