@@ -5,6 +5,7 @@ import lzma
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from tests.worlds.apt import Apt
@@ -68,6 +69,8 @@ def test_every_record_is_read_with_the_signature_of_upstream(
     if pool is not None:
         archive.cut_off()
     with archive.served() as url:
+        with urlopen(f"{url}/project/trace/debian") as trace:  # noqa: S310  # our own server on loopback
+            assert trace.read().decode().endswith(f"\nSerial: {serial}\n")
         for number, base in enumerate((url, f"{url}/{serial}")):
             apt = apt_of(tmp_path / str(number), base, "upstream")
             assert updated(apt) == ALL

@@ -9,6 +9,7 @@ from distwright.archive.pinning import hold_pins
 from distwright.archive.prolonging import resigned_holder
 from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.resolve import publish_request
+from distwright.archive.trace import write_trace
 from distwright.archive.trees import ServedTree
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, listed
@@ -86,6 +87,7 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
         replace_holds(tx, holder, [object_hold(holder, document, "snapshot"), *states], now)
         body: dict[str, Json] = {"archive": archive, "serial": row.serial, "snapshot": document}
         append_event(tx, Event(EventKind.SNAPSHOT_RECORDED, now, f"{archive}/{row.serial}", body, context.job))
+    write_trace(context, archive)
     return row
 
 
@@ -140,6 +142,7 @@ def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dr
             drop_holds(tx, [resigned_holder(archive, row.serial) for row in rows])
         for serial in serials:
             tree.forget_snapshot(serial)
+        write_trace(context, archive)
 
 
 def _own(context: Context, archive: str) -> OwnArchive:

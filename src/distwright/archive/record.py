@@ -23,6 +23,7 @@ from distwright.archive.snapshots import (
     SnapshotDocument,
     parse_snapshot,
 )
+from distwright.archive.trace import write_trace
 from distwright.archive.unrecorded import index_urls
 from distwright.errors import BadInput, Busy, DistwrightError, NotFound, Refused, Unreachable
 from distwright.formats.compression import decompress, split_ending
@@ -75,6 +76,7 @@ def record(request: RecordRequest, context: Context, pool_indexes: Path, serial:
             context.log(f"{request.archive} is not prolonged: {error.message} ({error.hint})")
         raise
     _prolong(request, context)
+    write_trace(context, request.archive)
     return recorded
 
 

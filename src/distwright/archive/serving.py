@@ -17,6 +17,7 @@ from distwright.archive.fetching import Holdings
 from distwright.archive.resigned import ResignedSuite, parse_resigned
 from distwright.archive.shelf import Mirrors, Shelf, find_in_pool, no_mirrors, recorded_pool
 from distwright.archive.snapshots import RecordedIndex, parse_snapshot
+from distwright.archive.trace import TRACE
 from distwright.archive.trees import SNAPSHOTS
 from distwright.archive.unrecorded import Unrecorded
 from distwright.errors import NotFound
@@ -65,8 +66,8 @@ class RecordedServing:
     def find(self, path: str) -> tuple[BinaryIO, int]:
         """Open a file; raise NotFound, or Refused and Unreachable if upstream does not give what it signed."""
         serial, below = snapshot_path(path)
-        if serial is None and path.startswith(f"{SNAPSHOTS}/"):
-            return self._tagged(path)
+        if serial is None and path.startswith((f"{SNAPSHOTS}/", f"{TRACE}/")):
+            return self._laid_out(path)
         if below.startswith("pool/"):
             return self._in_any_snapshot(below)
         with self._holdings.database.read() as tx:
@@ -80,8 +81,8 @@ class RecordedServing:
             self._late.pop(found.digest, None)  # this may bring a list that names pool files
         return self._shelf(found.digest).find(f"{self._archive}/{below}")
 
-    def _tagged(self, path: str) -> tuple[BinaryIO, int]:
-        """Open a file of a tagged snapshot, which lies ready."""
+    def _laid_out(self, path: str) -> tuple[BinaryIO, int]:
+        """Open a file of a tagged snapshot or the trace, which lie ready."""
         if self._public is not None:
             file = (self._public / path).resolve()
             if file.is_relative_to(self._public) and file.is_file():

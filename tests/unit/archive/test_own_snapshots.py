@@ -48,6 +48,17 @@ def test_a_snapshot_stays_as_it_is_while_the_suite_moves_on(suite: OwnSuite) -> 
     assert serials(suite) == [second.serial, first.serial]
 
 
+def test_the_trace_says_which_snapshot_is_the_newest(suite: OwnSuite) -> None:
+    trace = suite.archive / "project/trace/petrel"
+    first, second = (take_snapshot(suite.context, "petrel", []) for _ in range(2))
+    date = f"{second.taken_at:%a %b %d %H:%M:%S UTC %Y}"
+    assert trace.read_text() == f"{date}\nArchive: petrel\nSerial: {second.serial}\n"
+    drop_snapshots(suite.context, "petrel", [second.serial])
+    assert trace.read_text().endswith(f"Serial: {first.serial}\n")
+    drop_snapshots(suite.context, "petrel", [first.serial])
+    assert not trace.exists()
+
+
 def test_suites_of_one_state_and_a_suite_named_twice_are_taken(suite: OwnSuite) -> None:
     branch_suite(suite.context, "petrel", "copy", "devel", "base", Who("user ada"))
     row = take_snapshot(suite.context, "petrel", ["copy", "devel", "devel"])
