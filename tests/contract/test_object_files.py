@@ -163,6 +163,29 @@ def test_placing_across_file_systems_copies(files: FileObjects, tmp_path: Path) 
         elsewhere.unlink(missing_ok=True)
 
 
+def test_an_object_that_is_kept_again_stays_the_file_that_is_published(files: FileObjects, tmp_path: Path) -> None:
+    """Else the pool and the object would be two copies from then on."""
+    files.place(files.put(CONTENT), tmp_path / "placed")
+    (tmp_path / "sent").write_bytes(CONTENT)
+    before = aged(files)
+    files.put_file(tmp_path / "sent")
+    with files.writing(DIGEST) as writer:
+        writer.write(CONTENT)
+    assert (files.is_placed(DIGEST, tmp_path / "placed"), files.path(DIGEST).stat().st_nlink) == (True, 2)
+    assert files.touched_at(DIGEST) > before
+    assert list((tmp_path / "objects" / "incoming").iterdir()) == []
+
+
+def test_an_object_that_has_rotted_is_replaced_only_by_who_says_so(files: FileObjects) -> None:
+    files.put(CONTENT)
+    files.path(DIGEST).chmod(0o644)
+    files.path(DIGEST).write_bytes(b"rotten")
+    for anew in (False, True):
+        with files.writing(DIGEST, anew=anew) as writer:
+            writer.write(CONTENT)
+        assert files.is_intact(DIGEST) is anew
+
+
 def test_what_was_discarded_is_listed_until_somebody_asks_for_it_or_it_is_deleted(files: FileObjects) -> None:
     assert (list(files.discarded()), files.empty_trash(DAY)) == ([], (0, 0))
     kept, gone = files.put(CONTENT), files.put(b"gone")

@@ -21,11 +21,11 @@ from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import BY_HASH, SNAPSHOTS, ServedTree
 from distwright.errors import DistwrightError, Lost
 from distwright.jobs.step import Context
-from distwright.model.digests import Sha256, sha256_of
+from distwright.model.digests import Sha256
 from distwright.model.records import Publication, Snapshot
 from distwright.store.archives import list_publications, list_snapshots
 from distwright.store.holds import all_holds
-from distwright.store.objects import ObjectStore
+from distwright.store.objects import ObjectStore, sha256_of_file
 from distwright.store.signed import find_resigned, list_tags
 from distwright.store.suites import list_suites
 
@@ -213,7 +213,7 @@ def _check_file(file: Path, digest: Sha256, objects: ObjectStore) -> Iterator[Da
         yield Damage(NOT_SERVED, digest, str(file))
     elif not objects.has(digest):
         yield Damage(LOST, digest, str(file))
-    elif not objects.is_placed(digest, file) and sha256_of(file.read_bytes()) != digest:
+    elif not objects.is_placed(digest, file) and sha256_of_file(file) != digest:
         yield Damage("it is served with other bytes", digest, str(file))
 
 

@@ -1,6 +1,6 @@
 """Mend what `fsck` found, from mirrors and other copies, and say what is left."""
 
-import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
 from distwright.store.holds import all_holds
 from distwright.store.locks import locked
+from distwright.store.objects import sha256_of_file
 
-_CHUNK = 1 << 20
 _NOBODY = "nobody holds it"
 
 
@@ -93,14 +93,13 @@ def _restore(
     """Put a good copy in the place of an object; raise NotFound if there is none."""
     folders = [copy for copy in copies if isinstance(copy, Path)]
     for file in _candidates(digest, places, [*folders, context.paths.public]):
-        if file.is_file() and _hash(file) == digest:
-            with context.objects.writing(expect=digest) as writer, file.open("rb") as source:
-                while piece := source.read(_CHUNK):
-                    writer.write(piece)
+        if file.is_file() and sha256_of_file(file) == digest:
+            with context.objects.writing(expect=digest, anew=True) as writer, file.open("rb") as source:
+                shutil.copyfileobj(source, writer)
             return
     for url, size in _addresses(places, mirrors, [copy for copy in copies if isinstance(copy, str)]):
         try:
-            fetch_object(context, url, digest, size)
+            fetch_object(context, url, digest, size, anew=True)
         except DistwrightError as error:
             context.log(f"{url}: {error.message}")
         else:
@@ -127,14 +126,6 @@ def _addresses(places: Sequence[Place], mirrors: Mirrors, bases: Sequence[str]) 
         for place in places:
             yield f"{base}/{place.path}", place.size_bytes
             yield f"{base}/{place.archive}/{place.path}", place.size_bytes
-
-
-def _hash(file: Path) -> str:
-    state = hashlib.sha256()
-    with file.open("rb") as source:
-        while piece := source.read(_CHUNK):
-            state.update(piece)
-    return state.hexdigest()
 
 
 def _lay_again(target: Path, digest: Sha256, context: Context) -> None:

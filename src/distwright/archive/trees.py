@@ -8,8 +8,8 @@ from pathlib import Path
 
 from distwright.errors import Refused
 from distwright.formats.release import IndexEntry
-from distwright.model.digests import Sha256, sha256_of
-from distwright.store.objects import ObjectStore
+from distwright.model.digests import Sha256
+from distwright.store.objects import ObjectStore, sha256_of_file
 from distwright.store.settle import settle_folders
 
 REVISIONS, INDEXES, BY_HASH, SNAPSHOTS = "dists/.rev", "dists/.index", "dists/.by-hash", "snapshots"
@@ -207,7 +207,7 @@ def _place(digest: Sha256, target: Path, objects: ObjectStore) -> bool:
     try:
         objects.place(digest, target)
     except FileExistsError:
-        if objects.is_placed(digest, target) or sha256_of(target.read_bytes()) == digest:
+        if objects.is_placed(digest, target) or sha256_of_file(target) == digest:
             return False
         raise Refused(f"{target} is published with other content", hint="upload it as a new version: dch -i") from None
     return True

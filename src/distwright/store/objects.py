@@ -55,8 +55,11 @@ class ObjectStore(Protocol):
         ...
 
     @contextmanager
-    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
-        """Keep what is written in the block, unless it raises. Raises Refused if `expect` is given and does not match."""
+    def writing(self, expect: Sha256 | None = None, *, anew: bool = False) -> Iterator[ObjectWriter]:
+        """Keep what is written in the block, unless it raises. Raises Refused if `expect` is given and does not match.
+
+        An object that is here stays as it is, with all places that share it; anew: it has rotted, these bytes take its place.
+        """
         ...
 
     def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
@@ -165,7 +168,7 @@ class FileObjects:
         return writer.digest
 
     @contextmanager
-    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
+    def writing(self, expect: Sha256 | None = None, *, anew: bool = False) -> Iterator[ObjectWriter]:
         """Keep what is written in the block, unless it raises."""
         with _full_disk_named(self._root):
             self._incoming.mkdir(parents=True, exist_ok=True)
@@ -183,7 +186,8 @@ class FileObjects:
                 file.flush()
                 os.fchmod(file.fileno(), 0o444)
                 os.fsync(file.fileno())
-            self._adopt(partial, writer.digest)
+            if anew or not self.touch(writer.digest):
+                self._adopt(partial, writer.digest)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -303,11 +307,7 @@ class FileObjects:
 
     def is_intact(self, digest: Sha256) -> bool:
         """Read the object again and compare."""
-        state = hashlib.sha256()
-        with self.open(digest) as file:
-            while chunk := file.read(_CHUNK):
-                state.update(chunk)
-        return state.hexdigest() == digest
+        return sha256_of_file(self.local_path(digest)) == digest
 
     def discard(self, digest: Sha256, day: date) -> bool:
         """Put the object into the trash of a day; whoever asks for it has it back until the trash is emptied."""
@@ -329,6 +329,12 @@ class FileObjects:
                 partial.unlink(missing_ok=True)
                 count += 1
         return count
+
+
+def sha256_of_file(path: Path) -> Sha256:
+    """Hash a file, however large, piece by piece."""
+    with path.open("rb") as file:
+        return Sha256.known(hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def missing(digest: Sha256) -> Lost:

@@ -1,6 +1,7 @@
 """Damage of every kind is found and named; what another copy still has comes back."""
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ from distwright.archive.shelf import no_mirrors
 from distwright.archive.snapshots import PoolChoice, parse_snapshot
 from distwright.archive.tags import TagRequest, tag_snapshots
 from distwright.archive.tree import parse_root
+from distwright.archive.trees import ServedTree
+from distwright.errors import Refused
 from distwright.model.digests import Sha256, canonical_json, sha256_of
 from distwright.store.archives import list_snapshots
 from distwright.store.holds import object_hold, replace_holds
 from distwright.store.objects import FileObjects
 
 HELLO = make_deb("hello", "1.0")
+LARGE = 64 << 20
 
 
 @pytest.fixture
@@ -81,6 +85,21 @@ def test_a_file_that_somebody_edited_in_the_public_tree_is_put_right(suite: OwnS
     assert [(damage.what, damage.path) for damage in found] == [("it is served with other bytes", str(release))]
     assert repair(suite.context, found, no_mirrors, []) == []
     assert suite.see().packages == ["hello 1.0", "world 1.0"]
+
+
+def test_a_large_file_is_compared_without_being_held_in_memory(suite: OwnSuite) -> None:
+    pool = suite.archive / HELLO.pool_path()
+    pool.unlink()
+    with pool.open("wb") as file:
+        file.truncate(LARGE)  # no bytes on disk: as long as it takes to hash
+    tracemalloc.start()
+    try:
+        assert [damage.what for damage in check_archive(suite.context, "petrel")] == ["it is served with other bytes"]
+        with pytest.raises(Refused, match="is published with other content"):
+            ServedTree(suite.archive).add_pool([(HELLO.pool_path(), HELLO.sha256)], suite.context.objects)
+        assert tracemalloc.get_traced_memory()[1] < LARGE / 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_object_that_is_held_and_lost_is_named(suite: OwnSuite) -> None:
