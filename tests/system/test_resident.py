@@ -1,32 +1,50 @@
 """The resident server answers exactly what a command of its own would, much cheaper; without it nothing is missing."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from tests.system.line import DISTWRIGHT, Line, state_folder
 from tests.worlds.installation import CONFIG
 from tests.worlds.packages import make_deb
-from tests.worlds.processes import living
+from tests.worlds.processes import living, wait_until
+
+from distwright.store.locks import locked
 
 pytestmark = pytest.mark.system
 
 
-@pytest.fixture(scope="module")
-def line() -> Iterator[Line]:
+@contextmanager
+def installed() -> Iterator[Line]:
     with state_folder() as folder:
         (folder / "distwright.toml").write_text(CONFIG)
         (folder / "debs").mkdir()
         (folder / "debs" / "hello.deb").write_bytes(make_deb("hello").content)
         line = Line(folder / "state")
         assert line.call("config", "init", str(folder), "--state", str(line.state)).returncode == 0
+        yield line
+
+
+@pytest.fixture(scope="module")
+def line() -> Iterator[Line]:
+    with installed() as line:
+        yield line
+
+
+@pytest.fixture
+def fresh() -> Iterator[Line]:
+    """Give an installation whose server nobody else needs, and whose suite devel has changed twice."""
+    with installed() as line:
+        line.answer("suite", "add", "devel", str(line.state.parent / "debs" / "hello.deb"))
+        line.answer("suite", "remove", "devel", "hello")
         yield line
 
 
@@ -76,15 +94,14 @@ def test_paths_are_of_the_folder_that_the_command_was_typed_in_and_files_go_to_i
     assert relative.returncode == 0
 
 
-def waiting(line: Line) -> "subprocess.Popen[bytes]":
-    """Begin a command that lasts, and wait until the server runs it."""
-    argv = [str(DISTWRIGHT), "suite", "add", "devel", "/dev/stdin", "--state", str(line.state)]
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 20
-    while not children(line):
-        assert time.monotonic() < deadline, "the server does not run it"
-        time.sleep(0.02)
-    return process
+@contextmanager
+def waiting(line: Line) -> "Iterator[subprocess.Popen[bytes]]":
+    """Begin a command that waits for a lock of ours, and wait until the server runs it."""
+    argv = [str(DISTWRIGHT), "archive", "collect", "--state", str(line.state)]
+    with locked(line.state / "run" / "locks" / "archive-petrel"):
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        wait_until(lambda: children(line), "the server runs it")
+        yield process
 
 
 def children(line: Line) -> list[int]:
@@ -102,8 +119,7 @@ def _children(pid: int) -> list[int]:
 def _children_of(pid: int) -> bool:
     """Say whether this is the resident server: `serve` has it as a child, and it has commands as its own."""
     try:
-        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        return b"serve" in Path(f"/proc/{parent}/cmdline").read_bytes()
+        return b"serve" in Path(f"/proc/{parent_of(pid)}/cmdline").read_bytes()
     except OSError:
         return False
 
@@ -112,15 +128,51 @@ def _children_of(pid: int) -> bool:
 def test_a_command_ends_as_if_it_were_alone_when_it_is_interrupted_or_who_asked_is_gone(
     served: Line, number: int, code: int
 ) -> None:
-    process = waiting(served)
-    process.send_signal(number)
-    process.communicate(timeout=20)
-    assert process.returncode == code
-    deadline = time.monotonic() + 20
-    while children(served):
-        assert time.monotonic() < deadline, "the command goes on"
-        time.sleep(0.02)
+    with waiting(served) as process:
+        process.send_signal(number)
+        process.communicate(timeout=20)
+        assert process.returncode == code
+        wait_until(lambda: not children(served), "the end of the command")
     assert served.call("suite", "list", "--state", str(served.state)).returncode == 0
+
+
+def undoing(line: Line) -> "tuple[subprocess.Popen[bytes], int]":
+    """Begin an undo that cannot print its answer, and wait until it is done but for that; give the end that reads too."""
+    reading, writing = os.pipe()
+    size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, b"." * size)
+    before = len(line.answer("suite", "history", "devel"))
+    argv = [str(DISTWRIGHT), "suite", "undo", "devel", "--state", str(line.state)]
+    process = subprocess.Popen(argv, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    wait_until(lambda: len(line.answer("suite", "history", "devel")) > before, "the undo")
+    return process, reading
+
+
+def test_a_command_whose_server_is_killed_is_not_run_again_and_says_so(fresh: Line) -> None:
+    with fresh.serving():
+        process, reading = undoing(fresh)
+        [server] = {parent_of(pid) for pid in children(fresh)}
+        os.kill(server, signal.SIGKILL)
+        with os.fdopen(reading, "rb") as answer:
+            answer.read()
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, b"may have done its work" in errors) == (70, True), errors
+    assert [row["action"] for row in fresh.answer("suite", "history", "devel")] == ["undo", "remove", "add"]
+    assert children(fresh) == []
+
+
+def test_a_command_ends_with_its_server_as_if_it_were_interrupted(fresh: Line) -> None:
+    with ExitStack() as lasting:
+        with fresh.serving():
+            process = lasting.enter_context(waiting(fresh))
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors.strip()) == (130, b"interrupted; run the same command again to go on")
+    assert children(fresh) == []
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_server_of_other_code_and_a_request_that_is_none_are_not_answered(served: Line) -> None:

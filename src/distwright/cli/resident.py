@@ -2,9 +2,13 @@
 
 It is forked before `serve` starts threads and opens a database, for a fork keeps neither. A command runs in a child with the files,
 folder, umask and environment of who asked, so it does exactly what it would do alone; only for the same user, by the kernel's word.
+
+No command is run twice: who asked is told before it begins, and does not run it after that. The child holds the link to who asked:
+the end of the link is the end of the command. It is interrupted when the server ends, in whatever way.
 """
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -14,10 +18,11 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from distwright.cli.resident_version import VERSION
+from distwright.cli.resident_version import BEGUN, REFUSED, VERSION
 from distwright.cli.start import SOCKET
 from distwright.config.tables_archive import Table
 
@@ -25,6 +30,8 @@ _PRELOADED = ("archive", "event", "image", "job", "repo", "snapshot", "suite", "
 _REQUEST_BYTES = 1 << 17
 _BACKLOG = 16
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+_GRACE_S = 10.0  # for commands to end when the server does
+_PR_SET_PDEATHSIG = 1
 
 
 def start_resident(state: Path) -> int | None:
@@ -81,11 +88,12 @@ class _Server:
         self._selector = selectors.DefaultSelector()
         self._children: dict[int, socket.socket] = {}  # of a pidfd: who waits for it
         self._pids: dict[int, int] = {}
+        self._is_ending = False
 
     def run(self, ready: int) -> None:
         """Serve until SIGTERM, or until the process that forked us is gone."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C of the terminal is for `serve`, which ends us
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        self._wake_at_signals()
         _preload()
         self._place.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
@@ -100,11 +108,38 @@ class _Server:
             self._selector.register(listening, selectors.EVENT_READ)
             os.close(ready)
             try:
-                while os.getppid() == self._parent:
+                while not self._is_ending and os.getppid() == self._parent:
                     for key, _ in self._selector.select(timeout=5):
                         self._serve(key.fileobj, listening)
             finally:
                 self._place.unlink(missing_ok=True)
+                self._selector.unregister(listening)
+        self._end_children()
+
+    def _wake_at_signals(self) -> None:
+        """Have SIGTERM end the waiting, not whatever we are at: a command that has begun must be known."""
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(reading, selectors.EVENT_READ)
+        signal.set_wakeup_fd(writing)
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+
+    def _end(self) -> None:
+        self._is_ending = True
+
+    def _end_children(self) -> None:
+        """Interrupt the commands that run, as Ctrl-C would, and tell who asked how they ended."""
+        for pidfd in self._children:
+            _send(pidfd, signal.SIGINT)
+        until = time.monotonic() + _GRACE_S
+        while self._children and (left := until - time.monotonic()) > 0:
+            for key, _ in self._selector.select(timeout=left):
+                if key.fileobj in self._children:
+                    self._report(int(key.fd))
+                else:
+                    self._selector.unregister(key.fileobj)
+        for pidfd in list(self._children):
+            _send(pidfd, signal.SIGKILL)
+            self._report(pidfd)
 
     def _serve(self, what: object, listening: socket.socket) -> None:
         if what is listening:
@@ -112,8 +147,8 @@ class _Server:
             self._begin(link, listening)
         elif isinstance(what, socket.socket):
             self._pass_on(what)
-        elif isinstance(what, int):
-            self._report(what)
+        elif what in self._children:
+            self._report(int(str(what)))
 
     def _begin(self, link: socket.socket, listening: socket.socket) -> None:
         request = _read_request(link)
@@ -123,18 +158,24 @@ class _Server:
         values, files = request
         # Held back until the command can take them: one that comes a moment after the fork must not be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
-        pid = os.fork()
-        if pid == 0:
-            listening.close()
-            self._selector.close()
-            _run_command(values, files)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        for file in files:
-            os.close(file)
-        pidfd = os.pidfd_open(pid)
-        self._children[pidfd], self._pids[pidfd] = link, pid
-        self._selector.register(pidfd, selectors.EVENT_READ)
-        self._selector.register(link, selectors.EVENT_READ)
+        try:
+            link.send(BEGUN)
+            server, pid = os.getpid(), os.fork()
+            if pid == 0:
+                listening.close()
+                self._selector.close()
+                _run_command(values, files, link, server)
+            pidfd = os.pidfd_open(pid)
+            self._children[pidfd], self._pids[pidfd] = link, pid
+            self._selector.register(pidfd, selectors.EVENT_READ)
+            self._selector.register(link, selectors.EVENT_READ)
+        except OSError:  # who asked is gone, or the machine takes no more processes
+            _refuse(link)
+            link.close()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+            for file in files:
+                os.close(file)
 
     def _pass_on(self, link: socket.socket) -> None:
         """Who asked has pressed Ctrl-C, or is gone: the command ends as it would have with them."""
@@ -143,7 +184,7 @@ class _Server:
             said = link.recv(64)
         except OSError:
             said = b""
-        signal.pidfd_send_signal(pidfd, signal.SIGINT if said else signal.SIGTERM)
+        _send(pidfd, signal.SIGINT if said else signal.SIGTERM)
         if not said:
             self._selector.unregister(link)
 
@@ -158,6 +199,11 @@ class _Server:
             link.send(str(code if code >= 0 else 128 - code).encode())
         link.close()
         os.close(pidfd)
+
+
+def _send(pidfd: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended, and is about to be reported
+        signal.pidfd_send_signal(pidfd, number)
 
 
 def _preload() -> None:
@@ -196,18 +242,25 @@ def _read_request(link: socket.socket) -> tuple[Mapping[str, object], list[int]]
 
 def _refuse(link: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        link.send(b"no")
+        link.send(REFUSED)
 
 
-def _run_command(values: Mapping[str, object], files: list[int]) -> None:
+def _run_command(values: Mapping[str, object], files: list[int], link: socket.socket, server: int) -> None:
     """Be the command: take its files, folder, umask and environment; never return."""
     code = 70
     try:
+        os.setsid()  # Ctrl-C where `serve` runs is not for this; and it may read from the terminal of who asked
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
+        if os.getppid() != server:
+            os.kill(os.getpid(), signal.SIGINT)
+        held = os.dup(link.fileno())  # until we end; no program that we start has it
         for number, file in enumerate(files):
             os.dup2(file, number)
-        os.closerange(3, max(files) + 1)
+        os.closerange(3, held)
+        os.closerange(held + 1, os.sysconf("SC_OPEN_MAX"))
         code = _call(values)
     finally:
         try:

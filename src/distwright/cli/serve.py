@@ -27,7 +27,8 @@ from distwright.web.application import web_application
 def command(port: int, state: str | None) -> None:
     """Serve archives, images and the status page on loopback. Ctrl-C stops it. Works without network.
 
-    While it runs, other commands on this state are answered by it: they start in a few hundredths of a second.
+    While it runs, other commands on this state are answered by it: they start in a few hundredths of a second. They end
+    with it, as by Ctrl-C.
     """
     paths = state_paths(state)
     with _resident(
