@@ -139,7 +139,7 @@ def _renew(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
     done = renew_due(context)
     left = due_names(context.config, context.database, context.objects, context.now())
     if left:
-        raise Refused(f"not signed anew: {', '.join(left)}", hint="read the log of this job: distwright job log JOB")
+        raise Refused(f"not signed anew: {', '.join(left)}", hint="see the log of this job: distwright job log JOB")
     return StepResult({}, values={"renewed": list(done)})
 
 
