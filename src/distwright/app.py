@@ -312,14 +312,14 @@ class Serving:
         """Objects."""
         return self._app.objects
 
-    def recorded(self, archive: str, path: str) -> tuple[BinaryIO, int]:
-        """Open a file of a recorded archive; raise NotFound."""
+    def recorded(self, archive: str) -> RecordedServing:
+        """Give what answers for a recorded archive."""
         if archive not in self._recorded:
             paths = self._app.paths
             self._recorded[archive] = RecordedServing(
                 archive, self, paths.cache / "pool", self._app.now, self.mirrors, paths.public
             )
-        return self._recorded[archive].find(path)
+        return self._recorded[archive]
 
     def mirrors(self, archive: str) -> list[str]:
         """Say where an archive is fetched now."""

@@ -16,7 +16,7 @@ from distwright.archive.editing import (
     diff_trees,
     find_stanzas,
     in_order,
-    stanzas_of_source,
+    stanzas_of_sources,
     version_of,
 )
 from distwright.archive.indexes import I18N, SOURCE
@@ -94,15 +94,18 @@ def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get)
     """Decide what taking these sources, with everything built from them, out of `other` does. Raises nothing; see `refused`."""
     edits: dict[str, dict[str, Stanzas]] = {}
     refused: list[str] = []
-    for source in sources:
-        for list_name, name in of_source(into, source, get):
+    for members in of_sources(into, sources, get).values():
+        for list_name, name in members:
             edits.setdefault(list_name, {})[name] = ()
-    for source in sources:  # after that, for a package may have gone from one of the sources to another
-        theirs = of_source(other, source, get)
-        if not theirs:
+    theirs = of_sources(other, sources, get)
+    places = sorted({place for members in theirs.values() for place in members})
+    reader = StanzaReader(into, get)
+    here_now = {place: reader.find(*place) for place in places}
+    for source in sources:  # after what goes, for a package may have gone from one of the sources to another
+        if not theirs[source]:
             refused.append(f"{source}: no such source there")
-        for (list_name, name), stanzas in theirs.items():
-            present = find_stanzas(into, list_name, [name], get)[name]
+        for (list_name, name), stanzas in theirs[source].items():
+            present = here_now[list_name, name]
             here, there = newest(present), newest(stanzas)
             if here is not None and there is not None:
                 if there.sort_key() < here.sort_key():
@@ -117,15 +120,14 @@ def plan_pull(into: TreeRoot, other: TreeRoot, sources: Sequence[str], get: Get)
 def plan_removal(root: TreeRoot, names: Sequence[str], get: Get) -> MergePlan:
     """Decide what removing packages by name does; a name that is a source takes everything built from it along."""
     edits: dict[str, dict[str, Stanzas]] = {}
-    refused: list[str] = []
-    for name in names:
-        found = set(of_source(root, name, get))
-        for list_name in root.lists:
-            if not list_name.endswith(f"/{I18N}") and find_stanzas(root, list_name, [name], get)[name]:
-                found.add((list_name, name))
-        if not found:
-            refused.append(f"{name}: no such package here")
-        for list_name, member in found:
+    found = {name: set(members) for name, members in of_sources(root, names, get).items()}
+    for list_name in root.lists:
+        if not list_name.endswith(f"/{I18N}"):
+            for name, stanzas in find_stanzas(root, list_name, sorted(found), get).items():
+                found[name] |= {(list_name, name)} if stanzas else set()
+    refused = [f"{name}: no such package here" for name in names if not found[name]]
+    for places in found.values():
+        for list_name, member in places:
             edits.setdefault(list_name, {})[member] = ()
     changes = told(edits, root, get)
     return MergePlan(edits, with_stones(root, changes), changes, (), tuple(refused))
@@ -133,14 +135,19 @@ def plan_removal(root: TreeRoot, names: Sequence[str], get: Get) -> MergePlan:
 
 def of_source(root: TreeRoot, source: str, get: Get) -> dict[tuple[str, str], Stanzas]:
     """Find everything of a source: list and name -> stanzas."""
-    found: dict[tuple[str, str], Stanzas] = {}
+    return of_sources(root, [source], get)[source]
+
+
+def of_sources(root: TreeRoot, sources: Sequence[str], get: Get) -> dict[str, dict[tuple[str, str], Stanzas]]:
+    """Find everything of some sources: source -> list and name -> stanzas. Cost: each binary list is read once, for all of them."""
+    found: dict[str, dict[tuple[str, str], Stanzas]] = {source: {} for source in sources}
     for list_name in root.lists:
         if list_name.endswith(f"/{SOURCE}"):
-            stanzas = find_stanzas(root, list_name, [source], get)[source]
-            found |= {(list_name, source): stanzas} if stanzas else {}
+            for source, stanzas in find_stanzas(root, list_name, sorted(found), get).items():
+                found[source] |= {(list_name, source): stanzas} if stanzas else {}
         elif not list_name.endswith(f"/{I18N}"):
-            members = stanzas_of_source(root, list_name, source, get)
-            found |= {(list_name, name): stanzas for name, stanzas in members.items()}
+            for source, members in stanzas_of_sources(root, list_name, found, get).items():
+                found[source] |= {(list_name, name): stanzas for name, stanzas in members.items()}
     return found
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from distwright.archive.indexes import SOURCE, UDEBS
-from distwright.archive.merging import MergePlan, of_source, told, unphased
+from distwright.archive.merging import MergePlan, of_sources, told, unphased
 from distwright.archive.tree import Get, Stanzas, TreeRoot
 
 EVERYBODY = 100
@@ -19,8 +19,8 @@ def plan_phase(root: TreeRoot, sources: Sequence[str], percent: int, get: Get) -
     """Decide what offering everything of these sources to a share of the machines does. percent: 0..100, 100 is no phasing."""
     edits: dict[str, dict[str, Stanzas]] = {}
     refused: list[str] = []
-    for source in sources:
-        found = {place: stanzas for place, stanzas in of_source(root, source, get).items() if _is_installed(place[0])}
+    for source, members in of_sources(root, sources, get).items():
+        found = {place: stanzas for place, stanzas in members.items() if _is_installed(place[0])}
         if not found:
             refused.append(f"{source}: nothing here is built from such a source")
         for (list_name, name), stanzas in found.items():

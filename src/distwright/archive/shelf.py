@@ -10,6 +10,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from distwright.archive.fetching import Holdings, fetch_object
 from distwright.archive.indexes import entries_of_texts, index_files, pool_of, release_of
@@ -83,13 +84,13 @@ class Shelf:
         self._signed = signed
         self._pool_indexes = pool_indexes
         self._lock = threading.Lock()
-        self._fetching: dict[Sha256, threading.Lock] = {}
+        self._fetching: WeakValueDictionary[Sha256, threading.Lock] = WeakValueDictionary()
         self._fetched: dict[tuple[str, str], Fetched] = {}
         self._suites = [self._own(entry) if entry.is_own else self._recorded(entry) for entry in entries]
 
     @property
     def fetched(self) -> tuple[Fetched, ...]:
-        """The pool files given so far, sorted."""
+        """The pool files given so far, sorted; a shelf that is `signed` does not keep them."""
         return tuple(sorted(self._fetched.values(), key=lambda file: (file.archive, file.path)))
 
     def find(self, path: str) -> tuple[BinaryIO, int]:
@@ -101,21 +102,29 @@ class Shelf:
             prefix = f"dists/{suite.entry.suite}/"
             if below.startswith(prefix):
                 return self._index(suite, below.removeprefix(prefix))
-            if below.startswith("pool/"):
-                file = self._in_pool(suite.pools, below)
-                if file is not None:
-                    return self._pool_file(suite, file)
-        return self._in_late_pools(archive, below)
+        found = self._promised(archive, below)
+        if found is None:
+            raise NotFound(f"{path} is not on the shelf", hint="distwright snapshot list")
+        return self._pool_file(*found)
 
-    def _in_late_pools(self, archive: str, path: str) -> tuple[BinaryIO, int]:
-        """Open a pool file that only a list names which came after the record."""
-        for suite in self._suites:
-            if suite.entry.archive == archive and suite.unrecorded is not None and path.startswith("pool/"):
+    def promised(self, path: str) -> PoolFile | None:
+        """Say which file the indexes promise at a path of a pool, here or not; None if there is none."""
+        archive, _, below = path.partition("/")
+        found = self._promised(archive, below)
+        return None if found is None else found[1]
+
+    def _promised(self, archive: str, path: str) -> tuple[_Suite, PoolFile] | None:
+        """Find a pool file in the lists of the record, then in those that came after it."""
+        suites = [suite for suite in self._suites if suite.entry.archive == archive and path.startswith("pool/")]
+        for suite in suites:
+            if (file := self._in_pool(suite.pools, path)) is not None:
+                return suite, file
+        for suite in suites:
+            if suite.unrecorded is not None:
                 late = suite.unrecorded().lists_here(self._holdings.objects)
-                file = self._in_pool(self._pools_of(late), path)
-                if file is not None:
-                    return self._pool_file(suite, file)
-        raise NotFound(f"{archive}/{path} is not on the shelf", hint="distwright snapshot list")
+                if (file := self._in_pool(self._pools_of(late), path)) is not None:
+                    return suite, file
+        return None
 
     def _index(self, suite: _Suite, path: str) -> tuple[BinaryIO, int]:
         content = suite.files.get(path)
@@ -184,10 +193,11 @@ class Shelf:
             if not self._holdings.objects.has(file.sha256):
                 self._fetch(suite, file)
         name = suite.entry
-        with self._lock:
-            self._fetched[(name.archive, file.path)] = Fetched(
-                name.archive, name.suite, file.path, file.sha256, file.size_bytes
-            )
+        if not self._signed:  # clients are many, and live long; a job is asked what it took
+            with self._lock:
+                self._fetched[(name.archive, file.path)] = Fetched(
+                    name.archive, name.suite, file.path, file.sha256, file.size_bytes
+                )
         return self._holdings.objects.open(file.sha256), file.size_bytes
 
     def _fetch(self, suite: _Suite, file: PoolFile) -> None:

@@ -21,7 +21,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distwright.app import App, Serving
-from distwright.archive.serving import snapshot_path
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import DistwrightError, NotFound, quoted
 from distwright.web.files import answer_file
@@ -142,10 +141,11 @@ class _Web:
                 return RedirectResponse(f"/{name}/{found[1]}")
             return answer_file(request, await run_in_threadpool(self._serving.published, name, path), path)
         if isinstance(archive, UpstreamArchive):
-            serial, below = snapshot_path(path)
-            if serial is not None and below.startswith("pool/"):
-                return RedirectResponse(f"/{name}/{below}")
-            file, _ = await run_in_threadpool(self._serving.recorded, name, path)
+            recorded = self._serving.recorded(name)
+            address = await run_in_threadpool(recorded.address, path)
+            if address != path:
+                return RedirectResponse(f"/{name}/{address}")
+            file, _ = await run_in_threadpool(recorded.find, path)
             return answer_file(request, file, path)
         raise NotFound(f"there is no archive {quoted(name)}", hint="see the archives on the front page")
 

@@ -18,7 +18,7 @@ from distwright.archive.editing import (
     iter_entries,
     source_of,
     split_leaf,
-    stanzas_of_source,
+    stanzas_of_sources,
     version_of,
 )
 from distwright.archive.tree import (
@@ -223,9 +223,13 @@ def test_everything_of_a_source_is_found_and_nothing_of_one_with_a_similar_name(
     }
     objects = MemoryObjects()
     root = built({AMD64: {name: (text,) for name, text in rows.items()}}, objects)
-    found = stanzas_of_source(root, AMD64, "petrel", objects.read)
-    assert found == {name: (rows[name],) for name in ("petrel", "petrel-data", "petrel-old")}
-    assert stanzas_of_source(root, SOURCE, "petrel", objects.read) == {}
+    of_petrel = {name: (rows[name],) for name in ("petrel", "petrel-data", "petrel-old")}
+    assert stanzas_of_sources(root, AMD64, ["petrel"], objects.read) == {"petrel": of_petrel}
+    assert stanzas_of_sources(root, SOURCE, ["petrel"], objects.read) == {}
+    found = stanzas_of_sources(root, AMD64, ["taken", "elsewhere", "petrels", "petrel", "aa", "zz"], objects.read)
+    assert found == {
+        "petrel": of_petrel, "petrels": {"petrels": (rows["petrels"],)}, "elsewhere": {"taken": (rows["taken"],)},
+    }  # fmt: skip
     assert [source_of(text) for text in rows.values()] == [
         "petrel", "petrel", "petrel", "petrel-other-source", "petrels", "elsewhere",
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from tests.unit.archive.requests import FIELDS, LISTS, record_request
 from tests.worlds.archive import DATE, DAY, MIRROR, Upstream, UpstreamFetcher, make_deb, make_source
 from tests.worlds.installation import WorldContext, make_context
 
+from distwright.archive.own_snapshots import drop_snapshots
 from distwright.archive.record import record
 from distwright.archive.serving import RecordedServing
 from distwright.archive.shelf import Shelf
@@ -19,6 +20,7 @@ from distwright.formats.release import parse_release
 from distwright.jobs.step import Fetched, ShelfEntry
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.versions import DebVersion
+from distwright.store.archives import list_snapshots
 
 DEB, ALL, SOURCE = make_deb("hello"), make_deb("data", architecture="all"), make_source("hello")
 PATH = f"debian/{DEB.pool_path()}"
@@ -255,6 +257,60 @@ def test_a_pool_file_that_no_snapshot_has_opens_no_snapshot(context: WorldContex
     assert len(serving._shelves) == 2
     serials(context, range(5, 7))
     assert read(serving.find(make_deb("hello", "2.6").pool_path())) == make_deb("hello", "2.6").content
+
+
+def test_each_snapshot_gives_the_file_that_it_promised_though_upstream_made_it_anew_under_its_name(
+    context: WorldContext, snapshot: Sha256
+) -> None:
+    """Frozen clients know the old one by its hash; what most others ask for has the one address."""
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
+    path = DEB.pool_path()
+    assert read(serving.find(f"2024011001/{path}")) == DEB.content
+    anew = make_deb("hello", depends="libc6")
+    assert (anew.pool_path(), anew.content != DEB.content) == (path, True)
+    upstream_of(context).add(anew)
+    context.clock += DAY
+    upstream_of(context).publish(DATE + DAY)
+    record(record_request(), context, context.paths.cache / "pool")
+    for place, content in (("2024011001/", DEB.content), ("snapshots/2024011001/", DEB.content),
+                           ("2024011101/", anew.content), ("", anew.content)):  # fmt: skip
+        assert read(serving.find(f"{place}{path}")) == content
+        assert serving.address(f"{place}{path}") == (path if content == anew.content else f"{place}{path}")
+    assert serving.address(f"2024011001/{ALL.pool_path()}") == ALL.pool_path()
+    assert serving.address("2024011001/dists/stable/InRelease") == "2024011001/dists/stable/InRelease"
+
+
+def test_a_server_forgets_a_dropped_snapshot_and_finds_what_it_shared_in_one_that_stays(
+    context: WorldContext, snapshot: Sha256
+) -> None:
+    upstream_of(context).add(make_source("extra"))  # the list of packages stays as it was
+    upstream_of(context).publish(DATE + DAY)
+    context.clock += DAY
+    middle = record(record_request(), context, context.paths.cache / "pool").row
+    serials(context, range(1, 2))
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
+    read(serving.find(f"{middle.serial}/dists/stable/InRelease"))
+    with pytest.raises(NotFound):
+        serving.find("pool/main/x")  # has looked into all lists by now
+    drop_snapshots(context, "debian", [middle.serial])
+    context.objects.local_path(middle.digest).unlink()
+    assert read(serving.find(DEB.pool_path())) == DEB.content
+    assert list(serving._shelves) == [snapshot]
+
+
+def test_a_server_keeps_the_snapshots_that_were_asked_for_last(
+    context: WorldContext, snapshot: Sha256, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distwright.archive.serving._SHELVES_KEPT", 2)
+    serials(context, range(3))
+    serving = RecordedServing("debian", context, context.paths.cache / "pool", context.now)
+    with context.database.read() as tx:
+        rows = list_snapshots(tx, "debian")[::-1]
+    for number in (0, 1, 0, 2):
+        read(serving.find(f"{rows[number].serial}/dists/stable/InRelease"))
+        read(serving.find(f"{rows[number].serial}/{ALL.pool_path()}"))
+    assert list(serving._shelves) == [rows[0].digest, rows[2].digest]
+    assert [shelf.fetched for shelf in serving._shelves.values()] == [(), ()]
 
 
 def test_removing_the_cache_disturbs_neither_a_shelf_nor_a_server(context: WorldContext, snapshot: Sha256) -> None:

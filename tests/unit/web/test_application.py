@@ -1,11 +1,12 @@
 """The web face: files are never run as pages, ranges are honoured, wrong addresses are 404, and other names get nothing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.archive.requests import record_request
-from tests.worlds.archive import MIRROR, Upstream, UpstreamFetcher, make_deb
+from tests.worlds.archive import DAY, MIRROR, NOW, Upstream, UpstreamFetcher, make_deb
 from tests.worlds.installation import CONFIG, make_context
 from tests.worlds.web import Browser
 
@@ -135,6 +136,27 @@ def test_pool_files_of_all_snapshots_have_one_address(web: Browser, app: App) ->
     ):
         answer = web.get(f"/{place}/{pool}")
         assert (answer.status_code, answer.headers["location"]) == (307, f"/{place.partition('/')[0]}/{pool}")
+
+
+def test_a_file_that_upstream_made_anew_under_its_name_is_served_by_each_snapshot_itself(
+    web: Browser, app: App
+) -> None:
+    pool = "pool/main/h/hello/hello_1.0_amd64.deb"
+    versions = {}
+    for number, depends in enumerate(("", "libc6")):
+        upstream, deb = Upstream(), make_deb("hello", depends=depends)
+        upstream.add(deb)
+        upstream.publish(NOW + number * DAY)
+        context = replace(app.command_context(), fetcher=UpstreamFetcher({MIRROR: upstream}))
+        row = record(replace(record_request(), accept_expired=True), context, app.paths.cache / "pool").row
+        app.objects.put(deb.content)  # a test has no upstream
+        versions[row.serial] = deb.content
+    old, new = versions
+    assert len(set(versions.values())) == 2
+    frozen = web.get(f"/debian/{old}/{pool}")
+    assert (frozen.status_code, frozen.content) == (200, versions[old])
+    assert web.get(f"/debian/{new}/{pool}").headers["location"] == f"/debian/{pool}"
+    assert web.get(f"/debian/{pool}").content == versions[new]
 
 
 def test_a_recorded_snapshot_is_served_below_its_serial_and_below_snapshots(web: Browser, app: App) -> None:
