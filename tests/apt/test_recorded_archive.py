@@ -385,7 +385,7 @@ def test_a_tag_without_its_packages_or_sources_is_refused_by_name(archive: Recor
         tagged(archive, manifest_of(make_deb("orphan"), states={"debian/stable": row.digest}))
     with pytest.raises(Refused, match=r"has not what the manifest says it gave:\n.*stranger 1.0 amd64"):
         tagged(archive, manifest_of(make_deb("stranger"), states={"debian/stable": row.digest}))
-    assert not (archive.context.paths.public / "debian").exists()
+    assert not (archive.context.paths.public / "debian/snapshots").exists()
 
 
 @pytest.mark.parametrize("is_changed", [False, True])
