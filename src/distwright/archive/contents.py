@@ -9,8 +9,9 @@ import heapq
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
@@ -31,6 +32,9 @@ _CUT_BYTES = 256 * 1024
 _RUNS_AT_ONCE = 200  # open files
 _LEVEL = 3
 
+Run = Callable[[], BufferedReader]
+"""Opens sorted lines."""
+
 
 class Contents:
     """The derived file lists below a folder."""
@@ -44,36 +48,36 @@ class Contents:
     def pieces(self, leaves: Sequence[Leaf]) -> Iterator[tuple[Leaf, bytes]]:
         """Give the text of a Contents file of binary packages, piece by piece; a piece is like a leaf of a tree."""
         with ExitStack() as stack:
-            runs = [self._run(leaf) for leaf in leaves]
+            runs: list[Run] = [partial(self._run, leaf) for leaf in leaves]
             while len(runs) > _RUNS_AT_ONCE:
                 runs = [self._merged(runs[at : at + _RUNS_AT_ONCE], stack) for at in range(0, len(runs), _RUNS_AT_ONCE)]
-            lines = heapq.merge(*(stack.enter_context(_opened(run)) for run in runs))
+            lines = heapq.merge(*(stack.enter_context(run()) for run in runs))
             yield from _cut(_rows(lines))
 
-    def _merged(self, runs: Sequence[Path], stack: ExitStack) -> Path:
+    def _merged(self, runs: Sequence[Run], stack: ExitStack) -> Run:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merge-", dir=self._folder)))
         with ExitStack() as opened:
-            _write(folder / "run", heapq.merge(*(opened.enter_context(_opened(run)) for run in runs)))
-        return folder / "run"
+            _write(folder / "run", heapq.merge(*(opened.enter_context(run()) for run in runs)))
+        return partial(_opened, folder / "run")
 
-    def _run(self, leaf: Leaf) -> Path:
-        """Give the sorted lines "path, tab, section/package" of a leaf."""
+    def _run(self, leaf: Leaf) -> BufferedReader:
+        """Open the sorted lines "path, tab, section/package" of a leaf, made now if they are not there."""
         path = self._folder / "leaves" / leaf.digest[:2] / leaf.digest[2:]
-        if not path.exists():
-            lines = []
-            for name, stanza in split_leaf(self._objects.read(leaf.digest)):
-                section = raw_field(stanza, b"Section")
-                owner = (section + b"/" if section else b"") + name.encode()
-                lines += [b"%b\t%b\n" % (file, owner) for file in self._names(name, stanza)]
-            _write(path, sorted(set(lines)))
-        return path
+        with suppress(FileNotFoundError):  # a collector may take it at any time
+            return _opened(path)
+        lines = []
+        for name, stanza in split_leaf(self._objects.read(leaf.digest)):
+            section = raw_field(stanza, b"Section")
+            owner = (section + b"/" if section else b"") + name.encode()
+            lines += [b"%b\t%b\n" % (file, owner) for file in self._names(name, stanza)]
+        _write(path, sorted(set(lines)))
+        return _opened(path)
 
     def _names(self, name: str, stanza: bytes) -> list[bytes]:
         digest = Sha256((raw_field(stanza, b"SHA256") or b"").decode())
         path = self._folder / "packages" / digest[:2] / digest[2:]
-        if path.exists():
-            with _opened(path) as file:
-                return [line[:-1] for line in file]
+        with suppress(FileNotFoundError), _opened(path) as file:
+            return [line[:-1] for line in file]
         try:
             with self._objects.open(digest) as deb:
                 names = file_names(deb)
@@ -118,8 +122,8 @@ def _opened(path: Path) -> BufferedReader:
 
 def _write(path: Path, lines: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    with partial.open("wb") as file, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file) as packed:
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    with fresh.open("wb") as file, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file) as packed:
         for line in lines:
             packed.write(line)
-    partial.rename(path)
+    fresh.rename(path)

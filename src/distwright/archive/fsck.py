@@ -1,11 +1,12 @@
 """Check what is served and what is kept, byte for byte.
 
 Each index that a served Release promises must be there, by its path and by its hash; each pool file that the indexes name, too;
-each object must still have its name. What is damaged comes back by `repairing`.
+each object must still have its name; and whatever a held state, snapshot or publication of ours consists of must be here, served or
+not. What is damaged comes back by `repairing`.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +31,7 @@ from distwright.store.signed import find_resigned, list_tags
 from distwright.store.suites import list_suites
 
 LOST, UNREADABLE, NOT_SERVED = "it is lost", "it cannot be read", "it is not served"
+HELD_AND_LOST = "it is held and lost"
 
 T = TypeVar("T")
 
@@ -44,18 +46,72 @@ class Damage:
 
 
 def check_objects(context: Context) -> Iterator[Damage]:
-    """Read every object; give those that rotted, and those that somebody holds and that are lost."""
+    """Read every object; give those that rotted, and what `check_held` finds."""
     digests = sorted(context.objects.digests())
+    rotten = set()
     for number, digest in enumerate(digests, start=1):
         context.progress("read objects", number, len(digests), "objects")
         context.check_cancelled()
         if not context.objects.is_intact(digest):
+            rotten.add(digest)
             yield Damage("its bytes have changed", digest)
+    yield from (damage for damage in check_held(context) if damage.digest not in rotten)
+
+
+def check_held(context: Context) -> Iterator[Damage]:
+    """Give what is lost of all that is held: earlier states for `undo`, snapshots, publications, whether they are served or not.
+
+    Reads documents and lists, each once, and no package. Not looked into: what recorded archives consist of (`check_recorded`), for
+    their files may come later, and the tags (`check_tags`).
+    """
     with context.database.read() as tx:
-        roots = [Sha256(hold.target) for hold in all_holds(tx) if hold.kind == "object"]
-    known = set(digests)
-    for digest in sorted(set(roots) - known):
-        yield Damage("it is held and lost", digest)
+        left = sorted({Sha256(hold.target) for hold in all_holds(tx) if hold.kind == "object"})
+    needed: set[Sha256] = set()
+    leaves: set[Sha256] = set()
+    while left:
+        digest = left.pop()
+        if digest in needed:
+            continue
+        needed.add(digest)
+        document = _document(digest, context.objects)
+        if "tombstones" in document:
+            for found in _pool_of(digest, context.objects, leaves):
+                if isinstance(found, Damage):
+                    yield found
+                else:
+                    needed.add(found.sha256)
+        else:
+            left += _parts_of(document)
+    for digest in sorted(needed - set(context.objects.digests())):
+        if not context.objects.has(digest):
+            yield Damage(HELD_AND_LOST, digest)
+
+
+def is_tree(digest: Sha256, objects: ObjectStore) -> bool:
+    """Say whether an object is a package tree; of others that are large, little is read."""
+    return "tombstones" in _document(digest, objects)
+
+
+def _document(digest: Sha256, objects: ObjectStore) -> Mapping[str, object]:
+    """Read an object if it is a document; give none if it is something else, or damaged: that is told elsewhere."""
+    try:
+        with objects.open(digest) as file:
+            head = file.read(1)
+            document = json.loads(head + file.read()) if head == b"{" else {}
+    except (Lost, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _parts_of(document: Mapping[str, object]) -> list[Sha256]:
+    """Give what a snapshot of ours, or a publication, is made of; nothing for other documents."""
+    states, files = document.get("own"), document.get("files")
+    if isinstance(states, dict):
+        return [Sha256(state["revision"]) for state in states.values()]
+    if isinstance(files, dict) and "signers" in document:
+        indexes = document.get("indexes")
+        return [Sha256(name) for name in (*files.values(), *([indexes] if isinstance(indexes, str) else []))]
+    return []
 
 
 def check_archive(context: Context, archive: str) -> Iterator[Damage]:
@@ -189,8 +245,9 @@ def _check_publication(tree: ServedTree, row: Publication, objects: ObjectStore)
             yield from _check_file(tree.root / BY_HASH / folder / "SHA256" / digest, digest, objects)
 
 
-def _pool_of(revision: Sha256, objects: ObjectStore) -> Iterator[PoolFile | Damage]:
-    """Give the pool files of a package tree, or what of it is damaged."""
+def _pool_of(revision: Sha256, objects: ObjectStore, seen: set[Sha256] | None = None) -> Iterator[PoolFile | Damage]:
+    """Give the pool files of a package tree, or what of it is damaged. seen: leaves that were looked at already."""
+    known: set[Sha256] = set() if seen is None else seen
     root: TreeRoot | Damage = _read(revision, parse_root, objects)
     if isinstance(root, Damage):
         yield root
@@ -199,6 +256,9 @@ def _pool_of(revision: Sha256, objects: ObjectStore) -> Iterator[PoolFile | Dama
         kind = name.rpartition("/")[2]
         index = "Sources" if kind == SOURCE else "Translation" if kind == I18N else "Packages"
         for leaf in leaves:
+            if leaf.digest in known:
+                continue
+            known.add(leaf.digest)
             files = _read(leaf.digest, _lister(index), objects)
             yield from [files] if isinstance(files, Damage) else files
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from distwright.archive.derived import forget_derived
 from distwright.archive.indexes import pool_of
 from distwright.archive.publish import codenames, pieces_of
 from distwright.archive.shelf import recorded_pool
@@ -71,7 +72,7 @@ def collect(
     marked = mark(roots, context.objects)
     digests = set(context.objects.digests())
     discarded = set(context.objects.discarded())
-    wanted = _files_of_records(recorded & marked, digests | discarded, context)
+    wanted, read = _files_of_records(recorded & marked, digests | discarded, context)
     if really:
         _revive(discarded, marked, wanted, context.objects)
     for digest in digests:
@@ -83,7 +84,8 @@ def collect(
         if really:
             context.objects.discard(digest, now.date())
     if really:
-        pieces_of(context).forget(lambda digest: digest in marked)
+        pieces_of(context).forget(marked.__contains__)
+        forget_derived(context.paths.cache, lambda digest: digest in marked or digest in read, now - FRESH)
         done.deleted, done.deleted_bytes = context.objects.empty_trash((now - grace).date())
     return done
 
@@ -139,10 +141,13 @@ def _names(content: bytes) -> list[Sha256]:
     return [Sha256.known(name.decode()) for name in dict.fromkeys(_DIGEST.findall(content))]
 
 
-def _files_of_records(documents: Iterable[Sha256], here: Set[Sha256], context: Context) -> set[Sha256]:
+def _files_of_records(
+    documents: Iterable[Sha256], here: Set[Sha256], context: Context
+) -> tuple[set[Sha256], set[Sha256]]:
     """Give what recorded snapshots promise and does not stand in their documents: pool files, and what came after the record.
 
-    here: all objects. The compressed indexes name the first, the Release files (and SHA256SUMS of the installer) the others.
+    Gives too what was read for that: the digests of plain lists. here: all objects. The compressed indexes name the first, the
+    Release files (and SHA256SUMS of the installer) the others.
     """
     wanted: set[Sha256] = set()
     seen: set[Sha256] = set()
@@ -166,7 +171,7 @@ def _files_of_records(documents: Iterable[Sha256], here: Set[Sha256], context: C
                 if index.names_pool_files and index.plain not in seen:
                     seen.add(index.plain)
                     wanted |= _digests_of(recorded_pool(context.objects, index, context.paths.cache / "pool"))
-    return wanted
+    return wanted, seen
 
 
 def _digests_of(pool_index: Path) -> set[Sha256]:

@@ -5,12 +5,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from distwright.archive.fsck import is_tree
 from distwright.archive.indexes import pool_of
 from distwright.archive.poolindex import read_pool_index
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import RecordedIndex, RecordedSuite, parse_snapshot
 from distwright.archive.tag_trees import parse_tag
-from distwright.archive.tree import parse_root
+from distwright.archive.tree import EMPTY_ROOT, parse_root
 from distwright.archive.trees import SNAPSHOTS
 from distwright.archive.unrecorded import BY_HASH, Unrecorded
 from distwright.errors import DistwrightError
@@ -18,6 +19,7 @@ from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
 from distwright.model.records import Publication, Snapshot, TaggedSnapshot
 from distwright.store.archives import list_publications, list_snapshots
+from distwright.store.holds import all_holds
 from distwright.store.signed import list_tags
 from distwright.store.suites import list_suites, pool_paths_of
 
@@ -64,17 +66,20 @@ def places_of(context: Context, digests: Collection[Sha256]) -> dict[Sha256, lis
 
 
 def leaves_of(context: Context, digests: Collection[Sha256]) -> dict[Sha256, str]:
-    """Say of which suites these objects are package trees, or parts of them."""
+    """Say of which suites these objects are package trees, or parts of them, or of earlier states that somebody holds."""
     found: dict[Sha256, str] = {}
+    if not digests:
+        return found
     with context.database.read() as tx:
-        rows = list_suites(tx)
-    for row in rows:
-        name = f"{row.archive}/{row.name}"
-        if row.revision in digests:
-            found[row.revision] = f"the package tree of {name}"
-            continue
+        present = {row.revision: f"{row.archive}/{row.name}" for row in list_suites(tx)}
+        held = {
+            Sha256(hold.target): f"{hold.reason} of {hold.holder}" for hold in all_holds(tx) if hold.kind == "object"
+        }
+    for revision, name in {**held, **present}.items():
+        if revision in digests and revision in present:
+            found[revision] = f"the package tree of {name}"
         try:
-            root = parse_root(context.objects.read(row.revision))
+            root = parse_root(context.objects.read(revision)) if is_tree(revision, context.objects) else EMPTY_ROOT
         except (DistwrightError, KeyError, TypeError, ValueError):
             continue
         for list_name, leaves in root.lists.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.fetching import fetch_object
-from distwright.archive.fsck import Damage
+from distwright.archive.fsck import HELD_AND_LOST, Damage
 from distwright.archive.places import Place, leaves_of, places_of
 from distwright.archive.shelf import Mirrors
 from distwright.archive.tag_trees import parse_tag, serve_tag
@@ -17,7 +17,7 @@ from distwright.store.holds import all_holds
 from distwright.store.locks import locked
 from distwright.store.objects import sha256_of_file
 
-_NOBODY = "nobody holds it"
+_NOBODY, _SOMEBODY = "nobody holds it", "held through what names it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,14 @@ def tell(context: Context, damages: Sequence[Damage], *, was_mended: bool) -> li
     told = []
     for damage in damages:
         shown = places.get(damage.digest, [])
-        kept = leaves.get(damage.digest) or held.get(damage.digest) or _NOBODY
+        kept = leaves.get(damage.digest) or held.get(damage.digest) or _unknown(damage)
         thing = damage.path or (shown[-1].name if shown else f"object {damage.digest} ({kept})")
         told.append(Told(damage, thing, _hint(shown, was_mended=was_mended, is_held=kept != _NOBODY or bool(shown))))
     return told
+
+
+def _unknown(damage: Damage) -> str:
+    return _SOMEBODY if damage.what == HELD_AND_LOST else _NOBODY
 
 
 def _hint(places: Sequence[Place], *, was_mended: bool, is_held: bool) -> str:

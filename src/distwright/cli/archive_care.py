@@ -6,7 +6,7 @@ import click
 
 from distwright.app import App, open_app
 from distwright.archive.changing import root_of
-from distwright.archive.fsck import Damage, check_archive, check_objects, check_recorded
+from distwright.archive.fsck import HELD_AND_LOST, Damage, check_archive, check_held, check_objects, check_recorded
 from distwright.archive.garbage import collect
 from distwright.archive.publish import improve
 from distwright.archive.repairing import Told, repair, tell
@@ -22,7 +22,7 @@ from distwright.site.views import suites
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--quick", is_flag=True, help="Look at what is served only; do not read every object.")
+@click.option("--quick", is_flag=True, help="Look at what is served, and for what is held; do not read every object.")
 @click.option("--repair", "mend", is_flag=True, help="Bring back what another copy still has.")
 @click.option(
     "--from",
@@ -36,7 +36,7 @@ from distwright.site.views import suites
 def fsck(
     names: tuple[str, ...], quick: bool, mend: bool, copies: tuple[str, ...], state: str | None, as_json: bool
 ) -> None:
-    """Check that everything which is served or recorded is there, with its hash, and every object intact.
+    """Check that everything which is served, recorded or held is there, with its hash, and every object intact.
 
     --repair looks for good copies at the mirrors of recorded archives, in what is served here, and where --from says.
 
@@ -53,13 +53,17 @@ def fsck(
     def mended(damages: list[Damage]) -> list[Damage]:
         return repair(context, damages, context.mirrors, places) if mend else damages
 
-    found: list[Damage] = [] if quick else list(check_objects(context))
+    found = list(check_held(context) if quick else check_objects(context))
     left = mended(found)
+    # A list that came back may name what is lost too.
+    while mend and (more := [damage for damage in check_held(context) if damage.digest not in _about(found)]):
+        found, left = [*found, *more], [*left, *mended(more)]
     # After the objects: what is served of one that was brought back must be laid out anew.
     for name in sorted(names or archives):
         check = check_archive if isinstance(archives[name], OwnArchive) else check_recorded
         damaged = [damage for damage in check(context, name) if damage.path or damage.digest not in _about(found)]
         found, left = [*found, *damaged], [*left, *mended(damaged)]
+    found, left = _where_it_shows(found), _where_it_shows(left)
     told = tell(context, left, was_mended=mend)
     if as_json:
         print_json({"found": len(found), "left": [_plain(one) for one in told]})
@@ -133,6 +137,12 @@ def _own(app: App, names: tuple[str, ...]) -> list[str]:
 
 def _about(damages: list[Damage]) -> set[Sha256]:
     return {damage.digest for damage in damages}
+
+
+def _where_it_shows(damages: list[Damage]) -> list[Damage]:
+    """Leave out that something is lost where the served paths say it too."""
+    shown = {damage.digest for damage in damages if damage.path}
+    return [one for one in damages if one.path or one.digest not in shown or not one.what.startswith(HELD_AND_LOST)]
 
 
 def _copy(given: str) -> Path | str:

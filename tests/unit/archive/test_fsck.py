@@ -10,17 +10,20 @@ from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.recorded import RecordedArchive, recorded_archive
 from tests.worlds.suite import OwnSuite, own_suite
 
-from distwright.archive.fsck import Damage, check_archive, check_objects, check_recorded
+from distwright.archive.fsck import Damage, check_archive, check_held, check_objects, check_recorded
+from distwright.archive.garbage import mark
+from distwright.archive.own_snapshots import take_snapshot
 from distwright.archive.repairing import repair, tell
 from distwright.archive.shelf import no_mirrors
 from distwright.archive.snapshots import PoolChoice, parse_snapshot
+from distwright.archive.suites import Who, remove_packages
 from distwright.archive.tags import TagRequest, tag_snapshots
 from distwright.archive.tree import parse_root
 from distwright.archive.trees import ServedTree
 from distwright.errors import Refused
 from distwright.model.digests import Sha256, canonical_json, sha256_of
 from distwright.store.archives import list_snapshots
-from distwright.store.holds import object_hold, replace_holds
+from distwright.store.holds import all_holds, drop_holds, object_hold, replace_holds
 from distwright.store.objects import FileObjects
 
 HELLO = make_deb("hello", "1.0")
@@ -107,6 +110,51 @@ def test_an_object_that_is_held_and_lost_is_named(suite: OwnSuite) -> None:
     with suite.context.database.write() as tx:
         replace_holds(tx, "release 1.0", [object_hold("", lost, "its image")], suite.context.clock)
     assert list(check_objects(suite.context)) == [Damage("it is held and lost", lost)]
+
+
+def lose_what_only(state: Sha256, other: Sha256, context: WorldContext) -> set[Sha256]:
+    """Delete every leaf and package file of a state that another does not have; give them."""
+    lost = mark([state], context.objects) - mark([other], context.objects) - {state}
+    for digest in lost:
+        context.objects.local_path(digest).unlink()
+    return lost
+
+
+def found_again(suite: OwnSuite, backup: Path, lost: set[Sha256], holder: str) -> None:
+    """Expect that leaves are named, package files once the leaves are back, and that nothing is left in the end."""
+    context = suite.context
+    everything: set[Sha256] = set()
+    while found := list(check_objects(context)):
+        assert {damage.digest for damage in check_held(context)} == {damage.digest for damage in found}
+        for told in tell(context, found, was_mended=False):
+            assert holder in told.thing or "held through" in told.thing or told.thing.startswith("pool/")
+        assert all("collect" not in told.hint for told in tell(context, found, was_mended=True))
+        assert repair(context, found, no_mirrors, [backup]) == []
+        assert not everything & {damage.digest for damage in found}
+        everything |= {damage.digest for damage in found}
+    assert everything == lost
+
+
+@pytest.mark.parametrize("of", ["snapshot", "undo"])
+def test_what_a_held_state_consists_of_and_nobody_serves_is_looked_for(
+    suite: OwnSuite, tmp_path: Path, of: str
+) -> None:
+    context, old = suite.context, suite.state().revision
+    if of == "snapshot":
+        take_snapshot(context, "petrel", ["devel"])
+        suite.publish(suite.version("2.0"))
+    else:
+        remove_packages(context, "petrel", "devel", ["hello"], Who("user ada"), dry_run=False)
+        suite.publish(suite.state().revision)
+    with context.database.write() as tx:
+        drop_holds(tx, [hold.holder for hold in all_holds(tx) if hold.holder.startswith(("event ", "publication "))])
+    assert list(check_objects(context)) == []
+    shutil.copytree(context.paths.objects, tmp_path / "backup")
+    lost = lose_what_only(old, suite.state().revision, context)
+    assert HELLO.sha256 in lost
+    found_again(
+        suite, tmp_path / "backup", lost, "snapshot petrel/" if of == "snapshot" else "undo of suite petrel/devel"
+    )
 
 
 # Recorded archives

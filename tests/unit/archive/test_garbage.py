@@ -1,11 +1,13 @@
 """What is held stays, what nobody needs goes in two steps, and whoever asks in time has it back."""
 
-from datetime import timedelta
+import lzma
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.worlds.archive import DAY, MadeDeb, make_deb, make_source, make_upload, signer
+from tests.worlds.archive import DATE, DAY, MadeDeb, Upstream, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import WorldContext, make_context
+from tests.worlds.recorded import recorded_archive
 from tests.worlds.suite import OwnSuite, own_suite
 
 from distwright.archive.adding import add_packages
@@ -48,6 +50,12 @@ def upload(context: WorldContext, version: str) -> None:
 def later(context: WorldContext, days: float) -> None:
     """Let time pass, far ahead of the times that files of this test have."""
     context.clock += timedelta(days=days)
+
+
+def read_events(context: WorldContext) -> None:
+    """Let go of what events hold until all of them have been read."""
+    with context.database.write() as tx:
+        drop_holds(tx, [hold.holder for hold in all_holds(tx) if hold.holder.startswith("event ")])
 
 
 def far_ahead(context: WorldContext) -> None:
@@ -230,8 +238,7 @@ def left(context: WorldContext, suite: OwnSuite, tmp_path: Path) -> Sha256:
     remove_packages(context, "petrel", "devel", ["hello"], Who("user ada"), dry_run=False)
     for number in range(UNDO_STEPS):
         add(make_deb("world", f"1.{number}"))
-    with context.database.write() as tx:  # as when all events have been read
-        drop_holds(tx, [hold.holder for hold in all_holds(tx) if hold.holder.startswith("event ")])
+    read_events(context)
     far_ahead(context)
     collect(context, ["petrel"], really=True)
     assert FIRST in set(context.objects.discarded())
@@ -279,6 +286,81 @@ def test_what_is_held_again_and_was_not_asked_for_comes_back_before_the_trash_is
     collect(context, ["petrel"], really=True)
     assert mark([left], context.objects) <= set(context.objects.digests())
     assert FIRST in set(context.objects.digests())
+
+
+def cached(context: WorldContext, *folders: str) -> set[Sha256]:
+    """Give the objects from which something was derived that lies below these folders of the cache."""
+    places = [context.paths.cache / folder for folder in folders]
+    files = [(file, place) for place in places for file in place.rglob("*") if file.is_file()]
+    return {Sha256(str(file.relative_to(place)).replace("/", "")) for file, place in files}
+
+
+LISTS = ("contents/leaves", "contents/packages")
+
+
+def test_lists_of_files_go_with_the_states_that_they_were_made_for(context: WorldContext, suite: OwnSuite) -> None:
+    suite.contents = True
+    suite.publish(suite.version("1.0"))
+    old = cached(context, *LISTS)
+    context.clock += DAY
+    suite.publish(suite.version("2.0"))
+    assert {make_deb("hello", "1.0").sha256, make_deb("hello", "2.0").sha256} < cached(context, *LISTS)
+    read_events(context)
+    far_ahead(context)
+    later(context, GRACE.days + 1)
+    collect(context, ["petrel"], really=False)
+    assert old < cached(context, *LISTS)
+    collect(context, ["petrel"], really=True)
+    kept = cached(context, *LISTS)
+    assert kept <= mark([suite.state().revision], context.objects)
+    assert make_deb("hello", "1.0").sha256 not in kept
+    suite.publish(suite.hold(make_deb("hello", "1.0"), make_deb("other")))
+    assert make_deb("hello", "1.0").sha256 in cached(context, *LISTS), "made again when it is asked for"
+
+
+def test_pool_indexes_go_with_the_records_that_they_were_made_for(tmp_path: Path) -> None:
+    upstream = Upstream()
+    upstream.add(make_deb("hello"), make_source("hello"))
+    upstream.publish(DATE)
+    archive = recorded_archive(tmp_path, upstream)
+    context = archive.context
+    context.objects = FileObjects(context.paths.objects)
+    first = archive.record()
+    before = cached(context, "pool")
+    upstream.add(make_deb("world"))
+    upstream.publish(DATE + DAY)
+    archive.record()
+    both = cached(context, "pool")
+    far_ahead(context)
+    collect(context, [], really=True)
+    assert cached(context, "pool") == both > before
+    drop_snapshots(context, "debian", [first.row.serial])
+    read_events(context)
+    collect(context, [], really=True)
+    left = cached(context, "pool")
+    assert both - before <= left < both
+    archive.cut_off()
+    assert b"Package: world" in lzma.decompress(archive.read("dists/stable/main/binary-amd64/Packages.xz"))
+
+
+def test_what_is_young_in_the_cache_stays_and_what_a_killed_writer_left_goes(context: WorldContext) -> None:
+    cache, digest = context.paths.cache, sha256_of(b"of nobody")
+    files = [
+        cache / "pool" / digest, cache / "pool" / f"{digest}.12-34", cache / "contents/leaves" / digest[:2] / digest[2:],
+        cache / "contents/packages" / digest[:2] / f"{digest[2:]}.12", cache / "contents/merge-x/run", cache / "closures/k",
+    ]  # fmt: skip
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    context.clock = datetime.now(UTC)
+    collect(context, [], really=True)
+    assert [file for file in files if not file.exists()] == []
+    later(context, 2)
+    collect(context, [], really=True)
+    assert [file for file in files if file.exists()] == [cache / "closures/k"]
+    later(context, 31)
+    collect(context, [], really=True)
+    assert [file for file in files if file.exists()] == []
 
 
 def test_mark_follows_names_through_documents_and_leaves(context: WorldContext, suite: OwnSuite) -> None:

@@ -7,6 +7,10 @@ import pytest
 from tests.worlds.archive import make_deb, make_source
 from tests.worlds.commands import CommandLine, command_line
 
+from distwright.archive.tree import parse_root
+from distwright.model.digests import Sha256
+from distwright.store.objects import FileObjects
+
 HELLO, NEWER = make_deb("hello", "1.0"), make_deb("hello", "2.0")
 
 
@@ -250,3 +254,18 @@ def test_fsck_says_of_every_damage_what_it_is_about_and_what_to_type_next(line: 
     assert line.run("archive", "fsck", "--repair", "--from", str(tmp_path / "mirror")).text == "1 damaged, 0 left\n"
     assert line.run("archive", "fsck").text == "all is well\n"
     assert path.read_bytes() == HELLO.content
+
+
+def test_fsck_mends_what_only_undo_needs_in_one_go(line: CommandLine, tmp_path: Path) -> None:
+    objects = FileObjects(line.state / "objects")
+    root = parse_root(objects.read(Sha256(line.revision("petrel/devel"))))
+    leaves = [leaf.digest for of in root.lists.values() for leaf in of]
+    assert line.run("suite", "remove", "petrel/devel", "hello").exit_code == 0
+    shutil.copytree(line.state / "objects", tmp_path / "backup")
+    for digest in (*leaves, HELLO.sha256):
+        objects.path(digest).unlink()
+    done = line.run("archive", "fsck", "--quick")
+    assert (done.exit_code, done.text.count("undo of suite petrel/devel")) == (1, len(leaves))
+    mended = line.run("archive", "fsck", "--repair", "--from", str(tmp_path / "backup"))
+    assert mended.text == f"{len(leaves) + 1} damaged, 0 left\n"
+    assert line.run("archive", "fsck").text == "all is well\n"
