@@ -61,3 +61,10 @@ def test_the_command_line_loads_only_what_its_help_needs() -> None:
     assert sorted(loaded & set(HEAVY)) == []
     ours = sorted(name for name in json.loads(ran.stdout) if name.startswith("distwright"))
     assert ours == ["distwright", "distwright.cli", "distwright.cli.main", "distwright.errors"]
+
+
+def test_the_resident_server_is_given_the_command_line_and_does_not_import_it() -> None:
+    code = "import json, sys, distwright.cli.resident; print(json.dumps(sorted(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name for name in json.loads(ran.stdout) if name.startswith("distwright.cli.")}
+    assert loaded == {"distwright.cli.resident", "distwright.cli.resident_code", "distwright.cli.resident_terms"}

@@ -3,12 +3,14 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from tests.worlds.installation import CONFIG
 from tests.worlds.packages import make_deb
 from tests.worlds.processes import living, wait_until
 
+import distwright
 from distwright.store.locks import locked
 
 pytestmark = pytest.mark.system
@@ -171,16 +174,93 @@ def test_a_command_ends_with_its_server_as_if_it_were_interrupted(fresh: Line) -
     assert children(fresh) == []
 
 
+SERVER = """
+import json, os, signal, sys
+from pathlib import Path
+from distwright.cli.resident import start_resident
+pid = start_resident(Path(sys.argv[1]), lambda: print(json.dumps(dict(os.environ))))
+print(flush=True)
+sys.stdin.read()
+os.kill(pid, signal.SIGTERM)
+"""
+
+
+@dataclass
+class Echo:
+    """A server of a copy of the package whose one command is to print its environment."""
+
+    package: Path
+    state: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Give that of who asks."""
+        return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": str(self.package.parent), **more}
+
+    def ask(self, **more: str) -> object:
+        """Give what the server prints; None if the command runs alone, which finds no state."""
+        argv = [str(DISTWRIGHT), "suite", "list", "--state", str(self.state)]
+        done = subprocess.run(argv, env=self.environment(**more), capture_output=True, check=False)
+        return None if done.returncode else json.loads(done.stdout)
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    with state_folder() as folder:
+        package = folder / "src" / "distwright"
+        shutil.copytree(Path(distwright.__path__[0]), package, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / "state" / "run").mkdir(parents=True)
+        made = Echo(package, folder / "state")
+        argv = [sys.executable, "-c", SERVER, str(made.state)]
+        with subprocess.Popen(
+            argv, env=made.environment(GNUPGHOME="/serve"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+            yield made
+
+
+def test_a_command_has_the_environment_of_who_asks_and_nothing_of_the_servers(echo: Echo) -> None:
+    mine = {
+        "SSH_AUTH_SOCK": "/agent",
+        "TMPDIR": "/elsewhere",
+        "http_proxy": "http://proxy",
+        "CREDENTIALS_DIRECTORY": "/c",
+    }
+    assert echo.ask(**mine) == echo.environment(**mine)
+    assert echo.ask(LONG="x" * 120_000) == echo.environment(LONG="x" * 120_000)
+
+
+def test_a_command_is_not_run_by_other_code_than_is_there_now(echo: Echo) -> None:
+    assert echo.ask() is not None
+    place = echo.package / "archive" / "publish.py"
+    place.write_text(f"{place.read_text()}\n")
+    assert echo.ask() is None
+
+
+def test_who_connects_and_asks_nothing_holds_nobody_up(echo: Echo) -> None:
+    with linked(echo.state) as silent:
+        assert echo.ask() is not None
+        silent.settimeout(0)
+        with pytest.raises(BlockingIOError):  # nobody has lost patience with it yet
+            silent.recv(64)
+
+
+@contextmanager
+def linked(state: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        directory = os.open(state / "run", os.O_PATH)
+        link.connect(f"/proc/self/fd/{directory}/command.sock")
+        os.close(directory)
+        yield link
+
+
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_server_of_other_code_and_a_request_that_is_none_are_not_answered(served: Line) -> None:
-    for content in (b'{"version": "another"}', b"not json", b""):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
-            directory = os.open(served.state / "run", os.O_PATH)
-            link.connect(f"/proc/self/fd/{directory}/command.sock")
-            os.close(directory)
+    for content in (b'{"version": "another"}', b"not json", b"[]", b"[" * 9999, b""):
+        with linked(served.state) as link:
             link.settimeout(10)
             if content:
                 socket.send_fds(link, [content], [0, 1, 2])

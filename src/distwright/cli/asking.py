@@ -11,9 +11,8 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from distwright.cli.resident_version import BEGUN, INTERRUPT, REFUSED, VERSION
+from distwright.cli.resident_terms import BEGUN, INTERRUPT, REFUSED, VERSION
 
-_PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "TERM", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM")
 _BUG = 70
 
 
@@ -24,11 +23,7 @@ def ask(folder: str, words: Sequence[str]) -> int | None:
         "words": list(words),
         "folder": os.getcwd(),  # noqa: PTH109  # pathlib costs 5 ms here
         "umask": _umask(),
-        "environment": {
-            name: value
-            for name, value in os.environ.items()
-            if name in _PASSED_ON or name.startswith(("DISTWRIGHT_", "LC_", "LANG"))
-        },
+        "environment": dict(os.environ),
     }
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
         before = signal.getsignal(signal.SIGINT)

@@ -72,7 +72,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; every error of ours becomes two lines on stderr and its exit code."""
     try:
-        exit_code = cli.main(standalone_mode=False)
+        exit_code = cli.main(
+            standalone_mode=False, obj=main
+        )  # `serve` runs us again, for each command that it is asked
     except click.exceptions.Exit as stop:
         exit_code = stop.exit_code
     except click.ClickException as error:

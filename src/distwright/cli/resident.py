@@ -1,7 +1,9 @@
 """The resident server: one process that has everything loaded and forks for each command that cli/start.py hands to it.
 
 It is forked before `serve` starts threads and opens a database, for a fork keeps neither. A command runs in a child with the files,
-folder, umask and environment of who asked, so it does exactly what it would do alone; only for the same user, by the kernel's word.
+folder, umask and whole environment of who asked, only for the same user, by the kernel's word, and only while the files of our
+package are those that were loaded. What else a process inherits is as `serve` has it (groups, limits, priority, cgroup), and no
+terminal controls it, though its files may be one.
 
 No command is run twice: who asked is told before it begins, and does not run it after that. The child holds the link to who asked:
 the end of the link is the end of the command. It is interrupted when the server ends, in whatever way.
@@ -18,24 +20,30 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from distwright.cli.resident_version import BEGUN, REFUSED, VERSION
-from distwright.cli.start import SOCKET
+from distwright.cli.resident_code import seen_code
+from distwright.cli.resident_terms import BEGUN, REFUSED, SOCKET, VERSION
 from distwright.config.tables_archive import Table
 
 _PRELOADED = ("archive", "event", "image", "job", "repo", "snapshot", "suite", "upload")
-_REQUEST_BYTES = 1 << 17
+_REQUEST_BYTES = 1 << 18  # more than the kernel takes in one message
+_SILENT_S = 5.0  # for who connects and asks nothing
 _BACKLOG = 16
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S = 10.0  # for commands to end when the server does
 _PR_SET_PDEATHSIG = 1
+_INTERRUPTED = 130
 
 
-def start_resident(state: Path) -> int | None:
-    """Fork the server of a state directory and give its process number; None if one is answering there already."""
+def start_resident(state: Path, command: Callable[[], None]) -> int | None:
+    """Fork the server of a state directory and give its process number; None if one is answering there already.
+
+    command: runs a command line by `sys.argv`, and ends by SystemExit.
+    """
     place = state / SOCKET
     if _is_answered(place):
         return None
@@ -52,7 +60,7 @@ def start_resident(state: Path) -> int | None:
     os.close(reading)
     status = 1
     try:
-        _Server(place, parent).run(writing)
+        _Server(place, parent, command).run(writing)
         status = 0
     finally:
         os._exit(status)
@@ -82,10 +90,13 @@ def _is_answered(place: Path) -> bool:
 class _Server:
     """Listens, forks, passes interruptions on, reports exit codes. One thread, no database, no network."""
 
-    def __init__(self, place: Path, parent: int) -> None:
+    def __init__(self, place: Path, parent: int, command: Callable[[], None]) -> None:
         self._place = place
         self._parent = parent
+        self._command = command
+        self._code = seen_code()
         self._selector = selectors.DefaultSelector()
+        self._asking: dict[socket.socket, float] = {}  # and until when they may
         self._children: dict[int, socket.socket] = {}  # of a pidfd: who waits for it
         self._pids: dict[int, int] = {}
         self._is_ending = False
@@ -109,8 +120,12 @@ class _Server:
             os.close(ready)
             try:
                 while not self._is_ending and os.getppid() == self._parent:
-                    for key, _ in self._selector.select(timeout=5):
+                    for key, _ in self._selector.select(timeout=_SILENT_S):
                         self._serve(key.fileobj, listening)
+                    now = time.monotonic()
+                    for link in [link for link, until in self._asking.items() if until < now]:
+                        del self._asking[link]
+                        self._let_go(link)
             finally:
                 self._place.unlink(missing_ok=True)
                 self._selector.unregister(listening)
@@ -143,35 +158,48 @@ class _Server:
 
     def _serve(self, what: object, listening: socket.socket) -> None:
         if what is listening:
-            link, _ = listening.accept()
-            self._begin(link, listening)
+            self._accept(listening)
+        elif isinstance(what, socket.socket) and self._asking.pop(what, None) is not None:
+            self._begin(what, listening)
         elif isinstance(what, socket.socket):
             self._pass_on(what)
         elif what in self._children:
             self._report(int(str(what)))
 
+    def _accept(self, listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # gone again, or too many files are open
+            link, _ = listening.accept()
+            link.setblocking(False)  # noqa: FBT003  # it has no other name
+            self._asking[link] = time.monotonic() + _SILENT_S
+            self._selector.register(link, selectors.EVENT_READ)
+
+    def _let_go(self, link: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            link.send(REFUSED)
+        self._selector.unregister(link)
+        link.close()
+
     def _begin(self, link: socket.socket, listening: socket.socket) -> None:
-        request = _read_request(link)
-        if request is None:
-            link.close()
-            return
-        values, files = request
+        values, files = _read_request(link)
         # Held back until the command can take them: one that comes a moment after the fork must not be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
         try:
+            if len(files) != 3 or values.get("version") != VERSION or seen_code() != self._code:
+                self._let_go(link)
+                return
             link.send(BEGUN)
             server, pid = os.getpid(), os.fork()
+        except OSError:  # who asked is gone, or the machine takes no more processes
+            self._let_go(link)
+            return
+        else:
             if pid == 0:
                 listening.close()
                 self._selector.close()
-                _run_command(values, files, link, server)
+                _run_command(self._command, values, files, link, server)
             pidfd = os.pidfd_open(pid)
             self._children[pidfd], self._pids[pidfd] = link, pid
             self._selector.register(pidfd, selectors.EVENT_READ)
-            self._selector.register(link, selectors.EVENT_READ)
-        except OSError:  # who asked is gone, or the machine takes no more processes
-            _refuse(link)
-            link.close()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
             for file in files:
@@ -208,7 +236,7 @@ def _send(pidfd: int, number: int) -> None:
 
 def _preload() -> None:
     """Import and build everything that commands use; nothing of it is copied until a command writes to it."""
-    for name in ("rich.table", *(f"distwright.cli.{name}" for name in ("main", *_PRELOADED))):
+    for name in ("rich.table", *(f"distwright.cli.{name}" for name in _PRELOADED)):
         importlib.import_module(name)
     for table in _subclasses(Table):
         table.model_rebuild()
@@ -222,30 +250,21 @@ def _subclasses(table: type[Table]) -> Iterator[type[Table]]:
         yield from _subclasses(below)
 
 
-def _read_request(link: socket.socket) -> tuple[Mapping[str, object], list[int]] | None:
-    """Read what is asked; None, with an answer, if it is not of our user, or for other code than ours."""
-    _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    link.settimeout(5)
+def _read_request(link: socket.socket) -> tuple[Mapping[str, object], list[int]]:
+    """Read what is asked, with its files; nothing if it is not of our user, or no request."""
+    files: list[int] = []
     try:
+        _, uid, _ = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
         content, files, _, _ = socket.recv_fds(link, _REQUEST_BYTES, 3)
-        link.settimeout(None)
-        values = json.loads(content) if content else {}
-    except (OSError, ValueError):
-        return None
-    if uid != os.geteuid() or len(files) != 3 or values.get("version") != VERSION:
-        for file in files:
-            os.close(file)
-        _refuse(link)
-        return None
-    return values, files
+        values = json.loads(content) if uid == os.geteuid() else None
+    except (OSError, ValueError, RecursionError):
+        return {}, files
+    return values if isinstance(values, dict) else {}, files
 
 
-def _refuse(link: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        link.send(REFUSED)
-
-
-def _run_command(values: Mapping[str, object], files: list[int], link: socket.socket, server: int) -> None:
+def _run_command(
+    command: Callable[[], None], values: Mapping[str, object], files: list[int], link: socket.socket, server: int
+) -> None:
     """Be the command: take its files, folder, umask and environment; never return."""
     code = 70
     try:
@@ -261,7 +280,7 @@ def _run_command(values: Mapping[str, object], files: list[int], link: socket.so
             os.dup2(file, number)
         os.closerange(3, held)
         os.closerange(held + 1, os.sysconf("SC_OPEN_MAX"))
-        code = _call(values)
+        code = _call(command, values)
     finally:
         try:
             sys.stdout.flush()
@@ -271,25 +290,24 @@ def _run_command(values: Mapping[str, object], files: list[int], link: socket.so
         os._exit(code)
 
 
-def _call(values: Mapping[str, object]) -> int:
-    from distwright.cli.main import INTERRUPTED, main
-
+def _call(command: Callable[[], None], values: Mapping[str, object]) -> int:
     words, environment = values["words"], values["environment"]
-    assert isinstance(words, list)  # noqa: S101  # what cli/start.py of the same code sends
+    assert isinstance(words, list)  # noqa: S101  # what cli/asking.py of the same code sends
     assert isinstance(environment, dict)  # noqa: S101  # as above
     os.chdir(str(values["folder"]))
     os.umask(int(str(values["umask"])))
-    for name in [name for name in os.environ if name.startswith(("DISTWRIGHT_", "LC_", "LANG"))]:
-        del os.environ[name]
+    os.environ.clear()
     os.environ.update({str(name): str(value) for name, value in environment.items()})
+    time.tzset()
+    tempfile.tempdir = None  # found once, by what TMPDIR was
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  # an open descriptor, for good
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115  # as above
     sys.argv = ["distwright", *map(str, words)]
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-        main()
+        command()
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _INTERRUPTED
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     return 0

@@ -1,6 +1,6 @@
 """`distwright serve`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,16 +24,16 @@ from distwright.web.application import web_application
     help="Port on 127.0.0.1; 0: any that is free.",
 )
 @state_option
-def command(port: int, state: str | None) -> None:
+@click.pass_obj
+def command(run: Callable[[], None] | None, port: int, state: str | None) -> None:
     """Serve archives, images and the status page on loopback. Ctrl-C stops it. Works without network.
 
     While it runs, other commands on this state are answered by it: they start in a few hundredths of a second. They end
     with it, as by Ctrl-C.
     """
     paths = state_paths(state)
-    with _resident(
-        paths.root, wanted=paths.database.exists()
-    ):  # before the database is opened: a fork must not inherit it
+    # Before the database is opened: a fork must not inherit it.
+    with _resident(paths.root, run if paths.database.exists() else None):
         app = open_app(state)
         app.config()
         listener = listening(port)
@@ -46,8 +46,8 @@ def command(port: int, state: str | None) -> None:
 
 
 @contextmanager
-def _resident(root: Path, *, wanted: bool) -> Iterator[None]:
-    pid = start_resident(root) if wanted else None
+def _resident(root: Path, run: Callable[[], None] | None) -> Iterator[None]:
+    pid = None if run is None else start_resident(root, run)
     try:
         yield
     finally:

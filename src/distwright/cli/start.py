@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-SOCKET = "run/command.sock"
+from distwright.cli.resident_terms import SOCKET
+
 ROOT_STATE = "/var/lib/distwright"
 # What runs long, or starts a server, or makes an installation, runs in a process of its own.
 AT_HOME = frozenset({"serve", "worker", "demo", "doctor", "config"})

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from distwright.cli.asking import ask
-from distwright.cli.resident_version import BEGUN, REFUSED
+from distwright.cli.resident_terms import BEGUN, REFUSED
 
 
 @pytest.mark.parametrize(
