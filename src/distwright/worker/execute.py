@@ -7,6 +7,7 @@ from dataclasses import replace
 from distwright.errors import (
     BadInput,
     Busy,
+    DiskFailed,
     DistwrightError,
     Interrupted,
     Lost,
@@ -41,7 +42,7 @@ from distwright.worker.runner import LocalRunner
 
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
 _OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
-_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, Busy)
+_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, DiskFailed, Busy)
 
 
 class StepFailedError(Exception):
