@@ -10,7 +10,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
@@ -30,6 +30,11 @@ _CUT_MASK = 0x3FF  # a piece ends at one path in 1,024
 _CUT_BYTES = 256 * 1024
 _RUNS_AT_ONCE = 200  # open files
 _LEVEL = 3
+_END = b"\n"  # after the last line: zstd does not tell a file that was cut off
+
+
+class DamagedListError(Exception):
+    """A derived list was not what had been written; it is gone, and will be made anew."""
 
 
 class Contents:
@@ -51,14 +56,18 @@ class Contents:
             yield from _cut(_rows(lines))
 
     def _merged(self, runs: Sequence[Path], stack: ExitStack) -> Path:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merge-", dir=self._folder)))
+        folder = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="merge-", suffix=f".{os.getpid()}", dir=self._folder)
+            )
+        )
         with ExitStack() as opened:
             _write(folder / "run", heapq.merge(*(opened.enter_context(_opened(run)) for run in runs)))
         return folder / "run"
 
     def _run(self, leaf: Leaf) -> Path:
         """Give the sorted lines "path, tab, section/package" of a leaf."""
-        path = self._folder / "leaves" / leaf.digest[:2] / leaf.digest[2:]
+        path = self._folder / "runs" / leaf.digest[:2] / leaf.digest[2:]
         if not path.exists():
             lines = []
             for name, stanza in split_leaf(self._objects.read(leaf.digest)):
@@ -70,7 +79,7 @@ class Contents:
 
     def _names(self, name: str, stanza: bytes) -> list[bytes]:
         digest = Sha256((raw_field(stanza, b"SHA256") or b"").decode())
-        path = self._folder / "packages" / digest[:2] / digest[2:]
+        path = self._folder / "names" / digest[:2] / digest[2:]
         if path.exists():
             with _opened(path) as file:
                 return [line[:-1] for line in file]
@@ -111,15 +120,35 @@ def _leaf(piece: list[bytes], first: bytes) -> tuple[Leaf, bytes]:
     return Leaf(sha256_of(text), len(text), len(piece), first.decode("utf-8", "replace")), text
 
 
-def _opened(path: Path) -> BufferedReader:
+@contextmanager
+def _opened(path: Path) -> Iterator[Iterator[bytes]]:
+    """Give the lines of a derived list, which are those that were written: else DamagedListError, and the list is gone."""
     reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-    return BufferedReader(reader)
+    with BufferedReader(reader) as lines:
+        yield _checked(lines, path)
+
+
+def _checked(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        for line in lines:
+            if line == _END:
+                return
+            yield line
+        why = "cut off"
+    except zstandard.ZstdError as error:
+        why = str(error)
+    path.unlink(missing_ok=True)
+    raise DamagedListError(f"{path} is damaged: {why}")
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}")
-    with partial.open("wb") as file, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file) as packed:
+    with (
+        partial.open("wb") as file,
+        zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).stream_writer(file) as packed,
+    ):
         for line in lines:
             packed.write(line)
+        packed.write(_END)
     partial.rename(path)

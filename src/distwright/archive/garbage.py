@@ -19,12 +19,13 @@ from distwright.archive.tree import parse_root
 from distwright.archive.trees import ServedTree
 from distwright.errors import BadInput, Lost
 from distwright.jobs.step import Context
-from distwright.model.digests import Sha256
+from distwright.model.digests import Sha256, sha256_of
 from distwright.model.records import Publication
 from distwright.store.archives import list_publications, list_snapshots, set_publication_state
 from distwright.store.holds import all_holds, replace_holds
+from distwright.store.leftovers import drop_partials_below
 from distwright.store.locks import locked
-from distwright.store.objects import ObjectStore
+from distwright.store.objects import ObjectStore, rotten
 from distwright.store.signed import list_tags
 
 GRACE = timedelta(days=7)
@@ -52,7 +53,8 @@ def collect(context: Context, archives: Iterable[str], *, grace: timedelta = GRA
     """Let go of what nobody holds. archives: our own, whose served trees are looked after.
 
     really: do it; otherwise only count. Retired publications stay served by hash for `grace`, and discarded objects stay in the
-    trash for as long; whoever names one again has it back.
+    trash for as long; whoever names one again has it back. Raises Rotten, before any object goes, if one that names others has
+    changed: what it names now may not be what it must keep.
     """
     now, done = context.now(), Collected()
     for archive in archives:
@@ -74,8 +76,17 @@ def collect(context: Context, archives: Iterable[str], *, grace: timedelta = GRA
             context.objects.discard(digest, now.date())
     if really:
         pieces_of(context).forget(lambda digest: digest in marked)
+        _drop_leftovers(context)
         done.deleted, done.deleted_bytes = context.objects.empty_trash((now - grace).date())
     return done
+
+
+def _drop_leftovers(context: Context) -> None:
+    """Remove the partial files of what was killed."""
+    context.objects.drop_leftovers()
+    drop_partials_below(context.paths.cache / "contents", "*/??/*")
+    drop_partials_below(context.paths.cache / "contents", "merge-*")
+    drop_partials_below(context.paths.cache / "pool", "*")
 
 
 def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
@@ -92,7 +103,7 @@ def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
 
 
 def names_in(digest: Sha256, objects: ObjectStore) -> list[Sha256]:
-    """Give what an object names, if it is of a kind that names others; nothing for one that is not here."""
+    """Give what an object names, if it is of a kind that names others; nothing for one that is not here. Raises Rotten."""
     try:
         with objects.open(digest) as file:
             head = file.read(_HEAD_BYTES)
@@ -101,6 +112,8 @@ def names_in(digest: Sha256, objects: ObjectStore) -> list[Sha256]:
             content = head + file.read()
     except Lost:
         return []
+    if sha256_of(content) != digest:  # what it names now may not be what it must keep
+        raise rotten(digest)
     return [Sha256(name.decode()) for name in dict.fromkeys(_DIGEST.findall(content))]
 
 
@@ -146,6 +159,7 @@ def _retire(context: Context, archive: str, before: datetime, done: Collected, *
     for path in surplus:
         path.unlink()
     tagged = {name for tag in tags for suite in tag.suites.values() for name in (suite.indexes, *suite.digests)}
+    tree.drop_leftovers()
     tree.forget_indexes(_index_sets(stays, context) | tagged, before)
 
 

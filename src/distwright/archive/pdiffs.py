@@ -74,7 +74,7 @@ def _extended(
     now: datetime,
     objects: ObjectStore,
 ) -> tuple[Patch, ...]:
-    before, patches = earlier.indexes.plain[path], earlier.indexes.history.get(path, ())
+    before, patches = earlier.indexes.plain[path], _intact(earlier.indexes.history.get(path, ()), objects)
     after = indexes.plain[path]
     if before.sha256 == after.sha256:
         return patches
@@ -85,6 +85,14 @@ def _extended(
     name = f"T-{now:%Y-%m-%d-%H%M.%S}-{after.sha256[:12]}"  # two publications of one second have two names
     made = Patch(name, before.sha256, before.size, sha256_of(script), len(script), objects.put(packed), len(packed))
     return (*patches, made)[-KEPT:]
+
+
+def _intact(patches: tuple[Patch, ...], objects: ObjectStore) -> tuple[Patch, ...]:
+    """Give the patches after the last damaged one: a client that is behind it fetches the whole index."""
+    damaged = [
+        at for at, patch in enumerate(patches) if not (objects.has(patch.packed) and objects.is_intact(patch.packed))
+    ]
+    return patches[damaged[-1] + 1 :] if damaged else patches
 
 
 def _index_text(current: IndexEntry, patches: Sequence[Patch]) -> bytes:

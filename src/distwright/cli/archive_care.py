@@ -55,7 +55,8 @@ def fsck(
         print_json({"found": len(found), "left": [_plain(damage) for damage in left]})
     else:
         for damage in left:
-            click.echo(f"{damage.path or damage.digest}: {damage.what}")
+            click.echo(f"{damage.path or damage.digest or context.paths.database}: {damage.what}")
+            click.echo(f"  try: {damage.hint}")
         click.echo(f"{len(found)} damaged, {len(left)} left" if found else "all is well")
     if left:
         raise click.exceptions.Exit(1)
@@ -121,4 +122,4 @@ def _own(app: App, names: tuple[str, ...]) -> list[str]:
 
 
 def _plain(damage: Damage) -> Json:
-    return {"what": damage.what, "digest": str(damage.digest), "path": damage.path or None}
+    return {"what": damage.what, "digest": str(damage.digest) or None, "path": damage.path or None, "hint": damage.hint}
