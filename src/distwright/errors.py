@@ -1,5 +1,6 @@
 """One tree of errors. Each has a message that names the thing, a hint that can be typed, and the exit code of its cause."""
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
 
 
@@ -65,6 +66,10 @@ class Lost(NotFound):
     """Something that was kept here, and must be, is gone: our fault, whoever asks for it."""
 
 
+class Rotten(Lost):
+    """Something that was kept here has other bytes by now: nothing new is made of it."""
+
+
 class Busy(DistwrightError):
     """Somebody else holds what this needs."""
 
@@ -99,10 +104,36 @@ class OutOfSpace(DistwrightError):
     exit_code = 20
 
 
+class DiskFailed(DistwrightError):
+    """The disk cannot be read or written; nothing was changed."""
+
+    exit_code = 20
+
+
 class Interrupted(DistwrightError):
     """Somebody pressed Ctrl-C or cancelled the job."""
 
     exit_code = 130
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FAILED = frozenset({errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EUCLEAN})
+
+
+def disk_error(error: OSError, place: str) -> OutOfSpace | DiskFailed | None:
+    """Say what the disk has against it, if that is what an error of the system says. place: what was to be read or written."""
+    if error.errno in _FULL:
+        return OutOfSpace(
+            f"no space left below {place}",
+            hint=f"free some space (df -h {place}; df -i {place}), then run the same command again",
+        )
+    if error.errno in _FAILED:
+        what = quoted(str(error.filename)) if error.filename else place
+        return DiskFailed(
+            f"the disk does not work: {error.strerror}: {what}",
+            hint="look at what the kernel says of it (dmesg), then run the same command again",
+        )
+    return None
 
 
 def quoted(text: str, limit: int = 120) -> str:

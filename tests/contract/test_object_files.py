@@ -11,7 +11,7 @@ from textwrap import dedent
 import pytest
 from tests.contract.test_object_store import CONTENT, DIGEST, aged, found, other_content
 
-from distwright.errors import Refused
+from distwright.errors import Refused, Rotten
 from distwright.model.digests import sha256_of
 from distwright.store.memory import MemoryObjects
 from distwright.store.objects import FileObjects
@@ -25,11 +25,27 @@ def files(tmp_path: Path) -> FileObjects:
     return FileObjects(tmp_path / "objects")
 
 
-def test_rotten_file_is_not_intact(files: FileObjects) -> None:
+def rot(files: FileObjects) -> None:
     files.put(CONTENT)
     files.path(DIGEST).chmod(0o644)
     files.path(DIGEST).write_bytes(CONTENT[:-1] + b"!")
+
+
+def test_rotten_file_is_not_intact_and_nobody_reads_it_whole(files: FileObjects) -> None:
+    rot(files)
     assert (files.has(DIGEST), files.is_intact(DIGEST)) == (True, False)
+    with pytest.raises(Rotten, match=f"object {DIGEST} has rotted"):
+        files.read(DIGEST)
+
+
+def test_rotten_file_comes_back_with_whoever_keeps_the_same_bytes(files: FileObjects) -> None:
+    rot(files)
+    assert files.put(CONTENT) == DIGEST
+    assert files.read(DIGEST) == CONTENT
+    rot(files)
+    with files.staging() as put:
+        put(CONTENT)
+    assert files.read(DIGEST) == CONTENT
 
 
 def test_file_is_named_by_its_digest_and_nobody_may_write_it(files: FileObjects, tmp_path: Path) -> None:
@@ -210,6 +226,19 @@ def test_partial_files_of_dead_writers_are_dropped_and_those_of_living_ones_kept
         assert files.drop_leftovers() == 1
         assert list(mine.parent.iterdir()) == [mine]
     assert (list(files.digests()), files.drop_leftovers()) == ([DIGEST], 0)
+
+
+def test_partial_files_of_a_writer_that_has_ended_and_that_nobody_waited_for_are_dropped(files: FileObjects) -> None:
+    """As in a container whose first process waits for nobody."""
+    pid = os.fork()
+    if pid == 0:
+        with files.writing() as writer:
+            writer.write(CONTENT)
+            os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert Path(f"/proc/{pid}").exists()
+    assert files.drop_leftovers() == 1
+    os.waitpid(pid, 0)
 
 
 def test_store_that_was_never_written_has_no_leftovers(files: FileObjects) -> None:

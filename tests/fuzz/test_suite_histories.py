@@ -1,22 +1,43 @@
-"""Random histories of suites against a simple model: what each has, what was removed, and what undo must give back."""
+"""Random histories of suites against a simple model: what each has, what was removed, and what undo must give back.
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+Some steps are cut off at some change that they make, and what nobody holds is collected in between.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from tests.worlds.archive import UpstreamFetcher
-from tests.worlds.installation import WorldContext
+from tests.worlds.histories import (
+    CrashError,
+    FragileContext,
+    FragileObjects,
+    Fuse,
+    Held,
+    Model,
+    Place,
+    differing,
+    root_of_model,
+)
 from tests.worlds.state import memory_database
 from tests.worlds.times import NOW
 
-from distwright.archive.changing import SuiteChange, edited, move, root_of
-from distwright.archive.merging import Difference, with_stones
-from distwright.archive.own_snapshots import parse_own_snapshot, take_snapshot
+from distwright.archive.changing import SuiteChange, edited, hold_suite, move, root_of
+from distwright.archive.garbage import collect, mark
+from distwright.archive.merging import with_stones
+from distwright.archive.own_snapshots import drop_snapshots, parse_own_snapshot, take_snapshot
 from distwright.archive.suites import (
     Outcome,
     Who,
@@ -29,86 +50,21 @@ from distwright.archive.suites import (
     reset_suite,
     undo_change,
 )
-from distwright.archive.tree import EMPTY_ROOT, Tombstone, TreeEntry, TreeRoot, build_tree
+from distwright.archive.tree import EMPTY_ROOT
 from distwright.errors import Refused
 from distwright.model.digests import Sha256
 from distwright.model.records import SuiteState
 from distwright.model.versions import DebVersion
+from distwright.store.holds import all_holds
 from distwright.store.memory import MemoryObjects
 from distwright.store.paths import StatePaths
 from distwright.store.suites import get_suite, insert_suite
 
 WHO = Who("user ada")
-Place = tuple[str, str]  # list, name
 LISTS = ("main/binary-amd64", "main/binary-all", "contrib/binary-amd64")
 NAMES = ("hello", "hello-data", "world", "petrel", "zeta")
 SOURCES = ("hello", "petrel", "world")
 VERSIONS = ("0.9", "1.0~rc1", "1.0", "1.0+b1", "1.10", "1:0.1")
-
-
-@dataclass(frozen=True)
-class Held:
-    """One package as the model knows it. text: its long description."""
-
-    source: str
-    version: str
-    text: str = ""
-
-    def stanza(self, name: str) -> bytes:
-        said = f"Source: {self.source}\n" if self.source != name else ""
-        return f"Package: {name}\n{said}Version: {self.version}\nDescription-md5: {self.md5}\n".encode()
-
-    def translation(self, name: str) -> bytes:
-        return f"Package: {name}\nDescription-md5: {self.md5}\nDescription-en: {self.text}\n".encode()
-
-    @property
-    def md5(self) -> str:
-        return hashlib.md5(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    @property
-    def key(self) -> bytes:
-        return DebVersion(self.version).sort_key()
-
-
-@dataclass
-class Model:
-    """What a suite should be. undos: the states that undo goes back to, newest last."""
-
-    packages: dict[Place, Held] = field(default_factory=dict)
-    stones: dict[Place, str] = field(default_factory=dict)
-    undos: list[tuple[dict[Place, Held], dict[Place, str]]] = field(default_factory=list)
-
-    def state(self) -> tuple[dict[Place, Held], dict[Place, str]]:
-        return dict(self.packages), dict(self.stones)
-
-    def become(self, packages: Mapping[Place, Held], stones: Mapping[Place, str]) -> bool:
-        """Move to another state, if it is another; say whether."""
-        if (packages, stones) == (self.packages, self.stones):
-            return False
-        self.undos.append(self.state())
-        self.packages, self.stones = dict(packages), dict(stones)
-        return True
-
-    def built_of(self, source: str) -> set[Place]:
-        return {place for place, held in self.packages.items() if held.source == source}
-
-
-def root_of_model(model: Model, objects: MemoryObjects) -> TreeRoot:
-    entries, texts = [], set()
-    for (list_name, name), held in model.packages.items():
-        entries.append(TreeEntry(list_name, name, DebVersion(held.version), held.stanza(name)))
-        texts.add((f"{list_name.partition('/')[0]}/i18n", name, held.translation(name)))
-    entries += [TreeEntry(list_name, name, DebVersion("0"), text) for list_name, name, text in texts]
-    stones = [Tombstone(*place, DebVersion(version)) for place, version in sorted(model.stones.items())]
-    return build_tree(entries, objects.put, stones)
-
-
-def differing(old: Mapping[Place, Held], new: Mapping[Place, Held]) -> set[Difference]:
-    return {
-        Difference(*place, old[place].version if place in old else "", new[place].version if place in new else "")
-        for place in old.keys() | new.keys()
-        if old.get(place) != new.get(place)
-    }
 
 
 SUITES = st.sampled_from(["devel", "topic", "release", "copy"])
@@ -120,19 +76,25 @@ class SuiteHistories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.database = memory_database()
-        self.objects = MemoryObjects()
-        self.context = WorldContext(StatePaths(Path("/nowhere")), self.database, self.objects, UpstreamFetcher({}))
+        self.fuse, self.cut_at = Fuse(), 0
+        self.objects = FragileObjects(self.fuse)
+        self.folder = TemporaryDirectory(prefix="distwright-histories-")
+        paths = StatePaths(Path(self.folder.name))
+        self.context = FragileContext(paths, self.database, self.objects, UpstreamFetcher({}), fuse=self.fuse)
+        self.context.clock = datetime.now(UTC) + timedelta(days=3)  # so that no object counts as kept just now
         self.models: dict[str, Model] = {}
-        self.snapshots: list[tuple[Sha256, dict[str, Sha256]]] = []
+        self.snapshots: dict[str, tuple[Sha256, dict[str, Sha256]]] = {}
 
     def teardown(self) -> None:
         self.database.close()
+        self.folder.cleanup()
 
     @initialize()
     def begin(self) -> None:
         self.objects.put(EMPTY_ROOT.to_bytes())
         with self.database.write() as tx:
             insert_suite(tx, SuiteState("petrel", "devel", "base", EMPTY_ROOT.revision, NOW))
+            hold_suite(tx, "petrel", "devel", EMPTY_ROOT.revision, self.context)
         self.models["devel"] = Model()
 
     def row(self, suite: str) -> SuiteState:
@@ -181,6 +143,26 @@ class SuiteHistories(RuleBasedStateMachine):
         branch_suite(self.context, "petrel", new, parent, kind, WHO)
         self.models[new] = Model() if kind == "overlay" else Model(*self.models[parent].state())
 
+    @rule(changes=st.integers(min_value=1, max_value=12))
+    def be_cut_off(self, changes: int) -> None:
+        """Let what comes next end at one of its changes, if it makes as many."""
+        self.cut_at = changes
+
+    @rule()
+    def collect(self) -> None:
+        """Let go of what nobody holds: exactly that; the invariants read all the rest."""
+        collect(self.context, [], really=True)
+        with self.database.read() as tx:
+            held = [Sha256(hold.target) for hold in all_holds(tx)]
+        assert set(self.objects.digests()) <= mark(held, self.objects)
+
+    @precondition(lambda self: self.snapshots)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        serial = data.draw(st.sampled_from(sorted(self.snapshots)))
+        drop_snapshots(self.context, "petrel", [serial])
+        del self.snapshots[serial]
+
     @rule(into=SUITES, other=SUITES, dry_run=st.booleans())
     def merge(self, into: str, other: str, dry_run: bool) -> None:  # noqa: FBT001  # given by hypothesis
         into, other = self.named(into), self.named(other)
@@ -214,8 +196,7 @@ class SuiteHistories(RuleBasedStateMachine):
             with pytest.raises(Refused, match="has other content there"):
                 act()
             return
-        done = self.carried_out(into, act, packages, stones, dry_run=dry_run)
-        assert not any(change.is_downgrade for change in done.changes)
+        self.carried_out(into, act, packages, stones, dry_run=dry_run, is_upwards=True)
 
     @rule(into=SUITES, other=SUITES, sources=st.lists(st.sampled_from(SOURCES), min_size=1, max_size=2, unique=True),
           dry_run=st.booleans())  # fmt: skip
@@ -298,7 +279,7 @@ class SuiteHistories(RuleBasedStateMachine):
     @rule()
     def snapshot(self) -> None:
         row = take_snapshot(self.context, "petrel", [])
-        self.snapshots.append((row.digest, {name: self.row(name).revision for name in self.models}))
+        self.snapshots[row.serial] = (row.digest, {name: self.row(name).revision for name in self.models})
 
     @precondition(lambda self: len(self.models) > 1)
     @rule(old=SUITES, new=SUITES)
@@ -309,24 +290,43 @@ class SuiteHistories(RuleBasedStateMachine):
         assert len(told) == len(set(told))
 
     def carried_out(
-        self, suite: str, act: object, packages: Mapping[Place, Held], stones: Mapping[Place, str], *, dry_run: bool
-    ) -> Outcome:
+        self,
+        suite: str,
+        act: Callable[[], Outcome],
+        packages: Mapping[Place, Held],
+        stones: Mapping[Place, str],
+        *,
+        dry_run: bool,
+        is_upwards: bool = False,
+    ) -> None:
         """Act, and hold the answer and the model to each other; with dry_run nothing may change."""
         model, before = self.models[suite], self.row(suite)
-        done: Outcome = act()  # type: ignore[operator]
+        after = root_of_model(Model(dict(packages), dict(stones)), MemoryObjects()).revision
+        self.fuse.left, self.cut_at = self.cut_at, 0
+        try:
+            done = act()
+        except CrashError:
+            if self.row(suite).revision == before.revision:
+                self.fuse.left = 0
+                done = act()  # as whoever has typed it does once more
+            else:  # it was done, and nobody heard of it
+                assert self.row(suite).revision == after
+                model.become(packages, stones)
+                return
+        self.fuse.left = 0
         assert set(done.changes) == differing(model.packages, packages)
         if dry_run:
             assert self.row(suite) == before
         else:
             assert model.become(packages, stones) == (done.after != done.before)
             assert (done.before, done.after) == (before.revision, self.row(suite).revision)
-        return done
+        assert not is_upwards or not any(change.is_downgrade for change in done.changes)
 
     @invariant()
     def every_suite_is_what_the_model_says(self) -> None:
         for name, model in self.models.items():
             row = self.row(name)
-            assert row.revision == root_of_model(model, self.objects).revision
+            assert row.revision == root_of_model(model, MemoryObjects()).revision
             assert set(packages_of(self.objects, row)) == {
                 (*place, held.version) for place, held in model.packages.items()
             }
@@ -334,12 +334,21 @@ class SuiteHistories(RuleBasedStateMachine):
 
     @invariant()
     def snapshots_stay_as_they_were(self) -> None:
-        for digest, states in self.snapshots:
+        for digest, states in self.snapshots.values():
             held = parse_own_snapshot(self.objects.read(digest)).suites
             assert {name: revision for name, (revision, _) in held.items()} == states
 
 
+def histories(examples: int, steps: int) -> settings:
+    return settings(
+        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+
+
 TestSuiteHistories = SuiteHistories.TestCase
-TestSuiteHistories.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestSuiteHistories.settings = histories(60, 40)
+
+
+@pytest.mark.full
+def test_many_long_histories() -> None:
+    run_state_machine_as_test(SuiteHistories, settings=histories(400, 80))

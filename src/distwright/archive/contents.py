@@ -10,11 +10,12 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial
 from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 
@@ -31,8 +32,15 @@ _CUT_MASK = 0x3FF  # a piece ends at one path in 1,024
 _CUT_BYTES = 256 * 1024
 _RUNS_AT_ONCE = 200  # open files
 _LEVEL = 3
+_END = b"\n"  # after the last line: zstd does not tell a file that was cut off
 
-Run = Callable[[], BufferedReader]
+
+class DamagedListError(Exception):
+    """A derived list was not what had been written; it is gone, and will be made anew."""
+
+
+Lines = AbstractContextManager[Iterator[bytes]]
+Run = Callable[[], Lines]
 """Opens sorted lines."""
 
 
@@ -55,14 +63,15 @@ class Contents:
             yield from _cut(_rows(lines))
 
     def _merged(self, runs: Sequence[Run], stack: ExitStack) -> Run:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="merge-", dir=self._folder)))
+        fresh = tempfile.TemporaryDirectory(prefix="merge-", suffix=f".{os.getpid()}", dir=self._folder)
+        folder = Path(stack.enter_context(fresh))
         with ExitStack() as opened:
             _write(folder / "run", heapq.merge(*(opened.enter_context(run()) for run in runs)))
         return partial(_opened, folder / "run")
 
-    def _run(self, leaf: Leaf) -> BufferedReader:
+    def _run(self, leaf: Leaf) -> Lines:
         """Open the sorted lines "path, tab, section/package" of a leaf, made now if they are not there."""
-        path = self._folder / "leaves" / leaf.digest[:2] / leaf.digest[2:]
+        path = self._folder / "runs" / leaf.digest[:2] / leaf.digest[2:]
         with suppress(FileNotFoundError):  # a collector may take it at any time
             return _opened(path)
         lines = []
@@ -75,7 +84,7 @@ class Contents:
 
     def _names(self, name: str, stanza: bytes) -> list[bytes]:
         digest = Sha256((raw_field(stanza, b"SHA256") or b"").decode())
-        path = self._folder / "packages" / digest[:2] / digest[2:]
+        path = self._folder / "names" / digest[:2] / digest[2:]
         with suppress(FileNotFoundError), _opened(path) as file:
             return [line[:-1] for line in file]
         try:
@@ -115,15 +124,38 @@ def _leaf(piece: list[bytes], first: bytes) -> tuple[Leaf, bytes]:
     return Leaf(sha256_of(text), len(text), len(piece), first.decode("utf-8", "replace")), text
 
 
-def _opened(path: Path) -> BufferedReader:
-    reader = zstandard.ZstdDecompressor().stream_reader(path.open("rb"), closefd=True)
-    return BufferedReader(reader)
+def _opened(path: Path) -> Lines:
+    """Give the lines of a derived list, which are those that were written: else DamagedListError, and the list is gone."""
+    return _lines(path.open("rb"), path)
+
+
+@contextmanager
+def _lines(file: BinaryIO, path: Path) -> Iterator[Iterator[bytes]]:
+    with BufferedReader(zstandard.ZstdDecompressor().stream_reader(file, closefd=True)) as lines:
+        yield _checked(lines, path)
+
+
+def _checked(lines: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    try:
+        for line in lines:
+            if line == _END:
+                return
+            yield line
+        why = "cut off"
+    except zstandard.ZstdError as error:
+        why = str(error)
+    path.unlink(missing_ok=True)
+    raise DamagedListError(f"{path} is damaged: {why}")
 
 
 def _write(path: Path, lines: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    with fresh.open("wb") as file, zstandard.ZstdCompressor(level=_LEVEL).stream_writer(file) as packed:
+    with (
+        fresh.open("wb") as file,
+        zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).stream_writer(file) as packed,
+    ):
         for line in lines:
             packed.write(line)
+        packed.write(_END)
     fresh.rename(path)

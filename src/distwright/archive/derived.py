@@ -20,7 +20,7 @@ def forget_derived(cache: Path, is_needed: Callable[[Sha256], bool], before: dat
     Closures are those of a state, which has no object: they go when they are a month old. Cost: names, and a look at those that go.
     """
     contents = cache / "contents"
-    folders = [cache / "pool", *(folder for kind in ("leaves", "packages") for folder in _entries(contents / kind))]
+    folders = [cache / "pool", *(folder for kind in ("runs", "names") for folder in _entries(contents / kind))]
     count = 0
     for folder in folders:
         start = "" if folder.parent == cache else folder.name  # ab/cdef…

@@ -19,14 +19,15 @@ from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import SnapshotDocument, parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
 from distwright.archive.tree import TreeRoot, parse_root
-from distwright.archive.trees import BY_HASH, SNAPSHOTS, ServedTree
+from distwright.archive.trees import BY_HASH, SNAPSHOTS, ServedTree, is_whole
 from distwright.errors import DistwrightError, Lost
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
 from distwright.model.records import Publication, Snapshot
 from distwright.store.archives import list_publications, list_snapshots
+from distwright.store.database import damages
 from distwright.store.holds import all_holds
-from distwright.store.objects import ObjectStore, sha256_of_file
+from distwright.store.objects import ObjectStore
 from distwright.store.signed import find_resigned, list_tags
 from distwright.store.suites import list_suites
 
@@ -43,6 +44,11 @@ class Damage:
     what: str
     digest: Sha256
     path: str = ""
+
+
+def check_database(context: Context) -> list[str]:
+    """Read the whole database; give what it says is not as it must be, in its own words."""
+    return damages(context.database, thoroughly=True)
 
 
 def check_objects(context: Context) -> Iterator[Damage]:
@@ -273,7 +279,7 @@ def _check_file(file: Path, digest: Sha256, objects: ObjectStore) -> Iterator[Da
         yield Damage(NOT_SERVED, digest, str(file))
     elif not objects.has(digest):
         yield Damage(LOST, digest, str(file))
-    elif not objects.is_placed(digest, file) and sha256_of_file(file) != digest:
+    elif not is_whole(file, digest, objects):
         yield Damage("it is served with other bytes", digest, str(file))
 
 

@@ -21,12 +21,13 @@ from distwright.archive.trees import ServedTree
 from distwright.archive.unrecorded import Unrecorded, kept_beside
 from distwright.errors import BadInput, Lost
 from distwright.jobs.step import Context
-from distwright.model.digests import Sha256
+from distwright.model.digests import Sha256, sha256_of
 from distwright.model.records import Publication
 from distwright.store.archives import list_publications, list_snapshots, set_publication_states
 from distwright.store.holds import all_holds, drop_holds
+from distwright.store.leftovers import drop_partials_below
 from distwright.store.locks import locked
-from distwright.store.objects import ObjectStore
+from distwright.store.objects import ObjectStore, rotten
 from distwright.store.signed import list_tags
 
 GRACE = timedelta(days=7)
@@ -58,7 +59,8 @@ def collect(
 
     really: do it; otherwise only count. deep: look at every published pool file, not only at those of publications that go.
     Publications stay served by hash for `grace` after they were replaced, and discarded objects stay in the trash for as long;
-    whoever names one again has it back.
+    whoever names one again has it back. Raises Rotten, before any object goes, if one that names others has changed: what it names
+    now may not be what it must keep.
     """
     now, done = context.now(), Collected()
     for archive in archives:
@@ -86,6 +88,7 @@ def collect(
     if really:
         pieces_of(context).forget(marked.__contains__)
         forget_derived(context.paths.cache, lambda digest: digest in marked or digest in read, now - FRESH)
+        _drop_leftovers(context)
         done.deleted, done.deleted_bytes = context.objects.empty_trash((now - grace).date())
     return done
 
@@ -95,6 +98,14 @@ def _revive(discarded: Iterable[Sha256], marked: Set[Sha256], wanted: Set[Sha256
     for digest in discarded:
         if digest in marked or digest in wanted:
             objects.has(digest)
+
+
+def _drop_leftovers(context: Context) -> None:
+    """Remove the partial files of what was killed."""
+    context.objects.drop_leftovers()
+    drop_partials_below(context.paths.cache / "contents", "*/??/*")
+    drop_partials_below(context.paths.cache / "contents", "merge-*")
+    drop_partials_below(context.paths.cache / "pool", "*")
 
 
 def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
@@ -115,19 +126,22 @@ def mark(roots: Iterable[Sha256], objects: ObjectStore) -> set[Sha256]:
 
 
 def names_in(digest: Sha256, objects: ObjectStore) -> list[Sha256]:
-    """Give what an object names, if it is of a kind that names others; nothing for one that is not here."""
+    """Give what an object names, if it is of a kind that names others; nothing for one that is not here. Raises Rotten."""
     content = _container(digest, objects)
     return _pool_digests(content) if content.startswith(_LEAF) else _names(content)
 
 
 def _container(digest: Sha256, objects: ObjectStore) -> bytes:
-    """Read an object if it is of a kind that names others; b"" if it is not, or not here."""
+    """Read an object if it is of a kind that names others; b"" if it is not, or not here. Raises Rotten."""
     try:
         with objects.open(digest) as file:
             head = file.read(_HEAD_BYTES)
-            return head + file.read() if head.startswith((_DOCUMENT, _LEAF)) else b""
+            content = head + file.read() if head.startswith((_DOCUMENT, _LEAF)) else b""
     except Lost:
         return b""
+    if content and sha256_of(content) != digest:  # what it names now may not be what it must keep
+        raise rotten(digest)
+    return content
 
 
 def _pool_digests(leaf: bytes) -> list[Sha256]:
@@ -202,6 +216,7 @@ def _retire(context: Context, archive: str, before: datetime, done: Collected, *
         drop_holds(tx, [f"publication {number}" for number in numbers])
     tree.forget_codenames(codenames(context, archive))
     tagged = {name for tag in tags for suite in tag.suites.values() for name in (suite.indexes, *suite.digests)}
+    tree.drop_leftovers()
     tree.forget_indexes(_index_sets(stays, context) | tagged, before)
 
 

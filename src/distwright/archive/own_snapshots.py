@@ -63,7 +63,8 @@ def parse_own_snapshot(content: bytes) -> OwnSnapshot:
 def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial: Serial | None = None) -> Snapshot:
     """Name the present states of suites (all, if none are named) by a serial: one row, whatever their size.
 
-    Raises NotFound, and Refused for a serial that is not later than all others.
+    One that has this serial and these states already is given again. Raises NotFound, and Refused for any other serial that is not
+    later than all others.
     """
     now = context.now()
     with context.database.read() as tx:
@@ -72,6 +73,9 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
         raise NotFound(f"archive {archive} has no suites of ours", hint="distwright suite list")
     document = context.objects.put(OwnSnapshot({row.name: (row.revision, row.settings) for row in rows}).to_bytes())
     with context.write() as tx:
+        same = None if serial is None else find_snapshot(tx, archive, serial)
+        if same is not None and same.digest == document:
+            return same
         newest = newest_snapshot(tx, archive)
         if serial is not None and newest is not None and serial <= newest.serial:
             raise Refused(

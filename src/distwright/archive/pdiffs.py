@@ -77,7 +77,7 @@ def _extended(
     now: datetime,
     objects: ObjectStore,
 ) -> tuple[Patch, ...]:
-    before, patches = earlier.indexes.plain[path], earlier.indexes.history.get(path, ())
+    before, patches = earlier.indexes.plain[path], _intact(earlier.indexes.history.get(path, ()), objects)
     after = indexes.plain[path]
     if before.sha256 == after.sha256:
         return patches
@@ -105,6 +105,14 @@ def _name(now: datetime, after: IndexEntry, patches: Sequence[Patch]) -> str:
     if last is not None and last[1] >= moment:
         moment, count = last[1], int(last[2] or 0) + 1
     return f"T-{moment}{f'.{count:06d}' if count else ''}-{after.sha256[:12]}"
+
+
+def _intact(patches: tuple[Patch, ...], objects: ObjectStore) -> tuple[Patch, ...]:
+    """Give the patches after the last damaged one: a client that is behind it fetches the whole index."""
+    damaged = [
+        at for at, patch in enumerate(patches) if not (objects.has(patch.packed) and objects.is_intact(patch.packed))
+    ]
+    return patches[damaged[-1] + 1 :] if damaged else patches
 
 
 def _index_text(current: IndexEntry, patches: Sequence[Patch]) -> bytes:

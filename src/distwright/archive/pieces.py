@@ -17,6 +17,7 @@ import zstandard
 from distwright.archive.tree import Get, Leaf
 from distwright.formats.joining import XzBlock, deflate_piece, xz_block
 from distwright.model.digests import Sha256
+from distwright.store.leftovers import drop_partials_below
 
 _MAGIC = b"dwpiece1"
 _HEAD = struct.Struct("<8sBIIIII")  # magic, quality, xz bytes, xz unpadded, plain bytes, gzip bytes, zstd bytes
@@ -76,10 +77,10 @@ class Pieces:
         return True
 
     def forget(self, is_needed: Callable[[Sha256], bool]) -> int:
-        """Remove the pieces of leaves that are gone; say how many."""
-        count = 0
+        """Remove the pieces of leaves that are gone, and what writers left that are gone; say how many."""
+        count = drop_partials_below(self._folder, "??/*")
         for path in self._folder.glob("??/*"):
-            if not is_needed(Sha256(f"{path.parent.name}{path.name[:62]}")):
+            if not path.suffix and not is_needed(Sha256(f"{path.parent.name}{path.name[:62]}")):
                 path.unlink(missing_ok=True)
                 count += 1
         return count

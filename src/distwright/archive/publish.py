@@ -7,18 +7,20 @@ a link to the set for each component. `dists/SUITE` and `snapshots/SERIAL/dists/
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from distwright.archive.contents import Contents
+from distwright.archive.contents import Contents, DamagedListError
 from distwright.archive.indexes import pool_of, release_of
 from distwright.archive.pdiffs import Earlier, with_patches
 from distwright.archive.pieces import Pieces
 from distwright.archive.rendering import IndexSet, parse_index_set, render
 from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import ServedTree
+from distwright.errors import DiskFailed, Lost
 from distwright.formats.release import Release, parse_release, write_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
@@ -41,6 +43,7 @@ from distwright.store.suites import find_suite, last_step_at
 
 PRESET = 1  # of xz, for a leaf that is new; `improve` tries harder when there is time
 BEST = 9
+_DAMAGED_LISTS = 100  # derived ones that are made anew before something else must be wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
         number = _begin(request, context, signer, live, indexes, document)
         files = pool_of(root, context.objects.read, without=_laid_out(request, live, context))
         tree.add_pool(((file.path, file.sha256) for file in files), context.objects)
-        tree.add_indexes(document, indexes.files, context.objects)
+        tree.add_indexes(document, indexes.files, context.objects, again=request.again)
         tree.add_publication(request.suite, number, _files(context, number), context.objects, document)
         tree.serve(request.suite, number, request.serial)
         tree.serve_codename(request.suite, codename, request.serial)
@@ -180,7 +183,10 @@ def _ends_soon(live: Publication, context: Context) -> bool:
 
 
 def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tuple[str, ...], bool]:
-    document = json.loads(context.objects.read(live.tree))
+    try:
+        document = json.loads(context.objects.read(live.tree))
+    except Lost:  # it is made anew
+        return {}, (), False
     return dict(document.get("fields", {})), tuple(document.get("signers", ())), document.get("contents", False)
 
 
@@ -203,17 +209,22 @@ def _laid_out(request: PublishRequest, live: Publication | None, context: Contex
         others = [live_publication(tx, request.archive, name) for name in names]
     for row in (*same, live, *others):
         if row is not None:
-            return parse_root(context.objects.read(row.revision))
+            with suppress(Lost):
+                return parse_root(context.objects.read(row.revision))
     return None
 
 
 def _earlier(live: Publication | None, context: Context) -> Earlier | None:
-    """Give what clients have."""
-    document = None if live is None else json.loads(context.objects.read(live.tree)).get("indexes")
-    if live is None or document is None:
+    """Give what clients have; None too if that is damaged: patches are a help, not a need."""
+    try:
+        document = None if live is None else json.loads(context.objects.read(live.tree)).get("indexes")
+        if live is None or document is None:
+            return None
+        root = parse_root(context.objects.read(live.revision))
+        return Earlier(root, parse_index_set(context.objects.read(Sha256(document))))
+    except Lost as error:
+        context.log(f"no patches from what was served: {error.message}")
         return None
-    root = parse_root(context.objects.read(live.revision))
-    return Earlier(root, parse_index_set(context.objects.read(Sha256(document))))
 
 
 def _indexes_of(request: PublishRequest, root: TreeRoot, context: Context) -> IndexSet:
@@ -221,17 +232,29 @@ def _indexes_of(request: PublishRequest, root: TreeRoot, context: Context) -> In
     with context.database.read() as tx:
         rows = list_publications(tx, archive=request.archive, revision=request.revision)
     for row in () if request.again else rows:
-        name = json.loads(context.objects.read(row.tree)).get("indexes") if context.objects.has(row.tree) else None
-        if name is not None and context.objects.has(Sha256(name)):
-            indexes = parse_index_set(context.objects.read(Sha256(name))).without_patches
-            is_same = (indexes.lists, indexes.has_contents) == (request.lists, request.contents)
-            if is_same and all(context.objects.has(entry.sha256) for entry in indexes.files.values()):
-                return indexes
-    contents = Contents(context.paths.cache / "contents", context.objects) if request.contents else None
-    indexes = render(root, request.lists, pieces_of(context), context.objects, contents)
-    for problem in contents.unread if contents else ():
-        context.log(f"not in Contents: {problem}")
-    return indexes
+        with suppress(Lost):
+            name = json.loads(context.objects.read(row.tree)).get("indexes")
+            if name is not None:
+                indexes = parse_index_set(context.objects.read(Sha256(name))).without_patches
+                is_same = (indexes.lists, indexes.has_contents) == (request.lists, request.contents)
+                if is_same and all(context.objects.has(entry.sha256) for entry in indexes.files.values()):
+                    return indexes
+    return rendered(root, request.lists, context, has_contents=request.contents)
+
+
+def rendered(root: TreeRoot, lists: Sequence[str], context: Context, *, has_contents: bool) -> IndexSet:
+    """Make the indexes of a state; once more if a derived file list was damaged, which is gone then."""
+    for _ in range(_DAMAGED_LISTS):
+        contents = Contents(context.paths.cache / "contents", context.objects) if has_contents else None
+        try:
+            indexes = render(root, lists, pieces_of(context), context.objects, contents)
+        except DamagedListError as error:
+            context.log(f"{error}: it is made anew")
+            continue
+        for problem in contents.unread if contents else ():
+            context.log(f"not in Contents: {problem}")
+        return indexes
+    raise DiskFailed("a file list is damaged as soon as it is written", hint="look at what the kernel says (dmesg)")
 
 
 def _begin(
@@ -279,7 +302,10 @@ def _date(now: datetime, live: Publication | None, context: Context) -> datetime
     present = now.replace(microsecond=0)
     if live is None:
         return present
-    return max(present, _release(live, context).date)
+    try:
+        return max(present, _release(live, context).date)
+    except Lost:
+        return max(present, live.at.replace(microsecond=0))
 
 
 def _release(live: Publication, context: Context) -> Release:

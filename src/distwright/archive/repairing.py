@@ -1,18 +1,26 @@
 """Mend what `fsck` found, from mirrors and other copies, and say what is left."""
 
+import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.fetching import fetch_object
 from distwright.archive.fsck import HELD_AND_LOST, Damage
 from distwright.archive.places import Place, leaves_of, places_of
+from distwright.archive.publish import rendered
+from distwright.archive.rendering import parse_index_set
 from distwright.archive.shelf import Mirrors
 from distwright.archive.tag_trees import parse_tag, serve_tag
-from distwright.errors import DistwrightError, NotFound
+from distwright.archive.tree import parse_root
+from distwright.archive.trees import lay_again
+from distwright.errors import DistwrightError, Lost, NotFound
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
+from distwright.model.records import Publication
+from distwright.store.archives import list_publications
 from distwright.store.holds import all_holds
 from distwright.store.locks import locked
 from distwright.store.objects import sha256_of_file
@@ -32,7 +40,8 @@ class Told:
 def repair(context: Context, damages: Sequence[Damage], mirrors: Mirrors, copies: Sequence[Path | str]) -> list[Damage]:
     """Mend what can be mended; give what is left.
 
-    copies: object stores or trees with pools on this machine, and base URLs of such trees. A file counts only if it has the digest.
+    Indexes of what is served need no copy: they are rendered anew. copies: object stores or trees with pools on this machine, and
+    base URLs of such trees. A file counts only if it has the digest.
     """
     left = _mend(context, damages, mirrors, copies)
     while left and len(left) < len(damages):  # a list that came back may say what else there is
@@ -46,9 +55,10 @@ def _mend(
 ) -> list[tuple[Damage, str]]:
     places = places_of(context, {damage.digest for damage in damages})
     left = []
+    remake = _remaker(context)
     for damage in damages:
         try:
-            if not context.objects.has(damage.digest) or not context.objects.is_intact(damage.digest):
+            if not _is_well(damage.digest, context) and not remake(damage.digest):
                 _restore(context, damage.digest, places.get(damage.digest, []), mirrors, copies)
             if damage.path:
                 _lay_again(Path(damage.path), damage.digest, context)
@@ -143,8 +153,35 @@ def _lay_again(target: Path, digest: Sha256, context: Context) -> None:
             serve_tag(public / archive, target.name, parse_tag(context.objects.read(digest)), context.objects)
         return
     with locked(context.paths.lock("repair")):
-        partial = target.with_name(f".{target.name}.new")
-        partial.unlink(missing_ok=True)
-        context.objects.place(digest, partial)
-        partial.rename(target)
-        partial.unlink(missing_ok=True)  # rename(2) leaves both names if they are links to one object
+        lay_again(target, digest, context.objects)
+
+
+def _remaker(context: Context) -> Callable[[Sha256], bool]:
+    """Give what renders the indexes of served states anew, each state once, when one of them is asked for; says if that helped."""
+    with context.database.read() as tx:
+        live = list_publications(tx, state="live")
+    done: set[tuple[Sha256, Sha256]] = set()
+
+    def remake(digest: Sha256) -> bool:
+        for row in live:
+            with suppress(Lost):
+                document = json.loads(context.objects.read(row.tree))
+                made = (*document["files"].values(), document["indexes"])
+                if (row.revision, row.tree) not in done and str(digest) in made:
+                    done.add((row.revision, row.tree))
+                    _render_again(row, Sha256(document["indexes"]), context)
+            if _is_well(digest, context):
+                return True
+        return False
+
+    return remake
+
+
+def _render_again(row: Publication, indexes: Sha256, context: Context) -> None:
+    known = parse_index_set(context.objects.read(indexes))
+    root = parse_root(context.objects.read(row.revision))
+    rendered(root, known.lists, context, has_contents=known.has_contents)
+
+
+def _is_well(digest: Sha256, context: Context) -> bool:
+    return context.objects.has(digest) and context.objects.is_intact(digest)

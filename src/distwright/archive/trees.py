@@ -12,6 +12,9 @@ from distwright.model.digests import Sha256
 from distwright.store.objects import ObjectStore, sha256_of_file
 from distwright.store.settle import settle_folders
 
+_OTHER_CONTENT = (
+    "distwright archive fsck --repair mends a damaged file; to change a package, give it a new version: dch -i"
+)
 REVISIONS, INDEXES, BY_HASH, SNAPSHOTS = "dists/.rev", "dists/.index", "dists/.by-hash", "snapshots"
 
 
@@ -37,9 +40,19 @@ class ServedTree:
         settle_folders(changed)
         return count
 
-    def add_indexes(self, document: Sha256, files: Mapping[str, IndexEntry], objects: ObjectStore) -> None:
-        """Lay out an index set once, and its names by hash, which all sets share and which stay for slow clients."""
+    def add_indexes(
+        self, document: Sha256, files: Mapping[str, IndexEntry], objects: ObjectStore, *, again: bool = False
+    ) -> None:
+        """Lay out an index set once, and its names by hash, which all sets share and which stay for slow clients.
+
+        again: mend what is there already but has other bytes by now.
+        """
         final = self.root / INDEXES / document
+        for path, entry in files.items() if again else ():
+            shared = self.root / BY_HASH / path.rpartition("/")[0] / "SHA256"
+            for target in (final / path, shared / entry.sha256):
+                if target.is_file() and not is_whole(target, entry.sha256, objects):
+                    lay_again(target, entry.sha256, objects)
         if final.exists():
             return
         partial = final.with_name(f".{document}.{os.getpid()}")
@@ -138,8 +151,7 @@ class ServedTree:
     def forget_indexes(self, keep: Collection[str], before: datetime) -> int:
         """Take away index sets, and index files by hash, that are older than `before` and not among `keep`.
 
-        Gives how many sets went. keep: digests of sets and of files. What a cut-off publish left half-made goes too, once it is as
-        old.
+        Gives how many sets went. keep: digests of sets and of files.
         """
         count = 0
         for folder in self._entries(INDEXES):
@@ -150,6 +162,14 @@ class ServedTree:
             if file.is_file() and file.name not in keep and file.stat().st_mtime < before.timestamp():
                 file.unlink()
         return count
+
+    def drop_leftovers(self) -> None:
+        """Remove what cut-off publishes left half-made. Whoever adds to the tree has its archive's lock, as the caller has now."""
+        folders = (self.root / INDEXES, self.root / SNAPSHOTS, *(self.root / REVISIONS).glob("*"))
+        for place in (place for folder in folders for place in folder.glob(".*")):
+            shutil.rmtree(place)
+        for link in [*self.root.glob("dists/.new-*"), *self.root.glob(f"{SNAPSHOTS}/*/dists/.new-*")]:
+            link.unlink()
 
     def _entries(self, folder: str) -> list[Path]:
         place = self.root / folder
@@ -202,12 +222,26 @@ def _remove_tree(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
+def is_whole(target: Path, digest: Sha256, objects: ObjectStore) -> bool:
+    """Read a served file and say whether it has the bytes that belong there; its object's own file counts as those."""
+    return objects.is_placed(digest, target) or sha256_of_file(target) == digest
+
+
+def lay_again(target: Path, digest: Sha256, objects: ObjectStore) -> None:
+    """Put an object in the place of a damaged file, at once."""
+    partial = target.with_name(f".{target.name}.new")
+    partial.unlink(missing_ok=True)
+    objects.place(digest, partial)
+    partial.rename(target)
+    partial.unlink(missing_ok=True)  # rename(2) leaves both names if they are links to one object
+
+
 def _place(digest: Sha256, target: Path, objects: ObjectStore) -> bool:
     """Put an object at `target`; say whether it was not there yet. Raises Refused if something else is."""
     try:
         objects.place(digest, target)
     except FileExistsError:
-        if objects.is_placed(digest, target) or sha256_of_file(target) == digest:
+        if is_whole(target, digest, objects):
             return False
-        raise Refused(f"{target} is published with other content", hint="upload it as a new version: dch -i") from None
+        raise Refused(f"{target} is published with other content", hint=_OTHER_CONTENT) from None
     return True

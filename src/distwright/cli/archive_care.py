@@ -6,7 +6,15 @@ import click
 
 from distwright.app import App, open_app
 from distwright.archive.changing import root_of
-from distwright.archive.fsck import HELD_AND_LOST, Damage, check_archive, check_held, check_objects, check_recorded
+from distwright.archive.fsck import (
+    HELD_AND_LOST,
+    Damage,
+    check_archive,
+    check_database,
+    check_held,
+    check_objects,
+    check_recorded,
+)
 from distwright.archive.garbage import collect
 from distwright.archive.publish import improve
 from distwright.archive.repairing import Told, repair, tell
@@ -65,13 +73,16 @@ def fsck(
         found, left = [*found, *damaged], [*left, *mended(damaged)]
     found, left = _where_it_shows(found), _where_it_shows(left)
     told = tell(context, left, was_mended=mend)
+    rows = [] if quick else check_database(context)
     if as_json:
-        print_json({"found": len(found), "left": [_plain(one) for one in told]})
+        print_json({"found": len(found), "left": [_plain(one) for one in told], "database": list(rows)})
     else:
+        for text in rows:
+            click.echo(f"{context.paths.database}: {text}\n  try: restore it from a backup")
         for one in told:
             click.echo(f"{one.thing}: {one.damage.what}\n  try: {one.hint}")
-        click.echo(f"{len(found)} damaged, {len(left)} left" if found else "all is well")
-    if left:
+        click.echo(f"{len(found)} damaged, {len(left)} left" if found else "" if rows else "all is well")
+    if left or rows:
         raise click.exceptions.Exit(1)
 
 

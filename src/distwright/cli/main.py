@@ -1,6 +1,5 @@
 """Dispatch to a noun's module when that noun is called, so that help and errors start fast."""
 
-import errno
 import importlib
 import os
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Mapping
 
 import click
 
-from distwright.errors import DistwrightError, OutOfSpace
+from distwright.errors import DistwrightError, OutOfSpace, disk_error
 
 NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
@@ -91,16 +90,22 @@ def main() -> None:
         click.echo(f"  try: {error.hint}", err=True)
         exit_code = error.exit_code
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            exit_code = _bug()
-        else:
-            _drop_output()
-            click.echo(f"distwright: the answer or a file cannot be written: {error.strerror}", err=True)
-            click.echo("  try: free some space, then run the same command again", err=True)
-            exit_code = OutOfSpace.exit_code
+        exit_code = _refused_by_disk(error)
     except Exception:  # a bug of ours: say so, with what is needed to find it
         exit_code = _bug()
     sys.exit(exit_code or 0)
+
+
+def _refused_by_disk(error: OSError) -> int:
+    named = disk_error(error, str(error.filename or "what was to be read or written"))
+    if named is None:
+        return _bug()
+    _drop_output()
+    is_full = isinstance(named, OutOfSpace)
+    what = f"the answer or a file cannot be written: {error.strerror}" if is_full else named.message
+    click.echo(f"distwright: {what}", err=True)
+    click.echo(f"  try: {'free some space, then run the same command again' if is_full else named.hint}", err=True)
+    return named.exit_code
 
 
 def _bug() -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from distwright.archive.resolve import NotReadyError
-from distwright.errors import Busy, DistwrightError, NotFound, OutOfSpace, ProgramFailed, quoted
+from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, quoted
 from distwright.flow.rules import RULES, View
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
@@ -28,7 +28,7 @@ OUR_FAULT_RETRY = timedelta(minutes=5)
 
 # What an event can wait for: a snapshot, a published suite, a table of the configuration.
 _MAKES_READY = frozenset({EventKind.SNAPSHOT_RECORDED, EventKind.SUITE_PUBLISHED, EventKind.CONFIG_APPLIED})
-_OUR_FAULTS = (Busy, OutOfSpace, ProgramFailed)
+_OUR_FAULTS = (Busy, OutOfSpace, DiskFailed, ProgramFailed)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from distwright.errors import BadInput, Busy, DistwrightError, NotFound, OutOfSpace, quoted
+from distwright.errors import BadInput, Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, quoted
 
 BUSY_TIMEOUT_S = 30
 _WRITERS = 0x64697374  # key of PostgreSQL's advisory lock that every writer holds: "dist"
@@ -72,12 +72,18 @@ class Database:
             raise _translate(error, self.url) from error
 
 
-def damages(database: Database) -> list[str]:
-    """Ask the database whether it is whole; give what it says is not. Reads all of it."""
+def damages(database: Database, *, thoroughly: bool = False) -> list[str]:
+    """Ask the database whether it is whole; give what it says is not. Reads all of it.
+
+    thoroughly: whether indexes say what tables say, too.
+    """
     with database.read() as tx:
         if tx.connection.dialect.name != "sqlite":
             return []
-        rows = [str(row[0]) for row in tx.connection.exec_driver_sql("PRAGMA quick_check(10)")]
+        rows = [
+            str(row[0])
+            for row in tx.connection.exec_driver_sql(f"PRAGMA {'integrity_check' if thoroughly else 'quick_check'}(10)")
+        ]
     return [] if rows == ["ok"] else rows
 
 
@@ -94,6 +100,11 @@ def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
     if "full" in text or "No space left" in text:
         return OutOfSpace(
             f"the disk of the database is full ({text})", hint="free some space, then run the same command again"
+        )
+    if "disk I/O" in text:
+        return DiskFailed(
+            f"the disk of the database does not work ({text})",
+            hint="look whether it is full (df -h), and what the kernel says of it (dmesg); then run the same command again",
         )
     if "locked" in text or "busy" in text or "lock timeout" in text:
         return Busy(f"the database is held by another process ({text})", hint="distwright job list; then try again")

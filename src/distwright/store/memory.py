@@ -118,6 +118,10 @@ class MemoryObjects:
         """Nothing waits here."""
         return 0, 0
 
+    def drop_leftovers(self) -> int:
+        """Nothing is left here."""
+        return 0
+
     def is_intact(self, digest: Sha256) -> bool:
         """Say yes for what is here: memory does not rot."""
         return bool(self.read(digest) is not None)

@@ -11,9 +11,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from distwright.errors import Lost, OutOfSpace, Refused
+from distwright.errors import DiskFailed, Lost, Refused, Rotten, disk_error
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, adopt_files
+from distwright.store.leftovers import drop_partials
 from distwright.store.staging import Stage
 from distwright.store.touching import touch_file
 from distwright.store.trash import Trash
@@ -76,7 +77,7 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, digest: Sha256) -> bytes:
-        """Give all bytes of a (small) object. Raises Lost."""
+        """Give all bytes of a (small) object, which are what its name says. Raises Lost; Rotten if they are not any more."""
         ...
 
     def has(self, digest: Sha256) -> bool:
@@ -122,7 +123,7 @@ class ObjectStore(Protocol):
         ...
 
     def is_intact(self, digest: Sha256) -> bool:
-        """Read the object again and say whether its bytes still have its name. Raises Lost."""
+        """Read the object again and say whether its bytes still have its name; not if they cannot be read. Raises Lost."""
         ...
 
     def discard(self, digest: Sha256, day: date) -> bool:
@@ -135,6 +136,10 @@ class ObjectStore(Protocol):
 
     def empty_trash(self, before: date) -> tuple[int, int]:
         """Delete for good what was discarded before a day; give how many objects and bytes."""
+        ...
+
+    def drop_leftovers(self) -> int:
+        """Remove what writers left that are gone; say how many."""
         ...
 
 
@@ -155,7 +160,7 @@ class FileObjects:
     def put(self, content: bytes) -> Sha256:
         """Keep bytes."""
         digest = Sha256(hashlib.sha256(content).hexdigest())
-        if not self.touch(digest):
+        if not self.touch(digest) or self.path(digest).read_bytes() != content:  # what rotted comes back so
             with self.writing(digest) as writer:
                 writer.write(content)
         return digest
@@ -170,12 +175,12 @@ class FileObjects:
     @contextmanager
     def writing(self, expect: Sha256 | None = None, *, anew: bool = False) -> Iterator[ObjectWriter]:
         """Keep what is written in the block, unless it raises."""
-        with _full_disk_named(self._root):
+        with _disk_named(self._root):
             self._incoming.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=self._incoming, prefix=f"{os.getpid()}-")
         partial = Path(name)
         try:
-            with _full_disk_named(self._root), os.fdopen(descriptor, "wb") as file:
+            with _disk_named(self._root), os.fdopen(descriptor, "wb") as file:
                 writer = ObjectWriter(file)
                 yield writer
                 if expect is not None and writer.digest != expect:
@@ -193,7 +198,7 @@ class FileObjects:
 
     def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
         """Keep files that lie elsewhere."""
-        with _full_disk_named(self._root):
+        with _disk_named(self._root):
             adopt_files(self._root, files, link=link)
 
     @contextmanager
@@ -201,7 +206,7 @@ class FileObjects:
         """Give a `put` for many small objects."""
         stage = Stage(self._root)
         try:
-            with _full_disk_named(self._root):
+            with _disk_named(self._root):
                 yield stage.put
                 stage.settle()
         finally:
@@ -209,7 +214,7 @@ class FileObjects:
 
     def _adopt(self, partial: Path, digest: Sha256) -> None:
         final = self.path(digest)
-        with _full_disk_named(self._root):
+        with _disk_named(self._root):
             _make_folder(final.parent)
             partial.rename(final)
             _fsync_folder(final.parent)
@@ -224,9 +229,12 @@ class FileObjects:
             raise missing(digest) from None
 
     def read(self, digest: Sha256) -> bytes:
-        """Give all bytes."""
-        with self.open(digest) as file:
-            return file.read()
+        """Give all bytes, checked: what is made of them must not spread what a disk has done to them."""
+        with _disk_named(self.path(digest)), self.open(digest) as file:
+            content = file.read()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise rotten(digest)
+        return content
 
     def has(self, digest: Sha256) -> bool:
         """Say whether the object is here."""
@@ -272,7 +280,7 @@ class FileObjects:
 
     def _place_otherwise(self, digest: Sha256, target: Path) -> None:
         source = self.path(digest)
-        with _full_disk_named(target.parent):
+        with _disk_named(target.parent):
             try:
                 os.link(source, target)
             except FileNotFoundError:
@@ -307,7 +315,11 @@ class FileObjects:
 
     def is_intact(self, digest: Sha256) -> bool:
         """Read the object again and compare."""
-        return sha256_of_file(self.local_path(digest)) == digest
+        try:
+            with _disk_named(self._root):
+                return sha256_of_file(self.local_path(digest)) == digest
+        except DiskFailed:
+            return False
 
     def discard(self, digest: Sha256, day: date) -> bool:
         """Put the object into the trash of a day; whoever asks for it has it back until the trash is emptied."""
@@ -323,12 +335,8 @@ class FileObjects:
 
     def drop_leftovers(self) -> int:
         """Remove partial files of writers that are gone; say how many."""
-        count = 0
-        for partial in self._incoming.glob("*-*") if self._incoming.exists() else ():
-            if not Path(f"/proc/{partial.name.partition('-')[0]}").exists():
-                partial.unlink(missing_ok=True)
-                count += 1
-        return count
+        partials = self._incoming.glob("*-*") if self._incoming.exists() else ()
+        return drop_partials((partial, partial.name.partition("-")[0]) for partial in partials)
 
 
 def sha256_of_file(path: Path) -> Sha256:
@@ -345,17 +353,20 @@ def missing(digest: Sha256) -> Lost:
     )
 
 
+def rotten(digest: Sha256) -> Rotten:
+    """Say that an object is here no longer as it was kept."""
+    return Rotten(f"object {digest} has rotted", hint="distwright archive fsck --repair --from BACKUP")
+
+
 @contextmanager
-def _full_disk_named(place: Path) -> Iterator[None]:
+def _disk_named(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(
-                f"no space left below {place}",
-                hint=f"free some space (df -h {place}; df -i {place}), then run the same command again",
-            ) from error
-        raise
+        named = disk_error(error, str(place))
+        if named is None:
+            raise
+        raise named from error
 
 
 def _copy_whole(source: Path, target: Path) -> None:

@@ -24,7 +24,8 @@ class Stage:
     def put(self, content: bytes) -> Sha256:
         """Take bytes; they become an object by `settle`."""
         digest = Sha256(hashlib.sha256(content).hexdigest())
-        if digest in self._partials or touch_file(self._final(digest)):
+        final = self._final(digest)
+        if digest in self._partials or (touch_file(final) and final.read_bytes() == content):
             return digest
         self._incoming.mkdir(parents=True, exist_ok=True)
         descriptor, partial = tempfile.mkstemp(dir=self._incoming, prefix=f"{os.getpid()}-")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn
 
-from distwright.errors import DistwrightError
+from distwright.errors import DistwrightError, disk_error
 from distwright.jobs.lease import Ending
 from distwright.jobs.step import JobKind
 from distwright.model import plain
@@ -92,12 +92,20 @@ def _attempt(kind: JobKind, job: Job, make_context: Callable[[], JobContext]) ->
         _ending_to_line(ending)
     except DistwrightError as error:
         return Ending(Outcome.BROKEN, f"{error.message} ({error.hint})")
-    except Exception:  # a bug of ours: its traceback belongs into the job's log, the job is BROKEN
-        with contextlib.suppress(OSError):  # the disk may be full
-            log(traceback.format_exc())
-        last = traceback.format_exc().strip().splitlines()[-1]
-        return Ending(Outcome.BROKEN, f"a bug of distwright: {last}; see distwright job log {job.id}")
+    except OSError as error:
+        named = disk_error(error, error.filename or "the state")
+        return _broken_by_bug(job, log) if named is None else Ending(Outcome.BROKEN, f"{named.message} ({named.hint})")
+    except Exception:
+        return _broken_by_bug(job, log)
     return ending
+
+
+def _broken_by_bug(job: Job, log: Callable[[str], object]) -> Ending:
+    """Put the traceback of a bug of ours into the job's log; the job is BROKEN."""
+    with contextlib.suppress(OSError):  # the disk may be full
+        log(traceback.format_exc())
+    last = traceback.format_exc().strip().splitlines()[-1]
+    return Ending(Outcome.BROKEN, f"a bug of distwright: {last}; see distwright job log {job.id}")
 
 
 def _ending_to_line(ending: Ending) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from distwright.errors import (
     BadInput,
     Busy,
+    DiskFailed,
     DistwrightError,
     Interrupted,
     Lost,
@@ -45,7 +46,7 @@ from distwright.worker.runner import LocalRunner
 
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
 _OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
-_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, Busy)
+_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, DiskFailed, Busy)
 
 
 class StepFailedError(Exception):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from distwright.errors import Busy, OutOfSpace
+from distwright.errors import Busy, DiskFailed, OutOfSpace
 from distwright.jobs.lease import LEASE_S, Ending, Retry, claim_next, end_attempt, holder_name, reap, renew
 from distwright.jobs.step import JobKind
 from distwright.model.outcomes import Outcome
@@ -154,6 +154,7 @@ class Worker:
         except (
             Busy,
             OutOfSpace,
+            DiskFailed,
         ):  # a bad moment ends no attempt (its own files may fill the disk); the fence decides in the end
             return False
         return current is None or current.is_cancelled

@@ -135,7 +135,7 @@ def many(version: str) -> list[MadeDeb]:
 
 def test_change_of_one_package_reads_only_that_and_compresses_few_pieces(suite: OwnSuite) -> None:
     suite.publish(suite.hold(*many("1.0")))
-    folders = [suite.context.paths.cache / name for name in ("contents/packages", "contents/leaves", "pieces")]
+    folders = [suite.context.paths.cache / name for name in ("contents/names", "contents/runs", "pieces")]
     before = [sum(path.is_file() for path in folder.rglob("*")) for folder in folders]
     suite.publish(suite.hold(*many("2.0")))
     after = [sum(path.is_file() for path in folder.rglob("*")) for folder in folders]

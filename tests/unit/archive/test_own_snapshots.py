@@ -67,8 +67,17 @@ def test_suites_of_one_state_and_a_suite_named_twice_are_taken(suite: OwnSuite) 
     assert held["copy"][0] == held["devel"][0]
 
 
+def test_a_snapshot_that_was_cut_off_before_it_was_served_can_be_taken_again(suite: OwnSuite) -> None:
+    """The command that takes it and serves it is typed again with the serial that it had."""
+    row = take_snapshot(suite.context, "petrel", [], Serial("2030010105"))
+    assert take_snapshot(suite.context, "petrel", [], Serial("2030010105")) == row
+    assert serials(suite) == ["2030010105"]
+    assert [event.kind for event in suite.context.events()].count(EventKind.SNAPSHOT_RECORDED) == 1
+
+
 def test_serials_only_grow_and_unknown_names_are_not_found(suite: OwnSuite) -> None:
     take_snapshot(suite.context, "petrel", [], Serial("2030010105"))
+    branch_suite(suite.context, "petrel", "copy", "devel", "base", Who("user ada"))
     with pytest.raises(Refused, match="2030010105 is not later than 2030010105"):
         take_snapshot(suite.context, "petrel", [], Serial("2030010105"))
     assert take_snapshot(suite.context, "petrel", []).serial == "2030010106"

@@ -15,7 +15,7 @@ from distwright.archive.record import record
 from distwright.archive.serving import RecordedServing
 from distwright.archive.shelf import Shelf
 from distwright.archive.tree import EMPTY_ROOT, TreeEntry, TreeRoot, build_tree
-from distwright.errors import BadInput, NotFound, Unreachable
+from distwright.errors import NotFound, Rotten, Unreachable
 from distwright.formats.release import parse_release
 from distwright.jobs.step import Fetched, ShelfEntry
 from distwright.model.digests import Sha256, sha256_of
@@ -157,7 +157,7 @@ def test_an_index_object_that_has_rotted_is_named(context: WorldContext, snapsho
     path = context.paths.objects / "sha256" / kept[:2] / kept[2:]
     path.chmod(0o644)
     path.write_bytes(upstream_of(context).files["dists/stable/main/i18n/Translation-en.xz"])
-    with pytest.raises(BadInput, match=f"object {kept} has rotted"):
+    with pytest.raises(Rotten, match=f"object {kept} has rotted"):
         shelf_of(context, ShelfEntry("debian", "stable", snapshot))
 
 
