@@ -40,17 +40,17 @@ class Holdings(Protocol):
         ...
 
 
-def fetch_object(holdings: Holdings, url: str, sha256: Sha256, size_bytes: int | None, *, anew: bool = False) -> None:
+def fetch_object(holdings: Holdings, url: str, sha256: Sha256, size_bytes: int | None) -> None:
     """Fetch a file whose hash and size a signature promises, and keep it; raise Refused if the bytes are others.
 
-    size_bytes: None if only the hash is promised; then at most 8 GiB are taken. anew: the object is here and has rotted.
+    size_bytes: None if only the hash is promised; then at most 8 GiB are taken.
     """
     for alternate in holdings.alternates:
         if alternate.has(sha256) and alternate.is_intact(sha256):
-            with holdings.objects.writing(expect=sha256, anew=anew) as writer, alternate.open(sha256) as file:
+            with holdings.objects.writing(expect=sha256) as writer, alternate.open(sha256) as file:
                 shutil.copyfileobj(file, writer)
             return
-    with holdings.objects.writing(expect=sha256, anew=anew) as writer:
+    with holdings.objects.writing(expect=sha256) as writer:
         limit = _UNKNOWN_BYTES if size_bytes is None else size_bytes
         for piece in holdings.fetcher.fetch(url, limit_bytes=limit + _MORE_BYTES):
             writer.write(piece)

@@ -20,7 +20,7 @@ from distwright.archive.snapshots import SnapshotDocument, parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
 from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import BY_HASH, SNAPSHOTS, ServedTree, is_whole
-from distwright.errors import DistwrightError, Lost
+from distwright.errors import DistwrightError, Lost, Rotten
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
 from distwright.model.records import Publication, Snapshot
@@ -287,6 +287,8 @@ def _read(digest: Sha256, parse: Callable[[bytes], T], objects: ObjectStore) -> 
     """Read a document; one that is lost or has rotted must not end the check."""
     try:
         return parse(objects.read(digest))
+    except Rotten:
+        return Damage(UNREADABLE, digest)
     except Lost:
         return Damage(LOST, digest)
     except (DistwrightError, KeyError, TypeError, ValueError):

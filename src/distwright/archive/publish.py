@@ -175,8 +175,11 @@ def codenames(context: Context, archive: str, serial: str = "") -> dict[str, str
 
 
 def _ends_soon(live: Publication, context: Context) -> bool:
-    """Say whether less than a third is left of the time for which what is served was signed."""
-    release = _release(live, context)
+    """Say whether less than a third is left of the time for which what is served was signed; what cannot be read is signed anew."""
+    try:
+        release = _release(live, context)
+    except Lost:
+        return True
     return release.valid_until is not None and release.valid_until - context.now() < (
         (release.valid_until - release.date) / 3
     )
@@ -192,8 +195,11 @@ def _served_as(live: Publication, context: Context) -> tuple[dict[str, str], tup
 
 def _lists_of(live: Publication, context: Context) -> set[str]:
     """Give the lists that were asked for: an archive may have got another architecture or component since."""
-    document = json.loads(context.objects.read(live.tree)).get("indexes")
-    return set() if document is None else set(parse_index_set(context.objects.read(Sha256(document))).lists)
+    try:
+        document = json.loads(context.objects.read(live.tree)).get("indexes")
+        return set() if document is None else set(parse_index_set(context.objects.read(Sha256(document))).lists)
+    except Lost:  # it is made anew
+        return set()
 
 
 def _laid_out(request: PublishRequest, live: Publication | None, context: Context) -> TreeRoot | None:

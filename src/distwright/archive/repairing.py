@@ -25,6 +25,7 @@ from distwright.store.holds import all_holds
 from distwright.store.locks import locked
 from distwright.store.objects import sha256_of_file
 
+_OVER = "distwright archive collect --apply: it goes a week after it was served last"
 _NOBODY, _SOMEBODY = "nobody holds it", "held through what names it"
 
 
@@ -72,6 +73,7 @@ def tell(context: Context, damages: Sequence[Damage], *, was_mended: bool) -> li
     digests = {damage.digest for damage in damages}
     places, leaves = places_of(context, digests), leaves_of(context, digests)
     held: dict[str, str] = {}
+    again = _made_again(context) if damages else {}
     if damages:
         with context.database.read() as tx:
             held = {hold.target: f"{hold.reason} of {hold.holder}" for hold in all_holds(tx) if hold.kind == "object"}
@@ -80,7 +82,8 @@ def tell(context: Context, damages: Sequence[Damage], *, was_mended: bool) -> li
         shown = places.get(damage.digest, [])
         kept = leaves.get(damage.digest) or held.get(damage.digest) or _unknown(damage)
         thing = damage.path or (shown[-1].name if shown else f"object {damage.digest} ({kept})")
-        told.append(Told(damage, thing, _hint(shown, was_mended=was_mended, is_held=kept != _NOBODY or bool(shown))))
+        is_held = kept != _NOBODY or bool(shown)
+        told.append(Told(damage, thing, _hint(again.get(damage.digest), was_mended=was_mended, is_held=is_held)))
     return told
 
 
@@ -88,12 +91,34 @@ def _unknown(damage: Damage) -> str:
     return _SOMEBODY if damage.what == HELD_AND_LOST else _NOBODY
 
 
-def _hint(places: Sequence[Place], *, was_mended: bool, is_held: bool) -> str:
+def _made_again(context: Context) -> dict[Sha256, str]:
+    """Say what helps where nobody has a copy: what a publish makes anew, and what only slow clients may still want."""
+    found: dict[Sha256, str] = {}
+    with context.database.read() as tx:
+        rows = [*list_publications(tx, state="retired"), *list_publications(tx, state="live")]
+    for row in rows:
+        hint = _publish_again(row) if row.state == "live" else _OVER
+        found[row.tree] = hint
+        with suppress(Lost):
+            document = json.loads(context.objects.read(row.tree))
+            names = (*document["files"].values(), document.get("indexes"))
+            found |= {Sha256(name): hint for name in names if name}
+    return found
+
+
+def _publish_again(row: Publication) -> str:
+    if row.serial:
+        again = f"distwright snapshot publish {row.archive} {row.serial} --again"
+    else:
+        again = f"distwright suite publish {row.archive}/{row.suite} --again"
+    return f"{again}, or: distwright archive fsck --repair --from DIR|URL"
+
+
+def _hint(made_again: str | None, *, was_mended: bool, is_held: bool) -> str:
     if not was_mended:
         return "distwright archive fsck --repair"
-    suite = next((f"{place.archive}/{place.suite}" for place in places if place.suite), "")
-    if suite:
-        return f"distwright suite publish {suite} --again, or: distwright archive fsck --repair --from DIR|URL"
+    if made_again is not None:
+        return made_again
     if not is_held:
         return "distwright archive collect --apply: it goes, for nobody needs it"
     return (
@@ -108,12 +133,12 @@ def _restore(
     folders = [copy for copy in copies if isinstance(copy, Path)]
     for file in _candidates(digest, places, [*folders, context.paths.public]):
         if file.is_file() and sha256_of_file(file) == digest:
-            with context.objects.writing(expect=digest, anew=True) as writer, file.open("rb") as source:
+            with context.objects.writing(expect=digest) as writer, file.open("rb") as source:
                 shutil.copyfileobj(source, writer)
             return
     for url, size in _addresses(places, mirrors, [copy for copy in copies if isinstance(copy, str)]):
         try:
-            fetch_object(context, url, digest, size, anew=True)
+            fetch_object(context, url, digest, size)
         except DistwrightError as error:
             context.log(f"{url}: {error.message}")
         else:

@@ -35,7 +35,7 @@ class MemoryObjects:
         return self.put(path.read_bytes())
 
     @contextmanager
-    def writing(self, expect: Sha256 | None = None, *, anew: bool = False) -> Iterator[ObjectWriter]:
+    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
         """Keep what is written in the block, unless it raises."""
         file = io.BytesIO()
         writer = ObjectWriter(file)

@@ -56,10 +56,10 @@ class ObjectStore(Protocol):
         ...
 
     @contextmanager
-    def writing(self, expect: Sha256 | None = None, *, anew: bool = False) -> Iterator[ObjectWriter]:
+    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
         """Keep what is written in the block, unless it raises. Raises Refused if `expect` is given and does not match.
 
-        An object that is here stays as it is, with all places that share it; anew: it has rotted, these bytes take its place.
+        An object that is here stays as it is, with all places that share it; one that has rotted is replaced.
         """
         ...
 
@@ -173,7 +173,7 @@ class FileObjects:
         return writer.digest
 
     @contextmanager
-    def writing(self, expect: Sha256 | None = None, *, anew: bool = False) -> Iterator[ObjectWriter]:
+    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
         """Keep what is written in the block, unless it raises."""
         with _disk_named(self._root):
             self._incoming.mkdir(parents=True, exist_ok=True)
@@ -191,7 +191,7 @@ class FileObjects:
                 file.flush()
                 os.fchmod(file.fileno(), 0o444)
                 os.fsync(file.fileno())
-            if anew or not self.touch(writer.digest):
+            if not (self.touch(writer.digest) and self.is_intact(writer.digest)):
                 self._adopt(partial, writer.digest)
         finally:
             partial.unlink(missing_ok=True)
