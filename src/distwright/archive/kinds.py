@@ -132,7 +132,7 @@ def _renew(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
     done = renew_due(context)
     left = due_names(context.config, context.database, context.objects, context.now())
     if left:
-        raise Refused(f"not signed anew: {', '.join(left)}", hint="the log of this job says why")
+        raise Refused(f"not signed anew: {', '.join(left)}", hint="see the log of this job: distwright job list")
     return StepResult({}, values={"renewed": list(done)})
 
 
