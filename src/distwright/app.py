@@ -289,7 +289,7 @@ class App:
                 make_repo(self.paths, name, repo.default_branch)
         report_unreadable(self.paths, sorted(repos), self.tell)
         hold_pins(self.command_context())
-        return Renewals(self.database, self.objects, self.place)
+        return Renewals(self.database, self.objects, self.place, self.tell)
 
 
 class Serving:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,15 +53,17 @@ class Work:
         self.git("push", "-q", str(self.line.state / "repos" / "live.git"), "HEAD:refs/heads/stable")
 
 
-@pytest.fixture(scope="module")
-def work() -> Iterator[Work]:
+@contextmanager
+def working(*, has_key: bool) -> Iterator[Work]:
+    """Give an installation; while this lasts, its mirror answers."""
     upstream = Upstream(valid_days=7)
     with state_folder() as folder, serving_upstream(upstream) as mirror:
         (folder / "upstream.asc").write_bytes(signer("upstream").certificate())
         tables = UPSTREAMS.replace(KEYRING, 'keyring = "upstream.asc"').replace(
             '[archive.security]', f'fetch_from = "{mirror.url}/debian"\n[archive.security]'
         )  # fmt: skip
-        (folder / "distwright.toml").write_text(CONFIG + tables.replace('key = { credential = "mirror" }\n', ""))
+        tables = tables if has_key else tables.replace('key = { credential = "mirror" }\n', "")
+        (folder / "distwright.toml").write_text(CONFIG + tables)
         (folder / "clone").mkdir()
         work = Work(Line(folder / "state"), upstream, folder / "clone")
         done = work.call("config", "init", str(folder))
@@ -68,6 +71,27 @@ def work() -> Iterator[Work]:
         assert work.call("archive", "key", "petrel", "--make").returncode == 0
         work.git("init", "-q", "--initial-branch=stable")
         yield work
+
+
+@pytest.fixture(scope="module")
+def work() -> Iterator[Work]:
+    with working(has_key=False) as work:
+        yield work
+
+
+def test_a_worker_prolongs_what_is_held_whatever_upstream_does() -> None:
+    """Nobody records any more, or the mirror is down: a job signs anew what a person holds, two days before its end."""
+    with working(has_key=True) as work:
+        assert work.call("archive", "key", "debian", "--make").returncode == 0
+        held = work.record("1.0", timedelta(days=5))
+        assert work.call("snapshot", "hold", "debian", held, "--reason", "the fair").returncode == 0
+        work.upstream.files.clear()
+        done = work.call("worker", "--until-idle")
+        assert done.returncode == 0, done.stderr
+        [job] = [row for row in work.line.answer("job", "list") if row["kind"] == "archive.renew"]
+        assert (job["state"], job["message"]) == ("ok", f"signed anew: debian {held}")
+        assert work.call("worker", "--until-idle").returncode == 0
+        assert len([row for row in work.line.answer("job", "list") if row["kind"] == "archive.renew"]) == 1
 
 
 def test_a_release_is_frozen_kept_given_an_exception_and_thawed(work: Work, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from distwright.model.records import ResignedSnapshot, Snapshot
 from distwright.store.archives import find_snapshot, list_snapshots
 from distwright.store.database import Transaction
 from distwright.store.holds import object_hold, replace_holds
+from distwright.store.objects import ObjectStore
 from distwright.store.signed import find_resigned, keep_resigned, set_valid_until
 
 PROLONG_DAYS = 30
@@ -61,17 +62,17 @@ def prolong_recorded(context: Context, archive: str, serial: str, days: int, cre
 def prolong_due(context: Context, archive: str, credential: str) -> list[str]:
     """Prolong what is needed and ends soon: serials that somebody holds, and the newest once it is past; give their names."""
     with context.database.read() as tx:
-        due = due_snapshots(tx, archive, context.now())
+        due = due_snapshots(tx, archive, context.objects, context.now())
     for row in due:
         until = prolong_recorded(context, archive, row.serial, PROLONG_DAYS, credential)
         context.log(f"{archive} {row.serial} is signed by us now, valid until {until:%Y-%m-%d %H:%M}")
     return [row.serial for row in due]
 
 
-def due_snapshots(tx: Transaction, archive: str, now: datetime) -> Sequence[Snapshot]:
-    """List the recorded snapshots that `prolong_due` would prolong."""
+def due_snapshots(tx: Transaction, archive: str, objects: ObjectStore, now: datetime) -> Sequence[Snapshot]:
+    """List the recorded snapshots that `prolong_due` would prolong. Cost: their rows; of few, the document too."""
     rows = list_snapshots(tx, archive)
-    return [row for number, row in enumerate(rows) if _is_due(tx, row, now, is_newest=number == 0)]
+    return [row for number, row in enumerate(rows) if _is_due(tx, row, objects, now, is_newest=number == 0)]
 
 
 def keep_resigned_document(tx: Transaction, row: Snapshot, document: Sha256, now: datetime) -> None:
@@ -99,12 +100,15 @@ def _release(suite: RecordedSuite, known: Mapping[str, ResignedSuite]) -> Sha256
     return known[suite.name].files["Release"] if suite.name in known else suite.release
 
 
-def _is_due(tx: Transaction, row: Snapshot, now: datetime, *, is_newest: bool) -> bool:
+def _is_due(tx: Transaction, row: Snapshot, objects: ObjectStore, now: datetime, *, is_newest: bool) -> bool:
     if row.valid_until is None:
         return False
-    if is_newest and row.valid_until < now:
+    left = row.valid_until - now
+    if is_newest and left < timedelta():
         return True
+    if left >= _DUE_MOST or not needed_by(tx, row.archive, row.serial, now):
+        return False
     resigned = find_resigned(tx, row.archive, row.serial)
-    signed_for = row.valid_until - (row.taken_at if resigned is None else resigned.at)
-    left = min(max(signed_for / _DUE_SHARE, _DUE_LEAST), _DUE_MOST)
-    return row.valid_until - now < left and bool(needed_by(tx, row.archive, row.serial, now))
+    suites = parse_snapshot(objects.read(row.digest)).suites.values()
+    signed_at = min(suite.date for suite in suites) if resigned is None else resigned.at
+    return left < max((row.valid_until - signed_at) / _DUE_SHARE, _DUE_LEAST)

@@ -40,7 +40,7 @@ def due_names(config: Config, database: Database, objects: ObjectStore, now: dat
     with database.read() as tx:
         for name, table in config.archives.items():
             if isinstance(table, UpstreamArchive) and table.key is not None:
-                due += [f"{name} {row.serial}" for row in due_snapshots(tx, name, now)]
+                due += [f"{name} {row.serial}" for row in due_snapshots(tx, name, objects, now)]
     served = served_states(database, objects, now)
     return [*due, *(one.name for one in served if _is_ours(config, one) and one.is_due(now))]
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from distwright.archive.renewing import renewal_order
 from distwright.config.model import Config
+from distwright.errors import DistwrightError
 from distwright.jobs.order import JobOrder
 from distwright.store.database import Database
 from distwright.store.objects import ObjectStore
@@ -15,18 +16,23 @@ LOOK_EVERY = timedelta(minutes=10)
 
 @dataclass(slots=True)
 class Renewals:
-    """Remembers when it looked. place: queues an order, with the commit of the configuration."""
+    """Remembers when it looked. place: queues an order, with the commit of the configuration. tell: hears what cannot be read."""
 
     database: Database
     objects: ObjectStore
     place: Callable[[JobOrder, str], object]
+    tell: Callable[[str], None]
     looked_at: datetime | None = None
 
     def order_due(self, config: Config, commit: str, now: datetime) -> None:
-        """Order what is due, unless it was looked for a short while ago."""
+        """Order what is due, unless it was looked for a short while ago; a document that is lost or rotten stops no worker."""
         if self.looked_at is not None and self.looked_at <= now < self.looked_at + LOOK_EVERY:
             return
         self.looked_at = now
-        order = renewal_order(config, self.database, self.objects, now)
+        try:
+            order = renewal_order(config, self.database, self.objects, now)
+        except (DistwrightError, KeyError, TypeError, ValueError) as error:
+            self.tell(f"cannot see what ends soon: {error!s:.200}; try: distwright archive fsck")
+            return
         if order is not None:
             self.place(order, commit)

@@ -87,7 +87,7 @@ def test_a_pinned_serial_is_prolonged_by_itself_and_nothing_is_told(archive: Rec
     assert (renew_due(context), look_ahead(sight(context), context.clock)) == ([], [])
 
 
-@pytest.mark.parametrize("days", [4.8, 6, 7.5])
+@pytest.mark.parametrize("days", [4.7, 6, 7.5])
 def test_a_pinned_serial_is_prolonged_when_a_third_of_its_time_is_left_though_upstream_is_dead(
     archive: RecordedArchive, days: float
 ) -> None:
@@ -236,7 +236,7 @@ def renewals(context: WorldContext) -> tuple[Renewals, list[JobOrder]]:
     placed: list[JobOrder] = []
     objects = context.objects
     assert isinstance(objects, FileObjects)
-    return Renewals(context.database, objects, lambda order, _commit: placed.append(order)), placed
+    return Renewals(context.database, objects, lambda order, _commit: placed.append(order), context.log), placed
 
 
 def perform(context: WorldContext, order: JobOrder) -> str:
@@ -268,6 +268,18 @@ def test_a_worker_prolongs_a_pinned_serial_whose_archive_is_not_recorded_any_mor
     context.clock = DATE + 6 * DAY
     looking.order_due(context.config, "", context.clock)
     assert [perform(context, order) for order in placed] == ["signed anew: debian 2024011001"]
+
+
+def test_a_document_that_is_lost_stops_no_worker(suite: OwnSuite) -> None:
+    context = suite.context
+    with context.database.read() as tx:
+        [live] = list_publications(tx, state="live")
+    context.objects.local_path(live.tree).unlink()
+    looking, placed = renewals(context)
+    looking.order_due(context.config, "", context.clock)
+    assert placed == []
+    [line] = context.lines
+    assert line.startswith("cannot see what ends soon: ")
 
 
 def test_a_job_that_cannot_sign_fails_and_is_ordered_again_the_next_day(suite: OwnSuite) -> None:
