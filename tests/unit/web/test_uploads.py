@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from tests.worlds.queue import QueueWorld, queue_world, upload_of
 
 from distwright.app import App
@@ -102,12 +103,26 @@ def test_a_token_is_not_taken_where_somebody_may_read_along(world: QueueWorld) -
     for client, base, headers, code in (
         (FAR, "http://testserver", {}, 403),
         (LOOPBACK, "http://testserver", {"X-Forwarded-For": "192.0.2.7"}, 403),
+        (LOOPBACK, "http://testserver", {"X-Forwarded-Proto": "http"}, 403),
+        (LOOPBACK, "http://testserver", {"X-Real-IP": "192.0.2.7"}, 403),
+        (LOOPBACK, "http://testserver", {"Forwarded": "proto=http"}, 403),
+        (LOOPBACK, "http://testserver", {"Via": "1.1 proxy"}, 403),
         (FAR, "https://testserver", {}, 201),
+        (LOOPBACK, "https://testserver", {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}, 201),
         (("::1", 1), "http://testserver", {}, 201),
     ):
         answer = site(world, client, base).put("/upload/a.deb", content=b"x", headers={**by(), **headers})
         assert answer.status_code == code
         assert "www-authenticate" not in answer.headers  # nobody is asked for a token that must not be sent
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [("1.0", False), ("1.1", True), ("2", True)])
+def test_a_proxy_that_says_nothing_is_known_by_the_old_protocol_if_at_all(version: str, *, is_taken: bool) -> None:
+    scope = {
+        "type": "http", "scheme": "http", "method": "PUT", "path": "/upload/a.deb", "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1:8080")], "client": LOOPBACK, "http_version": version,
+    }  # fmt: skip
+    assert uploads.is_confidential(Request(scope)) == is_taken
 
 
 @pytest.mark.parametrize(
