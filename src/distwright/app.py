@@ -45,6 +45,7 @@ from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
 IDLE_S, WAIT_S = 2.0, 0.5
+_TOLD_AT_MOST = 1000  # strangers choose the names of what they drop
 ROOT_STATE = Path("/var/lib/distwright")
 
 
@@ -64,6 +65,7 @@ class App:
     pins: dict[str, str] = field(default_factory=dict)
     fetch_from: dict[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] = _say_nothing
+    told: set[str] = field(default_factory=set)
 
     def now(self) -> datetime:
         """The time, UTC."""
@@ -100,10 +102,20 @@ class App:
             config = self.config()
             needs = needs_of_pins(self.database, config)
             count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs)
-            count += self.uploads().take_in()
+            count += self.take_in_uploads()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             if not count:
                 return
+
+    def take_in_uploads(self) -> int:
+        """Turn uploads that were dropped into jobs, and tell their senders; say how many. What is wrong with one is told once."""
+        return self.uploads().take_in(self.tell_once)
+
+    def tell_once(self, text: str) -> None:
+        """Tell what is odd, unless it was told before: the same is found at every look."""
+        if text not in self.told and len(self.told) < _TOLD_AT_MOST:
+            self.told.add(text)
+            self.tell(text)
 
     def uploads(self) -> UploadQueue:
         """Give the upload queue."""

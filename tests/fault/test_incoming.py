@@ -31,7 +31,7 @@ def test_killed_at_any_write_an_upload_becomes_one_job_and_leaves_nothing(tmp_pa
 
 
 def test_killed_while_the_verdict_is_told_it_is_told_once(tmp_path: Path) -> None:
-    for number in range(1, 30):
+    for number in range(1, 60):
         world = queue_world(tmp_path / str(number))
         upload = upload_of().with_files({"greeter_1.0.tar.gz": b"x" * 10_000})
         world.put(world.drop, upload)

@@ -13,6 +13,7 @@ import pytest
 from tests.system.line import Line, state_folder
 from tests.worlds.archive import MadeUpload, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import CONFIG
+from tests.worlds.servers import nginx
 
 from distwright.app import open_app
 from distwright.signing.signer import make_key
@@ -131,6 +132,19 @@ def test_dput_and_dput_ng_upload_with_a_token_and_learn_what_became_of_it(line: 
         "published petrel/devel (publication 1)",
         "petrel/devel has moved on; its present state is published instead",
     ]
+
+
+def test_a_token_through_nginx_is_taken_only_if_it_says_that_tls_ended_there(line: Line, tmp_path: Path) -> None:
+    token, answers = token_of(line), []
+    said = ("", "proxy_set_header X-Forwarded-Proto $scheme;", "proxy_set_header X-Forwarded-Proto https;")
+    with line.serving() as url:
+        for number, headers in enumerate(said):
+            more = f"location /upload {{ proxy_pass {url}; {headers} }}"
+            with nginx(tmp_path, tmp_path / str(number), more) as proxy:
+                argv = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--user", f"ada:{token}",
+                        "--upload-file", "/etc/hostname", f"{proxy}/upload/{number}.deb"]  # fmt: skip
+                answers.append(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    assert answers == ["403", "403", "201"]
 
 
 def test_serve_takes_what_is_dropped_piece_by_piece_while_it_runs(line: Line) -> None:

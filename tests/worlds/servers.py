@@ -26,6 +26,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         root {public};
+        {more}
         rewrite ^/([^/]+)/snapshots/[^/]+/(pool/.*)$ /$1/$2 redirect;
     }}
 }}
@@ -61,15 +62,18 @@ def our_server(state: Path, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def nginx(public: Path, folder: Path) -> Iterator[str]:
-    """Serve a plain tree with nginx, which as root reads it as www-data; what it complained of fails in the end."""
+def nginx(public: Path, folder: Path, more: str = "") -> Iterator[str]:
+    """Serve a plain tree with nginx, which as root reads it as www-data; what it complained of fails in the end.
+
+    more: of its server.
+    """
     port = free_port()
     for name in _BODIES:
         (folder / name).mkdir(parents=True)
     user = "user www-data;\n" if os.geteuid() == 0 else ""
     bodies = "".join(f"{name}_temp_path {folder}/{name};\n    " for name in _BODIES)
     (folder / "nginx.conf").write_text(
-        _NGINX.format(user=user, folder=folder, bodies=bodies, port=port, public=public), encoding="utf-8"
+        _NGINX.format(user=user, folder=folder, bodies=bodies, port=port, public=public, more=more), encoding="utf-8"
     )
     argv = ["/usr/sbin/nginx", "-e", str(folder / "error.log"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
     with subprocess.Popen(argv) as process:

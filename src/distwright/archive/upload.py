@@ -6,6 +6,7 @@ from datetime import datetime
 
 from distwright.archive.deb_survey import DebSurvey
 from distwright.archive.editing import source_of, version_of
+from distwright.archive.indexes import UDEBS
 from distwright.archive.tree import Stanzas
 from distwright.formats.buildinfo import BuildInfo
 from distwright.formats.changes import Changes
@@ -30,7 +31,7 @@ class UploadedFile:
 
 @dataclass(frozen=True, slots=True)
 class UploadedDeb:
-    """A .deb of an upload: what the .changes calls it, and what it says of itself."""
+    """A .deb or .udeb of an upload: what the .changes calls it, and what it says of itself."""
 
     file_name: str
     file: UploadedFile
@@ -69,9 +70,14 @@ class UploadedDeb:
         return component_of(self.deb.control.get("Section", ""))
 
     @property
+    def is_udeb(self) -> bool:
+        """Say whether it is for the installer only: such packages have lists of their own."""
+        return self.file_name.endswith(".udeb")
+
+    @property
     def list_name(self) -> str:
         """The list of the tree that it belongs to."""
-        return f"{self.component}/binary-{self.architecture}"
+        return f"{self.component}/{f'{UDEBS}/' if self.is_udeb else ''}binary-{self.architecture}"
 
     @property
     def pool_path(self) -> str:

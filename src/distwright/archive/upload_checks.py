@@ -11,7 +11,7 @@ from distwright.formats.values import FileHash, words
 from distwright.model.versions import DebVersion
 
 _AHEAD = timedelta(days=1)
-_KINDS = (".deb", ".dsc", ".buildinfo")
+_KINDS = (".deb", ".udeb", ".dsc", ".buildinfo")
 
 
 def _is_not_seen_before(upload: Upload) -> list[str]:
@@ -81,7 +81,7 @@ def _names_match(upload: Upload) -> list[str]:
     problems = []
     changes = upload.changes
     for deb in upload.debs:
-        right = f"{deb.name}_{deb.version.without_epoch}_{deb.architecture}.deb"
+        right = f"{deb.name}_{deb.version.without_epoch}_{deb.architecture}.{'udeb' if deb.is_udeb else 'deb'}"
         if deb.file_name != right:
             problems.append(f"{deb.file_name} holds {right}")
         if deb.source != changes.source:

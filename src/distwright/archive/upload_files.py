@@ -117,8 +117,9 @@ def edits_of(upload: Upload) -> tuple[Edits, Offered]:
             edits.setdefault(list_name, {})[name] = ()
     for deb in upload.debs:
         edits.setdefault(deb.list_name, {})[deb.name] = (stanza_of(deb),)
-        texts = offered.setdefault(deb.component, {})
-        texts[deb.name] = (*texts.get(deb.name, ()), _ending_once(translation_stanza(deb.deb.control)))
+        if not deb.is_udeb:
+            texts = offered.setdefault(deb.component, {})
+            texts[deb.name] = (*texts.get(deb.name, ()), _ending_once(translation_stanza(deb.deb.control)))
     if upload.dsc is not None:
         component = upload.source_component
         edits.setdefault(f"{component}/source", {})[upload.dsc.source] = (_source_stanza(upload, upload.dsc),)
@@ -181,7 +182,7 @@ def _open_file(
 ) -> None:
     try:
         read.files[name] = file = _hashed(objects, digest)
-        if name.endswith(".deb"):
+        if name.endswith((".deb", ".udeb")):
             read.debs.append(_open_deb(objects, name, file))
         elif name.endswith(".dsc"):
             read.dsc = parse_dsc(_signed_text(objects, keyring, signers, name, digest, read))

@@ -8,7 +8,7 @@ import click
 import uvicorn
 
 from distwright.app import open_app, state_paths
-from distwright.cli.options import state_option
+from distwright.cli.options import say, state_option
 from distwright.cli.resident import start_resident, stop_resident
 from distwright.errors import Busy
 from distwright.net.listen import listening
@@ -35,6 +35,7 @@ def command(run: Callable[[], None] | None, port: int, state: str | None) -> Non
     # Before the database is opened: a fork must not inherit it.
     with _resident(paths.root, run if paths.database.exists() else None):
         app = open_app(state)
+        app.tell = say
         app.config()
         listener = listening(port)
         if listener is None:

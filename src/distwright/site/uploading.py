@@ -4,7 +4,8 @@ import contextlib
 import hmac
 import json
 import os
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from distwright.archive.access import Grant
 from distwright.archive.incoming import Arrival, IncompleteError
 from distwright.archive.resolve import ACCEPT_KIND, accept_order
 from distwright.config.model import Config
-from distwright.errors import BadInput, Busy, DistwrightError, NotAllowed, NotFound, Refused
+from distwright.errors import BadInput, Busy, DistwrightError, NotAllowed, NotFound, Refused, quoted
 from distwright.formats.values import words
 from distwright.jobs.order import get_job, place_order
 from distwright.model import plain
@@ -34,6 +35,10 @@ _UNTOLD = (
     Outcome.CANCELLED,
     Outcome.TIMED_OUT,
 )  # nothing is said of the upload: somebody may try the job again
+
+
+def _say_nothing(_text: str) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +117,34 @@ class UploadQueue:
                 return place.read_text().strip()
         return ""
 
-    def take_in(self) -> int:
-        """Look once at the drop folder and at what waits of HTTP uploads; say how many uploads became jobs."""
+    def take_in(self, tell: Callable[[str], None] = _say_nothing) -> int:
+        """Look once at the drop folder and at what waits of HTTP uploads; say how many uploads became jobs.
+
+        tell: hears what is wrong with a folder or a name, in which strangers have a say; the others are looked at all the same.
+        """
         count = 0
         folders = [(self.drop_folder, "drop", "")]
         if self.paths.uploads.is_dir():
             folders += [(place, "http", place.name) for place in sorted(self.paths.uploads.iterdir()) if place.is_dir()]
         for folder, way, by in folders:
-            if not folder.is_dir() or not _is_anything(folder):
-                continue
-            with contextlib.suppress(Busy), locked(self.paths.lock(f"upload-{by or 'drop'}"), patience_s=0):
-                count += sum(self._look(folder, name, way, by) for name in incoming.waiting_changes(folder))
-                for job, marker in incoming.taken_jobs(folder):
+            if folder.is_dir() and (way == "drop" or _is_anything(folder)):
+                with _contained(str(folder), tell), locked(self.paths.lock(f"upload-{by or 'drop'}"), patience_s=0):
+                    count += self._look_at(folder, way, by, tell)
+        return count
+
+    def _look_at(self, folder: Path, way: str, by: str, tell: Callable[[str], None]) -> int:
+        count = 0
+        if way == "drop":
+            with _contained(str(folder), tell):
+                incoming.claim(folder)
+        with incoming.taken_folder(folder) as taken:
+            for name in incoming.waiting_changes(folder):
+                with _contained(str(folder / name), tell):
+                    count += self._look(folder, name, way, by)
+            for job, marker in incoming.taken_jobs(taken):
+                with _contained(str(folder / incoming.TAKEN / marker.name), tell):
                     self._tell(folder, job, marker, is_shown=way == "drop")
-                incoming.drop_leftovers(folder, self.now().timestamp())
+        incoming.drop_leftovers(folder, self.now().timestamp())
         return count
 
     def status(self, number: int) -> dict[str, Json]:
@@ -195,18 +214,13 @@ class UploadQueue:
 
     def _refuse(self, folder: Path, name: str, error: DistwrightError, *, is_shown: bool) -> None:
         """Put away an upload that cannot even become a job, with the files of it that are there."""
-        names = [name]
-        with contextlib.suppress(DistwrightError):
-            listed = incoming.announced((folder / name).read_bytes()).files
-            names += [
-                file.name for file in listed if (folder / file.name).is_file() and not (folder / file.name).is_symlink()
-            ]
+        files = incoming.announced_files(folder, name)
         if is_shown:
             status: dict[str, Json] = {"name": name, "result": "rejected", "problems": [error.message]}
-            kept = {file: self.objects.put_file(folder / file) for file in names}
-            mark = str(int((folder / name).stat().st_mtime))
+            mark = str(int(os.lstat(folder / name).st_mtime))
+            kept = incoming.remains(self.objects, folder, name, files)
             incoming.show_rejected(folder, name, _shown(status), kept, self.objects, mark=mark)
-        incoming.remove(folder, names)
+        incoming.remove(folder, name, files)
 
 
 def upload_status(job: Job, verdict: UploadVerdict | None) -> dict[str, Json]:
@@ -242,6 +256,21 @@ def upload_list(database: Database, limit: int) -> list[dict[str, Json]]:
     with database.read() as tx:
         jobs = list_jobs(tx, kind=ACCEPT_KIND.name, limit=limit)
         return [upload_status(job, upload_of_job(tx, job.id)) for job in jobs]
+
+
+@contextlib.contextmanager
+def _contained(what: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell of whatever goes wrong with one thing that strangers have put here, and go on with the next."""
+    try:
+        yield
+    except Busy:  # ours, or somebody else looks at it: next time
+        pass
+    except DistwrightError as error:
+        tell(f"{quoted(what)}: {error.message}")
+    except OSError as error:
+        tell(f"{quoted(what)}: {error.strerror or error}")
+    except Exception:  # a bug of ours that one name brings out must not keep all others waiting
+        tell(f"{quoted(what)}: {traceback.format_exc()}")
 
 
 def _is_anything(folder: Path) -> bool:

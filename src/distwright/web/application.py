@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -100,9 +101,14 @@ class _Web:
                 await looking
 
     async def look_for_uploads(self) -> None:
+        """Take in what was dropped, for as long as it serves."""
         while True:
-            with contextlib.suppress(DistwrightError):
-                await run_in_threadpool(lambda: self._app.uploads().take_in())
+            try:
+                await run_in_threadpool(self._app.take_in_uploads)
+            except DistwrightError as error:
+                self._app.tell_once(error.message)
+            except Exception:  # whatever it is, the next look may find it gone
+                self._app.tell_once(traceback.format_exc())
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def front(self, request: Request) -> Response:

@@ -25,6 +25,7 @@ FILE_LIMIT_BYTES = 16 << 30
 SESSION_LIMIT_BYTES = 64 << 30
 SESSION_LIMIT_FILES = 5000
 _LIST_SHOWN = 200
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-", "x-real-ip")
 _ASK = {"WWW-Authenticate": 'Basic realm="uploads", charset="UTF-8"'}
 
 
@@ -125,11 +126,15 @@ class Uploads:
 
 
 def is_confidential(request: Request) -> bool:
-    """Say whether nobody on the way can read along: TLS up to us or to the proxy before us, or this machine only."""
+    """Say whether nobody on the way can read along, as far as it shows: TLS up to us or to the proxy before us, or this machine.
+
+    A proxy on this machine that neither says what it is nor gives itself away cannot be told from a client here.
+    """
     if request.url.scheme == "https":
         return True
-    if request.headers.get("forwarded") or request.headers.get("x-forwarded-for"):
-        return False  # a proxy without TLS, or one that does not say
+    # A proxy without TLS, or one that does not say. nginx before 1.29.7 asks by HTTP/1.0, and by default says nothing else.
+    if any(name.startswith(_OF_PROXIES) for name in request.headers) or request.scope.get("http_version") == "1.0":
+        return False
     host = request.client.host if request.client else ""
     try:
         return ip_address(host).is_loopback

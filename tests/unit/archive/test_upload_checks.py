@@ -169,6 +169,40 @@ def test_a_source_signed_by_the_same_key_and_a_record_of_the_build_are_taken_and
     assert kept == ["greeter_1.0_amd64.buildinfo"]
 
 
+def with_udeb(version: str = "1.0", *, name: str = "greeter-udeb", called: str = "") -> MadeUpload:
+    """Upload a source of this version with a package and one for the installer."""
+    udeb = make_deb(name, version, source="greeter", section="debian-installer")
+    called = called or udeb.file_name.replace(".deb", ".udeb")
+    return make_upload(
+        make_source("greeter", version), make_deb("greeter", version), more={called: udeb.content},
+        fields={"Binary": f"greeter {name}"}, sections={called: "debian-installer"},
+    )  # fmt: skip
+
+
+def test_a_package_of_the_installer_goes_into_its_list_and_has_no_translation(suite: Suite) -> None:
+    for version in ("1.0", "1.1"):
+        suite.accept(with_udeb(version))
+        assert suite.names() == [
+            ("main/binary-amd64", "greeter", version),
+            ("main/debian-installer/binary-amd64", "greeter-udeb", version),
+            ("main/source", "greeter", version),
+        ]
+    pool = "pool/main/g/greeter/greeter-udeb_1.1_amd64.udeb"
+    assert f"\nFilename: {pool}\n" in suite.text("main/debian-installer/binary-amd64")
+    assert "Package: greeter-udeb" not in suite.text("main/i18n")
+    suite.accept(make_upload(make_source("greeter", "1.2"), make_deb("greeter", "1.2")))
+    assert [name for _, name, _ in suite.names()] == ["greeter", "greeter"]
+
+
+def test_a_package_of_the_installer_is_asked_what_every_package_is(suite: Suite) -> None:
+    wrong = suite.problems(with_udeb(called="greeter-udeb_2.0_amd64.udeb"))
+    assert wrong == ["names-match: greeter-udeb_2.0_amd64.udeb holds greeter-udeb_1.0_amd64.udeb"]
+    suite.accept(with_udeb("2.0"))
+    assert "version-is-newer: greeter-udeb 2.0 is in devel already and not older than 1.0" in suite.problems(
+        with_udeb()
+    )
+
+
 def test_a_quilt_source_is_taken_and_a_later_one_may_leave_its_upstream_tar_out(suite: Suite) -> None:
     suite.accept(quilt("1.0-1"))
     later = quilt("1.0-2")

@@ -2,7 +2,12 @@
 
 import json
 import os
+import shutil
+import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,5 +202,159 @@ def test_uploads_wait_while_a_keyring_of_ours_is_gone(world: QueueWorld, monkeyp
     world.put(world.drop, upload_of())
     time.sleep(0.01)
     assert replace(world.queue, keyring=gone).take_in() == 0
-    assert not (world.drop / "rejected").exists()
+    assert list((world.drop / "rejected").iterdir()) == []
     assert world.queue.take_in() == 1
+
+
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything be late at the next look."""
+    for name in ("PATIENCE_S", "SETTLE_S"):
+        monkeypatch.setattr(incoming, name, -1)
+    time.sleep(0.01)
+
+
+@pytest.mark.parametrize("name", [".taken", "rejected", "accepted"])
+@pytest.mark.parametrize("kind", ["link", "file", "folder of somebody else"])
+def test_nothing_is_done_where_our_folders_are_not_ours(
+    world: QueueWorld, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    keys, place = world.context.paths.keys, world.drop / name
+    world.drop.mkdir(exist_ok=True)
+    if kind == "link":
+        place.symlink_to(keys)
+    elif kind == "file":
+        place.write_bytes(b"")
+    elif os.geteuid():
+        pytest.skip("only root can give a folder away")
+    else:
+        place.mkdir()
+        os.chown(place, 65534, 65534)
+    modes = keys.stat().st_mode, place.stat().st_mode
+    late(monkeypatch)
+    (world.drop / "junk.changes").write_bytes(b"junk")
+    world.put(world.drop, upload_of())
+    said: list[str] = []
+    for _ in range(2):
+        world.queue.take_in(said.append)
+        world.run()
+    assert any("is no folder of ours" in text for text in said), said
+    assert ([*keys.iterdir()], (keys.stat().st_mode, place.stat().st_mode)) == ([], modes)
+    if kind == "folder of somebody else":
+        assert [*place.iterdir()] == []
+    os.rename(place, world.drop / "away")  # noqa: PTH104  # a link too
+    world.queue.take_in()
+    world.run()
+    world.queue.take_in()
+    assert (world.drop / "accepted/greeter_1.0_amd64.changes.json").exists()
+    assert [*(world.drop / "rejected").glob("junk-*/status.json")] != []
+
+
+def test_a_verdict_is_not_written_through_a_link_that_lies_there(world: QueueWorld, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    world.put(world.drop, upload_of())
+    assert world.queue.take_in() == 1
+    world.run()
+    (world.drop / "accepted/.greeter_1.0_amd64.changes.json.new").symlink_to(victim)
+    world.queue.take_in()
+    assert victim.read_bytes() == b"precious"
+    assert json.loads((world.drop / "accepted/greeter_1.0_amd64.changes.json").read_text())["result"] == "accepted"
+
+
+_WATCHING: list[Callable[[str], None]] = []
+sys.addaudithook(
+    lambda event, arguments: [act(str(arguments[0])) for act in list(_WATCHING)] and None if event == "open" else None
+)
+
+
+@contextmanager
+def at_opening(number: int, name: str, act: Callable[[], None]) -> Iterator[None]:
+    """Act just before a file of this name is opened for the n-th time."""
+    left = number
+
+    def watch(path: str) -> None:
+        nonlocal left
+        if Path(path).name == name:
+            left -= 1
+            if left == 0:
+                act()
+
+    _WATCHING.append(watch)
+    try:
+        yield
+    finally:
+        _WATCHING.remove(watch)
+
+
+@pytest.mark.parametrize("swapped", ["greeter_1.0_amd64.deb", "greeter_1.0_amd64.changes"])
+def test_a_file_that_becomes_a_link_while_its_upload_is_refused_shows_nothing(
+    world: QueueWorld, monkeypatch: pytest.MonkeyPatch, swapped: str
+) -> None:
+    key = world.context.paths.keys / "secret.pgp"
+    key.write_bytes(b"PRIVATE" * 100)
+    monkeypatch.setattr(incoming, "PATIENCE_S", -1)
+
+    def swap() -> None:
+        (world.drop / swapped).unlink(missing_ok=True)
+        (world.drop / swapped).symlink_to(key)
+
+    for number in range(1, 9):
+        shutil.rmtree(world.drop, ignore_errors=True)
+        changes = world.put(world.drop, upload_of())
+        (world.drop / "greeter_1.0.dsc").unlink()
+        with at_opening(number, changes.name, swap):
+            world.queue.take_in()
+            world.queue.take_in()
+        shown = [place.read_bytes() for place in (world.drop / "rejected").rglob("*") if place.is_file()]
+        assert [content for content in shown if b"PRIVATE" in content] == [], number
+
+
+def test_of_a_refused_upload_no_more_is_kept_than_it_announces(
+    world: QueueWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(world.drop, upload_of())
+    (world.drop / "greeter_1.0.dsc").unlink()
+    os.truncate(world.drop / "greeter_1.0_amd64.deb", 64 << 20)
+    late(monkeypatch)
+    assert world.queue.take_in() == 0
+    [place] = (world.drop / "rejected").iterdir()
+    assert (place / "greeter_1.0_amd64.deb").stat().st_size < 4 << 20
+    assert left(world.drop) == []
+
+
+def test_a_name_that_no_upload_has_keeps_nobody_else_waiting(
+    world: QueueWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(world.drop, upload_of())
+    for name in (b"\xff.changes", b"a b.changes", b"a" * 240 + b".changes"):
+        (world.drop / os.fsdecode(name)).write_bytes(b"junk")
+    late(monkeypatch)
+    said: list[str] = []
+    assert (world.queue.take_in(said.append), said) == (1, [])
+    monkeypatch.setattr(incoming, "LEFT_S", -1)
+    time.sleep(0.01)
+    world.queue.take_in()
+    assert [name for name in left(world.drop) if not name.startswith(".taken/")] == []
+
+
+def test_a_file_that_we_may_not_read_keeps_nobody_else_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    is_root = os.geteuid() == 0
+    try:
+        if is_root:
+            os.seteuid(65534)  # root reads everything
+        world = queue_world(folder / "world")
+        world.put(world.drop, upload_of())
+        (world.drop / "a.changes").write_bytes(b"junk")
+        (world.drop / "a.changes").chmod(0)
+        late(monkeypatch)
+        assert world.queue.take_in() == 1
+        [told] = (world.drop / "rejected").glob("a-*/status.json")
+        assert "cannot be read" in json.loads(told.read_text())["problems"][0]
+        assert not (world.drop / "a.changes").exists()
+        world.context.database.close()
+    finally:
+        if is_root:
+            os.seteuid(0)
+        shutil.rmtree(folder)

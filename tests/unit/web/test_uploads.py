@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from tests.worlds.queue import QueueWorld, queue_world, upload_of
 
 from distwright.app import App
@@ -17,7 +18,7 @@ from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.site.uploading import UploadQueue
 from distwright.store.objects import FileObjects
 from distwright.tools.sandbox import sandbox_for
-from distwright.web import uploads
+from distwright.web import application, uploads
 from distwright.web.uploads import Uploads
 
 LOOPBACK, FAR = ("127.0.0.1", 4711), ("192.0.2.7", 4711)
@@ -102,12 +103,26 @@ def test_a_token_is_not_taken_where_somebody_may_read_along(world: QueueWorld) -
     for client, base, headers, code in (
         (FAR, "http://testserver", {}, 403),
         (LOOPBACK, "http://testserver", {"X-Forwarded-For": "192.0.2.7"}, 403),
+        (LOOPBACK, "http://testserver", {"X-Forwarded-Proto": "http"}, 403),
+        (LOOPBACK, "http://testserver", {"X-Real-IP": "192.0.2.7"}, 403),
+        (LOOPBACK, "http://testserver", {"Forwarded": "proto=http"}, 403),
+        (LOOPBACK, "http://testserver", {"Via": "1.1 proxy"}, 403),
         (FAR, "https://testserver", {}, 201),
+        (LOOPBACK, "https://testserver", {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}, 201),
         (("::1", 1), "http://testserver", {}, 201),
     ):
         answer = site(world, client, base).put("/upload/a.deb", content=b"x", headers={**by(), **headers})
         assert answer.status_code == code
         assert "www-authenticate" not in answer.headers  # nobody is asked for a token that must not be sent
+
+
+@pytest.mark.parametrize(("version", "is_taken"), [("1.0", False), ("1.1", True), ("2", True)])
+def test_a_proxy_that_says_nothing_is_known_by_the_old_protocol_if_at_all(version: str, *, is_taken: bool) -> None:
+    scope = {
+        "type": "http", "scheme": "http", "method": "PUT", "path": "/upload/a.deb", "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1:8080")], "client": LOOPBACK, "http_version": version,
+    }  # fmt: skip
+    assert uploads.is_confidential(Request(scope)) == is_taken
 
 
 @pytest.mark.parametrize(
@@ -166,3 +181,38 @@ def test_a_changes_file_that_lacks_files_or_sense_is_refused_and_may_come_again(
 def test_an_upload_that_does_not_exist_has_no_status(world: QueueWorld) -> None:
     with pytest.raises(NotFound):
         site(world).get("/upload/17.json")
+
+
+class StumblingApp(QueueApp):
+    """The application of a small world, where looking for uploads goes wrong in a way that nobody thought of."""
+
+    looks = 0
+
+    def take_in_uploads(self) -> int:
+        """Look the third time only."""
+        StumblingApp.looks += 1
+        if StumblingApp.looks < 3:
+            raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
+        return super().take_in_uploads()
+
+
+def test_whatever_goes_wrong_with_an_upload_the_next_look_comes_and_it_is_told_once(
+    world: QueueWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(application, "_LOOK_EVERY_S", 0.01)
+    own, said = world.context, list[str]()
+    objects = FileObjects(own.paths.objects)
+    app = StumblingApp(own.paths, own.database, objects, sandbox_for(1000), EmbeddedEngine(own.paths.root / "hints"))
+    app.queue, app.tell = world.queue, said.append
+    upload = upload_of()
+    world.put(world.drop, upload)
+
+    async def serve() -> None:
+        served = application.web_application(app)
+        async with served.router.lifespan_context(served):
+            while StumblingApp.looks < 5:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(serve(), 60))
+    assert world.results() == [(upload.changes_name, "waiting")]
+    assert [text.strip().rpartition("\n")[2].partition(":")[0] for text in said] == ["UnicodeEncodeError"]
