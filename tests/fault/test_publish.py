@@ -212,9 +212,9 @@ class FullDisk(FileObjects):
         self.room = room
 
     @contextmanager
-    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
+    def writing(self, expect: Sha256 | None = None, *, anew: bool = False) -> Iterator[ObjectWriter]:
         self._take()
-        with super().writing(expect) as writer:
+        with super().writing(expect, anew=anew) as writer:
             yield writer
 
     def place(self, digest: Sha256, target: Path) -> None:

@@ -31,7 +31,7 @@ from distwright.archive.suites import (
 )
 from distwright.archive.tree import EMPTY_ROOT, Tombstone, TreeEntry, TreeRoot, build_tree
 from distwright.errors import Refused
-from distwright.model.digests import Sha256
+from distwright.model.digests import Sha256, sha256_of
 from distwright.model.records import SuiteState
 from distwright.model.versions import DebVersion
 from distwright.store.memory import MemoryObjects
@@ -40,6 +40,7 @@ from distwright.store.suites import get_suite, insert_suite
 
 WHO = Who("user ada")
 Place = tuple[str, str]  # list, name
+PACKAGE = b"what all of these packages consist of"
 LISTS = ("main/binary-amd64", "main/binary-all", "contrib/binary-amd64")
 NAMES = ("hello", "hello-data", "world", "petrel", "zeta")
 SOURCES = ("hello", "petrel", "world")
@@ -56,7 +57,8 @@ class Held:
 
     def stanza(self, name: str) -> bytes:
         said = f"Source: {self.source}\n" if self.source != name else ""
-        return f"Package: {name}\n{said}Version: {self.version}\nDescription-md5: {self.md5}\n".encode()
+        fields = f"Package: {name}\n{said}Version: {self.version}\nDescription-md5: {self.md5}\n"
+        return f"{fields}Filename: pool/package.deb\nSize: {len(PACKAGE)}\nSHA256: {sha256_of(PACKAGE)}\n".encode()
 
     def translation(self, name: str) -> bytes:
         return f"Package: {name}\nDescription-md5: {self.md5}\nDescription-en: {self.text}\n".encode()
@@ -131,6 +133,7 @@ class SuiteHistories(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.objects.put(EMPTY_ROOT.to_bytes())
+        self.objects.put(PACKAGE)
         with self.database.write() as tx:
             insert_suite(tx, SuiteState("petrel", "devel", "base", EMPTY_ROOT.revision, NOW))
         self.models["devel"] = Model()

@@ -58,7 +58,7 @@ def touch_new(context: Context, before: TreeRoot, after: TreeRoot) -> None:
     if lost:
         raise Refused(
             f"the state {after.revision.short} is not whole any more:\n{listed(lost)}",
-            hint="bring it back from a backup: distwright archive fsck --repair --from DIR",
+            hint="restore objects/ from a backup, or: distwright archive fsck --repair --from DIR",
         )
 
 
