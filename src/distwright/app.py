@@ -4,11 +4,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from distwright import __version__
 from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
@@ -16,15 +15,15 @@ from distwright.builds.resolve import build_order
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import BadUsage, DistwrightError, Interrupted, NotAllowed, NotFound, Refused, quoted
+from distwright.errors import BadUsage, Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
 from distwright.images.resolve import image_order
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
+from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
-from distwright.net.fetcher import Fetcher, LateFetcher
 from distwright.repos.hosting import make_repo
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
@@ -38,7 +37,7 @@ from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
-from distwright.tools.apt import AptSource, configured_proxy, configured_sources
+from distwright.tools.apt import configured_sources
 from distwright.tools.sandbox import Sandbox, sandbox_for
 from distwright.worker.context import CommandContext, JobContext, signer_of
 from distwright.worker.kinds import KINDS
@@ -360,36 +359,6 @@ def alternates(environment: Mapping[str, str]) -> tuple[FileObjects, ...]:
     """Give the object stores that DISTWRIGHT_ALTERNATES names (folders, separated by colons): tried before the network."""
     named = environment.get("DISTWRIGHT_ALTERNATES", "")
     return tuple(FileObjects(Path(folder)) for folder in named.split(":") if folder)
-
-
-def present_mirrors(config: Config, given: Mapping[str, str], name: str) -> list[str]:
-    """Say where this machine fetches an upstream archive now: as given, as fetch_from says, or as apt does; [] if nowhere."""
-    archive = config.archives.get(name)
-    if not isinstance(archive, UpstreamArchive):
-        return []
-    if name in given:
-        return [given[name].rstrip("/")]
-    try:
-        return [upstream_url(name, archive, [] if archive.fetch_from else _apt_sources())]
-    except DistwrightError:  # apt has no such archive, or does not work: the mirror of the record is left
-        return []
-
-
-@cache
-def _apt_sources() -> list[AptSource]:
-    """Ask apt once in each process: it takes a tenth of a second, and a shelf asks for every file."""
-    return configured_sources()
-
-
-def make_fetcher(check_cancelled: Callable[[], None] = lambda: None) -> Fetcher:
-    """Give the fetcher of this machine, with apt's proxy. check_cancelled: what it raises ends a fetch."""
-
-    def make() -> Fetcher:
-        from distwright.net.fetch import NetFetcher
-
-        return NetFetcher(agent=f"distwright/{__version__}", proxy=configured_proxy(), check_cancelled=check_cancelled)
-
-    return LateFetcher(make)
 
 
 def state_folder(given: str | None, environment: Mapping[str, str], uid: int) -> Path:

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 from tests.worlds.archive import UpstreamFetcher
 from tests.worlds.histories import (
+    PACKAGE,
     CrashError,
     FragileContext,
     FragileObjects,
@@ -92,6 +93,7 @@ class SuiteHistories(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.objects.put(EMPTY_ROOT.to_bytes())
+        self.objects.put(PACKAGE)
         with self.database.write() as tx:
             insert_suite(tx, SuiteState("petrel", "devel", "base", EMPTY_ROOT.revision, NOW))
             hold_suite(tx, "petrel", "devel", EMPTY_ROOT.revision, self.context)

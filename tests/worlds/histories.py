@@ -9,11 +9,12 @@ from tests.worlds.installation import WorldContext
 
 from distwright.archive.merging import Difference
 from distwright.archive.tree import Tombstone, TreeEntry, TreeRoot, build_tree
-from distwright.model.digests import Sha256
+from distwright.model.digests import Sha256, sha256_of
 from distwright.model.versions import DebVersion
 from distwright.store.database import Transaction
 from distwright.store.memory import MemoryObjects
 
+PACKAGE = b"what all of these packages consist of"
 Place = tuple[str, str]
 """List and name."""
 
@@ -28,7 +29,8 @@ class Held:
 
     def stanza(self, name: str) -> bytes:
         said = f"Source: {self.source}\n" if self.source != name else ""
-        return f"Package: {name}\n{said}Version: {self.version}\nDescription-md5: {self.md5}\n".encode()
+        fields = f"Package: {name}\n{said}Version: {self.version}\nDescription-md5: {self.md5}\n"
+        return f"{fields}Filename: pool/package.deb\nSize: {len(PACKAGE)}\nSHA256: {sha256_of(PACKAGE)}\n".encode()
 
     def translation(self, name: str) -> bytes:
         return f"Package: {name}\nDescription-md5: {self.md5}\nDescription-en: {self.text}\n".encode()

@@ -65,7 +65,7 @@ def touch_new(context: Context, before: TreeRoot, after: TreeRoot) -> None:
     if lost:
         raise Refused(
             f"the state {after.revision.short} is not whole any more:\n{listed(lost)}",
-            hint="distwright archive fsck --repair --from DIR  # a backup, or any copy of the pool",
+            hint="restore objects/ from a backup, or: distwright archive fsck --repair --from DIR",
         )
 
 

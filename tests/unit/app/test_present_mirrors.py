@@ -2,8 +2,8 @@
 
 from tests.worlds.installation import CONFIG
 
-from distwright.app import present_mirrors
 from distwright.config.load import parse_config
+from distwright.mirrors import present_mirrors
 
 FETCHING = CONFIG.replace(
     'origin = "Debian"\n', 'origin = "Debian"\nfetch_from = "https://mirror.example/debian/"\n', 1
