@@ -25,9 +25,9 @@ serve: setup
 test: setup-test
 	$(PYTEST) -m "not full" $(ARGS)
 
-#: make test-full  every test
+#: make test-full  every test (EVERY=1: killed and refused at each call to the kernel, not at one in 40; takes hours)
 test-full: setup-test
-	$(PYTEST) $(ARGS)
+	$(if $(EVERY),EVERY=$(EVERY)) $(PYTEST) $(ARGS)
 
 #: make check      the inner loop: lint, types, contracts, unit tests; under two minutes
 check: setup-test

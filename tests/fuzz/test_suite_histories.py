@@ -353,4 +353,4 @@ TestSuiteHistories.settings = histories(60, 40)
 
 @pytest.mark.full
 def test_many_long_histories() -> None:
-    run_state_machine_as_test(SuiteHistories, settings=histories(400, 80))
+    run_state_machine_as_test(SuiteHistories, settings=histories(150, 60))
