@@ -31,7 +31,7 @@ from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import folder_of, read_files, refused_by_system
 from distwright.site.handing_out import Handout
 from distwright.site.renewals import Renewals
-from distwright.site.uploading import UploadQueue
+from distwright.site.uploading import UploadQueue, once
 from distwright.site.views import job_detail
 from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
@@ -44,7 +44,6 @@ from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
 IDLE_S, WAIT_S = 2.0, 0.5
-_TOLD_AT_MOST = 1000  # strangers choose the names of what they drop
 ROOT_STATE = Path("/var/lib/distwright")
 
 
@@ -101,20 +100,10 @@ class App:
             config = self.config()
             needs = needs_of_pins(self.database, config)
             count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs)
-            count += self.take_in_uploads()
+            count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             if not count:
                 return
-
-    def take_in_uploads(self) -> int:
-        """Turn uploads that were dropped into jobs, and tell their senders; say how many. What is wrong with one is told once."""
-        return self.uploads().take_in(self.tell_once)
-
-    def tell_once(self, text: str) -> None:
-        """Tell what is odd, unless it was told before: the same is found at every look."""
-        if text not in self.told and len(self.told) < _TOLD_AT_MOST:
-            self.told.add(text)
-            self.tell(text)
 
     def uploads(self) -> UploadQueue:
         """Give the upload queue."""
@@ -128,6 +117,7 @@ class App:
             keyring=self._keyring,
             hint=self.engine.hint,
             now=self.now,
+            tell=once(self.told, self.tell),
         )
 
     def order_record(self, name: str, serial: str | None) -> Job:

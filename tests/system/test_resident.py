@@ -174,6 +174,21 @@ def test_a_command_ends_with_its_server_as_if_it_were_interrupted(fresh: Line) -
     assert children(fresh) == []
 
 
+def test_a_command_that_ends_at_the_moment_when_who_asked_goes_ends_no_server(fresh: Line) -> None:
+    with fresh.serving():
+        with waiting(fresh) as process:
+            [command] = children(fresh)
+            server = parent_of(command)
+            os.kill(server, signal.SIGSTOP)  # so that it learns both at once
+            os.kill(command, signal.SIGKILL)
+            wait_until(lambda: ") Z" in Path(f"/proc/{command}/stat").read_text(), "the end of the command")
+            process.kill()
+            process.communicate(timeout=20)
+            os.kill(server, signal.SIGCONT)
+            wait_until(lambda: not children(fresh), "the server has noticed")
+        assert is_answered_by_the_server(fresh)
+
+
 SERVER = """
 import json, os, signal, sys
 from pathlib import Path

@@ -42,5 +42,6 @@ def write_anew(place: Path, content: bytes) -> None:
 
 def _not_ours(place: Path, why: str) -> Refused:
     return Refused(
-        f"{quoted(str(place))} is no folder of ours: {why}", hint="move it away; it is made when it is needed"
+        f"{quoted(str(place))} is no folder of ours: {why}",
+        hint="remove it, or move it elsewhere; the folder is made when it is needed",
     )

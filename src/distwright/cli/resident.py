@@ -150,8 +150,8 @@ class _Server:
             for key, _ in self._selector.select(timeout=left):
                 if key.fileobj in self._children:
                     self._report(int(key.fd))
-                else:
-                    self._selector.unregister(key.fileobj)
+                elif isinstance(key.fileobj, int | socket.socket):
+                    self._unwatch(key.fileobj)
         for pidfd in list(self._children):
             _send(pidfd, signal.SIGKILL)
             self._report(pidfd)
@@ -176,8 +176,12 @@ class _Server:
     def _let_go(self, link: socket.socket) -> None:
         with contextlib.suppress(OSError):  # gone meanwhile
             link.send(REFUSED)
-        self._selector.unregister(link)
+        self._unwatch(link)
         link.close()
+
+    def _unwatch(self, what: int | socket.socket) -> None:
+        with contextlib.suppress(KeyError, ValueError):  # unwatched before, when who asked went away
+            self._selector.unregister(what)
 
     def _begin(self, link: socket.socket, listening: socket.socket) -> None:
         values, files = _read_request(link)
@@ -207,22 +211,23 @@ class _Server:
 
     def _pass_on(self, link: socket.socket) -> None:
         """Who asked has pressed Ctrl-C, or is gone: the command ends as it would have with them."""
-        pidfd = next(pidfd for pidfd, owner in self._children.items() if owner is link)
+        pidfd = next((pidfd for pidfd, owner in self._children.items() if owner is link), None)
+        if pidfd is None:  # the command ended at the same moment
+            return
         try:
             said = link.recv(64)
         except OSError:
             said = b""
         _send(pidfd, signal.SIGINT if said else signal.SIGTERM)
         if not said:
-            self._selector.unregister(link)
+            self._unwatch(link)
 
     def _report(self, pidfd: int) -> None:
         link, pid = self._children.pop(pidfd), self._pids.pop(pidfd)
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        self._selector.unregister(pidfd)
-        if link in {key.fileobj for key in self._selector.get_map().values()}:
-            self._selector.unregister(link)
+        self._unwatch(pidfd)
+        self._unwatch(link)
         with contextlib.suppress(OSError):  # gone meanwhile; nobody wants to know
             link.send(str(code if code >= 0 else 128 - code).encode())
         link.close()

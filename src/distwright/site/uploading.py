@@ -30,6 +30,7 @@ from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.store.uploads import upload_of_job
 
+_TOLD_AT_MOST = 1000  # strangers choose the names of what they drop
 _UNTOLD = (
     Outcome.BROKEN,
     Outcome.CANCELLED,
@@ -39,6 +40,17 @@ _UNTOLD = (
 
 def _say_nothing(_text: str) -> None:
     """Nobody listens."""
+
+
+def once(told: set[str], tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Tell what is odd unless it was told before: the same is found at every look."""
+
+    def tell_once(text: str) -> None:
+        if text not in told and len(told) < _TOLD_AT_MOST:
+            told.add(text)
+            tell(text)
+
+    return tell_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,7 @@ class UploadQueue:
     keyring: Callable[[str], Sha256]
     hint: Callable[[str], None]
     now: Callable[[], datetime]
+    tell: Callable[[str], None] = _say_nothing
 
     @property
     def drop_folder(self) -> Path:
@@ -117,12 +130,12 @@ class UploadQueue:
                 return place.read_text().strip()
         return ""
 
-    def take_in(self, tell: Callable[[str], None] = _say_nothing) -> int:
+    def take_in(self, tell: Callable[[str], None] | None = None) -> int:
         """Look once at the drop folder and at what waits of HTTP uploads; say how many uploads became jobs.
 
         tell: hears what is wrong with a folder or a name, in which strangers have a say; the others are looked at all the same.
         """
-        count = 0
+        count, tell = 0, tell or self.tell
         folders = [(self.drop_folder, "drop", "")]
         if self.paths.uploads.is_dir():
             folders += [(place, "http", place.name) for place in sorted(self.paths.uploads.iterdir()) if place.is_dir()]

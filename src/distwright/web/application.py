@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from distwright.app import App, Serving
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import DistwrightError, NotFound, quoted
+from distwright.site.uploading import once
 from distwright.web.files import answer_file
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
 from distwright.web.uploads import Uploads
@@ -102,13 +103,14 @@ class _Web:
 
     async def look_for_uploads(self) -> None:
         """Take in what was dropped, for as long as it serves."""
+        tell = once(self._app.told, self._app.tell)
         while True:
             try:
-                await run_in_threadpool(self._app.take_in_uploads)
+                await run_in_threadpool(lambda: self._app.uploads().take_in())
             except DistwrightError as error:
-                self._app.tell_once(error.message)
+                tell(error.message)
             except Exception:  # whatever it is, the next look may find it gone
-                self._app.tell_once(traceback.format_exc())
+                tell(traceback.format_exc())
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def front(self, request: Request) -> Response:
