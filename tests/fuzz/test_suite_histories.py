@@ -93,7 +93,6 @@ class SuiteHistories(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.objects.put(EMPTY_ROOT.to_bytes())
-        self.objects.put(PACKAGE)
         with self.database.write() as tx:
             insert_suite(tx, SuiteState("petrel", "devel", "base", EMPTY_ROOT.revision, NOW))
             hold_suite(tx, "petrel", "devel", EMPTY_ROOT.revision, self.context)
@@ -127,6 +126,7 @@ class SuiteHistories(RuleBasedStateMachine):
         packages = {place: held for place, held in model.packages.items() if place not in gone} | built
         changes = differing(model.packages, packages)
         root = root_of(self.context, row)
+        self.objects.put(PACKAGE)  # as intake does with each file
         after = edited(self.context, root, edits, offered, with_stones(root, changes))
         stones = {place: stone for place, stone in model.stones.items() if place not in built}
         stones |= {place: model.packages[place].version for place in gone}
