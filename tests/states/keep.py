@@ -3,11 +3,13 @@
 import sys
 import tarfile
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from distwright.archive.own_snapshots import publish_snapshot, take_snapshot
 from distwright.archive.record import record
 from distwright.archive.resolve import accept_order, publish_request
+from distwright.archive.retiring_suite import retire_suite
 from distwright.archive.suites import Who, branch_suite, publish_suite
 from distwright.archive.uploads import accept_upload
 from distwright.jobs.lease import Ending, claim_next, end_attempt
@@ -15,6 +17,7 @@ from distwright.jobs.order import place_order
 from distwright.model.outcomes import Outcome
 from distwright.repos.pushes import take_in_pushes
 from distwright.site.applied import apply_config
+from distwright.store.holds import add_holds, serial_hold
 from distwright.store.suites import get_suite
 from tests.unit.archive.requests import record_request
 from tests.worlds.archive import Upstream, make_deb, make_source, make_upload, signer
@@ -41,7 +44,7 @@ def fill(folder: Path) -> WorldContext:
         place = context.paths.key(credential)
         place.write_bytes(key_file(credential))  # the one that the world's signer has
         place.chmod(0o600)
-    record(record_request(), context, context.paths.cache / "pool")
+    recorded = record(record_request(), context, context.paths.cache / "pool")
     commit(context.paths, "greeter", {"debian/changelog": changelog("greeter", "1.0")}, tag="1.0")
     take_in_pushes(context.database, context.paths, ["greeter"], context.clock)
     for version in ("1.0", "1.1"):
@@ -52,6 +55,11 @@ def fill(folder: Path) -> WorldContext:
     snapshot = take_snapshot(context, "petrel", [])
     publish_snapshot(context, "petrel", snapshot.serial)
     branch_suite(context, "petrel", "topic", "devel", "overlay", Who("user keeper", "for a kept state"))
+    branch_suite(context, "petrel", "over", "devel", "release", Who("user keeper", "for a kept state"))
+    retire_suite(context, "petrel", "over", Who("user keeper", "for a kept state"), dry_run=False)
+    with context.database.write() as tx:
+        held = serial_hold("", "debian", recorded.row.serial, "for a kept state", context.clock + timedelta(days=30))
+        add_holds(tx, "user keeper", [held], context.clock)
     context.database.close()
     return context
 
