@@ -115,7 +115,11 @@ class Line:
                 yield first.split()[0].rstrip("/")  # it listens already when it says so
             finally:
                 process.send_signal(signal.SIGINT)
-                process.wait(20)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()  # else leaving the block waits for ever
+                    raise
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DISTWRIGHT_")}

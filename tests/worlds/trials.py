@@ -320,7 +320,9 @@ def age(trial: Trial) -> None:
     then = time.time() - timedelta(days=14).total_seconds()
     at = datetime.fromtimestamp(then, UTC)
     with sqlite3.connect(trial.root / "db.sqlite") as database:
-        database.execute("UPDATE publications SET at = ?", (f"{at:%Y-%m-%dT%H:%M:%S.%fZ}",))
+        stamp = f"{at:%Y-%m-%dT%H:%M:%S.%fZ}"
+        database.execute("UPDATE publications SET at = ?", (stamp,))
+        database.execute("UPDATE publications SET retired_at = ? WHERE retired_at IS NOT NULL", (stamp,))
     database.close()
     with trial.opened() as app:
         for number in range(6):

@@ -14,6 +14,8 @@ from distwright.errors import Busy
 from distwright.net.listen import listening
 from distwright.web.application import web_application
 
+PATIENCE_S = 5  # for downloads that are under way when it is stopped: a slow client must not keep it
+
 
 @click.command()
 @click.option(
@@ -42,8 +44,10 @@ def command(run: Callable[[], None] | None, port: int, state: str | None) -> Non
             raise Busy(f"port {port} of 127.0.0.1 is in use", hint="distwright serve --port 0")
         with listener, suppress(KeyboardInterrupt):  # uvicorn has ended its requests before it passes that on
             click.echo(f"http://127.0.0.1:{listener.getsockname()[1]}/  (Ctrl-C stops)", err=True)
-            server = uvicorn.Server(uvicorn.Config(web_application(app), log_level="warning", access_log=False))
-            server.run(sockets=[listener])
+            settings = uvicorn.Config(
+                web_application(app), log_level="warning", access_log=False, timeout_graceful_shutdown=PATIENCE_S
+            )
+            uvicorn.Server(settings).run(sockets=[listener])
 
 
 @contextmanager
