@@ -423,14 +423,6 @@ def test_distributions_without_any_package_are_not_moved_in(context: WorldContex
         move(context, "reprepro", reprepro.base)
 
 
-@pytest.mark.parametrize("text", ['{"rootDir": 5}', "[" * 200_000, '{"packagePoolStorage": "s3"}', '{"rootDir": "~nobody-here"}',
-                                  '{"packagePoolStorage": {"path": 5}}'])  # fmt: skip
-def test_junk_is_no_configuration_of_aptly(tmp_path: Path, text: str) -> None:
-    (tmp_path / "aptly.conf").write_text(text)
-    with pytest.raises(BadUsage, match=r"aptly\.conf' is no configuration of aptly"):
-        aptly_archive(tmp_path / "aptly.conf", tmp_path)
-
-
 def test_pipes_and_links_are_no_database_of_aptly(tmp_path: Path, aptly: Aptly) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadUsage, match="is no configuration of aptly"):
