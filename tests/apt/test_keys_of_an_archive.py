@@ -82,6 +82,7 @@ def test_check_names_what_apt_refuses_and_such_a_key_does_not_sign(state: Path) 
 
 def test_keyring_is_written_as_a_package_and_sources_name_it(state: Path, tmp_path: Path) -> None:
     call(archive, "key", "petrel", "--make", "--state", str(state))
+    (tmp_path / "out").mkdir()
     words = ("keyring", "petrel", "--output", str(tmp_path / "out"), "--state", str(state))
     made = Path(call(archive, *words).strip())
     content = made.read_bytes()

@@ -1,5 +1,6 @@
 """Archives of a real reprepro and aptly move in: a real apt sees the same before and after, and nothing of theirs changes."""
 
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -21,7 +22,7 @@ from distwright.archive.moving_in import MovedSuite, MoveRequest, move_in, scrat
 from distwright.archive.resolve import publish_request
 from distwright.archive.suites import packages_of, publish_suite, set_sealed
 from distwright.config.load import parse_config
-from distwright.errors import BadUsage, Refused
+from distwright.errors import BadInput, BadUsage, NotFound, Refused
 from distwright.formats.deb822 import raw_field
 from distwright.model.events import EventKind
 from distwright.model.records import SuiteState
@@ -399,6 +400,44 @@ def test_without_their_program_what_was_published_last_moves_in(
         assert [(suite.name, len({str(package) for package in suite.packages()})) for suite in public.suites] == [
             ("stable", 7)
         ]
+
+
+def test_a_database_that_lost_its_files_is_no_empty_archive(context: WorldContext, aptly: Aptly) -> None:
+    """aptly makes a new database where files of the old one are missing, and says that it has nothing."""
+    for file in (aptly.root / "db").iterdir():
+        file.unlink()
+    with pytest.raises(
+        NotFound, match=r"the database of aptly in '.*/aptly/db' has no repository and nothing published"
+    ):
+        move(context, "aptly", aptly.root, dry_run=True)
+
+
+def test_distributions_without_any_package_are_not_moved_in(context: WorldContext, tmp_path: Path) -> None:
+    reprepro = Reprepro(tmp_path / "reprepro", DISTRIBUTIONS.partition("!include")[0])
+    reprepro.run("export")
+    for kind in ("reprepro", "tree"):
+        with pytest.raises(NotFound, match=r"stable in .* have no package, so there is nothing to move in"):
+            move(context, kind, reprepro.base)
+    (reprepro.base / "conf" / "distributions").write_text("")
+    with pytest.raises(NotFound, match=r"distributions' names no distribution"):
+        move(context, "reprepro", reprepro.base)
+
+
+def test_pipes_and_links_are_no_database_of_aptly(tmp_path: Path, aptly: Aptly) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadUsage, match="is no configuration of aptly"):
+        aptly_archive(tmp_path / "pipe", tmp_path)
+    os.mkfifo(aptly.root / "db" / "more")
+    with pytest.raises(BadInput, match="/db/more' is no part of a database"):
+        aptly_archive(aptly.root, tmp_path)
+    (aptly.root / "db").rename(tmp_path / "elsewhere")
+    (aptly.root / "db").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match="/aptly/db' is a link"):
+        aptly_archive(aptly.root, tmp_path)
+    (aptly.root / "db").unlink()
+    os.mkfifo(aptly.root / "db")
+    with pytest.raises(BadInput, match="/aptly/db' is no part of a database"):
+        aptly_archive(aptly.root, tmp_path)
 
 
 def test_a_suite_that_is_read_only_stays_so(context: WorldContext, aptly: Aptly) -> None:

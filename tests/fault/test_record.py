@@ -136,7 +136,7 @@ def test_a_serial_that_is_asked_for_is_given_once(recording: Recording) -> None:
     recording.fetcher.asked.clear()
     again = recording.again(serial=wanted)
     assert (again.row.serial, again.is_new, recording.fetcher.asked) == (wanted, False, [])
-    with pytest.raises(Refused, match="serial 2024011201 is older than 2024020101, the newest of debian"):
+    with pytest.raises(Refused, match="serial 2024011201 is not later than 2024020101, the newest that debian has had"):
         recording.again(serial=Serial("2024011201"))
 
 

@@ -49,22 +49,35 @@ def thawed_pins(config: Config, pins: Pins, names: Sequence[str] = ()) -> dict[s
 def check_branch(config: Config, pins: Pins, branch: str | None, repo: str | None) -> Freedom:
     """Refuse pins that a branch must not have, and say what it may be; None, no branch, may be anything.
 
-    repo: whose rules count; None: those of the only repo that has a recipe. Only archives that its images use are looked at, and
-    those that are pinned; one without a pin is the newest. Raises Refused, naming every archive; NotFound for the repo, BadUsage
-    if several may be meant.
+    repo: whose rules count; None: as `repo_of_rules` finds it. Only archives that its images use are looked at, and those that are
+    pinned; one without a pin is the newest. Raises Refused, naming every archive; NotFound for the repo, BadUsage if several may
+    be meant.
     """
-    named = [repo] if repo is not None else sorted({image.repo for image in config.images.values()})
-    if repo is not None and repo not in config.repos:
-        raise NotFound(f"repo {quoted(repo)} is not configured", hint="distwright repo list")
-    if branch is None or not named:
+    name = repo_of_rules(config, repo)
+    if branch is None or name is None:
         return Freedom.ANY
-    if len(named) > 1 and any(config.repos[name].frozen or config.repos[name].thawed for name in named):
-        raise BadUsage(f"these repos have recipes: {', '.join(named)}", hint="name the one that this is, with --repo")
-    table = config.repos[named[0]]
+    table = config.repos[name]
     freedom = freedom_of(branch, table.frozen, table.thawed)
     used = {
-        source.partition("/")[0] for image in config.images.values() if image.repo == named[0] for source in image.from_
+        source.partition("/")[0] for image in config.images.values() if image.repo == name for source in image.from_
     }
-    every = {**dict.fromkeys(name for name in upstream_archives(config) if name in used), **pins}
+    every = {**dict.fromkeys(archive for archive in upstream_archives(config) if archive in used), **pins}
     check_pins(every, branch, freedom, stay_latest=latest_archives(config))
     return freedom
+
+
+def repo_of_rules(config: Config, repo: str | None) -> str | None:
+    """Say which repo's rules count if `repo` is named, or none is: the one with recipes, else the only one. None: nobody can tell.
+
+    Raises NotFound for the repo, BadUsage if several with recipes may be meant and one of them has rules.
+    """
+    if repo is not None:
+        if repo not in config.repos:
+            raise NotFound(f"repo {quoted(repo)} is not configured", hint="distwright repo list")
+        return repo
+    named = sorted({image.repo for image in config.images.values()}) or sorted(config.repos)
+    if len(named) == 1:
+        return named[0]
+    if config.images and any(config.repos[name].frozen or config.repos[name].thawed for name in named):
+        raise BadUsage(f"these repos have recipes: {', '.join(named)}", hint="name the one that this is, with --repo")
+    return None

@@ -33,10 +33,7 @@ def aptly_archive(place: Path, scratch: Path, wanted: Sequence[str] = ()) -> The
     published, by their names; and those of `wanted` that are written `snapshot:NAME`. Raises NotFound, BadInput, ProgramFailed.
     """
     root, pool = _places(place)
-    if not (root / "db").is_dir():
-        raise NotFound(
-            f"{quoted(str(root))} has no database of aptly", hint="name its rootDir, or its configuration file"
-        )
+    _refuse_odd_database(root / "db")
     if shutil.which("aptly", path=ENVIRONMENT["PATH"]) is None:
         note = "aptly is not installed here, so this is what it published last: apt install aptly"
         found = tree_archive(root / "public", scratch)
@@ -56,7 +53,33 @@ def aptly_archive(place: Path, scratch: Path, wanted: Sequence[str] = ()) -> The
         if name.startswith(SNAPSHOT):
             holding = ("main", "snapshot", name.removeprefix(SNAPSHOT))
             suites.append(TheirSuite(name, (), (), partial(_packages, config, pool, (holding,))))
+    if not suites:  # also what aptly says of a database that has lost its files: it makes a new one
+        raise NotFound(
+            f"the database of aptly in {quoted(str(root / 'db'))} has no repository and nothing published",
+            hint=f"run there: aptly db recover; or on what is published: distwright archive import ARCHIVE tree {root / 'public'}",
+        )
     return TheirArchive(tuple(suites))
+
+
+def _refuse_odd_database(database: Path) -> None:
+    """Refuse what is no folder of plain files: reading a pipe never ends, and a link may lead anywhere."""
+    if database.is_symlink():
+        raise BadInput(f"{quoted(str(database))} is a link", hint="name the rootDir that it leads to")
+    if not database.exists():
+        raise NotFound(
+            f"{quoted(str(database.parent))} has no database of aptly",
+            hint="name its rootDir, or its configuration file",
+        )
+    odd = [
+        path
+        for path in (database, *sorted(database.rglob("*")))
+        if path.is_symlink() or not (path.is_file() or path.is_dir())
+    ]
+    if odd or not database.is_dir():
+        raise BadInput(
+            f"{quoted(str([*odd, database][0]))} is no part of a database of aptly",
+            hint="look what it is, and move it away",
+        )
 
 
 def _places(place: Path) -> tuple[Path, Path]:
@@ -64,22 +87,32 @@ def _places(place: Path) -> tuple[Path, Path]:
     if place.is_dir():
         return place, place / "pool"
     try:
+        if place.exists() and not place.is_file():
+            raise ValueError("reading a pipe never ends")
         settings = json.loads(place.read_bytes())
         root = Path(settings.get("rootDir") or "~/.aptly").expanduser()
         pool = settings.get("packagePoolStorage") or {}
         backend = settings.get("databaseBackend") or {}
+        kinds = (pool.get("type", "local"), backend.get("type", "leveldb"))
+        folder = Path(pool.get("path") or root / "pool")
     except FileNotFoundError:
         raise NotFound(
             f"{quoted(str(place))} does not exist", hint="name aptly's rootDir, or its configuration"
         ) from None
-    except (ValueError, AttributeError, OSError) as error:
+    except (
+        ValueError,
+        AttributeError,
+        TypeError,
+        RuntimeError,
+        OSError,
+    ) as error:  # RuntimeError: too deep, or ~nobody
         raise BadUsage(f"{quoted(str(place))} is no configuration of aptly in JSON", hint="name its rootDir") from error
-    if pool.get("type", "local") != "local" or backend.get("type", "leveldb") != "leveldb":
+    if kinds != ("local", "leveldb"):
         raise BadUsage(
             f"{quoted(str(place))} keeps its pool or database elsewhere",
             hint="distwright archive import ARCHIVE tree PATH, on what is published",
         )
-    return root, Path(pool.get("path") or root / "pool")
+    return root, folder
 
 
 def _published(config: Path, pool: Path) -> Iterator[TheirSuite]:

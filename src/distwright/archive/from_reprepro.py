@@ -59,6 +59,11 @@ def read_distributions(conf: Path) -> list[Stanza]:
             f"{quoted(str(conf))} has no file distributions", hint="name the folder that conf/ and db/ are in"
         )
     found = list(_stanzas(conf, conf / "distributions", _INCLUDES))
+    if not found:
+        raise NotFound(
+            f"{quoted(str(conf / 'distributions'))} names no distribution",
+            hint="name the folder that conf/ and db/ are in",
+        )
     for stanza in found:
         missing = [name for name in ("Codename", "Architectures", "Components") if not stanza.get(name)]
         if missing:

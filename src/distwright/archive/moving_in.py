@@ -18,7 +18,7 @@ from distwright.archive.moving_suite import Batch
 from distwright.archive.spool import Spool
 from distwright.archive.theirs import Listing, TheirArchive
 from distwright.archive.tree import EMPTY_ROOT, parse_root
-from distwright.errors import BadInput, BadUsage, Refused, listed, quoted
+from distwright.errors import BadInput, BadUsage, NotFound, Refused, listed, quoted
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
 from distwright.model.names import our_name
@@ -85,6 +85,11 @@ def move_in(context: Context, theirs: TheirArchive, request: MoveRequest) -> tup
             suite = next(suite for suite in theirs.suites if suite.name == their_name)
             listings[their_name] = Listing(suite, spool)
             context.progress("read what they have", number, len(wanted), "suites")
+        if wanted and not any(listing.names for listing in listings.values()):
+            raise NotFound(
+                f"{', '.join(theirs for theirs, _ in wanted)} in {request.reason} have no package, so there is nothing to move in",
+                hint="look at it there: their database may be damaged, or this may be another place",
+            )
         _refuse_missing(context, request.archive, list(listings.values()))
         rows = {ours: _row(context, request, ours) for _, ours in wanted}
         for their_name, ours in wanted:

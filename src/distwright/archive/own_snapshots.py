@@ -24,6 +24,7 @@ from distwright.store.archives import (
     insert_snapshot,
     list_publications,
     live_publication,
+    newest_serial,
     newest_snapshot,
     retire_publications,
 )
@@ -64,7 +65,7 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
     """Name the present states of suites (all, if none are named) by a serial: one row, whatever their size.
 
     One that has this serial and these states already is given again. Raises NotFound, and Refused for any other serial that is not
-    later than all others.
+    later than all others, dropped ones too.
     """
     now = context.now()
     with context.database.read() as tx:
@@ -76,15 +77,13 @@ def take_snapshot(context: Context, archive: str, suites: Sequence[str], serial:
         same = None if serial is None else find_snapshot(tx, archive, serial)
         if same is not None and same.digest == document:
             return same
-        newest = newest_snapshot(tx, archive)
-        if serial is not None and newest is not None and serial <= newest.serial:
+        newest = newest_serial(tx, archive)
+        if serial is not None and newest is not None and serial <= newest:
             raise Refused(
-                f"serial {serial} is not later than {newest.serial}, the newest of {archive}",
+                f"serial {serial} is not later than {newest}, the newest that {archive} has had",
                 hint=f"distwright snapshot list {archive}",
             )
-        row = Snapshot(
-            archive, serial or next_serial(None if newest is None else newest.serial, now), document, now, None, ""
-        )
+        row = Snapshot(archive, serial or next_serial(newest, now), document, now, None, "")
         insert_snapshot(tx, row)
         holder = f"snapshot {archive}/{row.serial}"
         states = [object_hold(holder, state.revision, state.name) for state in rows]

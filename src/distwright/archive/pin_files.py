@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.pins import FOLDER, LATEST, Pins, parse_pins, write_pins
-from distwright.errors import NotAllowed, quoted
+from distwright.errors import BadInput, NotAllowed, quoted
 from distwright.model.serials import Serial
 
 _LIMIT_BYTES = 4096  # more is no pin, and parse_pins says so
@@ -22,12 +22,16 @@ class PinChange:
 
 
 def read_pins(top: Path, archives: Collection[str]) -> dict[str, Serial | None]:
-    """Read the pins of a work tree; raise BadInput with everything that is wrong, NotAllowed for what cannot be read."""
+    """Read the pins of a work tree; raise BadInput with everything that is wrong, NotAllowed for what cannot be read.
+
+    No link is followed: a tree that somebody else made could lead to any file of whoever reads it.
+    """
     files: dict[str, bytes] = {}
     try:
+        _refuse_links(top)
         for path in sorted((top / FOLDER).rglob("*")):
             if not path.is_dir() and not _is_partial(path):
-                with path.open("rb") as file:
+                with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
                     files[str(path.relative_to(top))] = file.read(_LIMIT_BYTES)
     except OSError as error:
         raise _not_allowed(error) from error
@@ -42,9 +46,13 @@ def changes_of(old: Pins, new: Pins) -> list[PinChange]:
 
 
 def save_pins(top: Path, pins: Pins) -> None:
-    """Write pins into a work tree: each file is the old one or the new one. Files that are right already are left alone."""
+    """Write pins into a work tree: each file is the old one or the new one. Files that are right already are left alone.
+
+    Raises BadInput for a link on the way, NotAllowed for what cannot be written.
+    """
     made: dict[Path, Path] = {}
     try:
+        _refuse_links(top)
         for path in (top / FOLDER).glob("*/.serial.*"):  # of a command that was killed
             path.unlink(missing_ok=True)
         for name, content in write_pins(pins).items():
@@ -59,6 +67,18 @@ def save_pins(top: Path, pins: Pins) -> None:
     finally:
         for partial in made.values():
             partial.unlink(missing_ok=True)
+
+
+def _refuse_links(top: Path) -> None:
+    """Refuse what is neither a folder nor a plain file, from the top of the work tree down to each pin."""
+    folder = top / FOLDER
+    way = [top / part for part in reversed(Path(FOLDER).parents) if part.parts]
+    for path in (*way, folder, *(sorted(folder.rglob("*")) if not folder.is_symlink() else ())):
+        if path.is_symlink() or (path.exists() and not (path.is_dir() or path.is_file())):
+            raise BadInput(
+                f"{quoted(str(path.relative_to(top)))} is a link or no file: pins are files of the work tree itself",
+                hint=f"remove it, then: {FOLDER}/ARCHIVE/serial is a plain file with one line",
+            )
 
 
 def _is_partial(path: Path) -> bool:

@@ -15,6 +15,7 @@ from distwright.model.serials import Serial
 FOLDER = "config/APT_snapshots.d"
 LATEST = "latest"
 _FILE = "serial"
+_SHOWN = 20  # characters of what is no pin: it may be anything, a secret too
 
 Pins = Mapping[str, Serial | None]
 """Archive -> the serial that it is frozen at, None for the newest."""
@@ -46,7 +47,7 @@ def parse_pin(content: bytes, what: str) -> Serial | None:
         return Serial(line)
     except BadInput:
         raise BadInput(
-            f"{what} says {quoted(text)}, neither {LATEST} nor a serial",
+            f"{what} says {quoted(text, _SHOWN)}, neither {LATEST} nor a serial",
             hint=f"write one line: {LATEST}, or YYYYMMDDNN",
         ) from None
 

@@ -33,7 +33,7 @@ from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.model.records import Snapshot
 from distwright.model.serials import Serial, next_serial
-from distwright.store.archives import find_snapshot, insert_snapshot, newest_snapshot
+from distwright.store.archives import find_snapshot, insert_snapshot, newest_serial, newest_snapshot
 from distwright.store.events import append_event
 from distwright.store.holds import object_hold, replace_holds
 
@@ -293,15 +293,16 @@ def _commit(
             raise Busy(
                 f"archive {request.archive} was recorded by somebody else meanwhile", hint="distwright job retry JOB"
             )
-        if serial is not None and newest is not None and serial < newest.serial:
+        given = newest_serial(tx, request.archive)
+        if serial is not None and given is not None and serial <= given:
             raise Refused(
-                f"serial {serial} is older than {newest.serial}, the newest of {request.archive}",
+                f"serial {serial} is not later than {given}, the newest that {request.archive} has had",
                 hint=f"distwright snapshot list {request.archive}",
             )
         now = context.now()
         row = Snapshot(
             request.archive,
-            serial or next_serial(None if newest is None else newest.serial, now),
+            serial or next_serial(given, now),
             digest,
             now,
             valid_until,

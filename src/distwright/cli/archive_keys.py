@@ -1,5 +1,6 @@
 """`distwright archive`: what clients of an archive of ours must trust: its keys, sources to paste, the keyring as a package."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -8,7 +9,7 @@ from distwright.app import open_app
 from distwright.archive.handout import KeyringPackage, keyring_deb
 from distwright.archive.pins import LATEST
 from distwright.cli.options import json_option, print_json, state_option
-from distwright.errors import BadUsage
+from distwright.errors import BadUsage, NotFound, quoted
 from distwright.model.names import installable_name
 from distwright.signing.policy import examine_certificates
 from distwright.site.views import serial_named
@@ -81,7 +82,9 @@ def sources(
 @click.argument("name")
 @click.option("--package", help="Its name; unset: NAME-archive-keyring.")
 @click.option("--maintainer", help="Its maintainer; unset: the site with its contact.")
-@click.option("--output", default=".", type=click.Path(file_okay=False), help="The folder where it is written.")
+@click.option(
+    "--output", default=".", type=click.Path(file_okay=False), help="The folder where it is written; it must be there."
+)
 @state_option
 @json_option
 def keyring(
@@ -91,6 +94,9 @@ def keyring(
 
     It holds the keys that sign the archive now, next_key included; its version grows with them.
     """
+    folder = Path(output)
+    if not folder.is_dir():
+        raise NotFound(f"folder {quoted(output)} does not exist", hint=f"mkdir -p {shlex.quote(output)}")
     app = open_app(state)
     archive = app.own_archive(name)
     site = app.config().site
@@ -104,8 +110,6 @@ def keyring(
         homepage=str(site.url or ""),
     )
     file_name, content = keyring_deb(made)
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / file_name).write_bytes(content)
     if as_json:
         print_json({"archive": name, "package": made.package, "file": str(folder / file_name), "version": made.version})

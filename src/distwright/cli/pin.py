@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from distwright.app import App, open_app
-from distwright.archive.freezing import check_branch, frozen_pins, known_archive, thawed_pins
+from distwright.archive.freezing import check_branch, frozen_pins, known_archive, repo_of_rules, thawed_pins
 from distwright.archive.pin_files import PinChange, changes_of, read_pins, save_pins
 from distwright.archive.pinning import latest_archives, upstream_archives
 from distwright.archive.pins import LATEST, Pins, pin_path
@@ -19,7 +19,9 @@ from distwright.tools.git import work_tree
 folder_argument = click.argument(
     "folder", default=".", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path)
 )
-repo_option = click.option("--repo", help="The hosted repo whose rules count; unset: the one that has a recipe.")
+repo_option = click.option(
+    "--repo", help="The hosted repo whose rules count; unset: the one that has a recipe, else the only one."
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would change, write nothing.")
 
 
@@ -120,11 +122,16 @@ def check(folder: Path, repo: str | None, branch: str | None, state: str | None,
     for name, serial in pins.items():
         if serial is not None:
             serial_named(app.database, name, serial)
-    freedom = check_branch(app.config(), pins, branch or present, repo)
+    judged = branch or present
+    freedom = check_branch(app.config(), pins, judged, repo)
+    rules_of = repo_of_rules(app.config(), repo)
     if as_json:
-        print_json(
-            {"branch": branch or present, "must be": str(freedom), "pins": {name: _shown(pins, name) for name in pins}}
-        )
+        shown: dict[str, Json] = {name: _shown(pins, name) for name in pins}
+        print_json({"branch": judged, "repo": rules_of, "must be": str(freedom), "pins": shown})
+    elif rules_of is None:
+        click.echo(f"readable: {len(pins)} pins; no rules of a repo were looked at: name it with --repo")
+    elif judged is None:
+        click.echo(f"readable: {len(pins)} pins; no rules were looked at: name the branch with --branch")
     else:
         click.echo(f"good: {len(pins)} pins")
 

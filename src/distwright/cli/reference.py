@@ -37,7 +37,12 @@ def _command(name: str, command: click.Command) -> str:
     usage = " ".join(command.collect_usage_pieces(context))
     chosen = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     rows = [record for option in chosen if (record := option.get_help_record(context))]
-    options = "".join(f"| `{option}` | {text} |\n" for option, text in rows)
+    options = "".join(f"| `{_cell(option)}` | {_cell(text)} |\n" for option, text in rows)
     table = f"\n| option | means |\n|---|---|\n{options}" if rows else ""
     text = "\n".join(line.strip() for line in (command.help or "").strip().splitlines())
     return f"\n### `distwright {name} {usage}`\n\n{text}\n{table}"
+
+
+def _cell(text: str) -> str:
+    """Escape what would end a cell of a table, in code too (GitHub's rule for tables)."""
+    return text.replace("|", "\\|")

@@ -46,9 +46,7 @@ class SequoiaSigner:
             self._key = pysequoia.Tsk.from_bytes(path.read_bytes())
             self._signer = self._key.signer()
         except FileNotFoundError:
-            raise NotFound(
-                f"key {path} does not exist", hint="distwright demo makes one; or name the credential's file"
-            ) from None
+            raise NotFound(f"key {path} does not exist", hint="distwright archive key ARCHIVE --make") from None
         except Refused:
             raise
         except Exception as error:  # pysequoia raises plain Exception subclasses

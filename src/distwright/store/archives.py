@@ -7,10 +7,11 @@ import sqlalchemy as sa
 
 from distwright.errors import NotFound
 from distwright.model.digests import Sha256
+from distwright.model.events import EventKind
 from distwright.model.records import Publication, Snapshot
 from distwright.model.serials import Serial
 from distwright.store.database import Transaction, inserted_id
-from distwright.store.schema import publications, snapshots
+from distwright.store.schema import events, publications, snapshots
 from distwright.store.times import from_text, maybe_from_text, to_text
 
 
@@ -33,6 +34,20 @@ def newest_snapshot(tx: Transaction, archive: str) -> Snapshot | None:
     query = sa.select(snapshots).where(snapshots.c.archive == archive).order_by(snapshots.c.serial.desc()).limit(1)
     row = tx.connection.execute(query).first()
     return None if row is None else _snapshot(row)
+
+
+def newest_serial(tx: Transaction, archive: str) -> Serial | None:
+    """Find the serial that was given last, be its snapshot dropped or not: the events keep it, and none is given twice."""
+    given = sa.and_(
+        events.c.kind == EventKind.SNAPSHOT_RECORDED.value, events.c.subject.startswith(f"{archive}/", autoescape=True)
+    )
+    # From the end: the log is long, and an archive's last snapshot is seldom far back.
+    subject = tx.connection.execute(
+        sa.select(events.c.subject).where(given).order_by(events.c.number.desc()).limit(1)
+    ).scalar()
+    row = newest_snapshot(tx, archive)
+    known = [] if subject is None else [Serial(str(subject).removeprefix(f"{archive}/"))]
+    return max([*known, *([] if row is None else [row.serial])], default=None)
 
 
 def find_snapshot(tx: Transaction, archive: str, serial: str) -> Snapshot | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.worlds.installation import config
 
-from distwright.archive.freezing import check_branch, frozen_pins, thawed_pins
+from distwright.archive.freezing import check_branch, frozen_pins, repo_of_rules, thawed_pins
 from distwright.archive.pins import Freedom
 from distwright.config.model import Config
 from distwright.errors import BadUsage, NotFound, Refused
@@ -76,3 +76,8 @@ def test_the_rules_are_those_of_one_repo() -> None:
     with pytest.raises(NotFound, match="repo 'nothing' is not configured"):
         check_branch(several, {}, "main", "nothing")
     assert check_branch(replace(made, images={}), {}, "stable", None) is Freedom.ANY
+    assert repo_of_rules(replace(made, images={}), None) is None
+    assert (
+        check_branch(replace(made, images={}, repos={"live": made.repos["live"]}), {}, "stable", None) is Freedom.FROZEN
+    )
+    assert repo_of_rules(several, "greeter") == "greeter"

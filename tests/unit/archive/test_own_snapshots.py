@@ -95,6 +95,16 @@ def test_serials_only_grow_and_unknown_names_are_not_found(suite: OwnSuite) -> N
     assert serials(suite) == ["2030010106", "2030010105"]
 
 
+def test_the_serial_of_a_dropped_snapshot_is_never_given_again(suite: OwnSuite) -> None:
+    """What a client, a pin or a mirror knows by it must not become something else."""
+    first, second = (take_snapshot(suite.context, "petrel", []).serial for _ in range(2))
+    drop_snapshots(suite.context, "petrel", [first, second])
+    suite.version("2.0")
+    with pytest.raises(Refused, match=f"{second} is not later than {second}"):
+        take_snapshot(suite.context, "petrel", [], second)
+    assert int(take_snapshot(suite.context, "petrel", []).serial) == int(second) + 1
+
+
 def test_a_snapshot_that_is_held_stays_and_so_do_all_that_were_named_with_it(suite: OwnSuite) -> None:
     rows = [take_snapshot(suite.context, "petrel", []) for _ in range(2)]
     for row in rows:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from tests.worlds.archive import DATE, DAY, make_deb
-from tests.worlds.commands import Typed
-from tests.worlds.frozen import Frozen, frozen_world
+from tests.worlds.commands import CONFIG, Typed
+from tests.worlds.frozen import UPSTREAMS, Frozen, frozen_world
 
 OLD, NEW = "2024011001", "2024011101"
 
@@ -108,6 +108,44 @@ def test_what_is_no_work_tree_and_what_is_no_pin_is_said(world: Frozen, tmp_path
     (world.clone / "config" / "APT_snapshots.d" / "README").unlink()
     (world.clone / "config" / "APT_snapshots.d" / "debian" / "serial").write_text("2020010101\n")
     assert pin(world, "check").exit_code == 10
+
+
+@pytest.mark.parametrize("linked", ["config", "config/APT_snapshots.d", "config/APT_snapshots.d/debian"])
+def test_a_link_out_of_the_work_tree_is_neither_read_nor_written_through(
+    world: Frozen, tmp_path: Path, linked: str
+) -> None:
+    pin(world, "freeze")
+    before = world.pin("debian")
+    (world.clone / linked).rename(tmp_path / "elsewhere")
+    (world.clone / linked).symlink_to(tmp_path / "elsewhere")
+    for verb in ("list", "check", "freeze", "thaw"):
+        done = pin(world, verb)
+        assert (done.exit_code, f"'{linked}' is a link" in done.said) == (2, True)
+    assert world.pin("debian") == before
+    if linked == "config":
+        (world.clone / "config").unlink()
+        (world.clone / "config").symlink_to(tmp_path / "nowhere")
+        assert pin(world, "freeze").exit_code == 2
+        assert not (tmp_path / "nowhere").exists()
+
+
+def test_what_a_file_says_that_is_no_pin_is_not_told_by_it(world: Frozen, tmp_path: Path) -> None:
+    pin(world, "freeze")
+    file = world.clone / "config" / "APT_snapshots.d" / "debian" / "serial"
+    (tmp_path / "shadow").write_text("root:$y$j9T$0123456789abcdef:19000:0:99999\n")
+    file.unlink()
+    file.symlink_to(tmp_path / "shadow")
+    assert "root" not in pin(world, "check").said
+    file.unlink()
+    file.write_text("root:$y$j9T$0123456789abcdef:19000:0:99999\n")
+    assert "says 'root:$y$j9T$0123456…'" in pin(world, "check").said
+
+
+def test_a_check_without_rules_says_so(world: Frozen) -> None:
+    pin(world, "freeze")
+    tables = UPSTREAMS.partition("[repo.live]")[0]
+    world.line.configure(CONFIG + tables)
+    assert pin(world, "check").text == "readable: 2 pins; no rules of a repo were looked at: name it with --repo\n"
 
 
 def test_latest_is_said_once_and_shown(world: Frozen) -> None:

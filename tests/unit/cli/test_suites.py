@@ -271,3 +271,9 @@ def test_fsck_mends_what_only_undo_needs_in_one_go(line: CommandLine, tmp_path: 
     mended = line.run("archive", "fsck", "--repair", "--from", str(tmp_path / "backup"))
     assert mended.text == f"{len(leaves) + 1} damaged, 0 left\n"
     assert line.run("archive", "fsck").text == "all is well\n"
+
+
+def test_the_keyring_is_not_written_into_a_folder_that_is_not_there(line: CommandLine, tmp_path: Path) -> None:
+    done = line.run("archive", "keyring", "petrel", "--output", str(tmp_path / "typo"))
+    assert (done.exit_code, done.said) == (10, f"folder '{tmp_path / 'typo'}' does not exist")
+    assert not (tmp_path / "typo").exists()
