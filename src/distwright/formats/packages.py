@@ -163,6 +163,7 @@ def _check_control(control: Stanza) -> None:
     fields.optional("Source", source_field)
     fields.text("Maintainer")
     fields.text("Description")
+    fields.no_control_signs()
     fields.finish()
 
 

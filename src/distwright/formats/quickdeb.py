@@ -34,7 +34,7 @@ _NAME = rb"[!\"$-,./-9;-~][!-9;-~]*+"
 _FIELD = re.compile(rb"(" + _NAME + rb"):[ \t]*+([^\n]*+(?>(?:\n[ \t][^\n]*+)*))\n")
 # An atomic group, not `(?:…)++`: with that, fullmatch of Python 3.11.2 takes a text with a rest that does not match.
 _WHOLE = re.compile(rb"(?>(?:" + _NAME + rb":[^\n]*+\n(?>(?:[ \t]++[^\n]++\n)*))+)")
-_ODD_SIGNS = re.compile(rb"[\0\r\f\v]")
+_ODD_SIGNS = re.compile(rb"[\0-\x08\x0b-\x1f\x7f]")
 _PACKAGE = re.compile(rb"[a-z0-9][a-z0-9+.-]{1,127}")
 _VERSION_TEXT = rb"(?:[0-9]{1,9}:)?[0-9][A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~-]*[A-Za-z0-9.+~])?"
 _VERSION = re.compile(_VERSION_TEXT)

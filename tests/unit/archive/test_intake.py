@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from tests.worlds.packages import MadeDeb, make_deb, make_source
 
 from distwright.archive.intake import Placed, TakenDeb, take_deb
 from distwright.archive.intake_source import take_source
+from distwright.errors import BadInput
 
 PLACED = Placed("updates/main", "special", "important")
 
@@ -53,3 +55,11 @@ def test_the_files_of_a_source_may_lie_anywhere_under_any_name(tmp_path: Path) -
     assert [path for path, _ in found.pool_files] == [f"pool/contrib/h/hello/{name}" for name in source.files]
     assert b"\nPriority: optional\nSection: special\n" in found.stanza
     assert source.dsc_name.encode() in found.stanza
+
+
+@pytest.mark.parametrize("sign", ["\x01", "\x0c", "\x1b", "\x7f"])
+def test_control_characters_do_not_come_into_an_index(tmp_path: Path, sign: str) -> None:
+    deb = make_deb("hello", fields={"Homepage": f"https://example.org/{sign}[2J"})
+    with pytest.raises(BadInput, match=rf"hello\.deb.*\n.*Homepage has the control character U\+{ord(sign):04X}"):
+        taken(tmp_path, deb, "hello.deb", None)
+    assert b"a\tb" in taken(tmp_path, make_deb("hello", fields={"X-Odd": "a\tb"}), "hello.deb", None).stanza

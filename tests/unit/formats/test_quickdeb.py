@@ -212,6 +212,8 @@ OUT_OF_THE_ORDINARY = {
     "a field twice in another case": deb_of(b"depends: a\n" + CONTROL),
     "CRLF": deb_of(CONTROL.replace(b"\n", b"\r\n")),
     "a CR": deb_of(CONTROL.replace(b"amd64\n", b"amd64\r\n")),
+    "a control character": deb_of(CONTROL.replace(b"greets", b"\x1b[2Jgreets")),
+    "DEL": deb_of(CONTROL.replace(b"greets", b"gre\x7fets")),
     "NUL": deb_of(CONTROL.replace(b"greets", b"gre\0ts")),
     "not UTF-8": deb_of(CONTROL.replace(b"Ada", b"\xc3da")),
     "a surrogate": deb_of(CONTROL.replace(b"Ada", b"\xed\xa0\x80")),
