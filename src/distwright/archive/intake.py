@@ -12,6 +12,7 @@ from distwright.archive.upload import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.deb import read_deb
 from distwright.formats.packages import package_stanza, translation_stanza
+from distwright.formats.paths import pool_file_name
 from distwright.formats.quickdeb import QuickDeb, quick_deb, quick_stanza, quick_translation
 from distwright.model.digests import Sha256
 from distwright.model.names import pool_folder
@@ -145,4 +146,5 @@ def _pool_path(file: FoundFile, component: str, source: str, name: str, version:
     initial = source[:4] if source.startswith("lib") and len(source) > 3 else source[:1]
     ending = "udeb" if file.path.endswith(".udeb") else "deb"
     file_version = version.partition(":")[2] or version
-    return f"pool/{component}/{initial}/{source}/{name}_{file_version}_{architecture}.{ending}"
+    file_name = pool_file_name(f"{name}_{file_version}_{architecture}.{ending}")
+    return f"pool/{component}/{initial}/{source}/{file_name}"

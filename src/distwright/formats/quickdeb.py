@@ -40,6 +40,7 @@ _VERSION_TEXT = rb"(?:[0-9]{1,9}:)?[0-9][A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~-]*[A-Za
 _VERSION = re.compile(_VERSION_TEXT)
 _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(rb"([a-z0-9][a-z0-9+.-]{1,127})(?: \(" + _VERSION_TEXT + rb"\))?")
+_NAMES_LIMIT = 190  # of what its path in the pool is made of: the strict reader says what is too long
 _SECTION = re.compile(rb"[a-z0-9-]+(?:/[a-z0-9-]+)?")
 _CONTROL_FILES = frozenset(
     b"./" + name
@@ -101,6 +102,7 @@ def _quick(fields: dict[bytes, tuple[bytes, bytes]]) -> QuickDeb | None:
         and fields.get(b"maintainer", empty)[1]
         and found
         and (not section or _SECTION.fullmatch(section))
+        and len(name) + len(version) + len(architecture) + len(section) <= _NAMES_LIMIT
     ):
         return None
     return QuickDeb(

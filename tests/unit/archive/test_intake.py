@@ -63,3 +63,26 @@ def test_control_characters_do_not_come_into_an_index(tmp_path: Path, sign: str)
     with pytest.raises(BadInput, match=rf"hello\.deb.*\n.*Homepage has the control character U\+{ord(sign):04X}"):
         taken(tmp_path, deb, "hello.deb", None)
     assert b"a\tb" in taken(tmp_path, make_deb("hello", fields={"X-Odd": "a\tb"}), "hello.deb", None).stanza
+
+
+@pytest.mark.parametrize("length", [200, 5000])
+def test_a_version_too_long_for_a_file_name_is_refused(tmp_path: Path, length: int) -> None:
+    with pytest.raises(BadInput, match=r"(?s)hello\.deb.*its file in the pool.*would have a name of"):
+        taken(tmp_path, make_deb("hello", "1" * length), "hello.deb", None)
+    source = make_source("hello", "1" * length)
+    paths = {name: str(tmp_path / f"file{number}") for number, name in enumerate(source.files)}
+    for name, content in source.files.items():
+        Path(paths[name]).write_bytes(content)
+    with pytest.raises(BadInput, match=r"would have a name of|cannot be the name"):
+        take_source(paths[source.dsc_name], paths=paths)
+
+
+def test_a_component_too_long_for_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"(?s)hello\.deb.*is too long"):
+        taken(tmp_path, make_deb("hello", section=f"{'c' * 5000}/utils"), "hello.deb", None)
+
+
+def test_the_longest_names_of_files_are_taken(tmp_path: Path) -> None:
+    version = "1" * (200 - len("hello__amd64.deb"))
+    found = taken(tmp_path, make_deb("hello", version), "hello.deb", None)
+    assert len(found.pool_path.rpartition("/")[2]) == 200

@@ -233,6 +233,8 @@ OUT_OF_THE_ORDINARY = {
     "a bad name": deb_of(CONTROL.replace(b"petrel-greeter", b"Petrel_Greeter")),
     "a bad version": deb_of(CONTROL.replace(b"1:1.2-3+b1", b"1:x/../y")),
     "a bad source": deb_of(CONTROL.replace(b"petrel (1.2-3)", b"../petrel (1.2-3)")),
+    "a very long version": deb_of(CONTROL.replace(b"1:1.2-3+b1", b"1:" + b"1" * 200)),
+    "a very long component": deb_of(CONTROL.replace(b"Section: utils", b"Section: " + b"c" * 200 + b"/utils")),
     "a bad section": deb_of(CONTROL.replace(b"Section: utils", b"Section: ../../utils")),
 }  # fmt: skip
 
