@@ -8,6 +8,7 @@ from tests.worlds.packages import MadeDeb, make_deb, make_source
 from distwright.archive.intake import Placed, TakenDeb, take_deb
 from distwright.archive.intake_source import take_source
 from distwright.errors import BadInput
+from distwright.formats.quickdeb import quick_deb
 
 PLACED = Placed("updates/main", "special", "important")
 
@@ -86,3 +87,37 @@ def test_the_longest_names_of_files_are_taken(tmp_path: Path) -> None:
     version = "1" * (200 - len("hello__amd64.deb"))
     found = taken(tmp_path, make_deb("hello", version), "hello.deb", None)
     assert len(found.pool_path.rpartition("/")[2]) == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Depends", "a ("),
+        ("Depends", "hello (>= 1.0"),
+        ("Pre-Depends", "hello >= 1.0"),
+        ("Recommends", "hello (>= 1.0-)"),
+        ("Suggests", "hello [amd64]"),
+        ("Breaks", "hello | world"),
+        ("Provides", "hello (>= 1.0)"),
+        ("Built-Using", "hello"),
+        ("depends", "a ("),
+    ],
+)
+def test_relations_that_apt_cannot_read_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(BadInput, match=rf"(?s)hello\.deb.*{name.capitalize()[:4]}"):
+        taken(tmp_path, make_deb("hello", fields={name: text}), "hello.deb", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_quick"),
+    [
+        ("libc6 (>= 2.36), python3:any (<< 3.14), exim4 | mail-transport-agent", True),
+        ("libc6 (= 1:2.36-9+deb12u1~x)", True),
+        ("libc6(>=2.36),world ,", False),
+        ("libc6,\n world", False),
+    ],
+)
+def test_relations_are_taken_fast_where_they_are_ordinary(tmp_path: Path, text: str, *, is_quick: bool) -> None:
+    deb = make_deb("hello", fields={"Depends": text, "Recommends": ""})
+    assert (quick_deb(deb.content) is not None) == is_quick
+    assert f"\nDepends: {text}\n".encode() in taken(tmp_path, deb, "hello.deb", None).stanza
