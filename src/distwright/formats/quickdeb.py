@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
+from distwright.formats.deb822 import FIELDS_LIMIT
 from distwright.formats.packages import FIELD_PLACES, FIELDS_BEFORE, OWN_FIELDS
 from distwright.formats.relations import BUILT_FROM, WITH_CHOICE, WITHOUT_CHOICE
 
@@ -22,6 +23,8 @@ _DATA_NAMES = frozenset(
 )
 _AR_HEADER = 60
 _CONTROL_LIMIT_BYTES = 1 << 20
+_CONTROL_FILE_BYTES = 128 << 10  # so that no paragraph that is made of it comes near what an index may have
+_FIELDS = FIELDS_LIMIT - 50
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 # What follows the name in a tar header: mode, owner, size, time, checksum, kind, no link, magic, names, no prefix.
@@ -90,14 +93,19 @@ class QuickDeb:
 def quick_deb(data: bytes) -> QuickDeb | None:
     """Read a whole .deb; None if anything about it is out of the ordinary."""
     control = _control_file(data)
-    if control is None or not _WHOLE.fullmatch(control) or len(control.translate(None, _ODD_SIGNS)) != len(control):
+    if (
+        control is None
+        or len(control) > _CONTROL_FILE_BYTES
+        or not _WHOLE.fullmatch(control)
+        or len(control.translate(None, _ODD_SIGNS)) != len(control)
+    ):
         return None
     try:
         control.decode()
     except UnicodeDecodeError:
         return None
     fields: dict[bytes, tuple[bytes, bytes]] = {match[0].lower(): match for match in _FIELD.findall(control)}
-    if len(fields) != control.count(b"\n") - len(_CONTINUATION.findall(control)):
+    if len(fields) > _FIELDS or len(fields) != control.count(b"\n") - len(_CONTINUATION.findall(control)):
         return None
     if any(value.startswith(b"\n") for _, value in fields.values()):
         return None

@@ -121,3 +121,36 @@ def test_relations_are_taken_fast_where_they_are_ordinary(tmp_path: Path, text: 
     deb = make_deb("hello", fields={"Depends": text, "Recommends": ""})
     assert (quick_deb(deb.content) is not None) == is_quick
     assert f"\nDepends: {text}\n".encode() in taken(tmp_path, deb, "hello.deb", None).stanza
+
+
+MANY = {f"X-Field-{number}": "x" for number in range(300_000)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"X-Large": "x" * (20 << 20)}, "most of them in 'X-Large'"),
+        ({"X-Large": "x" * (300 << 10)}, "most of them in 'X-Large'"),
+        ({"Description": "large" + "\n all of it" * (50 << 10)}, "most of them in 'Description-en'"),
+        (MANY, "would have 3000.. fields"),
+        (dict(list(MANY.items())[:1000]), "would have 10.. fields"),
+    ],
+    ids=["20 MiB", "300 KiB", "description", "300,000", "1,000"],
+)
+def test_a_paragraph_too_large_for_apt_is_refused(tmp_path: Path, fields: dict[str, str], problem: str) -> None:
+    with pytest.raises(BadInput, match=rf"(?s)hello\.deb.*{problem}"):
+        taken(tmp_path, make_deb("hello", fields=fields), "hello.deb", None)
+
+
+def test_large_paragraphs_that_apt_reads_are_taken(tmp_path: Path) -> None:
+    for fields in ({"X-Large": "x" * (200 << 10)}, dict(list(MANY.items())[:980])):
+        name = list(fields)[-1].encode()
+        assert name in taken(tmp_path, make_deb("hello", fields=fields), "hello.deb", None).stanza
+
+
+def test_a_source_with_a_paragraph_too_large_is_refused(tmp_path: Path) -> None:
+    source = make_source("hello", "1.0", fields=dict(list(MANY.items())[:1000]))
+    for name, content in source.files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match=r"(?s)hello_1\.0\.dsc.*would have 10.. fields"):
+        take_source(str(tmp_path / source.dsc_name))
