@@ -5,27 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from distwright.archive.upload import ALL, Upload
-from distwright.errors import BadInput, quoted
+from distwright.errors import quoted
 from distwright.formats.deb822 import Stanza
-from distwright.formats.relations import parse_relations
+from distwright.formats.relations import BINARY_RELATIONS, BUILD_RELATIONS, unreadable
 from distwright.model.versions import DebVersion
 
-_RELATIONS = (
-    "Pre-Depends",
-    "Depends",
-    "Recommends",
-    "Suggests",
-    "Enhances",
-    "Breaks",
-    "Conflicts",
-    "Replaces",
-    "Provides",
-)
-_WITHOUT_CHOICE = frozenset({"Breaks", "Conflicts", "Replaces", "Provides", "Built-Using", "Static-Built-Using"})
-_BUILT_FROM = ("Built-Using", "Static-Built-Using")
-_BUILD_RELATIONS = tuple(
-    f"Build-{kind}{ending}" for kind in ("Depends", "Conflicts") for ending in ("", "-Arch", "-Indep")
-)
 _MULTI_ARCH = frozenset({"no", "same", "foreign", "allowed"})
 _SECTION = re.compile(r"[a-z0-9-]+(/[a-z0-9.+-]+)?")
 _PRIORITY = re.compile(r"[a-z]+")
@@ -62,26 +46,10 @@ def _relations_can_be_read(upload: Upload) -> list[str]:
     """apt stops reading a whole index at a relation that it does not understand."""
     problems = []
     for deb in upload.debs:
-        problems += [f"{deb.file_name}: {text}" for text in _unreadable(deb.deb.control, (*_RELATIONS, *_BUILT_FROM))]
+        problems += [f"{deb.file_name}: {text}" for text in unreadable(deb.deb.control, BINARY_RELATIONS)]
     if upload.dsc is not None:
-        problems += [f".dsc: {text}" for text in _unreadable(upload.dsc.stanza, _BUILD_RELATIONS, for_build=True)]
+        problems += [f".dsc: {text}" for text in unreadable(upload.dsc.stanza, BUILD_RELATIONS, for_build=True)]
     return problems
-
-
-def _unreadable(stanza: Stanza, names: tuple[str, ...], *, for_build: bool = False) -> Iterator[str]:
-    for name in names:
-        text = stanza.get(name)
-        if text is None:
-            continue
-        has_choice = name not in _WITHOUT_CHOICE
-        try:
-            groups = parse_relations(text, for_build=for_build, has_choice=has_choice)
-        except BadInput as error:
-            yield f"{name}: {error.message}"
-            continue
-        wrong = name == "Provides" and any(one.relation not in ("", "=") for group in groups for one in group)
-        if wrong or (name in _BUILT_FROM and any(one.relation != "=" for group in groups for one in group)):
-            yield f"{name}: a version here is written with ="
 
 
 def _versions_begin_with_a_digit(upload: Upload) -> list[str]:

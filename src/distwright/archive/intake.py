@@ -11,8 +11,11 @@ from distwright.archive.indexes import UDEBS
 from distwright.archive.upload import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.deb import read_deb
+from distwright.formats.deb822 import Stanza
 from distwright.formats.packages import package_stanza, translation_stanza
+from distwright.formats.paths import pool_file_name
 from distwright.formats.quickdeb import QuickDeb, quick_deb, quick_stanza, quick_translation
+from distwright.formats.relations import BINARY_RELATIONS, unreadable
 from distwright.model.digests import Sha256
 from distwright.model.names import pool_folder
 from distwright.model.versions import DebVersion
@@ -121,8 +124,10 @@ def _take_strictly(found: FoundFile, file: BinaryIO, md5: str, placed: Placed | 
         source = control.get("Source", name).partition(" ")[0]
         component = component_of(control.get("Section", "")) if placed is None else placed.component
         DebVersion(version)
+        _check_relations(control)
         pool_folder(component, source)
         pool_path = _pool_path(found, component, source, name, version, architecture)
+        pool_file_name(pool_path.rpartition("/")[2])
         stanza = package_stanza(
             control,
             filename=pool_path,
@@ -139,6 +144,14 @@ def _take_strictly(found: FoundFile, file: BinaryIO, md5: str, placed: Placed | 
     except BadInput as error:
         raise BadInput(f"{quoted(found.path)}: {error.message}", hint=error.hint) from error
     return TakenDeb(found, name, version, architecture, component, pool_path, stanza, translation)
+
+
+def _check_relations(control: Stanza) -> None:
+    """Raise BadInput for relations that apt cannot read: it would stop there in the index. Empty fields stay out of it."""
+    said = tuple(name for name in BINARY_RELATIONS if control.get(name))
+    problems = list(unreadable(control, said))
+    if problems:
+        raise BadInput("; ".join(problems), hint="write relations as Debian Policy 7.1 says, and build it again")
 
 
 def _pool_path(file: FoundFile, component: str, source: str, name: str, version: str, architecture: str) -> str:

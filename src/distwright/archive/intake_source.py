@@ -11,6 +11,7 @@ from distwright.archive.upload import component_of
 from distwright.errors import BadInput, quoted
 from distwright.formats.clearsign import is_clearsigned, strip_clearsign
 from distwright.formats.dsc import parse_dsc
+from distwright.formats.paths import pool_file_name
 from distwright.formats.sources import source_stanza
 from distwright.formats.values import FileHash
 from distwright.model.digests import Sha256
@@ -57,7 +58,7 @@ def take_source(path: str, placed: Placed | None = None, *, paths: Mapping[str, 
         folder = pool_folder(component, dsc.source)
         own_name = next((name for name, where in (paths or {}).items() if where == path), place.name)
         own, own_file = _hashed(place, own_name)
-        files = [(f"{folder}/{own_name}", own_file)]
+        files = [(f"{folder}/{pool_file_name(own_name)}", own_file)]
         for named in dsc.files:
             found, file = _hashed(Path((paths or {}).get(named.name) or place.parent / named.name), named.name)
             if (found.sha256, found.size) != (named.sha256, named.size):
@@ -65,7 +66,7 @@ def take_source(path: str, placed: Placed | None = None, *, paths: Mapping[str, 
                     f"{named.name} is not the file that it names",
                     hint=_AGAIN,
                 )
-            files.append((f"{folder}/{named.name}", file))
+            files.append((f"{folder}/{pool_file_name(named.name)}", file))
         stanza = source_stanza(
             dsc, directory=folder, dsc_file=own, section=section or "misc", priority=priority or "optional"
         )

@@ -70,7 +70,8 @@ def parse_changes(data: bytes) -> Changes:
     """Read the text of a .changes without its armour (see `clearsign`).
 
     Raises BadInput with all problems: a missing field that Debian Policy 5.5 makes mandatory (but Checksums-Sha1,
-    which is on its way out), a bad name, number, version or date, lists of files that differ. Source: deb-changes(5).
+    which is on its way out), a bad name, number, version or date, a control character, lists
+    of files that differ. Source: deb-changes(5).
     """
     stanza = parse_one(data)
     fields = FieldReader(stanza, "a .changes file")
@@ -94,6 +95,7 @@ def parse_changes(data: bytes) -> Changes:
         files=_files(fields),
         stanza=stanza,
     )
+    fields.no_control_signs()
     fields.finish()
     return changes
 

@@ -28,7 +28,7 @@ def parse_dsc(data: bytes) -> Dsc:
     """Read the text of a .dsc without its armour (see `clearsign`).
 
     Raises BadInput with all problems: missing Format, Source, Version, Maintainer, Architecture, Binary or
-    Checksums-Sha256, bad names, lists of files that differ. Source: dsc(5), Debian Policy 5.4.
+    Checksums-Sha256, bad names, control characters, lists of files that differ. Source: dsc(5), Debian Policy 5.4.
     """
     stanza = parse_one(data)
     fields = FieldReader(stanza, "a .dsc file")
@@ -42,6 +42,7 @@ def parse_dsc(data: bytes) -> Dsc:
         files=file_hashes(fields, "Files"),
         stanza=stanza,
     )
+    fields.no_control_signs()
     fields.finish()
     return dsc
 

@@ -1,5 +1,6 @@
 """Read the fields of one stanza into values, and report everything that is wrong with it in one error."""
 
+import re
 from collections.abc import Callable
 from typing import TypeVar, cast
 
@@ -9,6 +10,7 @@ from distwright.formats.values import source_field
 from distwright.model.versions import DebVersion
 
 T = TypeVar("T")
+_CONTROL_SIGN = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")  # C0 but tab and newline, and DEL
 
 
 class FieldReader:
@@ -46,6 +48,13 @@ class FieldReader:
         before = len(self._problems)
         named = self.parsed("Source", source_field)
         return named if len(self._problems) == before else ("", None)
+
+    def no_control_signs(self) -> None:
+        """Ask that no field has a control character but tab and newline: terminals act on them, and an index shows them to all."""
+        for name, value in self._stanza.items():
+            if found := _CONTROL_SIGN.search(value):
+                self.problem(f"{name} has the control character U+{ord(found[0]):04X}")
+                return
 
     def attempt(self, name: str, parse: Callable[[], T]) -> T:
         """Call `parse`; when it raises BadInput, keep that as a problem of `name`."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from distwright.errors import BadInput, quoted
-from distwright.formats.deb822 import Stanza, raw_field, raw_stanzas, write_stanza
+from distwright.formats.deb822 import Stanza, raw_field, raw_stanzas, write_bounded
 from distwright.formats.fields import FieldReader
 from distwright.formats.paths import safe_path
 from distwright.formats.values import architecture, number, source_field
@@ -28,6 +28,7 @@ _LAST = ("Build-Essential", "Tag", "Section", "Priority", "Filename", "Size", "M
 FIELD_PLACES = {name.lower(): place for place, name in enumerate(_FIRST)} | {
     name.lower(): len(_FIRST) + 1 + place for place, name in enumerate(_LAST)
 }
+_LIMIT_BYTES = 256 << 10  # of a paragraph
 FIELDS_BEFORE = len(_FIRST)  # where fields go that have no place of their own
 # A control file must not say these about itself, and an index has no word for Status.
 OWN_FIELDS = frozenset({"filename", "size", "md5sum", "sha1", "sha256", "sha512", "description-md5", "status"})
@@ -108,7 +109,7 @@ def package_stanza(
 
     extra: fields that replace those of the same name (Section, Priority, Tag, Phased-Update-Percentage). What the
     control file says itself about Filename, Size and digests is dropped. Raises BadInput with all problems of the
-    control file.
+    control file, and for a paragraph that is too large for apt.
     """
     _check_control(control)
     fields = {name.lower(): (name, text) for name, text in control.items() if name.lower() not in OWN_FIELDS and text}
@@ -127,20 +128,22 @@ def package_stanza(
         ("SHA256", sha256),
     )
     fields |= {name.lower(): (name, value) for name, value in ours}
-    return write_stanza(
-        sorted(fields.values(), key=lambda item: (FIELD_PLACES.get(item[0].lower(), FIELDS_BEFORE), item[0]))
+    return write_bounded(
+        sorted(fields.values(), key=lambda item: (FIELD_PLACES.get(item[0].lower(), FIELDS_BEFORE), item[0])),
+        _LIMIT_BYTES,
     )
 
 
 def translation_stanza(control: Stanza) -> bytes:
     """Write the Translation-en entry of a package: its whole description, found by apt through Description-md5."""
     _check_control(control)
-    return write_stanza(
+    return write_bounded(
         (
             ("Package", control["Package"]),
             ("Description-md5", description_md5(control)),
             ("Description-en", control["Description"]),
-        )
+        ),
+        _LIMIT_BYTES,
     )
 
 
@@ -163,6 +166,7 @@ def _check_control(control: Stanza) -> None:
     fields.optional("Source", source_field)
     fields.text("Maintainer")
     fields.text("Description")
+    fields.no_control_signs()
     fields.finish()
 
 

@@ -7,6 +7,7 @@ from distwright.errors import BadInput, quoted
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_~,-]{0,254}")
 _PATH_BYTES = 4096
 _NAME_BYTES = 255
+POOL_NAME_BYTES = 200
 
 # A component no file system could hold or that means something else than its letters.
 _SPECIAL = frozenset({"", ".", ".."})
@@ -27,6 +28,19 @@ def safe_path(text: str) -> str:
     if len(path.encode()) > _PATH_BYTES or any(len(name.encode()) > _NAME_BYTES for name in components):
         raise BadInput(f"the path {quoted(text)} is too long", hint="use 4,096 bytes in all, 255 between two slashes")
     return path
+
+
+def pool_file_name(text: str) -> str:
+    """Return the name of a file that the pool is to have: 200 bytes at most; raise BadInput for a longer one.
+
+    File systems end at 255, and who fetches a file, apt or a mirror, puts something of its own before or behind its name.
+    """
+    if len(text.encode()) > POOL_NAME_BYTES:
+        raise BadInput(
+            f"its file in the pool, {quoted(text)}, would have a name of {len(text.encode())} bytes",
+            hint=f"give it a shorter version or name: {POOL_NAME_BYTES} bytes is the most",
+        )
+    return text
 
 
 def safe_file_name(text: str) -> str:

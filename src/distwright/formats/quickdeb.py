@@ -12,7 +12,9 @@ import zlib
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
+from distwright.formats.deb822 import FIELDS_LIMIT
 from distwright.formats.packages import FIELD_PLACES, FIELDS_BEFORE, OWN_FIELDS
+from distwright.formats.relations import BUILT_FROM, WITH_CHOICE, WITHOUT_CHOICE
 
 _MAGIC = b"!<arch>\n"
 _FORMAT_NAMES = frozenset({b"debian-binary   "})
@@ -21,6 +23,8 @@ _DATA_NAMES = frozenset(
 )
 _AR_HEADER = 60
 _CONTROL_LIMIT_BYTES = 1 << 20
+_CONTROL_FILE_BYTES = 128 << 10  # so that no paragraph that is made of it comes near what an index may have
+_FIELDS = FIELDS_LIMIT - 50
 _BLOCK = 512
 _ZEROS = bytes(_BLOCK)
 # What follows the name in a tar header: mode, owner, size, time, checksum, kind, no link, magic, names, no prefix.
@@ -34,13 +38,34 @@ _NAME = rb"[!\"$-,./-9;-~][!-9;-~]*+"
 _FIELD = re.compile(rb"(" + _NAME + rb"):[ \t]*+([^\n]*+(?>(?:\n[ \t][^\n]*+)*))\n")
 # An atomic group, not `(?:…)++`: with that, fullmatch of Python 3.11.2 takes a text with a rest that does not match.
 _WHOLE = re.compile(rb"(?>(?:" + _NAME + rb":[^\n]*+\n(?>(?:[ \t]++[^\n]++\n)*))+)")
-_ODD_SIGNS = re.compile(rb"[\0\r\f\v]")
+_ODD_SIGNS = bytes(sign for sign in (*range(32), 127) if sign not in b"\t\n")
 _PACKAGE = re.compile(rb"[a-z0-9][a-z0-9+.-]{1,127}")
 _VERSION_TEXT = rb"(?:[0-9]{1,9}:)?[0-9][A-Za-z0-9.+~]*(?:-[A-Za-z0-9.+~-]*[A-Za-z0-9.+~])?"
 _VERSION = re.compile(_VERSION_TEXT)
 _ARCHITECTURE = re.compile(rb"[a-z0-9][a-z0-9-]*")
 _SOURCE = re.compile(rb"([a-z0-9][a-z0-9+.-]{1,127})(?: \(" + _VERSION_TEXT + rb"\))?")
+_NAMES_LIMIT = 190  # of what its path in the pool is made of: the strict reader says what is too long
 _SECTION = re.compile(rb"[a-z0-9-]+(?:/[a-z0-9-]+)?")
+# Relations as dpkg-gencontrol writes them, in no more than linear time; the strict reader knows the rest.
+_NEEDED = rb"[a-z0-9][a-z0-9+.-]{1,127}+(?::[a-z0-9-]++)?"
+_NUMBER = rb"[0-9]{1,9}+(?::[0-9])?[A-Za-z0-9.+~-]*+(?<!-)"
+_RELATED = _NEEDED + rb"(?: \((?:[<>]?=|<<|>>) " + _NUMBER + rb"\))?"
+_PROVIDED = _NEEDED + rb"(?: \(= " + _NUMBER + rb"\))?"
+_USED = _NEEDED + rb" \(= " + _NUMBER + rb"\)"
+
+
+def _relations(one: bytes, parting: bytes) -> Callable[[bytes], re.Match[bytes] | None]:
+    return re.compile(one + rb"(?>(?:" + parting + rb" " + one + rb")*)[ \t]*+").fullmatch
+
+
+_ORDINARY = tuple(
+    {
+        **{name.lower().encode(): _relations(_RELATED, rb"(?:,| \|)") for name in WITH_CHOICE},
+        **{name.lower().encode(): _relations(_RELATED, rb",") for name in WITHOUT_CHOICE},
+        **{name.lower().encode(): _relations(_USED, rb",") for name in BUILT_FROM},
+        b"provides": _relations(_PROVIDED, rb","),
+    }.items()
+)
 _CONTROL_FILES = frozenset(
     b"./" + name
     for name in b" control md5sums preinst postinst prerm postrm conffiles triggers shlibs symbols config templates".split(
@@ -68,17 +93,25 @@ class QuickDeb:
 def quick_deb(data: bytes) -> QuickDeb | None:
     """Read a whole .deb; None if anything about it is out of the ordinary."""
     control = _control_file(data)
-    if control is None or not _WHOLE.fullmatch(control) or _ODD_SIGNS.search(control):
+    if (
+        control is None
+        or len(control) > _CONTROL_FILE_BYTES
+        or not _WHOLE.fullmatch(control)
+        or len(control.translate(None, _ODD_SIGNS)) != len(control)
+    ):
         return None
     try:
         control.decode()
     except UnicodeDecodeError:
         return None
     fields: dict[bytes, tuple[bytes, bytes]] = {match[0].lower(): match for match in _FIELD.findall(control)}
-    if len(fields) != control.count(b"\n") - len(_CONTINUATION.findall(control)):
+    if len(fields) > _FIELDS or len(fields) != control.count(b"\n") - len(_CONTINUATION.findall(control)):
         return None
     if any(value.startswith(b"\n") for _, value in fields.values()):
         return None
+    for name, is_ordinary in _ORDINARY:
+        if name in fields and (text := fields[name][1]) and not is_ordinary(text):
+            return None
     return _quick(fields)
 
 
@@ -101,6 +134,7 @@ def _quick(fields: dict[bytes, tuple[bytes, bytes]]) -> QuickDeb | None:
         and fields.get(b"maintainer", empty)[1]
         and found
         and (not section or _SECTION.fullmatch(section))
+        and len(name) + len(version) + len(architecture) + len(section) <= _NAMES_LIMIT
     ):
         return None
     return QuickDeb(

@@ -1,12 +1,21 @@
 """Relations between packages as control files write them: `libc6 (>= 2.36), mail-transport-agent | postfix`."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distwright.errors import BadInput, quoted
+from distwright.formats.deb822 import Stanza
 from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 
+BUILT_FROM = ("Built-Using", "Static-Built-Using")
+WITH_CHOICE = ("Pre-Depends", "Depends", "Recommends", "Suggests", "Enhances")
+WITHOUT_CHOICE = ("Breaks", "Conflicts", "Replaces", "Provides", *BUILT_FROM)
+BINARY_RELATIONS = (*WITH_CHOICE, *WITHOUT_CHOICE)
+BUILD_RELATIONS = tuple(
+    f"Build-{kind}{ending}" for kind in ("Depends", "Conflicts") for ending in ("", "-Arch", "-Indep")
+)
 _LIMIT_CHARACTERS = 1 << 20
 # One alternative: name[:architecture] [(relation version)] [[architectures]] [<profiles>]…; each part has an end of its own, so no
 # text takes more than linear time.
@@ -46,6 +55,22 @@ def parse_relations(text: str, *, for_build: bool = False, has_choice: bool = Tr
     if not groups:
         raise BadInput("the field is empty", hint=_HINT)
     return tuple(_group(group, for_build=for_build, has_choice=has_choice) for group in groups)
+
+
+def unreadable(stanza: Stanza, names: tuple[str, ...], *, for_build: bool = False) -> Iterator[str]:
+    """Say of each of these fields that the stanza has and that apt or dpkg would not read as a relation what is wrong with it."""
+    for name in names:
+        text = stanza.get(name)
+        if text is None:
+            continue
+        try:
+            groups = parse_relations(text, for_build=for_build, has_choice=name not in WITHOUT_CHOICE)
+        except BadInput as error:
+            yield f"{name}: {error.message}"
+            continue
+        wrong = name == "Provides" and any(one.relation not in ("", "=") for group in groups for one in group)
+        if wrong or (name in BUILT_FROM and any(one.relation != "=" for group in groups for one in group)):
+            yield f"{name}: a version here is written with ="
 
 
 def _group(text: str, *, for_build: bool, has_choice: bool) -> tuple[Relation, ...]:

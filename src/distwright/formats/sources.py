@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distwright.errors import BadInput, quoted
-from distwright.formats.deb822 import parse_one, raw_field, raw_stanzas, write_stanza
+from distwright.formats.deb822 import parse_one, raw_field, raw_stanzas, write_bounded
 from distwright.formats.dsc import Dsc
 from distwright.formats.fields import FieldReader
 from distwright.formats.filelists import file_hashes
@@ -24,6 +24,7 @@ _FIRST = (
     "Standards-Version", "Format", "Files", "Vcs-Browser", "Vcs-Git", "Checksums-Sha256", "Homepage", "Package-List",
     "Testsuite", "Testsuite-Triggers",
 )  # fmt: skip
+_LIMIT_BYTES = 4 << 20  # of a paragraph: lists of files are long
 _LAST = ("Directory", "Priority", "Section")
 _PLACES = {name.lower(): place for place, name in enumerate(_FIRST)} | {
     name.lower(): len(_FIRST) + 1 + place for place, name in enumerate(_LAST)
@@ -97,7 +98,8 @@ def source_entry(raw: bytes) -> SourceEntry:
 def source_stanza(dsc: Dsc, *, directory: str, dsc_file: FileHash, section: str, priority: str) -> bytes:
     """Write the entry of a source package: the fields of its .dsc, its files and the .dsc itself with MD5 and SHA-256.
 
-    Raises BadInput when a file has no MD5 (the field Files is mandatory in an index) or the .dsc is listed in itself.
+    Raises BadInput when a file has no MD5 (the field Files is mandatory in an index) or the .dsc is listed in itself,
+    and for a paragraph that is too large.
     """
     if dsc_file.name in {file.name for file in dsc.files}:
         raise BadInput(f"{quoted(dsc_file.name)} lists itself", hint="build the source package again")
@@ -113,7 +115,8 @@ def source_stanza(dsc: Dsc, *, directory: str, dsc_file: FileHash, section: str,
     fields = {name.lower(): (name, text) for name, text in dsc.stanza.items() if name.lower() not in _REPLACED and text}
     fields |= {name.lower(): (name, value) for name, value in ours}
     middle = len(_FIRST)
-    return write_stanza(sorted(fields.values(), key=lambda item: (_PLACES.get(item[0].lower(), middle), item[0])))
+    rows = sorted(fields.values(), key=lambda item: (_PLACES.get(item[0].lower(), middle), item[0]))
+    return write_bounded(rows, _LIMIT_BYTES)
 
 
 def _text(raw: bytes, name: bytes) -> str:

@@ -212,6 +212,8 @@ OUT_OF_THE_ORDINARY = {
     "a field twice in another case": deb_of(b"depends: a\n" + CONTROL),
     "CRLF": deb_of(CONTROL.replace(b"\n", b"\r\n")),
     "a CR": deb_of(CONTROL.replace(b"amd64\n", b"amd64\r\n")),
+    "a control character": deb_of(CONTROL.replace(b"greets", b"\x1b[2Jgreets")),
+    "DEL": deb_of(CONTROL.replace(b"greets", b"gre\x7fets")),
     "NUL": deb_of(CONTROL.replace(b"greets", b"gre\0ts")),
     "not UTF-8": deb_of(CONTROL.replace(b"Ada", b"\xc3da")),
     "a surrogate": deb_of(CONTROL.replace(b"Ada", b"\xed\xa0\x80")),
@@ -231,6 +233,12 @@ OUT_OF_THE_ORDINARY = {
     "a bad name": deb_of(CONTROL.replace(b"petrel-greeter", b"Petrel_Greeter")),
     "a bad version": deb_of(CONTROL.replace(b"1:1.2-3+b1", b"1:x/../y")),
     "a bad source": deb_of(CONTROL.replace(b"petrel (1.2-3)", b"../petrel (1.2-3)")),
+    "a relation that has no end": deb_of(CONTROL.replace(b"(>= 2.34)", b"(>= 2.34")),
+    "a relation without a blank": deb_of(CONTROL.replace(b"(>= 2.34)", b"(>=2.34)")),
+    "an empty relation": deb_of(CONTROL.replace(b"libc6 (", b"libc6, , libc7 (")),
+    "a choice of conflicts": deb_of(b"Conflicts: aa | bb\n" + CONTROL),
+    "a very long version": deb_of(CONTROL.replace(b"1:1.2-3+b1", b"1:" + b"1" * 200)),
+    "a very long component": deb_of(CONTROL.replace(b"Section: utils", b"Section: " + b"c" * 200 + b"/utils")),
     "a bad section": deb_of(CONTROL.replace(b"Section: utils", b"Section: ../../utils")),
 }  # fmt: skip
 

@@ -173,3 +173,12 @@ def test_all_problems_of_a_dsc_are_told_at_once() -> None:
         "  Format is missing\n"
         "  Checksums-Sha1: './.tar.xz' cannot be the name of an uploaded file"
     )
+
+
+@pytest.mark.parametrize("sign", ["\x01", "\x0c", "\x1b", "\x7f"])
+def test_control_characters_are_refused(sign: str) -> None:
+    problem = rf"Maintainer has the control character U\+{ord(sign):04X}"
+    for parse, text in ((parse_dsc, DSC), (parse_changes, CHANGES)):
+        with pytest.raises(BadInput, match=problem):
+            parse(text.replace(b"Ada Lovelace", f"Ada{sign}Lovelace".encode()))
+        assert parse(text.replace(b"Ada Lovelace", b"Ada\tLovelace")).maintainer.startswith("Ada\tLovelace")
