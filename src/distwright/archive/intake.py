@@ -124,7 +124,8 @@ def _take_strictly(found: FoundFile, file: BinaryIO, md5: str, placed: Placed | 
         source = control.get("Source", name).partition(" ")[0]
         component = component_of(control.get("Section", "")) if placed is None else placed.component
         DebVersion(version)
-        _check_relations(control)
+        if placed is None:  # what is in an archive already has been read by apt, however old its words are
+            _check_relations(control)
         pool_folder(component, source)
         pool_path = _pool_path(found, component, source, name, version, architecture)
         pool_file_name(pool_path.rpartition("/")[2])

@@ -295,7 +295,7 @@ def cached(context: WorldContext, *folders: str) -> set[Sha256]:
     return {Sha256(str(file.relative_to(place)).replace("/", "")) for file, place in files}
 
 
-LISTS = ("contents/leaves", "contents/packages")
+LISTS = ("contents/runs", "contents/names")
 
 
 def test_lists_of_files_go_with_the_states_that_they_were_made_for(context: WorldContext, suite: OwnSuite) -> None:
@@ -346,8 +346,8 @@ def test_pool_indexes_go_with_the_records_that_they_were_made_for(tmp_path: Path
 def test_what_is_young_in_the_cache_stays_and_what_a_killed_writer_left_goes(context: WorldContext) -> None:
     cache, digest = context.paths.cache, sha256_of(b"of nobody")
     files = [
-        cache / "pool" / digest, cache / "pool" / f"{digest}.12-34", cache / "contents/leaves" / digest[:2] / digest[2:],
-        cache / "contents/packages" / digest[:2] / f"{digest[2:]}.12", cache / "contents/merge-x/run", cache / "closures/k",
+        cache / "pool" / digest, cache / "pool" / f"{digest}.12-34", cache / "contents/runs" / digest[:2] / digest[2:],
+        cache / "contents/names" / digest[:2] / f"{digest[2:]}.12", cache / "contents/merge-x/run", cache / "closures/k",
     ]  # fmt: skip
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
