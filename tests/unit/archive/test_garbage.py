@@ -1,6 +1,7 @@
 """What is held stays, what nobody needs goes in two steps, and whoever asks in time has it back."""
 
 import lzma
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -346,8 +347,8 @@ def test_pool_indexes_go_with_the_records_that_they_were_made_for(tmp_path: Path
 def test_what_is_young_in_the_cache_stays_and_what_a_killed_writer_left_goes(context: WorldContext) -> None:
     cache, digest = context.paths.cache, sha256_of(b"of nobody")
     files = [
-        cache / "pool" / digest, cache / "pool" / f"{digest}.12-34", cache / "contents/runs" / digest[:2] / digest[2:],
-        cache / "contents/names" / digest[:2] / f"{digest[2:]}.12", cache / "contents/merge-x/run", cache / "closures/k",
+        cache / "pool" / digest, cache / "pool" / f"{digest}.{os.getpid()}-34", cache / "contents/runs" / digest[:2] / digest[2:],
+        cache / "contents/names" / digest[:2] / f"{digest[2:]}.{os.getpid()}", cache / "contents/merge-x/run", cache / "closures/k",
     ]  # fmt: skip
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
