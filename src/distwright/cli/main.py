@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 
 import click
 
@@ -86,8 +87,7 @@ def main() -> None:
         _drop_output()
         exit_code = 0
     except DistwrightError as error:
-        click.echo(f"distwright: {error.message}", err=True)
-        click.echo(f"  try: {error.hint}", err=True)
+        _tell(error.message, error.hint)
         exit_code = error.exit_code
     except OSError as error:
         exit_code = _refused_by_disk(error)
@@ -103,9 +103,14 @@ def _refused_by_disk(error: OSError) -> int:
     _drop_output()
     is_full = isinstance(named, OutOfSpace)
     what = f"the answer or a file cannot be written: {error.strerror}" if is_full else named.message
-    click.echo(f"distwright: {what}", err=True)
-    click.echo(f"  try: {'free some space, then run the same command again' if is_full else named.hint}", err=True)
+    _tell(what, "free some space, then run the same command again" if is_full else named.hint)
     return named.exit_code
+
+
+def _tell(message: str, hint: str) -> None:
+    """Say what is wrong, in one write: whoever reads it gets both halves, and a full disk behind stderr is no bug of ours."""
+    with suppress(OSError):
+        click.echo(f"distwright: {message}\n  try: {hint}", err=True)
 
 
 def _bug() -> int:
