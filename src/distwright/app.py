@@ -12,6 +12,9 @@ from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.resolve import build_order
+from distwright.checks.filing import file_results
+from distwright.checks.inquiries import advance_inquiries
+from distwright.checks.looks import LOOKS
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
@@ -102,6 +105,10 @@ class App:
             count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs)
             count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
+            file_results(self.database, self.now())
+            count += advance_inquiries(
+                self.database, self.ground(), LOOKS, self.now(), self.engine.hint, self.applied()[1]
+            )
             if not count:
                 return
 

@@ -38,6 +38,10 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "tree": TREE, "source": "greeter", "version": "1.0",
         "epoch": EPOCH, "suite": "devel", "archive": "petrel", "environment": RECIPE,
     },
+    "package.try": {
+        "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "tree": TREE, "source": "greeter", "version": "1.0",
+        "epoch": EPOCH, "suite": "devel", "archive": "", "environment": RECIPE,
+    },
     "suite.install": {
         "archive": "petrel", "suite": "devel", "components": ["main"], "tree": TREE, "revision": STATE,
         "certificate": "key\n", "packages": ["greeter"], "environment": RECIPE,

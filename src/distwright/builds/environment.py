@@ -22,17 +22,21 @@ from distwright.model.outcomes import Outcome
 
 MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
 FORGET_MACHINE = 'rm -f "$1/etc/apt/sources.list" "$1/etc/resolv.conf" "$1/etc/hostname"'
+_HOLD_BACK = 'mkdir -p "$1/etc/apt/preferences.d"; cp {work}/preferences "$1/etc/apt/preferences.d/00distwright"'
 APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
 # It has the host's apt resolve and fetch, the host's dpkg unpack, and the host's tar write the root.
 MMDEBSTRAP_PROGRAMS = ("apt", "dpkg", "mmdebstrap", "perl-base", "tar")
 _TIMEOUT_S = 1800
 _REQUIRED = ("shelf", "components", "variant", "architecture", "epoch")
-_DEFAULTS: plain.Plain = {"include": []}  # not written, and taken for what is missing: see jobs/step.py
+_DEFAULTS: plain.Plain = {"include": [], "pins": {}}  # not written, and taken for what is missing: see jobs/step.py
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRecipe:
-    """What a build root is made of. epoch: no file in it is newer (seconds, UTC)."""
+    """What a build root is made of. epoch: no file in it is newer (seconds, UTC).
+
+    pins: package -> version that apt takes there and in what is built there, whatever else the shelf has; sorted by name.
+    """
 
     shelf: tuple[ShelfEntry, ...]
     components: Mapping[str, tuple[str, ...]]
@@ -40,6 +44,7 @@ class EnvironmentRecipe:
     include: tuple[str, ...]
     architecture: str
     epoch: int
+    pins: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> Json:
         """Give the part of a job's inputs."""
@@ -50,6 +55,7 @@ class EnvironmentRecipe:
             "include": list(self.include),
             "architecture": self.architecture,
             "epoch": self.epoch,
+            "pins": dict(self.pins),
         }
         return plain.without_defaults(values, _DEFAULTS)
 
@@ -65,7 +71,13 @@ class EnvironmentRecipe:
             include=plain.texts(values, "include"),
             architecture=plain.text(values, "architecture"),
             epoch=plain.number(values, "epoch"),
+            pins=tuple(sorted(plain.text_map(values, "pins").items())),
         )
+
+    def preferences(self) -> str:
+        """Give the apt_preferences(5) of its pins."""
+        paragraphs = [f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n" for name, version in self.pins]
+        return "\n".join(paragraphs)
 
     def source_lines(self) -> list[str]:
         """Give the lines of a sources.list, with `{shelf:…}` for the addresses."""
@@ -93,11 +105,13 @@ def judge_environment(end: StepEnd) -> Verdict:
 def environment_plan(recipe: EnvironmentRecipe) -> Plan:
     """Plan a root: bootstrapped from the shelf, without device nodes, apt lists or anything that names this machine."""
     hooks = ["--hook-dir", MERGED_USR_HOOK, "--customize-hook", FORGET_MACHINE]
+    if recipe.pins:
+        hooks += ["--setup-hook", _HOLD_BACK]
     argv = mmdebstrap_argv(recipe, ["--variant", recipe.variant, "--skip=output/dev", *hooks], "root.tar")
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("TMPDIR", "{work}/tmp"))
     return Plan(
         commands=(PlannedCommand(argv, _TIMEOUT_S, reads_shelf=True, environment=environment),),
-        write={"tmp/.keep": ""},
+        write={"tmp/.keep": ""} | ({"preferences": recipe.preferences()} if recipe.pins else {}),
         collect={"root": "root.tar"},
         shelf=recipe.shelf,
         programs=MMDEBSTRAP_PROGRAMS,

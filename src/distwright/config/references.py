@@ -40,6 +40,9 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
             yield from _together(config, suites, unsure, name, archive)
     for name, environment in config.environments.items():
         yield from _sources(config, suites, unsure, ("environment", name), environment)
+        if environment.checkers is not None:
+            where = ("environment", name, "checkers")
+            yield from _missing(where, environment.checkers, "environment", config.environments, unsure)
     for name, image in config.images.items():
         yield from _sources(config, suites, unsure, ("image", name), image)
         yield from _missing(("image", name, "repo"), image.repo, "repo", config.repos, unsure)

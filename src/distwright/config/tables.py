@@ -88,6 +88,12 @@ class Environment(Table, frozen=True):
         default=(), description="Packages to add.", examples=[["debhelper", "fakeroot"]]
     )
     architecture: Architecture = Field(default="amd64", description="Architecture of its packages.")
+    checkers: OurName | None = Field(
+        default=None,
+        description="The [environment.NAME] whose programs look at what is built in this one, as far as it has them: lintian, "
+        "blhc, diffoscope, dose-extra, autopkgtest, piuparts. Unset: nothing looks.",
+        examples=["build"],
+    )
 
 
 class Image(Table, frozen=True):

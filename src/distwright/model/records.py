@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import JobState, Outcome
@@ -194,3 +195,79 @@ class UploadVerdict:
     at: datetime
     signed: Sha256 | None = None
     job: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The answer to a question about one state. states: `archive/suite` -> document, in the environment that was asked about.
+
+    question: "builds" of a source package; tests and images ask others. order: the digest of the order that answered it.
+    message: the first real error, "" if all was well. took_s: seconds of the attempt that answered.
+    """
+
+    id: int
+    question: str
+    subject: str
+    version: str
+    commit: str
+    states: Mapping[str, Sha256]
+    order: Sha256
+    job: int
+    outcome: Outcome
+    message: str
+    took_s: int
+    at: datetime
+
+
+class FindingState(StrEnum):
+    """NEW since nobody has looked at it, OPEN since somebody has, ACCEPTED by a rule in git, FIXED when it is no longer so."""
+
+    NEW = "new"
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFinding:
+    """What is known of a finding. owner: who is asked to mend it, "" if nobody. evidence: plain JSON of its kind."""
+
+    id: int
+    kind: str
+    subject: str
+    key: str
+    state: FindingState
+    owner: str
+    first_seen: datetime
+    last_seen: datetime
+    fixed_at: datetime | None
+    expires: datetime | None
+    evidence: Mapping[str, Json]
+
+
+class InquiryState(StrEnum):
+    """OPEN until it has its answer (DONE), or cannot have one or nobody wants it any more (STOPPED; the answer says why)."""
+
+    OPEN = "open"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question that takes many jobs: a sweep, a bisection, an impact.
+
+    asked: what was asked, fixed for good. progress: what its kind keeps between looks. seen_event: up to which event it has looked.
+    """
+
+    id: int
+    kind: str
+    subject: str
+    asked: Mapping[str, Json]
+    state: InquiryState
+    progress: Mapping[str, Json]
+    answer: Mapping[str, Json] | None
+    actor: str
+    began_at: datetime
+    ended_at: datetime | None
+    seen_event: int

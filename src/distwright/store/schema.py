@@ -249,6 +249,62 @@ refs = sa.Table(
     sa.Column("at", TIME, nullable=False),
 )
 
+trials = sa.Table(
+    "trials",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("question", NAME, nullable=False),
+    sa.Column("subject", NAME, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("commit", NAME, nullable=False),
+    sa.Column("states", sa.Text, nullable=False),
+    sa.Column("order_digest", DIGEST, nullable=False, unique=True),
+    sa.Column("job", sa.Integer, nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("took_s", sa.Integer, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.Index("trials_by_subject", "question", "subject", "id"),
+    sqlite_autoincrement=True,
+)
+
+findings = sa.Table(
+    "findings",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", NAME, nullable=False),
+    sa.Column("subject", NAME, nullable=False),
+    sa.Column("key", NAME, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("owner", NAME, nullable=False),
+    sa.Column("first_seen", TIME, nullable=False),
+    sa.Column("last_seen", TIME, nullable=False),
+    sa.Column("fixed_at", TIME),
+    sa.Column("expires", TIME),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.UniqueConstraint("kind", "subject", "key", name="findings_once"),
+    sa.Index("findings_by_state", "state", "kind"),
+    sqlite_autoincrement=True,
+)
+
+inquiries = sa.Table(
+    "inquiries",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", NAME, nullable=False),
+    sa.Column("subject", NAME, nullable=False),
+    sa.Column("asked", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("progress", sa.Text, nullable=False),
+    sa.Column("answer", sa.Text),
+    sa.Column("actor", NAME, nullable=False),
+    sa.Column("began_at", TIME, nullable=False),
+    sa.Column("ended_at", TIME),
+    sa.Column("seen_event", sa.Integer, nullable=False),
+    sa.Index("inquiries_by_state", "state", "id"),
+    sqlite_autoincrement=True,
+)
+
 applied_configs = sa.Table(
     "applied_configs",
     metadata,

@@ -1,0 +1,7 @@
+"""Every kind of inquiry that this version knows."""
+
+from collections.abc import Mapping
+
+from distwright.checks.inquiries import Look
+
+LOOKS: Mapping[str, Look] = {}
