@@ -5,6 +5,7 @@ one of each operation; `make test-full` all decisive ones, and one in EVERY of t
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from tests.worlds.undisturbed import Undisturbed, UndisturbedRuns
 pytestmark = pytest.mark.system
 
 EVERY = int(os.environ.get("EVERY", "40"))
+RENAMED = re.compile(r'"([^"]*)"')
+SERVES_NOTHING = ("upload",)
 SPREAD = 2  # how many calls of each operation, evenly spread, `make test` takes
 
 
@@ -48,6 +51,21 @@ def assert_survives_kills(
             ) from error
     # The same calls do not come in each run: folders of objects are made as needed, threads take turns.
     assert killed >= len(numbers) * 0.9 - 1
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_is_half_made_among_served_files_has_a_name_that_copies_leave_out(
+    operation: str, undisturbed: UndisturbedRuns
+) -> None:
+    renames = [RENAMED.findall(call.text) for call in undisturbed[operation].calls if call.name.startswith("rename")]
+    served = [(Path(names[0]), Path(names[-1])) for names in renames if "public/" in names[0]]
+    seen = [
+        (old.name, new.name)
+        for old, new in served
+        if not (old.name.startswith(".new-") or new.name.startswith(".gone-"))
+    ]
+    assert seen == []
+    assert served or operation in SERVES_NOTHING
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -1,10 +1,9 @@
 """`project/trace/ARCHIVE` names the newest snapshot, for mirrors and whoever pins one; a date comes first, as Debian has it."""
 
-import os
-
 from distwright.jobs.step import Context
 from distwright.model.records import Snapshot
 from distwright.store.archives import newest_snapshot
+from distwright.store.paths import half_made
 
 TRACE = "project/trace"
 
@@ -26,6 +25,6 @@ def write_trace(context: Context, archive: str) -> None:
     if place.is_file() and place.read_text(encoding="utf-8") == text:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    fresh = place.with_name(f".{archive}.{os.getpid()}")
+    fresh = half_made(place)
     fresh.write_text(text, encoding="utf-8")
     fresh.rename(place)

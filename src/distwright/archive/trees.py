@@ -10,6 +10,7 @@ from distwright.errors import Refused
 from distwright.formats.release import IndexEntry
 from distwright.model.digests import Sha256
 from distwright.store.objects import ObjectStore, sha256_of_file
+from distwright.store.paths import half_made
 from distwright.store.settle import settle_folders
 
 _OTHER_CONTENT = (
@@ -55,7 +56,7 @@ class ServedTree:
                     lay_again(target, entry.sha256, objects)
         if final.exists():
             return
-        partial = final.with_name(f".{document}.{os.getpid()}")
+        partial = half_made(final)
         folders = {partial}
         for path, entry in files.items():
             folder, _, _ = path.rpartition("/")
@@ -229,7 +230,7 @@ def is_whole(target: Path, digest: Sha256, objects: ObjectStore) -> bool:
 
 def lay_again(target: Path, digest: Sha256, objects: ObjectStore) -> None:
     """Put an object in the place of a damaged file, at once."""
-    partial = target.with_name(f".{target.name}.new")
+    partial = half_made(target)
     partial.unlink(missing_ok=True)
     objects.place(digest, partial)
     partial.rename(target)

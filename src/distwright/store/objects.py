@@ -15,6 +15,7 @@ from distwright.errors import DiskFailed, Lost, Refused, Rotten, disk_error
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, adopt_files
 from distwright.store.leftovers import drop_partials
+from distwright.store.paths import half_made
 from distwright.store.staging import Stage
 from distwright.store.touching import touch_file
 from distwright.store.trash import Trash
@@ -371,7 +372,7 @@ def _disk_named(place: Path) -> Iterator[None]:
 
 def _copy_whole(source: Path, target: Path) -> None:
     """Copy under another name first: a target that exists is whole, whatever ends us (and nobody copies it a second time)."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = half_made(target)
     try:
         shutil.copyfile(source, partial)
         partial.chmod(0o444)

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+def half_made(place: Path) -> Path:
+    """Give the name beside `place` under which it is made, before one rename: `.new-…`, which who copies a tree leaves out."""
+    return place.with_name(f".new-{place.name}.{os.getpid()}")
+
+
 @dataclass(frozen=True, slots=True)
 class StatePaths:
     """The folders of one installation. Only `work` and the folders in `roots` are ever writable by sandboxed programs."""
