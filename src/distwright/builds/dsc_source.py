@@ -92,7 +92,7 @@ def _read(content: bytes, name: str, keyring: Keyring | None) -> tuple[Dsc, byte
         text = unsigned(content)
         dsc = parse_dsc(text)
     except BadInput as error:
-        raise BadInput(f"{name}: {error.message}", hint=error.hint) from error
+        raise BadInput(f"{name}: {error.message}", hint=_AGAIN) from error
     named = [file.name for file in dsc.files]
     if name_of(dsc) in named or any(file.endswith(".dsc") for file in named):
         raise BadInput(f"{name} lists a .dsc among its files", hint=_AGAIN)

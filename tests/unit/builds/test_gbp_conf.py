@@ -2,7 +2,7 @@
 
 import pytest
 
-from distwright.builds.gbp_conf import LIMIT_BYTES, GbpConf, parse_gbp_conf, tag_name, tags_of_version
+from distwright.builds.gbp_conf import LIMIT_BYTES, GbpConf, is_upstream_tag, parse_gbp_conf, tag_name, tags_of_version
 from distwright.errors import BadInput
 from distwright.model.versions import DebVersion
 
@@ -63,3 +63,11 @@ def test_a_tag_is_filled_in_as_gbp_does(pattern: str, version: str, expected: st
 
 def test_a_version_has_its_own_tag_and_that_of_gbp() -> None:
     assert tags_of_version(DebVersion("1:1.0~rc1-2"), GbpConf()) == ("1%1.0_rc1-2", "debian/1%1.0_rc1-2")
+
+
+def test_tags_of_upstream_are_known_by_their_names() -> None:
+    conf = GbpConf(upstream_tag="v%(version%~%-)s")
+    assert [name for name in ("v1.0", "upstream/1.0", "1.0", "debian/1.0-1", "v", "xv1.0") if is_upstream_tag(conf, name)] == [
+        "v1.0", "upstream/1.0",
+    ]  # fmt: skip
+    assert not is_upstream_tag(GbpConf(upstream_tag=".*"), "1.0")

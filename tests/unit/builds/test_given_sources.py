@@ -214,8 +214,10 @@ def test_the_changes_file_of_a_source_that_its_suite_lacks_lists_it_first(contex
     upload = make_upload(None, make_deb("greeter", "1:1.0"), fields={"Source": "greeter", "Version": "1:1.0"})
     unsigned = strip_clearsign(upload.changes)
     earlier = {"build": StepResult({"changes/x.changes": context.objects.put(unsigned), "deb/greeter.deb": KEPT[TAR]})}
-    inputs: dict[str, Json] = {"source": "greeter", "version": "1:1.0", "suite": "devel", "archive": "petrel", "repo": "", "source_files": KEPT,
-              "brings_source": True}  # fmt: skip
+    inputs: dict[str, Json] = {
+        "source": "greeter", "version": "1:1.0", "suite": "devel", "archive": "petrel", "repo": "", "source_files": KEPT,
+        "brings_source": True,
+    }  # fmt: skip
     result = sign_changes(context, inputs, earlier)
     signed = strip_clearsign(context.objects.read(result.outputs["changes/x.changes"]))
     before, after = parse_changes(unsigned), parse_changes(signed)
