@@ -150,13 +150,10 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     return Conclusion(outputs, f"built {subject}", [event], heir=f"build {job}")
 
 
+SOURCE_STEP = Step("source", plan_source)
+BUILD_STEP = Step("build", plan_build)
 PACKAGE_BUILD = JobKind(
     KIND,
-    (
-        environment_step("environment", "environment"),
-        Step("source", plan_source),
-        Step("build", plan_build),
-        Action("sign", sign_changes),
-    ),
+    (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP, Action("sign", sign_changes)),
     conclude,
 )

@@ -133,7 +133,7 @@ def test_a_commit_by_name_gives_the_same_source_and_is_only_tried(context: World
     tried, destination = order(context, head[:10])
     assert (tried.kind, destination.is_upload) == (TRY_KIND, False)
     assert "--suite SUITE" in destination.note
-    assert {**tried.inputs, "branch": "main"} == made.inputs
+    assert {**tried.inputs, "branch": "main", "archive": "petrel"} == made.inputs
     assert order(context, head, "devel")[1] == Destination("petrel", "devel")
 
 
