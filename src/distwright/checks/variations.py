@@ -118,8 +118,8 @@ test "$(LC_ALL={locale} locale charmap 2>&1)" = UTF-8
 gcc -std=gnu11 -shared -fPIC -O2 -DAHEAD={ahead}L -o {clock} {mounted}/other_clock.c -ldl
 """
 
-# What sbuild starts dpkg-buildpackage by, as the user who builds. --sanitize-env would undo the umask. dpkg counts CPUs in a way that
-# does not see which ones a program may use, hence parallel.
+# What sbuild starts dpkg-buildpackage by, as the user who builds. --sanitize-env would undo the umask. dpkg counts all CPUs, not
+# those that it may use, hence parallel.
 _START = """#!/bin/sh
 set -eu
 for word do

@@ -4,6 +4,7 @@ import click
 
 from distwright.app import open_app
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
+from distwright.cli.package_compare import compare
 from distwright.cli.package_rebuild import rebuild
 from distwright.cli.watch import TerminalWatcher
 from distwright.model.digests import Json
@@ -15,6 +16,7 @@ def command() -> None:
     """Debian packages that are built here."""
 
 
+command.add_command(compare)
 command.add_command(rebuild)
 
 

@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from distwright.archive.resolve import Ground, resolve_suites
+from distwright.builds.resolve import environment_recipe, table_from
 from distwright.checks.explain import KIND as EXPLAIN
-from distwright.checks.explain import pairs_of
+from distwright.checks.explain import explain_order, pairs_of
 from distwright.checks.rebuild import SAME, rebuild_order, verdict_of
 from distwright.checks.variations import Variation
 from distwright.config.model import Config
+from distwright.errors import Refused
 from distwright.jobs.order import JobOrder, get_job
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -75,6 +78,24 @@ def explanation(
     if name in config.environments and config.environments[name].checkers is not None:
         return "diffoscope has not been asked: distwright package compare A B --explain"
     return f'diffoscope does not run: set checkers = "ENVIRONMENT" in [environment.{name}]'
+
+
+def order_of_explanation(
+    database: Database, ground: Ground, repo: str, pairs: Mapping[str, tuple[Sha256, Sha256]]
+) -> JobOrder:
+    """Order what diffoscope says of pairs of files, with the checkers of a repo; raise Refused if it has none."""
+    table = ground.config.repos.get(repo)
+    environment = None if table is None or table.environment is None else table.environment
+    checkers = None if environment is None else ground.config.environments[environment].checkers
+    if checkers is None:
+        raise Refused(
+            "no environment of checkers is configured: diffoscope does not run",
+            hint=f'set checkers = "ENVIRONMENT" in [environment.{environment or "NAME"}]',
+        )
+    with database.read() as tx:
+        resolved = resolve_suites(tx, ground, table_from(ground.config, checkers))
+    recipe = environment_recipe(ground.config, checkers, resolved)
+    return explain_order(recipe, pairs, ", ".join(pairs), resolved.holds)
 
 
 def _report(objects: ObjectStore, job: Job) -> str:
