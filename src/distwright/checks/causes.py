@@ -61,6 +61,7 @@ class Markers:
             ("the time zone", "", variation.timezone_name),
             ("the locale", "C.UTF-8", variation.locale),
             ("the locale", "C.UTF-8", variation.locale.partition(".")[0]),
+            ("the umask", "0022", f"{variation.umask:04o}"),
             ("the umask", "022", f"{variation.umask:03o}"),
         )
         return cls(variation, tuple((what, one.encode(), other.encode()) for what, one, other in rows))

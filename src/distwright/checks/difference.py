@@ -117,7 +117,7 @@ def compare_files(
         return []
     try:
         trees = read_tree(first, name, look=look), read_tree(second, name, look=look)
-        found = _compare_trees(name, (first, second), trees, markers)
+        found = _compare_trees(name, (first, second), trees, markers) if all(trees) else []
     except BadInput as problem:
         return [_raw(name, "", pieces_of(first), pieces_of(second), f"it cannot be looked into: {problem.message}")]
     return sorted(found, key=_telling)[:MOST] or [_compare_whole(name, first, second, markers)]
@@ -180,8 +180,8 @@ def _compare_parts(
 ) -> list[Difference]:
     part = one.stem or "tar"
     sides = tuple({member.path: (at, member) for at, member in enumerate(side.members)} for side in (one, other))
-    only = [Difference(name, part, path, DifferenceKind.MISSING) for path in sides[0] if path not in sides[1]]
-    only += [Difference(name, part, path, DifferenceKind.ADDED) for path in sides[1] if path not in sides[0]]
+    only = [Difference(name, part, _clean(path), DifferenceKind.MISSING) for path in sides[0] if path not in sides[1]]
+    only += [Difference(name, part, _clean(path), DifferenceKind.ADDED) for path in sides[1] if path not in sides[0]]
     found = only[:MOST]
     shared = [
         [member.path for member in side.members if member.path in sides[0].keys() & sides[1].keys()]
@@ -210,7 +210,7 @@ def _compare_parts(
 def _compare_members(
     name: str, part: str, one: TreeMember, other: TreeMember, markers: Markers | None
 ) -> Iterator[Difference]:
-    path = quoted(one.path, 200)[1:-1]
+    path = _clean(one.path)
     if one.kind is not other.kind:
         yield Difference(name, part, path, DifferenceKind.TYPE, one.kind, other.kind)
         return
@@ -226,6 +226,10 @@ def _compare_members(
     if one.mtime != other.mtime:
         cause = mtime_cause(one.mtime, other.mtime, markers)
         yield Difference(name, part, path, DifferenceKind.TIME, shown_time(one.mtime), shown_time(other.mtime), cause)
+
+
+def _clean(path: str) -> str:
+    return quoted(path, 200)[1:-1]
 
 
 def shown_owner(owner: tuple[int, int, str, str]) -> str:
@@ -248,7 +252,7 @@ def _compare_contents(
         one, other = (
             next(entry for at, entry in stream if at == place) for stream, place in zip(streams, places, strict=True)
         )
-        path = quoted(path_of(one.header.name), 200)[1:-1]
+        path = _clean(path_of(one.header.name))
         sides = _sides(one.content, other.content, max(one.header.size, other.header.size) <= _WHOLE_BYTES)
         if sides is not None:
             yield from _content(name, part, path, sides, markers)
