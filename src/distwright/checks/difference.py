@@ -23,7 +23,7 @@ from distwright.model import plain
 from distwright.model.digests import Json
 
 MOST = 60  # differences of one file that are told
-_LOOKED_INTO = 12  # contents of one tar that are read once more, to say where they differ
+_LOOKED_INTO = 30  # contents of one tar that are read once more, to say where they differ
 _WHOLE_BYTES = 1 << 20
 _BEFORE, _BEHIND = 400, 400
 _SHOWN_BEFORE, _SHOWN = 24, 60

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from distwright.errors import BadInput
-from distwright.jobs.step import Plan
+from distwright.jobs.step import Plan, PlannedCommand
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 
@@ -165,7 +165,7 @@ $unshare_bind_mounts = [{{directory => '{{work}}/second-build', mountpoint => '{
 
 def varied(plan: Plan, variation: Variation) -> Plan:
     """Give the plan of a build (`builds.package.plan_build`) with other circumstances, and nothing else about it changed."""
-    command, *others = plan.commands
+    command, *others = plan.commands or (PlannedCommand((), 0),)
     at = next((n for n, word in enumerate(command.argv) if word.startswith("--build-path=")), None)
     if at is None or others or variation.cpus != 1:
         raise BadInput("the plan is not that of a package build", hint="report this as a bug of distwright")
