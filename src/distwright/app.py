@@ -11,6 +11,7 @@ from typing import BinaryIO
 from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
+from distwright.builds.architectures import order_elsewhere
 from distwright.builds.resolve import build_order
 from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
@@ -156,12 +157,15 @@ class App:
         self.engine.hint(order.pool)
         return job
 
-    def order_build(self, repo: str, tag: str) -> Job:
-        """Order the build of a package's tag."""
+    def order_build(self, repo: str, tag: str, environment: str | None = None) -> Job:
+        """Order the build of a package's tag; environment: another than its repo's own."""
         config, commit = self.applied()
         if repo not in config.repos:
             raise NotFound(f"repo {repo} is not configured", hint="distwright repo list")
-        return self.place(build_order(self.database, self.ground(), repo=repo, tag=tag), commit)
+        order = build_order(self.database, self.ground(), repo=repo, tag=tag)
+        if environment is not None:
+            order = order_elsewhere(self.database, self.ground(), order, environment)
+        return self.place(order, commit)
 
     def order_image(self, name: str) -> Job:
         """Order an image as its repo and suites are now."""

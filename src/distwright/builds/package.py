@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
+from distwright.builds.environment import EnvironmentRecipe, environment_step, in_architecture, root_of
 from distwright.errors import BadInput, WorkFailed, quoted
 from distwright.formats.changes import parse_changes
 from distwright.jobs.step import (
@@ -44,7 +44,8 @@ die $@ || "$0: $!\\n";
 _SBUILDRC = "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n"
 
 # inputs: source, version, suite, archive, environment, repo; of a tag: tag, commit, tree (digest of the source tree as tar), epoch;
-# of an uploaded source: source_files (name -> digest), and "" as repo.
+# of an uploaded source: source_files (name -> digest), and "" as repo. binary_only (absent: false): the source and the packages for
+# all architectures come from the build for another architecture (builds/architectures.py).
 
 
 def plan_source(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -86,8 +87,11 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         files = plain.digest_map(inputs, "source_files")
     else:
         files = {name.partition("/")[2]: digest for name, digest in earlier["source"].outputs.items()}
-    with_source = ("--no-source", "--arch-all", "--arch-any") if is_uploaded else ("--source", "--force-orig-source")
-    of_source = {} if is_uploaded else {"source": "out/*.dsc", "tar": "out/*.tar.*"}
+    is_alone = is_uploaded or _is_binary_only(inputs)
+    with_source = ("--no-source", "--arch-all", "--arch-any") if is_alone else ("--source", "--force-orig-source")
+    if _is_binary_only(inputs):
+        with_source = ("--no-source", "--no-arch-all", "--arch-any")
+    of_source = {} if is_alone else {"source": "out/*.dsc", "tar": "out/*.tar.*"}
     sources = "\\n".join(recipe.source_lines())
     argv = (
         "./sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={inputs['suite']}",
@@ -114,6 +118,10 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         shelf=recipe.shelf,
         programs=SBUILD_PROGRAMS,
     )  # fmt: skip
+
+
+def _is_binary_only(inputs: Inputs) -> bool:
+    return plain.flag({"binary_only": False, **inputs}, "binary_only")
 
 
 def _dsc_of(files: Iterable[str]) -> str:
@@ -169,8 +177,8 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     return Conclusion(outputs, f"built {subject}", [event], heir=f"build {job}")
 
 
-SOURCE_STEP = Step("source", plan_source)
-BUILD_STEP = Step("build", plan_build)
+SOURCE_STEP = Step("source", in_architecture(plan_source))
+BUILD_STEP = Step("build", in_architecture(plan_build))
 PACKAGE_BUILD = JobKind(
     KIND,
     (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP, Action("sign", sign_changes)),

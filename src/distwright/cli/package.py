@@ -17,17 +17,22 @@ def command() -> None:
 @command.command()
 @click.argument("repo")
 @click.option("--tag", required=True, help="The tag to build.")
+@click.option(
+    "--environment",
+    help="The [environment.NAME] to build it in, instead of its repo's. If that is of another architecture, only what is of that "
+    "architecture is built: the source and packages for all architectures come from the repo's own.",
+)
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
-def build(repo: str, tag: str, state: str | None, follow: bool, as_json: bool) -> None:
+def build(repo: str, tag: str, environment: str | None, state: str | None, follow: bool, as_json: bool) -> None:
     """Build the package of a tag, and let follow what follows (upload, publishing, images).
 
     Exit codes: 0 built, 1 it does not build, 10 no such repo or tag, 11 an archive has no snapshot yet.
     """
     app = open_app(state)
     app.tell = say
-    jobs = [app.order_build(repo, tag)]
+    jobs = [app.order_build(repo, tag, environment)]
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
     finish_jobs(app, jobs, as_json=as_json)
 
