@@ -12,7 +12,8 @@ from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
 from distwright.builds.architectures import order_elsewhere
-from distwright.builds.resolve import build_order
+from distwright.builds.destinations import Destination
+from distwright.builds.resolve import GivenSource, build_order, commit_order, given_order
 from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
 from distwright.checks.looks import LOOKS
@@ -157,14 +158,36 @@ class App:
         self.engine.hint(order.pool)
         return job
 
-    def order_build(self, repo: str, tag: str, environment: str | None = None) -> Job:
-        """Order the build of a package's tag; environment: another than its repo's own."""
-        config, commit = self.applied()
-        if repo not in config.repos:
-            raise NotFound(f"repo {repo} is not configured", hint="distwright repo list")
-        order = build_order(self.database, self.ground(), repo=repo, tag=tag)
+    def order_build(
+        self,
+        repo: str,
+        *,
+        tag: str | None = None,
+        ref: str | None = None,
+        suite: str | None = None,
+        environment: str | None = None,
+    ) -> Job:
+        """Order the build of a package's tag, or of a branch's newest commit or any other (ref).
+
+        environment: another than its repo's own.
+        """
+        if tag is not None:
+            order = build_order(self.database, self.ground(), repo=repo, tag=tag, suite=suite)
+            destination = Destination("", "")
+        else:
+            order, destination = commit_order(self.database, self.ground(), repo=repo, ref=ref or "", suite=suite)
         if environment is not None:
             order = order_elsewhere(self.database, self.ground(), order, environment)
+        return self._place_build(order, destination, self.applied()[1])
+
+    def order_given(self, source: GivenSource, *, suite: str | None, environment: str | None) -> Job:
+        """Order the build of a source package that came as files; only tried unless a suite is given."""
+        order = given_order(self.database, self.ground(), source, suite=suite, environment=environment)
+        return self._place_build(*order, self.applied()[1])
+
+    def _place_build(self, order: JobOrder, destination: Destination, commit: str) -> Job:
+        if destination.note:
+            self.tell(destination.note)
         return self.place(order, commit)
 
     def order_image(self, name: str) -> Job:
