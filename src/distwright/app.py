@@ -13,6 +13,7 @@ from distwright.archive.resolve import Ground, machine_keyring, record_order, up
 from distwright.archive.serving import RecordedServing
 from distwright.builds.architectures import order_elsewhere
 from distwright.builds.destinations import Destination
+from distwright.builds.local_checkout import TryRequest, try_order
 from distwright.builds.resolve import GivenSource, build_order, commit_order, given_order
 from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
@@ -184,6 +185,10 @@ class App:
         """Order the build of a source package that came as files; only tried unless a suite is given."""
         order = given_order(self.database, self.ground(), source, suite=suite, environment=environment)
         return self._place_build(*order, self.applied()[1])
+
+    def order_try(self, request: TryRequest) -> Job:
+        """Order the trial of a checkout that is not hosted here."""
+        return self.place(try_order(self.database, self.ground(), request), self.applied()[1])
 
     def _place_build(self, order: JobOrder, destination: Destination, commit: str) -> Job:
         if destination.note:
@@ -402,8 +407,11 @@ def _chosen(given: str | None, option: str, environment: Mapping[str, str], vari
 
 
 def state_paths(given: str | None) -> StatePaths:
-    """Say where the state is, whether it exists or not."""
-    return StatePaths(state_folder(given, os.environ, os.geteuid()))
+    """Say where the state is, whether it exists or not: by the one path that has neither `..` nor a link in it.
+
+    The sandbox shows a work folder at its own place only (tools/hide_machine.py), and no other way to it.
+    """
+    return StatePaths(state_folder(given, os.environ, os.geteuid()).resolve())
 
 
 def open_app(state: str | None, *, create: bool = False) -> App:

@@ -9,6 +9,7 @@ from distwright.archive.resolve import machine_keyring
 from distwright.builds.archive_source import read_recorded
 from distwright.builds.dsc_source import read_dsc
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
+from distwright.cli.package_try import try_checkout
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
@@ -37,8 +38,8 @@ def command() -> None:
 @click.option("--suite", help="Where the packages go (SUITE or ARCHIVE/SUITE).")
 @click.option(
     "--environment",
-    help="The [environment.NAME] to build in. A tag or branch that is built for another architecture than its repo's gives packages "
-    "of that architecture alone.",
+    help="The [environment.NAME] to build in. If it is of another architecture than the one of the repo, only packages of that "
+    "architecture are built.",
 )
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
@@ -172,3 +173,6 @@ def list_asked(limit: int, state: str | None, as_json: bool) -> None:
     ]
     headings = ("inquiry", "kind", "about", "state", "began", "ended")
     print_rows(rows, headings, as_json=as_json, empty="nothing was asked yet")
+
+
+command.add_command(try_checkout)
