@@ -5,6 +5,7 @@ verified by their signature, give the same revision, and what is built from it h
 that must survive a merge (tombstones): a suite that has some gets another revision with the same packages.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from distwright.model.records import SuiteState
 from distwright.signing.verify import Keyring
 from distwright.store.suites import list_revisions
 
+_LIST = re.compile(r"(?:.+/)?(?:Packages|Sources|Translation-[^./]+)")
 _ENDINGS = (".xz", ".gz", "")
 _PLAIN_LIMIT_BYTES = 2 << 30
 _AGAIN = "run the same command again; if it stays so, tell those who publish it"
@@ -127,9 +129,7 @@ def _fetch_indexes(context: Context, url: str, suite: str, release: Release) -> 
     chosen: dict[str, IndexEntry] = {}
     for path, entry in release.indexes.items():
         stem, ending = split_ending(path)
-        file = stem.rpartition("/")[2]
-        is_list = file in ("Packages", "Sources") or file.startswith("Translation-")
-        if is_list and ending in _ENDINGS and (stem not in chosen or _rank(entry) < _rank(chosen[stem])):
+        if _LIST.fullmatch(stem) and ending in _ENDINGS and (stem not in chosen or _rank(entry) < _rank(chosen[stem])):
             chosen[stem] = entry
 
     def fetch(entry: IndexEntry) -> bytes:
