@@ -154,7 +154,7 @@ def test_a_table_that_records_something_else_is_named(pair: Pair) -> None:
     done = pair.take("--keyring", pair.certificate)
     assert done.returncode == 3
     assert "of debian is " in done.stderr
-    assert "take the same [archive.debian] as there" in done.stderr
+    assert "use the same [archive.debian] as there" in done.stderr
 
 
 def test_changes_of_ones_own_are_not_lost(pair: Pair) -> None:

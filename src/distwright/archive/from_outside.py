@@ -166,7 +166,7 @@ def _check(release: Release, row: SuiteState, now: datetime) -> None:
     if release.valid_until is not None and release.valid_until < now:
         raise Refused(
             f"what is published of {name} was to be trusted until {release.valid_until:%Y-%m-%d %H:%M}",
-            hint="ask those who publish it to sign it again: distwright suite publish",
+            hint="tell those who publish it that it must be signed again",
         )
 
 
@@ -177,7 +177,7 @@ def _refuse_ours(context: Context, row: SuiteState) -> None:
     if steps and steps[0].action != TAKEN:
         raise Refused(
             f"suite {row.archive}/{row.name} has changes of its own here (the last: {steps[0].action})",
-            hint="take it into a state of its own: distwright config init FOLDER --state DIR",
+            hint="use a state of its own for it: distwright config init FOLDER --state DIR",
         )
 
 

@@ -12,7 +12,7 @@ from distwright.builds.destinations import TRY_KIND
 from distwright.builds.resolve import commit_order
 from distwright.config.model import Config
 from distwright.config.tables import Repo
-from distwright.errors import BadInput, BadUsage, NotFound, Refused, listed, quoted
+from distwright.errors import BadUsage, NotFound, Refused, listed, quoted
 from distwright.formats.changelog import top_entry
 from distwright.jobs.order import JobOrder
 from distwright.model.names import package_name
@@ -51,7 +51,7 @@ def try_order(database: Database, ground: Ground, request: TryRequest) -> JobOrd
         ]
         raise Refused(
             f"{quoted(str(look.top))} has files that are not committed, and only commits are built:\n{listed(shown)}",
-            hint=f"git -C {look.top} commit --all, or git -C {look.top} stash --include-untracked",
+            hint=f"git -C {look.top} add --all && git -C {look.top} commit; or git -C {look.top} stash --include-untracked",
         )
     if look.is_shallow:
         raise Refused(
@@ -86,10 +86,7 @@ def _source_name(hosted: Path, commit: str, top: Path) -> str:
     content = file_at(hosted, commit, "debian/changelog")
     if content is None:
         raise NotFound(f"{quoted(str(top))} has no debian/changelog", hint="add one: dch --create")
-    try:
-        return package_name(top_entry(content.decode(errors="replace")).package)
-    except BadInput as error:
-        raise BadInput(f"{quoted(str(top))}: {error.message}", hint=error.hint) from error
+    return package_name(top_entry(content.decode(errors="replace")).package)
 
 
 def _settings(config: Config, source: str, request: TryRequest) -> tuple[str, Config]:

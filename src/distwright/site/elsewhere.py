@@ -80,7 +80,7 @@ def check_same(context: Context, served: Served) -> None:
     if served.digest is not None and row.digest != served.digest:
         raise Refused(
             f"snapshot {served.serial} of {served.archive} is {row.digest.short} here and {served.digest.short} at {served.url}",
-            hint=f"take the same [archive.{served.archive}] as there: distwright config init FOLDER --state A_NEW_DIR",
+            hint=f"use the same [archive.{served.archive}] as there, in another --state DIR",
         )
 
 

@@ -40,8 +40,8 @@ _ENABLE = "sudo update-binfmts --enable"
 
 
 @dataclass(frozen=True, slots=True)
-class Handler:
-    """A handler of binfmt_misc: programs that begin with `magic`, as far as `mask` counts, are run by `interpreter`."""
+class Emulator:
+    """An entry of binfmt_misc: programs that begin with `magic`, as far as `mask` counts, are run by `interpreter`."""
 
     name: str
     is_enabled: bool
@@ -69,7 +69,7 @@ class MachineSeen:
     runs_i386: bool
     has_binfmt: bool
     is_on: bool
-    handlers: tuple[Handler, ...] = ()
+    emulators: tuple[Emulator, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ def way_to_run(seen: MachineSeen, architecture: str) -> Way:
 
 
 def _emulated(seen: MachineSeen, architecture: str, native: str) -> Way:
-    fitting = [handler for handler in seen.handlers if handler.takes(_head(architecture))]
-    ready = [handler for handler in fitting if seen.is_on and handler.is_enabled and "F" in handler.flags]
+    fitting = [entry for entry in seen.emulators if entry.takes(_head(architecture))]
+    ready = [entry for entry in fitting if seen.is_on and entry.is_enabled and "F" in entry.flags]
     if ready:
         return Way(f"{architecture} runs under emulation ({ready[0].name})")
     why = f"{architecture} cannot run on {native}"
@@ -115,7 +115,7 @@ def _emulated(seen: MachineSeen, architecture: str, native: str) -> Way:
         return Way(f"{why}: no emulator of it is registered in {_BINFMT}", f"{_INSTALL}; {_ENABLE}")
     if not seen.is_on:
         return Way(f"{why}: binfmt_misc is switched off", f"echo 1 | sudo tee {_BINFMT}/status")
-    if not any(handler.is_enabled for handler in fitting):
+    if not any(entry.is_enabled for entry in fitting):
         return Way(
             f"{why}: its emulator {fitting[0].name} is switched off",
             f"echo 1 | sudo tee {_BINFMT / fitting[0].name}",
@@ -134,13 +134,13 @@ def _head(architecture: str) -> bytes:
     return b"\x7fELF" + bytes([1 if bits == 32 else 2, 1 if is_little else 2, 1]) + bytes(9) + numbers
 
 
-def parse_handler(name: str, text: str) -> Handler | None:
-    """Read what the kernel says of a handler; None for one that goes by file names."""
+def parse_entry(name: str, text: str) -> Emulator | None:
+    """Read what the kernel says of an entry; None for one that goes by file names."""
     lines = text.splitlines()
     words = dict(line.split(" ", 1) for line in lines if " " in line)
     if "magic" not in words:
         return None
-    return Handler(
+    return Emulator(
         name,
         lines[0] == "enabled",
         words.get("interpreter", ""),
@@ -155,18 +155,18 @@ def look_at_machine(binfmt: Path = _BINFMT) -> MachineSeen:
     """Look at what decides, as it is now."""
     status = binfmt / "status"
     has_binfmt = status.exists()
-    handlers = tuple(_handlers(binfmt)) if has_binfmt else ()
+    emulators = tuple(_entries(binfmt)) if has_binfmt else ()
     is_on = has_binfmt and status.read_text().strip() == "enabled"
-    return MachineSeen(os.uname().machine, _RUNS_I386.exists(), has_binfmt, is_on, handlers)
+    return MachineSeen(os.uname().machine, _RUNS_I386.exists(), has_binfmt, is_on, emulators)
 
 
-def _handlers(binfmt: Path) -> Iterable[Handler]:
+def _entries(binfmt: Path) -> Iterable[Emulator]:
     for place in sorted(binfmt.iterdir()):
         if place.name in ("register", "status"):
             continue
         try:
-            handler = parse_handler(place.name, place.read_text(errors="replace"))
+            entry = parse_entry(place.name, place.read_text(errors="replace"))
         except FileNotFoundError:  # gone meanwhile
             continue
-        if handler is not None:
-            yield handler
+        if entry is not None:
+            yield entry

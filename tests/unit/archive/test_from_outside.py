@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.worlds.archive import DAY, make_deb, make_source, signer
+from tests.worlds.archive import DAY, MadeDeb, MadeSource, make_deb, make_source, signer
 from tests.worlds.installation import make_context
 from tests.worlds.suite import OwnSuite, own_suite
 
@@ -20,7 +20,10 @@ from distwright.signing.verify import Keyring
 from distwright.store.suites import get_suite, list_revisions
 
 URL = "http://ours.example/petrel"
-PACKAGES = [*(make_deb(f"hello-{number}", "1.0") for number in range(300)), make_source("hello", "1.0")]
+PACKAGES: list[MadeDeb | MadeSource] = [
+    *(make_deb(f"hello-{number}", "1.0") for number in range(300)),
+    make_source("hello", "1.0"),
+]
 
 
 class TreeFetcher:

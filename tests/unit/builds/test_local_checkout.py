@@ -74,7 +74,7 @@ def test_only_what_is_committed_is_tried(context: WorldContext, clone: Path) -> 
         tried(context, clone)
     assert "'src/x.c'" in caught.value.message
     assert "'new.c'" in caught.value.message
-    assert caught.value.hint.startswith(f"git -C {clone} commit --all")
+    assert caught.value.hint.startswith(f"git -C {clone} add --all && git -C {clone} commit")
 
 
 def test_a_checkout_without_history_is_refused_for_versions_are_counted_in_it(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from distwright.tools.architectures import MachineSeen, look_at_machine, parse_handler, way_to_run
+from distwright.tools.architectures import MachineSeen, look_at_machine, parse_entry, way_to_run
 
 AARCH64 = """\
 enabled
@@ -22,9 +22,9 @@ BARE = MachineSeen("x86_64", runs_i386=True, has_binfmt=False, is_on=False)
 
 
 def handlers(*texts: str) -> MachineSeen:
-    found = [parse_handler(f"handler-{number}", text) for number, text in enumerate(texts)]
+    found = [parse_entry(f"handler-{number}", text) for number, text in enumerate(texts)]
     return replace(
-        BARE, has_binfmt=True, is_on=True, handlers=tuple(handler for handler in found if handler is not None)
+        BARE, has_binfmt=True, is_on=True, emulators=tuple(handler for handler in found if handler is not None)
     )
 
 
@@ -74,19 +74,19 @@ def test_of_several_emulators_one_that_works_is_enough() -> None:
 
 
 def test_a_handler_takes_programs_by_their_head_as_far_as_its_mask_counts() -> None:
-    handler = parse_handler("qemu-aarch64", AARCH64)
+    handler = parse_entry("qemu-aarch64", AARCH64)
     assert handler is not None
     head = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00"
     assert handler.takes(head)
     assert handler.takes(head.replace(b"\x02\x00\xb7", b"\x03\x00\xb7")), "ET_DYN: the mask lets the lowest bit go"
     assert not handler.takes(head.replace(b"\xb7", b"\x3e"))
     assert not handler.takes(head[:10])
-    assert parse_handler("wine", EXTENSION) is None
+    assert parse_entry("wine", EXTENSION) is None
 
 
 def test_a_machine_without_binfmt_misc_is_seen_as_such(tmp_path: Path) -> None:
     seen = look_at_machine(tmp_path)
-    assert (seen.has_binfmt, seen.is_on, seen.handlers) == (False, False, ())
+    assert (seen.has_binfmt, seen.is_on, seen.emulators) == (False, False, ())
 
 
 def test_what_the_kernel_shows_is_read(tmp_path: Path) -> None:
@@ -95,5 +95,5 @@ def test_what_the_kernel_shows_is_read(tmp_path: Path) -> None:
     (tmp_path / "qemu-aarch64").write_text(AARCH64)
     (tmp_path / "wine").write_text(EXTENSION)
     seen = look_at_machine(tmp_path)
-    assert (seen.has_binfmt, seen.is_on, [handler.name for handler in seen.handlers]) == (True, True, ["qemu-aarch64"])
-    assert seen.handlers[0].interpreter == "/usr/libexec/qemu-binfmt/aarch64-binfmt-P"
+    assert (seen.has_binfmt, seen.is_on, [handler.name for handler in seen.emulators]) == (True, True, ["qemu-aarch64"])
+    assert seen.emulators[0].interpreter == "/usr/libexec/qemu-binfmt/aarch64-binfmt-P"
