@@ -1,7 +1,7 @@
 """Wiring: reads the environment, files and the clock once, and builds the objects that faces use."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +11,9 @@ from typing import BinaryIO
 from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
+from distwright.builds.architectures import order_elsewhere
 from distwright.builds.destinations import Destination
+from distwright.builds.local_checkout import TryRequest, try_order
 from distwright.builds.resolve import GivenSource, build_order, commit_order, given_order
 from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
@@ -19,7 +21,7 @@ from distwright.checks.looks import LOOKS
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import BadUsage, Interrupted, NotAllowed, NotFound, Refused, quoted
+from distwright.errors import Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
@@ -34,6 +36,7 @@ from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import folder_of, read_files, refused_by_system
 from distwright.site.handing_out import Handout
+from distwright.site.places import alternates, chosen, state_paths
 from distwright.site.renewals import Renewals
 from distwright.site.uploading import UploadQueue, once
 from distwright.site.views import job_detail
@@ -48,7 +51,6 @@ from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher, Worker
 
 IDLE_S, WAIT_S = 2.0, 0.5
-ROOT_STATE = Path("/var/lib/distwright")
 
 
 def _say_nothing(_text: str) -> None:
@@ -158,19 +160,35 @@ class App:
         return job
 
     def order_build(
-        self, repo: str, *, tag: str | None = None, ref: str | None = None, suite: str | None = None
+        self,
+        repo: str,
+        *,
+        tag: str | None = None,
+        ref: str | None = None,
+        suite: str | None = None,
+        environment: str | None = None,
     ) -> Job:
-        """Order the build of a package's tag, or of a branch's newest commit or any other (ref)."""
-        _, commit = self.applied()
+        """Order the build of a package's tag, or of a branch's newest commit or any other (ref).
+
+        environment: another than its repo's own.
+        """
         if tag is not None:
-            return self.place(build_order(self.database, self.ground(), repo=repo, tag=tag, suite=suite), commit)
-        order, destination = commit_order(self.database, self.ground(), repo=repo, ref=ref or "", suite=suite)
-        return self._place_build(order, destination, commit)
+            order = build_order(self.database, self.ground(), repo=repo, tag=tag, suite=suite)
+            destination = Destination("", "")
+        else:
+            order, destination = commit_order(self.database, self.ground(), repo=repo, ref=ref or "", suite=suite)
+        if environment is not None:
+            order = order_elsewhere(self.database, self.ground(), order, environment)
+        return self._place_build(order, destination, self.applied()[1])
 
     def order_given(self, source: GivenSource, *, suite: str | None, environment: str | None) -> Job:
         """Order the build of a source package that came as files; only tried unless a suite is given."""
         order = given_order(self.database, self.ground(), source, suite=suite, environment=environment)
         return self._place_build(*order, self.applied()[1])
+
+    def order_try(self, request: TryRequest) -> Job:
+        """Order the trial of a checkout that is not hosted here."""
+        return self.place(try_order(self.database, self.ground(), request), self.applied()[1])
 
     def _place_build(self, order: JobOrder, destination: Destination, commit: str) -> Job:
         if destination.note:
@@ -366,33 +384,6 @@ class Serving:
         return log
 
 
-def alternates(environment: Mapping[str, str]) -> tuple[FileObjects, ...]:
-    """Give the object stores that DISTWRIGHT_ALTERNATES names (folders, separated by colons): tried before the network."""
-    named = environment.get("DISTWRIGHT_ALTERNATES", "")
-    return tuple(FileObjects(Path(folder)) for folder in named.split(":") if folder)
-
-
-def state_folder(given: str | None, environment: Mapping[str, str], uid: int) -> Path:
-    """Say where the state is: as given, as DISTWRIGHT_STATE says, /var/lib/distwright for root, ./state otherwise."""
-    chosen = _chosen(given, "--state", environment, "DISTWRIGHT_STATE")
-    if chosen is not None:
-        return Path(chosen).absolute()
-    return ROOT_STATE if uid == 0 else Path("state").absolute()
-
-
-def _chosen(given: str | None, option: str, environment: Mapping[str, str], variable: str) -> str | None:
-    """Give what was chosen; an empty choice is a mistake (an unset variable in a script), never the default."""
-    chosen = environment.get(variable) if given is None else given
-    if chosen is None or (chosen and "\0" not in chosen):
-        return chosen
-    raise BadUsage(f"{variable if given is None else option} is empty", hint="give a path, or leave it out")
-
-
-def state_paths(given: str | None) -> StatePaths:
-    """Say where the state is, whether it exists or not."""
-    return StatePaths(state_folder(given, os.environ, os.geteuid()))
-
-
 def open_app(state: str | None, *, create: bool = False) -> App:
     """Open the installation; raise NotFound if there is none (and create is not wanted), NotAllowed if it is not ours.
 
@@ -434,7 +425,7 @@ def config_folder(given: str | None) -> Path:
 
 
 def _config_place(given: str | None) -> Path:
-    return Path(_chosen(given, "--config", os.environ, "DISTWRIGHT_CONFIG") or ".")
+    return Path(chosen(given, "--config", os.environ, "DISTWRIGHT_CONFIG") or ".")
 
 
 def read_config(given: str | None) -> Config:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from tests.worlds.installation import CONFIG
 
-from distwright.app import App, config_files, open_app, read_config, state_folder
+from distwright.app import App, config_files, open_app, read_config
 from distwright.errors import BadConfig, BadUsage, NotFound, Refused
+from distwright.site.places import state_folder
 
 
 def opened(folder: Path, *, create: bool = False) -> App:

@@ -24,6 +24,7 @@ from distwright.store.suites import (
     move_suite,
 )
 
+TAKEN = "take"  # the action of a change that takes over what another installation publishes: read here, not published
 UNDO_STEPS = 20  # how many earlier states of a suite are kept for `suite undo`
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from distwright.archive.access import Grant
+from distwright.archive.changing import TAKEN
 from distwright.archive.publish import PublishRequest
 from distwright.archive.snapshots import parse_snapshot
 from distwright.config.model import Config
@@ -22,7 +23,7 @@ from distwright.store.database import Transaction
 from distwright.store.holds import Hold, serial_hold
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
-from distwright.store.suites import get_suite
+from distwright.store.suites import get_suite, list_revisions
 from distwright.tools.apt import AptSource
 
 KEYRING_LIMIT_BYTES = 4 << 20  # Debian's own has 60 kB
@@ -369,9 +370,15 @@ def _may_be(wanted: str | None, found: str) -> bool:
 
 def _own_entry(tx: Transaction, config: Config, archive: str, suite: str) -> ShelfEntry:
     row = get_suite(tx, archive, suite)
-    if live_publication(tx, archive, suite) is None:
+    if live_publication(tx, archive, suite) is None and not _is_taken(tx, archive, suite):
         raise NotReadyError(f"suite {archive}/{suite} was never published", hint="push a tag of a package to its repo")
     fields = tuple(sorted(release_fields(config, archive, suite, row.settings).items()))
     table = config.archives[archive]
     lists = index_lists(table) if isinstance(table, OwnArchive) else ()
     return ShelfEntry(archive, suite, row.revision, is_own=True, fields=fields, lists=lists)
+
+
+def _is_taken(tx: Transaction, archive: str, suite: str) -> bool:
+    """Say whether a suite is what another installation publishes."""
+    steps = list_revisions(tx, archive, suite, limit=1)
+    return bool(steps) and steps[0].action == TAKEN

@@ -1,6 +1,6 @@
 """Environments: build roots made by mmdebstrap from exactly the suites that a recipe pins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -27,6 +27,9 @@ APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when th
 # It has the host's apt resolve and fetch, the host's dpkg unpack, and the host's tar write the root.
 MMDEBSTRAP_PROGRAMS = ("apt", "dpkg", "mmdebstrap", "perl-base", "tar")
 _TIMEOUT_S = 1800
+_UNSAID = "amd64"
+# The runner has looked before (tools/architectures.py). mmdebstrap's own check wants arch-test, and puts an emulator into the root.
+_NO_CHECK = "--skip=check/qemu"
 _REQUIRED = ("shelf", "components", "variant", "architecture", "epoch")
 _DEFAULTS: plain.Plain = {"include": [], "pins": {}}  # not written, and taken for what is missing: see jobs/step.py
 
@@ -74,6 +77,11 @@ class EnvironmentRecipe:
             pins=tuple(sorted(plain.text_map(values, "pins").items())),
         )
 
+    @property
+    def foreign(self) -> str:
+        """Give what plans say of its architecture: nothing of amd64, so that they stay what they were."""
+        return "" if self.architecture == _UNSAID else self.architecture
+
     def preferences(self) -> str:
         """Give the apt_preferences(5) of its pins."""
         paragraphs = [f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n" for name, version in self.pins]
@@ -107,7 +115,8 @@ def environment_plan(recipe: EnvironmentRecipe) -> Plan:
     hooks = ["--hook-dir", MERGED_USR_HOOK, "--customize-hook", FORGET_MACHINE]
     if recipe.pins:
         hooks += ["--setup-hook", _HOLD_BACK]
-    argv = mmdebstrap_argv(recipe, ["--variant", recipe.variant, "--skip=output/dev", *hooks], "root.tar")
+    skipped = ["--skip=output/dev", *([_NO_CHECK] if recipe.foreign else [])]
+    argv = mmdebstrap_argv(recipe, ["--variant", recipe.variant, *skipped, *hooks], "root.tar")
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("TMPDIR", "{work}/tmp"))
     return Plan(
         commands=(PlannedCommand(argv, _TIMEOUT_S, reads_shelf=True, environment=environment),),
@@ -115,6 +124,7 @@ def environment_plan(recipe: EnvironmentRecipe) -> Plan:
         collect={"root": "root.tar"},
         shelf=recipe.shelf,
         programs=MMDEBSTRAP_PROGRAMS,
+        architecture=recipe.foreign,
     )
 
 
@@ -126,6 +136,16 @@ def mmdebstrap_argv(recipe: EnvironmentRecipe, options: Sequence[str], target: s
         "--aptopt", APT_UNPINNED, "--aptopt", "Acquire::Languages none", *include, *options,
         "--", recipe.shelf[0].suite, target, *recipe.source_lines(),
     )  # fmt: skip
+
+
+def in_architecture(plan: Callable[[Inputs, Earlier], Plan]) -> Callable[[Inputs, Earlier], Plan]:
+    """Let the plans of a step that works in the root of `inputs["environment"]` say what architecture the machine must run."""
+
+    def planned(inputs: Inputs, earlier: Earlier) -> Plan:
+        recipe = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
+        return replace(plan(inputs, earlier), architecture=recipe.foreign)
+
+    return planned
 
 
 def root_of(result: StepResult) -> Sha256:

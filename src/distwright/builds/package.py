@@ -4,7 +4,7 @@ from datetime import datetime
 
 from distwright.builds.changes_with_source import hashes_of, with_source
 from distwright.builds.destinations import BUILD_KIND
-from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
+from distwright.builds.environment import EnvironmentRecipe, environment_step, in_architecture, root_of
 from distwright.builds.source_step import dsc_of, plan_source
 from distwright.errors import BadInput, WorkFailed, quoted
 from distwright.formats.changes import parse_changes
@@ -44,7 +44,8 @@ _SBUILDRC = "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n"
 
 # inputs: source, version, suite, archive, environment, repo; from git: tag or (perhaps) branch, commit, tree (digest of the source
 # tree as tar), epoch, perhaps changelog, origs, upstream (builds/source_step.py); of a source that came as files: source_files
-# (name -> digest), "" as repo, and brings_source if its suite does not have it yet. See docs/design/0008.
+# (name -> digest), "" as repo, and brings_source if its suite does not have it yet. binary_only (absent: false): the source and the
+# packages for all architectures come from the build for another architecture (builds/architectures.py). See docs/design/0008.
 
 
 def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -58,10 +59,13 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         files = plain.digest_map(inputs, "source_files")
     else:
         files = {name.partition("/")[2]: digest for name, digest in earlier["source"].outputs.items()}
-    with_source = ("--no-source", "--arch-all", "--arch-any") if is_uploaded else ("--source", "--force-orig-source")
-    of_source = {} if is_uploaded else {"source": "out/*.dsc", "tar": "out/*.tar.*"}
+    is_alone = is_uploaded or _is_binary_only(inputs)
+    with_source = ("--no-source", "--arch-all", "--arch-any") if is_alone else ("--source", "--force-orig-source")
+    if _is_binary_only(inputs):
+        with_source = ("--no-source", "--no-arch-all", "--arch-any")
+    of_source = {} if is_alone else {"source": "out/*.dsc", "tar": "out/*.tar.*"}
     if (
-        any(name.endswith(".diff.gz") for name in files) and not is_uploaded
+        any(name.endswith(".diff.gz") for name in files) and not is_alone
     ):  # format 1.0, which orders of form 1 never had
         of_source["diff"] = "out/*.diff.gz"
     sources = "\\n".join(recipe.source_lines())
@@ -90,6 +94,10 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         shelf=recipe.shelf,
         programs=SBUILD_PROGRAMS,
     )  # fmt: skip
+
+
+def _is_binary_only(inputs: Inputs) -> bool:
+    return plain.flag({"binary_only": False, **inputs}, "binary_only")
 
 
 def sign_changes(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
@@ -150,8 +158,8 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     return Conclusion(outputs, f"built {subject}", [event], heir=f"build {job}")
 
 
-SOURCE_STEP = Step("source", plan_source)
-BUILD_STEP = Step("build", plan_build)
+SOURCE_STEP = Step("source", in_architecture(plan_source))
+BUILD_STEP = Step("build", in_architecture(plan_build))
 PACKAGE_BUILD = JobKind(
     KIND,
     (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP, Action("sign", sign_changes)),

@@ -6,6 +6,7 @@ from distwright.app import open_app
 from distwright.cli.archive_care import collect_garbage, fsck, improve_indexes
 from distwright.cli.archive_import import import_archive
 from distwright.cli.archive_keys import key, keyring, sources
+from distwright.cli.archive_take import take
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
@@ -81,3 +82,4 @@ command.add_command(fsck)
 command.add_command(collect_garbage)
 command.add_command(improve_indexes)
 command.add_command(import_archive)
+command.add_command(take)

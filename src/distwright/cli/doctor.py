@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import click
 
-from distwright.app import state_paths
 from distwright.cli.options import json_option, print_rows, state_option
 from distwright.model.digests import Json
 from distwright.site.doctor import examine_machine
+from distwright.site.places import state_paths
 
 
 @click.command()

@@ -11,6 +11,7 @@ from distwright.builds.dsc_source import read_dsc
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.package_compare import compare
 from distwright.cli.package_rebuild import rebuild
+from distwright.cli.package_try import try_checkout
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
@@ -41,7 +42,11 @@ command.add_command(rebuild)
 @click.option("--serial", help="Of --from: look in this snapshot, not in the newest.")
 @click.option("--keyring", metavar="FILE", help="Of --dsc: OpenPGP certificates, one of which must have signed it.")
 @click.option("--suite", help="Where the packages go (SUITE or ARCHIVE/SUITE).")
-@click.option("--environment", help="Of --dsc and --from: the [environment.NAME] to build in.")
+@click.option(
+    "--environment",
+    help="The [environment.NAME] to build in. If it is of another architecture than the one of the repo, only packages of that "
+    "architecture are built.",
+)
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
@@ -70,7 +75,7 @@ def build(
     """
     _refuse_what_does_not_fit(
         {"--tag": tag, "--ref": ref, "--dsc": dsc, "--from": archive},
-        {"--serial": serial, "--keyring": keyring, "--environment": environment},
+        {"--serial": serial, "--keyring": keyring},
         name,
     )
     app = open_app(state)
@@ -82,7 +87,7 @@ def build(
     finish_jobs(app, [job], as_json=as_json)
 
 
-_FITTING = {"--serial": ("--from",), "--keyring": ("--dsc",), "--environment": ("--dsc", "--from")}
+_FITTING = {"--serial": ("--from",), "--keyring": ("--dsc",)}
 
 
 def _refuse_what_does_not_fit(sources: dict[str, str | None], more: dict[str, str | None], name: str | None) -> None:
@@ -126,7 +131,57 @@ def _ordered(
         source = read_recorded(app.command_context(), archive, name, serial)
         say(f"{source.name} {source.version} of {source.origin}")
         return app.order_given(source, suite=suite, environment=environment)
-    return app.order_build(name, tag=tag, ref=ref, suite=suite)
+    return app.order_build(name, tag=tag, ref=ref, suite=suite, environment=environment)
+
+
+@command.command()
+@click.argument("source", required=False)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000), help="How many, newest first.")
+@state_option
+@json_option
+def history(source: str | None, limit: int, state: str | None, as_json: bool) -> None:
+    """List what builds were tried, newest first: with which states of the archives, and how they ended."""
+    app = open_app(state)
+    rows: list[dict[str, Json]] = [
+        {
+            "source": row.trial.subject,
+            "version": row.trial.version,
+            "outcome": row.trial.outcome.value,
+            "with": ", ".join(f"{name} {serial}" for name, serial in row.serials.items()),
+            "at": shown_time(row.trial.at),
+            "seconds": row.trial.took_s,
+            "job": row.trial.job,
+            "message": row.trial.message,
+        }
+        for row in trials(app.database, source, limit)
+    ]
+    headings = ("source", "version", "outcome", "with", "at", "seconds", "job", "message")
+    print_rows(rows, headings, as_json=as_json, empty="nothing was built yet: distwright package build REPO --tag TAG")
+
+
+@command.command("inquiries")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000), help="How many, newest first.")
+@state_option
+@json_option
+def list_asked(limit: int, state: str | None, as_json: bool) -> None:
+    """List questions that take many jobs: sweeps, bisections, impacts."""
+    app = open_app(state)
+    rows: list[dict[str, Json]] = [
+        {
+            "inquiry": row.id,
+            "kind": row.kind,
+            "about": row.subject,
+            "state": row.state.value,
+            "began": shown_time(row.began_at),
+            "ended": shown_time(row.ended_at),
+        }
+        for row in inquiries(app.database, limit)
+    ]
+    headings = ("inquiry", "kind", "about", "state", "began", "ended")
+    print_rows(rows, headings, as_json=as_json, empty="nothing was asked yet")
+
+
+command.add_command(try_checkout)
 
 
 @command.command()

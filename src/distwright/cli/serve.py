@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 import uvicorn
 
-from distwright.app import open_app, state_paths
+from distwright.app import open_app
 from distwright.cli.options import say, state_option
 from distwright.cli.resident import start_resident, stop_resident
 from distwright.errors import Busy
 from distwright.net.listen import listening
+from distwright.site.places import state_paths
 from distwright.web.application import web_application
 
 PATIENCE_S = 5  # for downloads that are under way when it is stopped: a slow client must not keep it

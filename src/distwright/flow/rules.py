@@ -6,6 +6,7 @@ A rule opens the database for its rows alone: git runs before.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from distwright.archive.changing import TAKEN
 from distwright.archive.resolve import Ground, accept_order, publish_order, resolve_suites
 from distwright.archive.tidying import tidy_order
 from distwright.builds.checkout import is_tag_of_upstream
@@ -141,6 +142,8 @@ def explain_what_differs(database: Database, view: View, event: Event) -> list[J
 def publish_changed_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
     """A changed suite is published, once for all changes that came meanwhile: an event of an earlier state leads to nothing."""
     archive, suite, revision = (plain.text(event.body, key) for key in ("archive", "suite", "revision"))
+    if event.body.get("action") == TAKEN:
+        return []  # another installation publishes it
     with database.read() as tx:
         row = find_suite(tx, archive, suite)
         waiting = events_since(tx, event.subject, EventKind.SUITE_CHANGED, EventKind.SUITE_PUBLISHED)

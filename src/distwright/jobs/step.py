@@ -36,6 +36,7 @@ _PLAN_DEFAULTS: plain.Plain = {
     "collect_always": {},
     "shelf": [],
     "programs": [],
+    "architecture": "",
 }
 
 
@@ -144,7 +145,8 @@ class Plan:
     place: file in the work folder -> object. write: file -> text (executable if it begins with `#!`). templates: the same, with
     tokens filled in. collect: output name -> file; a pattern with `*` gives `name/file` for each match. collect_always: the same,
     for what is kept however the commands end, as far as it is there (logs, screenshots). programs: Debian packages of host
-    programs whose version counts.
+    programs whose version counts. architecture: of the programs of a root that it makes or uses, which the machine must be able to
+    run; "" is amd64, or none.
     """
 
     commands: tuple[PlannedCommand, ...]
@@ -155,6 +157,7 @@ class Plan:
     collect_always: Mapping[str, str] = field(default_factory=dict)
     shelf: tuple[ShelfEntry, ...] = ()
     programs: tuple[str, ...] = ()
+    architecture: str = ""
 
     def to_json(self) -> Json:
         """Give the identity of the plan; the runner adds the versions of `programs`."""
@@ -167,6 +170,7 @@ class Plan:
             "collect_always": dict(self.collect_always),
             "shelf": [entry.to_json() for entry in self.shelf],
             "programs": list(self.programs),
+            "architecture": self.architecture,
         }
         return plain.without_defaults(values, _PLAN_DEFAULTS)
 
@@ -183,6 +187,7 @@ class Plan:
             collect_always=plain.text_map(values, "collect_always"),
             shelf=tuple(ShelfEntry.from_json(entry) for entry in plain.members(values, "shelf")),
             programs=plain.texts(values, "programs"),
+            architecture=plain.text(values, "architecture"),
         )
 
 

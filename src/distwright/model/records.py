@@ -117,7 +117,7 @@ class SuiteState:
 class Revision:
     """One step in the life of a suite. actor: who.
 
-    action: upload, add, remove, merge, pull, reset, undo, import, branch, phase, exception, tidy, retire, take back.
+    action: upload, add, remove, merge, pull, reset, undo, import, branch, phase, exception, tidy, retire, take back, take.
     """
 
     number: int

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from distwright.errors import DistwrightError, NotFound
 from distwright.model.outcomes import JobState
+from distwright.site.applied import load_applied
 from distwright.site.endings import what_ends
 from distwright.site.programs import missing_programs
 from distwright.site.views import unknown_kind
 from distwright.store.database import Database, damages
 from distwright.store.jobs import list_jobs
+from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import configured_sources
+from distwright.tools.architectures import look_at_machine, way_to_run
 from distwright.tools.run import Command, run
 from distwright.tools.sandbox import RootFolders, Sandbox, sandbox_for
 
@@ -38,7 +41,10 @@ class HealthFinding:
 
 def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist)."""
-    return [*_asked(paths, _programs, _user, _sandbox, _space, _sources, _kvm, _jobs), *examine_state(paths, now)]
+    return [
+        *_asked(paths, _programs, _user, _sandbox, _architectures, _space, _sources, _kvm, _jobs),
+        *examine_state(paths, now),
+    ]
 
 
 def examine_state(paths: StatePaths, now: datetime) -> list[HealthFinding]:
@@ -104,6 +110,33 @@ def _enter(sandbox: Sandbox, folders: RootFolders) -> HealthFinding:
     return HealthFinding(
         "sandbox", "wrong", reason, "sysctl kernel.unprivileged_userns_clone=1; is this a container without namespaces?"
     )
+
+
+def _architectures(paths: StatePaths) -> HealthFinding:
+    """Ask whether programs of each architecture that the configured environments are of can run here."""
+    names = _environments_by_architecture(paths)
+    ways = {name: way_to_run(look_at_machine(), name) for name in names}
+    wrong = {name: way for name, way in ways.items() if not way.is_there}
+    if not wrong:
+        return HealthFinding(
+            "architectures", "well", "; ".join(way.what for way in ways.values()) or "no environment yet", ""
+        )
+    what = "; ".join(f"{way.what} (for environment {', '.join(names[name])})" for name, way in wrong.items())
+    return HealthFinding("architectures", "wrong", what, "; ".join(dict.fromkeys(way.hint for way in wrong.values())))
+
+
+def _environments_by_architecture(paths: StatePaths) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    if not paths.database.exists():
+        return found
+    database = Database(paths.database_url)
+    try:
+        applied = load_applied(database, FileObjects(paths.objects))
+    finally:
+        database.close()
+    for name, table in sorted(applied[0].environments.items()) if applied else ():
+        found.setdefault(table.architecture, []).append(name)
+    return found
 
 
 def _space(paths: StatePaths) -> HealthFinding:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Protocol
 
 from distwright.errors import BadInput, BadUsage, NotAllowed, NotFound, Refused, quoted
-from distwright.tools.run import Command, run, run_checked
+from distwright.tools.run import Command, Finished, run, run_checked
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+~^@{}%-]*")  # %: DEP-14 writes it for the colon of an epoch
-_SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "safe.directory=*")
+_SAFE_ELSEWHERE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never")
+_SAFE = (*_SAFE_ELSEWHERE, "-c", "safe.directory=*")
 # What a pushed tree may be. A repository of a few kB can hold folders that name each other and unpack to terabytes.
 TREE_LIMIT_BYTES = 2 << 30  # all files of a source package together
 FILES_LIMIT_BYTES = 256 << 20  # all files that are read into memory: an image's recipe
@@ -313,3 +314,52 @@ def _tar_member(name: str, kind: bytes, mode: int, mtime: int) -> tarfile.TarInf
     member = tarfile.TarInfo(name)
     member.type, member.mode, member.mtime = kind, mode, mtime
     return member
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutLook:
+    """A work tree of somebody's. branch: "" if none is checked out. changed: files that are not as committed, or not in git."""
+
+    top: Path
+    commit: str
+    branch: str
+    changed: tuple[str, ...]
+    is_shallow: bool
+
+
+def look_at_checkout(path: Path) -> CheckoutLook:
+    """Look at the work tree that a folder is in; raise NotFound if it is in none, or nothing is committed there.
+
+    A work tree has settings by which git starts programs (filters, fsmonitor): git refuses another user's, and so do we.
+    """
+    found = _at_checkout(path, "rev-parse", "--show-toplevel")
+    if b"dubious ownership" in found.stderr:
+        raise NotAllowed(
+            f"the git checkout {quoted(str(path))} is another user's", hint="run this as its owner, or clone it"
+        )
+    if found.exit_code != 0:
+        raise NotFound(f"{quoted(str(path))} is in no git checkout", hint="git clone the package, and name that folder")
+    top = Path(os.fsdecode(found.stdout.removesuffix(b"\n")))
+    if _at_checkout(top, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").exit_code != 0:
+        raise NotFound(f"nothing is committed in {quoted(str(top))}", hint=f"git -C {top} commit")
+    commit = resolve(top, "HEAD")
+    branch = _at_checkout(top, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.decode(errors="replace").strip()
+    status = _at_checkout(top, "status", "--porcelain=v1", "-z", "--untracked-files=normal", "--no-renames").checked()
+    changed = tuple(quoted(entry[3:]) for entry in status.stdout.decode(errors="replace").split("\0") if entry)
+    is_shallow = _at_checkout(top, "rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+    return CheckoutLook(top, commit, branch, changed, is_shallow)
+
+
+def _at_checkout(path: Path, *arguments: str) -> Finished:
+    argv = ("git", *_SAFE_ELSEWHERE, "-C", str(path), *arguments)
+    return run(Command(argv, timeout_s=120, environment=_IDENTITY_FREE))
+
+
+def copy_checkout(top: Path, target: Path) -> None:
+    """Make a bare repository with the branches and tags of a work tree; branches that were only fetched from its origin too.
+
+    Every object is checked, as a push's are.
+    """
+    make_bare(target, "main")
+    for refspec in ("+refs/remotes/origin/*:refs/heads/*", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"):
+        git(target, "fetch", "--quiet", "--no-write-fetch-head", "--", str(top), refspec, timeout_s=600)

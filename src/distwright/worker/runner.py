@@ -16,6 +16,7 @@ from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import Outcome
 from distwright.net.listen import LoopbackServer
 from distwright.store.settle import settle_file_system
+from distwright.tools.architectures import look_at_machine, way_to_run
 from distwright.tools.dpkg import installed_versions
 from distwright.tools.qemu import accelerator
 from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run
@@ -65,6 +66,7 @@ class LocalRunner:
         with _objects_of_ours():
             shelf = Shelf(plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors)
         try:
+            self._look_for_architecture(plan)
             _look_for_programs(plan)
             with LoopbackServer(shelf.find) as server:
                 tokens = _Tokens(str(work / "files"), server)
@@ -148,6 +150,14 @@ class LocalRunner:
             finished = run(command, is_cancelled=gauge.look)
             gauge.look()
             return finished
+
+    def _look_for_architecture(self, plan: Plan) -> None:
+        """A machine that cannot run an architecture's programs is our fault, and another machine may. Raises ProgramFailed."""
+        if plan.architecture:
+            way = way_to_run(look_at_machine(), plan.architecture)
+            if not way.is_there:
+                raise ProgramFailed(way.what, hint=way.hint)
+            self._context.log(way.what)
 
     def _root_folders(self, root: Sha256, work: Path, number: int) -> RootFolders:
         context = self._context
