@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from distwright.builds.gbp_conf import GbpConf, parse_gbp_conf, tags_of_version
+from distwright.builds.gbp_conf import GbpConf, is_upstream_tag, parse_gbp_conf, tags_of_version
 from distwright.builds.versions_of_commits import Standing
 from distwright.errors import BadInput, NotFound, quoted
 from distwright.formats.changelog import ChangelogEntry, parse_changelog, top_entry
 from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
-from distwright.tools.git import file_at
+from distwright.tools.git import file_at, refs
 from distwright.tools.git_history import count_commits, first_parents, is_ancestor, mode_at, tagged_commits
 
 CHANGELOG, FORMAT, GBP_CONF = "debian/changelog", "debian/source/format", "debian/gbp.conf"
@@ -66,7 +66,10 @@ def read_checkout(where: Path, commit: str, what: str) -> Checkout:
         gbp = _plain_file(where, commit, GBP_CONF, what)
         return Checkout(where, commit, what, changelog, top, kind, GbpConf() if gbp is None else parse_gbp_conf(gbp))
     except BadInput as error:
-        raise BadInput(f"{what}: {error.message}", hint=error.hint) from error
+        raise BadInput(
+            f"{what}: {error.message}",
+            hint="correct the file in git and push again: deb-changelog(5), dpkg-source(1), gbp.conf(5)",
+        ) from error
 
 
 def standing_of(checkout: Checkout) -> Standing:
@@ -96,6 +99,17 @@ def tag_of_checkout(checkout: Checkout) -> str | None:
     """Name the tag by which this very commit is its version; None if it has none."""
     tags = tagged_commits(checkout.where)
     return next((name for name in checkout.tags if tags.get(name) == checkout.commit), None)
+
+
+def is_tag_of_upstream(where: Path, default_branch: str, tag: str) -> bool:
+    """Say whether a tag of a package's repo is one of upstream's, from which no package is built. Reads the default branch."""
+    head = refs(where).get(f"refs/heads/{default_branch}")
+    content = None if head is None else file_at(where, head, GBP_CONF)
+    try:
+        conf = GbpConf() if content is None else parse_gbp_conf(content)
+    except BadInput:  # who builds that branch hears of it
+        conf = GbpConf()
+    return is_upstream_tag(conf, tag)
 
 
 def _tagged(names: tuple[str, ...], tags: dict[str, str]) -> str | None:

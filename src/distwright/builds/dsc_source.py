@@ -58,8 +58,8 @@ def read_dsc(holdings: Holdings, place: str, keyring: Keyring | None) -> ReadSou
     The .dsc is kept without its signature, for what goes to a suite of ours bears ours. Raises NotFound, Unreachable, BadInput (it
     is no .dsc, a name in it leads elsewhere), Refused (wrong hash or size, naming the file; no good signature; too large).
     """
-    url = place if urlsplit(place).scheme in _SCHEMES else _url_of(place)
-    name = safe_file_name(urlsplit(url).path.rpartition("/")[2])
+    url = place if place.partition("://")[0] in _SCHEMES else _url_of(place)
+    name = safe_file_name(_path_of(url).rpartition("/")[2])
     if not name.endswith(".dsc"):
         raise BadInput(f"{quoted(place)} is no .dsc", hint="name the .dsc file, not a tarball or a folder")
     content = b"".join(holdings.fetcher.fetch(url, limit_bytes=DSC_LIMIT_BYTES))
@@ -80,20 +80,19 @@ def name_of(dsc: Dsc) -> str:
 
 def unsigned(content: bytes) -> bytes:
     """Give the text of a .dsc without the signature that it may have, which is not looked at. Raises BadInput."""
-    return strip_clearsign(content) if is_clearsigned(content) else content
+    text = strip_clearsign(content) if is_clearsigned(content) else content
+    return text.rstrip(b"\n") + b"\n"
 
 
 def _read(content: bytes, name: str, keyring: Keyring | None) -> tuple[Dsc, bytes, tuple[str, ...]]:
     signers: tuple[str, ...] = ()
     try:
         if keyring is not None:
-            verified = keyring.verify_clear(content, name)
-            text, signers = verified.content, verified.signers
-        else:
-            text = unsigned(content)
+            signers = keyring.verify_clear(content, name).signers  # what it covers is what `unsigned` gives
+        text = unsigned(content)
         dsc = parse_dsc(text)
     except BadInput as error:
-        raise BadInput(f"{name}: {error.message}", hint=error.hint) from error
+        raise BadInput(f"{name}: {error.message}", hint=_AGAIN) from error
     named = [file.name for file in dsc.files]
     if name_of(dsc) in named or any(file.endswith(".dsc") for file in named):
         raise BadInput(f"{name} lists a .dsc among its files", hint=_AGAIN)
@@ -135,3 +134,10 @@ def _beside(url: str, name: str) -> str:
     parts = urlsplit(url)
     folder = parts.path.rpartition("/")[0]
     return urlunsplit((parts.scheme, parts.netloc, f"{folder}/{name}", "", ""))
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        raise BadInput(f"{quoted(url)} is no URL", hint="name a .dsc file by path or URL") from None

@@ -15,6 +15,7 @@ LIMIT_BYTES = 64 << 10
 _HINT = "write debian/gbp.conf as gbp.conf(5) says, or remove it"
 _SECTIONS = ("buildpackage", "git-buildpackage")  # the second is what the first was called before 2012
 _TOKEN = re.compile(r"%\((\w+)((?:%[^%()]*%[^%()]*)?)\)s")
+_TOKEN_ALONE = re.compile(r"%\([^()]*\)s")
 _TRUE, _FALSE = frozenset({"1", "yes", "true", "on"}), frozenset({"0", "no", "false", "off"})
 _SUFFIXES = {"gzip": "gz", "gz": "gz", "bzip2": "bz2", "bz2": "bz2", "xz": "xz", "lzma": "lzma"}
 
@@ -79,6 +80,12 @@ def tag_name(pattern: str, version: str) -> str:
         return mangled.replace(".", "-") if name == "hversion" else mangled
 
     return _TOKEN.sub(filled, pattern)
+
+
+def is_upstream_tag(conf: GbpConf, name: str) -> bool:
+    """Say whether a tag is called as those of upstream's versions are: by gbp.conf, or by default."""
+    patterns = (conf.upstream_tag, GbpConf().upstream_tag)
+    return any(re.fullmatch(".+".join(map(re.escape, _TOKEN_ALONE.split(text))), name) for text in patterns)
 
 
 def tags_of_version(version: DebVersion, conf: GbpConf) -> tuple[str, ...]:

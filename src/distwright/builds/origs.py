@@ -20,7 +20,7 @@ from distwright.store.database import Database
 from distwright.store.objects import ObjectStore
 from distwright.store.suites import pool_names_beginning
 from distwright.tools.git import file_at, refs, tree_of, write_tree_tar
-from distwright.tools.git_history import committed_at, common_ancestor, names_at, tagged_commits
+from distwright.tools.git_history import committed_at, names_at, newest_shared, tagged_commits
 
 PRISTINE_TAR = "pristine-tar"
 _HEADS = "refs/heads/"
@@ -192,7 +192,7 @@ def upstream_commit(checkout: Checkout) -> str | None:
         tip = heads.get(f"{_HEADS}{branch}")
         if tip is None:
             continue
-        contained = common_ancestor(checkout.where, checkout.commit, tip)
+        contained = newest_shared(checkout.where, checkout.commit, tip)
         if contained is not None and contained != checkout.commit:
             return contained
         if contained is None and checkout.gbp.has_branch_tip:

@@ -195,7 +195,7 @@ def _git_order(
         "version": str(entry.version),
         "epoch": epoch,
         "suite": destination.suite,
-        "archive": destination.archive,
+        "archive": destination.archive if destination.is_upload else "",
         "environment": environment_recipe(config, environment, resolved).to_json(),
         **named,
         **origs.to_inputs(),
@@ -222,7 +222,7 @@ def _files_order(
         "version": version,
         "source_files": {name: str(digest) for name, digest in sorted(files.items())},
         "suite": destination.suite,
-        "archive": destination.archive,
+        "archive": destination.archive if destination.is_upload else "",
         "environment": environment_recipe(ground.config, environment, resolved).to_json(),
         **more,
     }

@@ -19,7 +19,7 @@ NOUNS: Mapping[str, str] = {
     "doctor": "Say what is missing or broken on this machine.",
     "image": "Build images; list them.",
     "job": "List, follow, retry and cancel jobs.",
-    "package": "Build packages from tags.",
+    "package": "Build packages from tags, commits and source packages.",
     "pin": "Freeze and thaw a branch: which serial of each archive it uses.",
     "repo": "List hosted git repositories.",
     "serve": "Serve archives, images and the status page on loopback.",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from distwright.archive.changing import TAKEN
 from distwright.archive.resolve import Ground, accept_order, publish_order, resolve_suites
 from distwright.archive.tidying import tidy_order
+from distwright.builds.checkout import is_tag_of_upstream
 from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, source_build_order, table_from
@@ -45,12 +46,14 @@ Rule = Callable[[Database, View, Event], list[JobOrder]]
 
 
 def build_pushed_tag(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """A tag pushed to a package's repo is built."""
+    """A tag pushed to a package's repo is built, unless it is one of upstream's versions."""
     repo, ref = plain.text(event.body, "repo"), plain.text(event.body, "ref")
     table = view.config.repos.get(repo)
     if table is None or not table.package or not ref.startswith(_TAGS) or event.body["new"] == NOTHING:
         return []
     tag, revision = ref.removeprefix(_TAGS), plain.text(event.body, "new")
+    if is_tag_of_upstream(view.ground.paths.repo(repo), table.default_branch, tag):
+        return []
     return [build_order(database, view.ground, repo=repo, tag=tag, revision=revision)]
 
 

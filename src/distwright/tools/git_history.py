@@ -52,7 +52,7 @@ def committed_at(repo: Path, commit: str) -> int:
     return int(seconds)
 
 
-def common_ancestor(repo: Path, one: str, other: str) -> str | None:
+def newest_shared(repo: Path, one: str, other: str) -> str | None:
     """Give the newest commit that two contain; None if they have nothing in common."""
     names = git(repo, "merge-base", "--all", _object(one), _object(other), may_say_no=True).decode().split()
     return min(names, default=None)

@@ -151,9 +151,9 @@ def test_a_tag_pushed_to_a_package_is_built(world: WorldContext) -> None:
     "event",
     [
         push("greeter", "refs/heads/main"), push("live", "refs/tags/1.0"), push("unknown", "refs/tags/1.0"),
-        push("greeter", "refs/tags/1.0", NOTHING), push("greeter", "refs/notes/x"),
+        push("greeter", "refs/tags/1.0", NOTHING), push("greeter", "refs/notes/x"), push("greeter", "refs/tags/upstream/1.0"),
     ],
-    ids=["branch", "no package", "unknown repo", "deleted tag", "other ref"],
+    ids=["branch", "no package", "unknown repo", "deleted tag", "other ref", "tag of upstream"],
 )  # fmt: skip
 def test_no_other_push_builds_a_package(world: WorldContext, event: Event) -> None:
     assert ask(world, build_pushed_tag, event) == []
