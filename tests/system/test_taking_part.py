@@ -110,7 +110,7 @@ def test_what_was_taken_gives_the_same_environment_to_the_last_digest(pair: Pair
     done = pair.take("--keyring", pair.certificate)
     assert done.returncode == 0, done.stderr
     assert recipe(pair.theirs) == recipe(pair.ours)
-    assert pair.theirs.revision("devel") == pair.ours.revision("devel")
+    assert pair.theirs.revision("petrel/devel") == pair.ours.revision("petrel/devel")
     shown = [line.run("snapshot", "list", "debian", as_json=True).answer for line in (pair.ours, pair.theirs)]
     assert [(row["serial"], row["digest"]) for row in shown[0]] == [(row["serial"], row["digest"]) for row in shown[1]]
     assert pair.theirs.versions("petrel/devel") == pair.ours.versions("petrel/devel") != {}
@@ -122,9 +122,9 @@ def test_the_same_again_changes_nothing_and_what_came_since_comes(pair: Pair) ->
         assert pair.take("--keyring", pair.certificate).returncode == 0
     assert len(pair.theirs.run("suite", "history", "petrel/devel", as_json=True).answer) == 1
     pair.ours.publish("devel", make_deb("more", "1.0"), make_source("more", "1.0"))
-    assert pair.theirs.revision("devel") != pair.ours.revision("devel")
+    assert pair.theirs.revision("petrel/devel") != pair.ours.revision("petrel/devel")
     assert pair.take("--keyring", pair.certificate).returncode == 0
-    assert pair.theirs.revision("devel") == pair.ours.revision("devel")
+    assert pair.theirs.revision("petrel/devel") == pair.ours.revision("petrel/devel")
 
 
 def test_nothing_that_was_taken_waits_to_be_published_or_signed(pair: Pair) -> None:

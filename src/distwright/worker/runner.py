@@ -156,7 +156,7 @@ class LocalRunner:
         if plan.architecture:
             way = way_to_run(look_at_machine(), plan.architecture)
             if not way.is_there:
-                raise ProgramFailed(way.what, hint=way.hint)
+                raise ProgramFailed(way.what, hint=f"see distwright doctor, or: {way.hint}")
             self._context.log(way.what)
 
     def _root_folders(self, root: Sha256, work: Path, number: int) -> RootFolders:
