@@ -188,7 +188,9 @@ def test_a_command_that_ends_at_the_moment_when_who_asked_goes_ends_no_server(fr
                 os.kill(command, signal.SIGKILL)
                 wait_until(lambda: ") Z" in Path(f"/proc/{command}/stat").read_text(), "the end of the command")
                 process.kill()
-                process.wait(20)  # and no more: a server that stopped just after its fork still has the files of who asked
+                process.wait(
+                    20
+                )  # and no more: a server that stopped just after its fork still has the files of who asked
             finally:
                 os.kill(server, signal.SIGCONT)
             wait_until(lambda: not children(fresh), "the server has noticed")

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol, Self
 
 from distwright.config.model import Config
+from distwright.jobs.limits import NO_LIMITS, Limits
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event
@@ -27,7 +28,14 @@ Outputs = Mapping[str, Sha256]
 
 # What is not written, and taken for what is missing. A field that is added gets its line here, and no identity changes.
 _ENTRY_DEFAULTS: plain.Plain = {"is_own": False, "fields": {}, "lists": []}
-_COMMAND_DEFAULTS: plain.Plain = {"root": None, "reads_shelf": False, "until": None, "never": None, "environment": {}}
+_COMMAND_DEFAULTS: plain.Plain = {
+    "root": None,
+    "reads_shelf": False,
+    "until": None,
+    "never": None,
+    "environment": {},
+    "limits": {},
+}
 _PLAN_DEFAULTS: plain.Plain = {
     "place": {},
     "write": {},
@@ -36,6 +44,7 @@ _PLAN_DEFAULTS: plain.Plain = {
     "collect_always": {},
     "shelf": [],
     "programs": [],
+    "keep_log": "",
 }
 
 
@@ -96,7 +105,7 @@ class PlannedCommand:
     root: digest of a root file system (tar) to run in, with nothing else of the machine visible; None runs the host's program as
     the sandbox user, who sees the machine's programs only. Both begin in the work folder, see no other, and have no network;
     reads_shelf: but the shelf. until: end it with success when its output has this text; never: end it as failed when it has
-    this one.
+    this one. limits: what it may use; past one it is ended as failed, and `CommandEnd.cut` names it.
     """
 
     argv: tuple[str, ...]
@@ -106,6 +115,7 @@ class PlannedCommand:
     until: str | None = None
     never: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    limits: Limits = NO_LIMITS
 
     def to_json(self) -> Json:
         """Give the part of a plan's identity."""
@@ -117,6 +127,7 @@ class PlannedCommand:
             "until": self.until,
             "never": self.never,
             "environment": dict(self.environment),
+            "limits": self.limits.to_json(),
         }
         return plain.without_defaults(values, _COMMAND_DEFAULTS)
 
@@ -134,6 +145,7 @@ class PlannedCommand:
             until=None if values["until"] is None else plain.text(values, "until"),
             never=None if values["never"] is None else plain.text(values, "never"),
             environment=tuple(sorted(plain.text_map(values, "environment").items())),
+            limits=Limits.from_json(values["limits"]),
         )
 
 
@@ -144,7 +156,7 @@ class Plan:
     place: file in the work folder -> object. write: file -> text (executable if it begins with `#!`). templates: the same, with
     tokens filled in. collect: output name -> file; a pattern with `*` gives `name/file` for each match. collect_always: the same,
     for what is kept however the commands end, as far as it is there (logs, screenshots). programs: Debian packages of host
-    programs whose version counts.
+    programs whose version counts. keep_log: the output that what the commands print is kept as, however they end; "" for none.
     """
 
     commands: tuple[PlannedCommand, ...]
@@ -155,6 +167,7 @@ class Plan:
     collect_always: Mapping[str, str] = field(default_factory=dict)
     shelf: tuple[ShelfEntry, ...] = ()
     programs: tuple[str, ...] = ()
+    keep_log: str = ""
 
     def to_json(self) -> Json:
         """Give the identity of the plan; the runner adds the versions of `programs`."""
@@ -167,6 +180,7 @@ class Plan:
             "collect_always": dict(self.collect_always),
             "shelf": [entry.to_json() for entry in self.shelf],
             "programs": list(self.programs),
+            "keep_log": self.keep_log,
         }
         return plain.without_defaults(values, _PLAN_DEFAULTS)
 
@@ -183,6 +197,7 @@ class Plan:
             collect_always=plain.text_map(values, "collect_always"),
             shelf=tuple(ShelfEntry.from_json(entry) for entry in plain.members(values, "shelf")),
             programs=plain.texts(values, "programs"),
+            keep_log=plain.text(values, "keep_log"),
         )
 
 
@@ -210,22 +225,25 @@ class CommandEnd:
 class StepEnd:
     """What a runner reports. ends: the commands that were started, in order; the last one stopped the rest if it failed.
 
-    outputs: all if every command did well; what is collected always if one did not.
+    outputs: all if every command did well; what is collected always if one did not. log: what they printed, as harmless text
+    with its middle left out if it is long (formats/log_text.py); "" if the plan does not keep it.
     """
 
     plan: Plan
     ends: tuple[CommandEnd, ...]
     outputs: Outputs
     fetched: tuple[Fetched, ...]
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge says of a step."""
+    """What a judge says of a step. stage: where within the step it went wrong, "" if the step says it all."""
 
     outcome: Outcome
     message: str
     findings: Sequence[Finding] = ()
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,13 +373,14 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A step that was judged not ok. outputs: what it left; findings: of all steps so far."""
+    """A step that was judged not ok. outputs: what it left; findings: of all steps so far; stage: as its judge said."""
 
     step: str
     outcome: Outcome
     message: str
     outputs: Outputs
     findings: Sequence[Finding]
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

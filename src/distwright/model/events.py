@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     SNAPSHOT_RECORDED = "snapshot.recorded"
     SNAPSHOT_TAGGED = "snapshot.tagged"
     BUILD_FINISHED = "build.finished"
+    BUILD_FAILED = "build.failed"
     UPLOAD_ACCEPTED = "upload.accepted"
     UPLOAD_REJECTED = "upload.rejected"
     SUITE_CHANGED = "suite.changed"
@@ -38,6 +39,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
     EventKind.SNAPSHOT_TAGGED: frozenset({"archive", "tag", "snapshot"}),
     EventKind.BUILD_FINISHED: frozenset({"archive", "suite", "source", "version", "changes", "files"}),
+    EventKind.BUILD_FAILED: frozenset({"archive", "suite", "source", "version", "outcome", "message"}),
     EventKind.UPLOAD_ACCEPTED: frozenset({"archive", "suite", "source", "version", "changes", "revision"}),
     EventKind.UPLOAD_REJECTED: frozenset({"archive", "suite", "source", "version", "changes", "problems"}),
     EventKind.SUITE_CHANGED: frozenset({"archive", "suite", "before", "revision", "added"}),

@@ -113,6 +113,10 @@ class Sandbox:
         inner = (*_IN_USER_NAMESPACE, "sh", "-c", script, "unpack", str(target), str(archive))
         run(Command(self.argv(inner), timeout_s=600)).checked()
 
+    def as_all_ids(self, program: Sequence[str]) -> tuple[str, ...]:
+        """Wrap a program of ours so that it may look into every folder that sandboxed programs left, whoever owns it there."""
+        return tuple(program) if os.geteuid() == 0 else self.argv((*_IN_USER_NAMESPACE, *program))
+
     def remove(self, folder: Path) -> None:
         """Remove a folder with everything that sandboxed programs left in it, whoever owns it."""
         if not folder.exists():
@@ -120,7 +124,7 @@ class Sandbox:
         # Not shutil.rmtree: a hostile program nests folders deeper than Python's stack.
         rm = ("rm", "-rf", "--one-file-system", "--", str(folder))
         if os.geteuid() != 0:
-            run(Command(self.argv((*_IN_USER_NAMESPACE, *rm)), timeout_s=600))
+            run(Command(self.as_all_ids(rm), timeout_s=600))
         run(Command(rm, timeout_s=600)).checked()
 
 
