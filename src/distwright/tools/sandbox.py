@@ -140,7 +140,7 @@ def sandbox_for(uid: int) -> Sandbox:
 
 
 def _in_namespaces(program: Sequence[str], before: tuple[str, ...], *, keeps_ids: bool) -> tuple[str, ...]:
-    """Put a plain user's program into a network and a mount namespace, prepared by `before`, as himself.
+    """Put a plain user's program into a network, a mount and a pid namespace, prepared by `before`, as himself.
 
     Only root of a user namespace may make them. keeps_ids: in that user namespace everybody keeps his number, the user and his
     subordinate ids; and newuidmap, which is not set-uid there, is lent the two capabilities that it needs to map them once more.
@@ -148,7 +148,8 @@ def _in_namespaces(program: Sequence[str], before: tuple[str, ...], *, keeps_ids
     mapped = _own_ids() if keeps_ids else ("--map-current-user",)
     caps = _MAPPING_CAPS if keeps_ids else "-all"
     kept = ("setpriv", "--inh-caps", caps, "--ambient-caps", caps, "--pdeathsig", "KILL", "--")
-    return ("unshare", "--keep-caps", *mapped, "--mount", "--net", "--", *before, *kept, *program)
+    namespaces = ("--mount", "--net", "--pid", "--fork", "--kill-child")
+    return ("unshare", "--keep-caps", *mapped, *namespaces, "--", *before, *kept, *program)
 
 
 def _own_ids() -> tuple[str, ...]:
