@@ -19,7 +19,7 @@ from distwright.errors import Interrupted, ProgramFailed, quoted
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 TERM_GRACE_S = 5.0
-_POLL_S = 0.2
+_POLL_S, _LOOK_S = 0.2, 0.1
 _CHUNK = 1 << 16
 _TAIL_BYTES = 1 << 14
 _PIPE_LIMIT_BYTES = 1 << 20  # what one pipe can hold at most (pipe(7), pipe-max-size)
@@ -101,7 +101,11 @@ def run(
         stack.callback(_close_pipes, process)
         stack.callback(end_group, process, command.grace_s)
         pump = stack.enter_context(contextlib.closing(_Pump(command, process, logs)))
+        looked = -math.inf
         while pump.step(_POLL_S):
+            if time.monotonic() - looked < _LOOK_S:
+                continue
+            looked = time.monotonic()
             if is_cancelled is not None and is_cancelled():
                 raise Interrupted(f"{command.argv[0]} was cancelled", hint="distwright job retry JOB")
             if time.monotonic() - began > command.timeout_s:
@@ -111,6 +115,8 @@ def run(
                 pump.cut = passed
                 end_group(process, 0)
                 break
+        if pump.received > command.output_limit_bytes:  # who prints without end hears no TERM
+            end_group(process, 0)
         pump.drain()
     took_s = time.monotonic() - began
     return Finished(command, process.returncode, bytes(pump.stdout), bytes(pump.stderr), took_s, pump.cut, pump.saw)
