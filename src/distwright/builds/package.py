@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
+from distwright.builds.judging_builds import conclude_failed_build, judge_build, judge_source
+from distwright.builds.limiting_builds import LOG, within_limits
 from distwright.errors import BadInput, WorkFailed, quoted
 from distwright.formats.changes import parse_changes
 from distwright.jobs.step import (
@@ -99,7 +101,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         f"{{work}}/in/{_dsc_of(files)}",
     )  # fmt: skip
     environment = (("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
-    return Plan(
+    plan = Plan(
         commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, reads_shelf=True, environment=environment),),
         place={f"in/{name}": digest for name, digest in files.items()} | {"root.tar": root_of(earlier["environment"])},
         templates={"sbuild": _SBUILD, "sbuildrc": _SBUILDRC},
@@ -114,6 +116,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         shelf=recipe.shelf,
         programs=SBUILD_PROGRAMS,
     )  # fmt: skip
+    return within_limits(plan, inputs)
 
 
 def _dsc_of(files: Iterable[str]) -> str:
@@ -155,14 +158,17 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     """Name what was built and announce it."""
     built = earlier["build"].outputs.items()
     files: dict[str, Json] = {
-        name.partition("/")[2]: str(digest) for name, digest in built if not name.startswith("changes/")
+        name.partition("/")[2]: str(digest) for name, digest in built if not name.startswith("changes/") and name != LOG
     }
     name, changes = next(iter(earlier["sign"].outputs.items()))
     outputs: dict[str, Json] = {"changes": str(changes), "changes_name": name.partition("/")[2], "files": files}
+    log: dict[str, Json] = {name: str(digest) for name, digest in built if name == LOG}
+    outputs |= log
     body: dict[str, Json] = {
         **{key: inputs[key] for key in _ANNOUNCED if key in inputs},
         "changes": str(changes),
         "files": files,
+        **log,
     }
     subject = f"{inputs['source']} {inputs['version']}"
     event = Event(EventKind.BUILD_FINISHED, now, subject, body, job)
@@ -173,9 +179,10 @@ PACKAGE_BUILD = JobKind(
     KIND,
     (
         environment_step("environment", "environment"),
-        Step("source", plan_source),
-        Step("build", plan_build),
+        Step("source", plan_source, judge_source),
+        Step("build", plan_build, judge_build),
         Action("sign", sign_changes),
     ),
     conclude,
+    conclude_failed_build,
 )

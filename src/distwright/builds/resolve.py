@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from distwright.archive.resolve import Ground, Resolved, check_date, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.limiting_builds import limits_of_builds
 from distwright.builds.package import KIND
 from distwright.config.model import Config
 from distwright.errors import BadInput, NotFound
@@ -74,6 +75,7 @@ def build_order(database: Database, ground: Ground, *, repo: str, tag: str, revi
         "suite": table.suite,
         "archive": config.suites[table.suite].archive,
         "environment": environment_recipe(config, table.environment, resolved).to_json(),
+        "limits": limits_of_builds(config.environments[table.environment]),
     }
     return JobOrder(KIND, inputs, f"build {entry.package} {version}", holds=resolved.holds)
 
@@ -96,6 +98,7 @@ def source_build_order(
         "suite": suite,
         "archive": archive,
         "environment": environment_recipe(ground.config, environment, resolved).to_json(),
+        "limits": limits_of_builds(ground.config.environments[environment]),
     }
     return JobOrder(KIND, inputs, f"build {source} {version}", holds=resolved.holds)
 

@@ -10,16 +10,19 @@ from distwright.config.values import (
     BootSeconds,
     Branch,
     BranchPattern,
+    BuildHours,
     Fingerprint,
     KernelWord,
     Line,
     MailAddress,
+    Megabytes,
     NotEmpty,
     OnceEach,
     OurName,
     PackageName,
     PathBelow,
     PathHere,
+    Processes,
     ShownName,
     ShownText,
     SuiteOfArchive,
@@ -88,6 +91,15 @@ class Environment(Table, frozen=True):
         default=(), description="Packages to add.", examples=[["debhelper", "fakeroot"]]
     )
     architecture: Architecture = Field(default="amd64", description="Architecture of its packages.")
+    build_hours: BuildHours = Field(default=4, description="Hours that a build in it may take.")
+    build_memory_mb: Megabytes = Field(
+        default=8192, description="MiB of memory that the programs of a build in it may take together."
+    )
+    build_disk_mb: Megabytes = Field(default=32768, description="MiB that a build in it may add to the disk.")
+    build_processes: Processes = Field(
+        default=4096, description="Processes and threads that a build in it may have at a time."
+    )
+    build_output_mb: Megabytes = Field(default=256, description="MiB that a build in it may print.")
 
 
 class Image(Table, frozen=True):

@@ -27,7 +27,7 @@ class Limits:
         """Refuse what is no limit."""
         for name, value in asdict(self).items():
             if value < 0:
-                raise BadInput(f"the limit {name} is {value}", hint="want a whole number from 0, which is none")
+                raise BadInput(f"the limit {name} is {value}", hint="give a whole number from 0, which is none")
 
     @property
     def are_watched(self) -> bool:

@@ -28,5 +28,7 @@ def _counted(folder: Path, sandbox: Sandbox, of_what: str) -> int:
     ended = run(Command(sandbox.as_all_ids(du), timeout_s=_TIMEOUT_S))
     number = ended.stdout.partition(b"\t")[0]
     if ended.cut or not number.isdigit():  # exit 1 is also that a file went while it looked
-        raise ProgramFailed(f"du does not say what {folder} takes: {ended.cut or ended.stderr[-200:]!r}", hint="df -h")
+        raise ProgramFailed(
+            f"du does not say what {folder} takes: {ended.cut or ended.stderr[-200:]!r}", hint="look at the disk: df -h"
+        )
     return int(number)
