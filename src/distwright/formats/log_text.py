@@ -1,6 +1,5 @@
 """What programs printed, as text that cannot harm who looks at it and is not too long to look at."""
 
-import io
 import re
 from typing import BinaryIO
 
@@ -28,7 +27,7 @@ def log_text(file: BinaryIO, most_bytes: int = MOST_BYTES) -> str:
 
     Takes most_bytes of memory and some, however long the log is.
     """
-    size = file.seek(0, io.SEEK_END)
+    size = file.seek(0, 2)  # to the end (io.SEEK_END)
     file.seek(0)
     if size <= most_bytes:
         return harmless(file.read())

@@ -109,6 +109,11 @@ def tree_of(pid: int, most_tasks: int | None = None) -> tuple[list[int], int]:
     return found, tasks
 
 
+def has_children_files() -> bool:
+    """Say whether this kernel lists the children of a thread, without which nobody can watch."""
+    return Path("/proc/thread-self/children").exists()
+
+
 def tmpfs_bytes(pids: Sequence[int]) -> int:
     """Say what is in the tmpfs of their mount namespaces that we have not ourselves: /dev/shm, and what they mounted."""
     ours = {device for device, _ in _tmpfs_of("self")}
