@@ -27,3 +27,10 @@ def test_doctor_notes_queued_jobs_that_nobody_here_knows(tmp_path: Path) -> None
     shop.database.close()
     found = jobs_finding(shop.paths)
     assert (found.state, "count 1" in found.what) == ("note", True)
+
+
+def test_doctor_says_who_keeps_the_limits_of_jobs(tmp_path: Path) -> None:
+    [found] = [finding for finding in examine_machine(StatePaths(tmp_path), NOW) if finding.check == "limits"]
+    assert found.state in ("well", "note")
+    assert ("the kernel keeps memory" in found.what) == (found.state == "well")
+    assert "time and output are counted, the disk is watched" in found.what

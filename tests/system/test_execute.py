@@ -236,15 +236,15 @@ def test_first_command_that_fails_is_the_last(shop: Workshop) -> None:
 
 ENDS: Mapping[str, tuple[PlannedCommand, Outcome, str]] = {
     "time": (shell("sleep 1000", timeout_s=0), Outcome.TIMED_OUT, "count: sh: time limit of 0 s"),
-    "until": (shell("echo login:; sleep 1000", until="login:"), Outcome.OK, "counted"),
+    "until": (shell("echo login:; sleep 1000; true", until="login:"), Outcome.OK, "counted"),
     "not until": (
         shell("echo logout", until="login:"), Outcome.FAILED, "count: sh ended with the end, without showing 'login:': logout",
     ),
     "never": (
-        shell("echo Kernel panic; sleep 1000", until="login:", never="panic"), Outcome.FAILED,
+        shell("echo Kernel panic; sleep 1000; true", until="login:", never="panic"), Outcome.FAILED,
         "count: sh ended with 'panic' in its output: Kernel panic",
     ),
-    "signal": (shell("kill -SEGV $$"), Outcome.FAILED, "count: sh ended with exit -11"),
+    "signal": (shell("sh -c 'kill -SEGV $$' || exit"), Outcome.FAILED, "count: sh ended with exit 139: Segmentation fault"),
     "talk of a full disk": (
         shell("echo cp: error writing x: No space left on device >&2; exit 1"), Outcome.FAILED,
         "count: sh ended with exit 1: cp: error writing x: No space left on device",
@@ -298,7 +298,7 @@ def test_input_that_is_gone_from_the_store_is_our_fault(shop: Workshop) -> None:
 
 def test_cancel_stops_between_steps_and_within_a_command(shop: Workshop) -> None:
     shop.is_cancelled = lambda: shop.paths.job_log(1, 1).exists() and "cancel me" in said(shop, 1)
-    kind = kind_of(step("echo cancel me; sleep 1000"), step("true", name="later"))
+    kind = kind_of(step("echo cancel me; sleep 1000; true"), step("true", name="later"))
     assert execute(kind, {}, shop.context()) == Ending(Outcome.CANCELLED, "cancelled in step count")
     assert execute(kind, {}, shop.context()) == Ending(Outcome.CANCELLED, "cancelled in step count")
     assert "later" not in shop.log()

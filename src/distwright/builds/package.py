@@ -5,6 +5,8 @@ from datetime import datetime
 from distwright.builds.changes_with_source import hashes_of, with_source
 from distwright.builds.destinations import BUILD_KIND
 from distwright.builds.environment import EnvironmentRecipe, environment_step, in_architecture, root_of
+from distwright.builds.judging_builds import conclude_failed_build, judge_build, judge_source
+from distwright.builds.limiting_builds import LOG, within_limits
 from distwright.builds.source_step import dsc_of, plan_source
 from distwright.errors import BadInput, WorkFailed, quoted
 from distwright.formats.changes import parse_changes
@@ -79,7 +81,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         f"{{work}}/in/{dsc_of(files)}",
     )  # fmt: skip
     environment = (("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
-    return Plan(
+    plan = Plan(
         commands=(PlannedCommand(argv, _BUILD_TIMEOUT_S, reads_shelf=True, environment=environment),),
         place={f"in/{name}": digest for name, digest in files.items()} | {"root.tar": root_of(earlier["environment"])},
         templates={"sbuild": _SBUILD, "sbuildrc": _SBUILDRC},
@@ -94,6 +96,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         shelf=recipe.shelf,
         programs=SBUILD_PROGRAMS,
     )  # fmt: skip
+    return within_limits(plan, inputs)
 
 
 def _is_binary_only(inputs: Inputs) -> bool:
@@ -142,26 +145,30 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     """Name what was built and announce it."""
     built = earlier["build"].outputs.items()
     files: dict[str, Json] = {
-        name.partition("/")[2]: str(digest) for name, digest in built if not name.startswith("changes/")
+        name.partition("/")[2]: str(digest) for name, digest in built if not name.startswith("changes/") and name != LOG
     }
     if _brings_source(inputs):
         files |= plain.text_map(inputs, "source_files")
     name, changes = next(iter(earlier["sign"].outputs.items()))
     outputs: dict[str, Json] = {"changes": str(changes), "changes_name": name.partition("/")[2], "files": files}
+    log: dict[str, Json] = {name: str(digest) for name, digest in built if name == LOG}
+    outputs |= log
     body: dict[str, Json] = {
         **{key: inputs[key] for key in _ANNOUNCED if key in inputs},
         "changes": str(changes),
         "files": files,
+        **log,
     }
     subject = f"{inputs['source']} {inputs['version']}"
     event = Event(EventKind.BUILD_FINISHED, now, subject, body, job)
     return Conclusion(outputs, f"built {subject}", [event], heir=f"build {job}")
 
 
-SOURCE_STEP = Step("source", in_architecture(plan_source))
-BUILD_STEP = Step("build", in_architecture(plan_build))
+SOURCE_STEP = Step("source", in_architecture(plan_source), judge_source)
+BUILD_STEP = Step("build", in_architecture(plan_build), judge_build)
 PACKAGE_BUILD = JobKind(
     KIND,
     (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP, Action("sign", sign_changes)),
     conclude,
+    conclude_failed_build,
 )

@@ -18,6 +18,7 @@ from distwright.builds.destinations import (
     suite_of_source,
 )
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.limiting_builds import limits_of_builds
 from distwright.builds.origs import find_origs
 from distwright.builds.versions_of_commits import entry_of_commit, version_of_commit
 from distwright.config.model import Config
@@ -197,6 +198,7 @@ def _git_order(
         "suite": destination.suite,
         "archive": destination.archive if destination.is_upload else "",
         "environment": environment_recipe(config, environment, resolved).to_json(),
+        "limits": limits_of_builds(config.environments[environment]),
         **named,
         **origs.to_inputs(),
     }
@@ -224,6 +226,7 @@ def _files_order(
         "suite": destination.suite,
         "archive": destination.archive if destination.is_upload else "",
         "environment": environment_recipe(ground.config, environment, resolved).to_json(),
+        "limits": limits_of_builds(ground.config.environments[environment]),
         **more,
     }
     return _order(destination, inputs, resolved)

@@ -10,16 +10,19 @@ from distwright.config.values import (
     BootSeconds,
     Branch,
     BranchPattern,
+    BuildHours,
     Fingerprint,
     KernelWord,
     Line,
     MailAddress,
+    Megabytes,
     NotEmpty,
     OnceEach,
     OurName,
     PackageName,
     PathBelow,
     PathHere,
+    Processes,
     ShownName,
     ShownText,
     SuiteOfArchive,
@@ -99,6 +102,15 @@ class Environment(Table, frozen=True):
         "blhc, diffoscope, dose-extra, autopkgtest, piuparts. Unset: nothing looks.",
         examples=["build"],
     )
+    build_hours: BuildHours = Field(default=4, description="Hours that a build in it may take.")
+    build_memory_mb: Megabytes = Field(
+        default=8192, description="MiB of memory that the programs of a build in it may take together."
+    )
+    build_disk_mb: Megabytes = Field(default=32768, description="MiB that a build in it may add to the disk.")
+    build_processes: Processes = Field(
+        default=4096, description="Processes and threads that a build in it may have at a time."
+    )
+    build_output_mb: Megabytes = Field(default=256, description="MiB that a build in it may print.")
 
 
 class Image(Table, frozen=True):

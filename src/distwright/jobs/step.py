@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol, Self
 
 from distwright.config.model import Config
+from distwright.jobs.limits import NO_LIMITS, Limits
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event
@@ -27,7 +28,14 @@ Outputs = Mapping[str, Sha256]
 
 # What is not written, and taken for what is missing. A field that is added gets its line here, and no identity changes.
 _ENTRY_DEFAULTS: plain.Plain = {"is_own": False, "fields": {}, "lists": []}
-_COMMAND_DEFAULTS: plain.Plain = {"root": None, "reads_shelf": False, "until": None, "never": None, "environment": {}}
+_COMMAND_DEFAULTS: plain.Plain = {
+    "root": None,
+    "reads_shelf": False,
+    "until": None,
+    "never": None,
+    "environment": {},
+    "limits": {},
+}
 _PLAN_DEFAULTS: plain.Plain = {
     "place": {},
     "write": {},
@@ -37,6 +45,7 @@ _PLAN_DEFAULTS: plain.Plain = {
     "shelf": [],
     "programs": [],
     "architecture": "",
+    "keep_log": "",
 }
 
 
@@ -97,7 +106,7 @@ class PlannedCommand:
     root: digest of a root file system (tar) to run in, with nothing else of the machine visible; None runs the host's program as
     the sandbox user, who sees the machine's programs only. Both begin in the work folder, see no other, and have no network;
     reads_shelf: but the shelf. until: end it with success when its output has this text; never: end it as failed when it has
-    this one.
+    this one. limits: what it may use; past one it is ended as failed, and `CommandEnd.cut` names it.
     """
 
     argv: tuple[str, ...]
@@ -107,6 +116,7 @@ class PlannedCommand:
     until: str | None = None
     never: str | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    limits: Limits = NO_LIMITS
 
     def to_json(self) -> Json:
         """Give the part of a plan's identity."""
@@ -118,6 +128,7 @@ class PlannedCommand:
             "until": self.until,
             "never": self.never,
             "environment": dict(self.environment),
+            "limits": self.limits.to_json(),
         }
         return plain.without_defaults(values, _COMMAND_DEFAULTS)
 
@@ -135,6 +146,7 @@ class PlannedCommand:
             until=None if values["until"] is None else plain.text(values, "until"),
             never=None if values["never"] is None else plain.text(values, "never"),
             environment=tuple(sorted(plain.text_map(values, "environment").items())),
+            limits=Limits.from_json(values["limits"]),
         )
 
 
@@ -147,6 +159,7 @@ class Plan:
     for what is kept however the commands end, as far as it is there (logs, screenshots). programs: Debian packages of host
     programs whose version counts. architecture: of the programs of a root that it makes or uses, which the machine must be able to
     run; "" is amd64, or none.
+    keep_log: the output that what the commands print is kept as, however they end; "" for none.
     """
 
     commands: tuple[PlannedCommand, ...]
@@ -158,6 +171,7 @@ class Plan:
     shelf: tuple[ShelfEntry, ...] = ()
     programs: tuple[str, ...] = ()
     architecture: str = ""
+    keep_log: str = ""
 
     def to_json(self) -> Json:
         """Give the identity of the plan; the runner adds the versions of `programs`."""
@@ -171,6 +185,7 @@ class Plan:
             "shelf": [entry.to_json() for entry in self.shelf],
             "programs": list(self.programs),
             "architecture": self.architecture,
+            "keep_log": self.keep_log,
         }
         return plain.without_defaults(values, _PLAN_DEFAULTS)
 
@@ -188,6 +203,7 @@ class Plan:
             shelf=tuple(ShelfEntry.from_json(entry) for entry in plain.members(values, "shelf")),
             programs=plain.texts(values, "programs"),
             architecture=plain.text(values, "architecture"),
+            keep_log=plain.text(values, "keep_log"),
         )
 
 
@@ -215,22 +231,25 @@ class CommandEnd:
 class StepEnd:
     """What a runner reports. ends: the commands that were started, in order; the last one stopped the rest if it failed.
 
-    outputs: all if every command did well; what is collected always if one did not.
+    outputs: all if every command did well; what is collected always if one did not. log: what they printed, as harmless text
+    with its middle left out if it is long (formats/log_text.py); "" if the plan does not keep it.
     """
 
     plan: Plan
     ends: tuple[CommandEnd, ...]
     outputs: Outputs
     fetched: tuple[Fetched, ...]
+    log: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge says of a step."""
+    """What a judge says of a step. stage: where within the step it went wrong, "" if the step says it all."""
 
     outcome: Outcome
     message: str
     findings: Sequence[Finding] = ()
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,13 +379,14 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A step that was judged not ok. outputs: what it left; findings: of all steps so far."""
+    """A step that was judged not ok. outputs: what it left; findings: of all steps so far; stage: as its judge said."""
 
     step: str
     outcome: Outcome
     message: str
     outputs: Outputs
     findings: Sequence[Finding]
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from distwright.tools.apt import configured_sources
 from distwright.tools.architectures import look_at_machine, way_to_run
 from distwright.tools.run import Command, run
 from distwright.tools.sandbox import RootFolders, Sandbox, sandbox_for
+from distwright.worker.cgroups import base_of, look_for_groups
+from distwright.worker.watchdog import has_children_files
 
 SPACE_WANTED_BYTES = 12 << 30
 INODES_WANTED = 300_000
@@ -42,7 +44,7 @@ class HealthFinding:
 def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist)."""
     return [
-        *_asked(paths, _programs, _user, _sandbox, _architectures, _space, _sources, _kvm, _jobs),
+        *_asked(paths, _programs, _user, _sandbox, _architectures, _space, _sources, _kvm, _limits, _jobs),
         *examine_state(paths, now),
     ]
 
@@ -243,6 +245,22 @@ def _kvm(_paths: StatePaths) -> HealthFinding:
         "note",
         "no KVM for the sandbox user: images boot under emulation, about 90 s each",
         f"sudo adduser {sandbox.user or _own_name()} kvm",
+    )
+
+
+def _limits(_paths: StatePaths) -> HealthFinding:
+    """Say who keeps programs within their limits here; docs/design/0003 says how well each does."""
+    always = "time and output are counted, the disk is watched"
+    base = base_of(look_for_groups())
+    if base.folder is not None:
+        what = f"the kernel keeps memory and processes of each job, in groups below {base.folder}; {always}"
+        return HealthFinding("limits", "well", what, "")
+    if not has_children_files():
+        what = f"nothing keeps memory and processes of a job: {base.reason}, and the kernel does not list children"
+        return HealthFinding("limits", "wrong", what, "use a kernel with CONFIG_PROC_CHILDREN")
+    what = f"memory and processes of each job are watched, several times a second: {base.reason}; {always}"
+    return HealthFinding(
+        "limits", "note", what, "run the worker as a systemd service with Delegate=yes, and the kernel keeps them"
     )
 
 

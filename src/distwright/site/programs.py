@@ -13,6 +13,8 @@ PROGRAMS: Mapping[str, str] = {
     "newuidmap": "uidmap",
     "unshare": "util-linux",
     "setpriv": "util-linux",
+    "prlimit": "util-linux",
+    "choom": "util-linux",
     "qemu-system-x86_64": "qemu-system-x86",
     "git": "git",
     "dpkg-query": "dpkg",

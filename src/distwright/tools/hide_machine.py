@@ -70,9 +70,11 @@ def build(root: str, work: str, held: int) -> None:
         os.makedirs(f"{root}/{folder}", exist_ok=True)
     for folder in ("tmp", "var/tmp"):
         os.chmod(f"{root}/{folder}", 0o1777)
-    shown = (*PROGRAMS, *(f"etc/{name}" for name in SETTINGS), *(f"dev/{name}" for name in DEVICES), "proc", "sys")
+    shown = (*PROGRAMS, *(f"etc/{name}" for name in SETTINGS), *(f"dev/{name}" for name in DEVICES), "sys")
     for place in shown:
         show(place, root)
+    os.mkdir(f"{root}/proc")
+    mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)  # of the pid namespace that we are in
     for name, target in LINKS:
         os.symlink(target, f"{root}/dev/{name}")
     mount("tmpfs", f"{root}/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, f"mode=1777,size={SIZE}")

@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -19,7 +19,7 @@ from distwright.errors import Interrupted, ProgramFailed, quoted
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 TERM_GRACE_S = 5.0
-_POLL_S = 0.2
+_POLL_S, _LOOK_S = 0.2, 0.1
 _CHUNK = 1 << 16
 _TAIL_BYTES = 1 << 14
 _PIPE_LIMIT_BYTES = 1 << 20  # what one pipe can hold at most (pipe(7), pipe-max-size)
@@ -32,7 +32,8 @@ class Command:
 
     timeout_s: wall seconds until it is ended; grace_s: from TERM to KILL then. environment: added to ENVIRONMENT, nothing is
     inherited. log: file that both outputs are appended to (live); without it both are kept in memory, with it the last lines
-    only. output_limit_bytes: more output ends the program. until: this text in the output ends the program, with success;
+    only; copy: another file for the same. output_limit_bytes: more output ends the program.
+    until: this text in the output ends the program, with success;
     never: this one ends it too, cut; whichever comes first.
     keep_fds: open file descriptors that the program may use (secrets go this way, never through argv).
     """
@@ -43,6 +44,7 @@ class Command:
     cwd: Path | None = None
     stdin: bytes = b""
     log: Path | None = None
+    copy: Path | None = None
     output_limit_bytes: int = 64 << 20
     until: bytes = b""
     never: bytes = b""
@@ -82,25 +84,39 @@ class Finished:
         )
 
 
-def run(command: Command, *, is_cancelled: Callable[[], bool] | None = None) -> Finished:
+def run(
+    command: Command, *, is_cancelled: Callable[[], bool] | None = None, watch: Callable[[int], str] | None = None
+) -> Finished:
     """Run a program to its end, or end it at its limits, and leave none of its processes behind.
 
     is_cancelled: asked several times a second; when it says yes, the program is ended and Interrupted is raised.
+    watch: asked as often, with the number of the program's first process; when it says why (a limit of its own), the program is
+    killed at once and without grace, for what eats a machine must not go on meanwhile.
     Raises ProgramFailed if the program cannot be started. A non-zero exit is not an error here: see `Finished.checked`.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        log = None if command.log is None else stack.enter_context(_opened_log(command.log))
+        logs = [stack.enter_context(file) for file in _opened_logs(command)]
         process = _start(command)
         stack.callback(_close_pipes, process)
         stack.callback(end_group, process, command.grace_s)
-        pump = stack.enter_context(contextlib.closing(_Pump(command, process, log)))
+        pump = stack.enter_context(contextlib.closing(_Pump(command, process, logs)))
+        looked = -math.inf
         while pump.step(_POLL_S):
+            if time.monotonic() - looked < _LOOK_S:
+                continue
+            looked = time.monotonic()
             if is_cancelled is not None and is_cancelled():
                 raise Interrupted(f"{command.argv[0]} was cancelled", hint="distwright job retry JOB")
             if time.monotonic() - began > command.timeout_s:
                 pump.cut = f"time limit of {command.timeout_s:.0f} s"
                 break
+            if watch is not None and (passed := watch(process.pid)):
+                pump.cut = passed
+                end_group(process, 0)
+                break
+        if pump.received > command.output_limit_bytes:  # who prints without end hears no TERM
+            end_group(process, 0)
         pump.drain()
     took_s = time.monotonic() - began
     return Finished(command, process.returncode, bytes(pump.stdout), bytes(pump.stderr), took_s, pump.cut, pump.saw)
@@ -114,8 +130,10 @@ def run_checked(argv: tuple[str, ...], *, timeout_s: float = 60, cwd: Path | Non
 def end_group(process: "subprocess.Popen[bytes]", grace_s: float = TERM_GRACE_S) -> None:
     """End a process group: TERM, a grace, KILL; at once if the leader has ended.
 
-    The leader is buried last: until then its number cannot become that of another group.
+    The leader is buried last: until then its number cannot become that of another group. Does nothing to one that is buried.
     """
+    if process.returncode is not None:
+        return
     if not _ends_within(process, 0):
         _signal_group(process.pid, signal.SIGTERM)
         _ends_within(process, grace_s)
@@ -165,9 +183,12 @@ def _start(command: Command) -> "subprocess.Popen[bytes]":
         ) from error
 
 
-def _opened_log(path: Path) -> "IO[bytes]":
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("ab", buffering=0)
+def _opened_logs(command: Command) -> "Iterator[IO[bytes]]":
+    if command.log is not None:
+        command.log.parent.mkdir(parents=True, exist_ok=True)
+        yield command.log.open("ab", buffering=0)
+    if command.copy is not None:
+        yield command.copy.open("ab", buffering=0)
 
 
 def _close_pipes(process: "subprocess.Popen[bytes]") -> None:
@@ -179,13 +200,13 @@ def _close_pipes(process: "subprocess.Popen[bytes]") -> None:
 class _Pump:
     """Moves a program's output to memory or its log, and our input to it, without threads, until it has ended."""
 
-    def __init__(self, command: Command, process: "subprocess.Popen[bytes]", log: "IO[bytes] | None") -> None:
+    def __init__(self, command: Command, process: "subprocess.Popen[bytes]", logs: "Sequence[IO[bytes]]") -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.received = 0
         self.saw = False
         self.cut = ""
-        self._log = log
+        self._logs = logs
         self._command = command
         self._to_send = memoryview(command.stdin)
         self._selector = selectors.DefaultSelector()
@@ -238,10 +259,10 @@ class _Pump:
         wanted = content[: max(0, self._command.output_limit_bytes - self.received)]
         self.received += len(content)
         kept.extend(wanted)
-        if self._log is not None:
-            self._log.write(wanted)
+        for log in self._logs:
+            log.write(wanted)
         self._decide(kept, len(wanted))
-        if self._log is not None and len(kept) > _TAIL_BYTES:
+        if self._logs and len(kept) > _TAIL_BYTES:
             del kept[:-_TAIL_BYTES]
 
     def _decide(self, kept: bytearray, new: int) -> None:
@@ -252,7 +273,7 @@ class _Pump:
         elif never < math.inf:
             self.cut = f"{quoted(self._command.never.decode(errors='replace'))} in its output"
         elif self.received > self._command.output_limit_bytes:
-            self.cut = f"output limit of {self._command.output_limit_bytes} bytes"
+            self.cut = f"output limit of {_amount(self._command.output_limit_bytes)}"
 
     def _send(self, descriptor: int) -> None:
         try:
@@ -268,6 +289,10 @@ class _Pump:
     def close(self) -> None:
         self._selector.close()
         os.close(self._end)
+
+
+def _amount(size_bytes: int) -> str:
+    return f"{size_bytes} bytes" if size_bytes % (1 << 20) else f"{size_bytes >> 20} MB"
 
 
 def _end_of(text: bytes, kept: bytearray, new: int) -> float:

@@ -113,6 +113,10 @@ class Sandbox:
         inner = (*_IN_USER_NAMESPACE, "sh", "-c", script, "unpack", str(target), str(archive))
         run(Command(self.argv(inner), timeout_s=600)).checked()
 
+    def as_all_ids(self, program: Sequence[str]) -> tuple[str, ...]:
+        """Wrap a program of ours so that it may look into every folder that sandboxed programs left, whoever owns it there."""
+        return tuple(program) if os.geteuid() == 0 else self.argv((*_IN_USER_NAMESPACE, *program))
+
     def remove(self, folder: Path) -> None:
         """Remove a folder with everything that sandboxed programs left in it, whoever owns it."""
         if not folder.exists():
@@ -120,7 +124,7 @@ class Sandbox:
         # Not shutil.rmtree: a hostile program nests folders deeper than Python's stack.
         rm = ("rm", "-rf", "--one-file-system", "--", str(folder))
         if os.geteuid() != 0:
-            run(Command(self.argv((*_IN_USER_NAMESPACE, *rm)), timeout_s=600))
+            run(Command(self.as_all_ids(rm), timeout_s=600))
         run(Command(rm, timeout_s=600)).checked()
 
 
@@ -136,7 +140,7 @@ def sandbox_for(uid: int) -> Sandbox:
 
 
 def _in_namespaces(program: Sequence[str], before: tuple[str, ...], *, keeps_ids: bool) -> tuple[str, ...]:
-    """Put a plain user's program into a network and a mount namespace, prepared by `before`, as himself.
+    """Put a plain user's program into a network, a mount and a pid namespace, prepared by `before`, as himself.
 
     Only root of a user namespace may make them. keeps_ids: in that user namespace everybody keeps his number, the user and his
     subordinate ids; and newuidmap, which is not set-uid there, is lent the two capabilities that it needs to map them once more.
@@ -144,7 +148,8 @@ def _in_namespaces(program: Sequence[str], before: tuple[str, ...], *, keeps_ids
     mapped = _own_ids() if keeps_ids else ("--map-current-user",)
     caps = _MAPPING_CAPS if keeps_ids else "-all"
     kept = ("setpriv", "--inh-caps", caps, "--ambient-caps", caps, "--pdeathsig", "KILL", "--")
-    return ("unshare", "--keep-caps", *mapped, "--mount", "--net", "--", *before, *kept, *program)
+    namespaces = ("--mount", "--net", "--pid", "--fork", "--kill-child")
+    return ("unshare", "--keep-caps", *mapped, *namespaces, "--", *before, *kept, *program)
 
 
 def _own_ids() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from distwright.errors import (
     Unreachable,
     WorkFailed,
 )
+from distwright.formats.log_text import log_text
 from distwright.jobs.keeping import hold_for_attempt
 from distwright.jobs.lease import Ending
 from distwright.jobs.step import (
@@ -94,7 +95,7 @@ def _ended(context: JobContext, earlier: Earlier, outcome: Outcome, message: str
 def _failure(step: str, failed: StepFailedError, earlier: Earlier) -> Failure:
     verdict = failed.verdict
     findings = (*_findings(earlier), *verdict.findings)
-    return Failure(step, verdict.outcome, f"{step}: {verdict.message}", failed.outputs, findings)
+    return Failure(step, verdict.outcome, f"{step}: {verdict.message}", failed.outputs, findings, verdict.stage)
 
 
 def _concluded_failed(kind: JobKind, inputs: Inputs, earlier: Earlier, failure: Failure, context: JobContext) -> Ending:
@@ -161,12 +162,22 @@ def _known_result(context: JobContext, key: Sha256, step: Step, plan: Plan) -> S
         return None
     document = json.loads(context.objects.read(digest))
     result = _result_of(document)
-    verdict = step.judge(StepEnd(plan, _ends_of(document, plan), result.outputs, result.fetched))
+    verdict = step.judge(
+        StepEnd(plan, _ends_of(document, plan), result.outputs, result.fetched, _log_of(context, plan, result))
+    )
     if verdict.outcome is not Outcome.OK or not all(
         context.objects.touch(Sha256(hold.target)) for hold in _needed(result)
     ):
         return None
     return replace(result, findings=tuple(verdict.findings))
+
+
+def _log_of(context: JobContext, plan: Plan, result: StepResult) -> str:
+    digest = result.outputs.get(plan.keep_log)
+    if digest is None or not context.objects.touch(digest):  # then the result is not used either
+        return ""
+    with context.objects.open(digest) as file:
+        return log_text(file)
 
 
 def _to_bytes(result: StepResult, ends: Sequence[CommandEnd]) -> bytes:

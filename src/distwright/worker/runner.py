@@ -11,6 +11,8 @@ from pathlib import Path
 
 from distwright.archive.shelf import Shelf
 from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused
+from distwright.formats.log_text import log_text
+from distwright.jobs.limits import NO_LIMITS, is_limit
 from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd, Verdict
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import Outcome
@@ -22,12 +24,14 @@ from distwright.tools.qemu import accelerator
 from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run
 from distwright.tools.sandbox import Door, RootFolders
 from distwright.worker.context import JobContext
+from distwright.worker.guard import guarding
 from distwright.worker.space import SpaceGauge
 from distwright.worker.workfolder import collect, collect_found, fill
 
 _TAIL_LINES = 15
 _ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
 _LOG_LIMIT_BYTES = 256 << 20
+_LOG = "log"  # in the work folder, where only we see it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,13 @@ class LocalRunner:
         self._context = context
 
     def key(self, plan: Plan) -> Sha256:
-        """Say the identity of a plan on this machine: the plan and the versions of the host programs it names."""
+        """Say the identity of a plan on this machine: the plan and the versions of the host programs it names.
+
+        Not its limits: what ended well within some is what would have come out within others.
+        """
         versions: dict[str, Json] = dict(installed_versions(plan.programs))
-        return digest_of({"plan": plan.to_json(), "host": versions})
+        unlimited = replace(plan, commands=tuple(replace(command, limits=NO_LIMITS) for command in plan.commands))
+        return digest_of({"plan": unlimited.to_json(), "host": versions})
 
     def run(self, step: str, plan: Plan, judge: Callable[[StepEnd], Verdict]) -> tuple[StepEnd, Verdict]:
         """Run the commands in order until one fails, and have it judged; keep the outputs if none did or the judge is content.
@@ -78,23 +86,27 @@ class LocalRunner:
                 gauge = SpaceGauge(work, context.is_cancelled)
                 ends = self._run_all(plan, work, tokens, gauge)
             failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
+            was_limited = bool(ends) and is_limit(ends[-1].cut)
             # What a program asked for again and got has done no harm, unless it gave up all the same.
             trouble = server.errors if failed else server.unserved
             if trouble:
                 raise DistwrightError(trouble[0].message, hint=trouble[0].hint) from trouble[0]
-            if failed and gauge.was_empty:
+            if failed and gauge.was_empty and not was_limited:
                 raise _no_space(work)
-            return self._judged(work / "files", StepEnd(plan, tuple(ends), {}, shelf.fetched), judge, failed=failed)
+            end = StepEnd(plan, tuple(ends), {}, shelf.fetched, self._text(plan, work))
+            return self._judged(work, end, judge, failed=failed)
         except OSError as error:
             raise _our_fault(error, work) from error
         finally:
             context.sandbox.remove(work)
 
     def _judged(
-        self, files: Path, end: StepEnd, judge: Callable[[StepEnd], Verdict], *, failed: bool
+        self, work: Path, end: StepEnd, judge: Callable[[StepEnd], Verdict], *, failed: bool
     ) -> tuple[StepEnd, Verdict]:
-        objects = self._context.objects
+        objects, files = self._context.objects, work / "files"
         always = collect_found(files, end.plan.collect_always, objects, self._context.log)
+        if end.plan.keep_log:
+            always[end.plan.keep_log] = objects.put_file(work / _LOG)
         end = replace(end, outputs=always)
         if failed:
             verdict = judge(end)
@@ -105,6 +117,12 @@ class LocalRunner:
         except (BadInput, Refused) as error:
             return end, Verdict(Outcome.FAILED, f"{error.message} ({error.hint})")
         return whole, verdict if failed else judge(whole)
+
+    def _text(self, plan: Plan, work: Path) -> str:
+        if not plan.keep_log:
+            return ""
+        with (work / _LOG).open("rb") as file:
+            return log_text(file)
 
     def _run_all(self, plan: Plan, work: Path, tokens: _Tokens, gauge: SpaceGauge) -> list[CommandEnd]:
         ends: list[CommandEnd] = []
@@ -136,20 +154,22 @@ class LocalRunner:
                 wrapped = context.sandbox.alone_argv(argv, door)
             else:
                 wrapped = context.sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door)
+            guard = stack.enter_context(guarding(planned.limits, work, context.sandbox, f"{work.name}-{number}"))
             command = Command(
-                wrapped,
+                guard.wrapped(wrapped),
                 timeout_s=planned.timeout_s,
                 environment={"HOME": "/nonexistent", **environment},
                 cwd=work / "files",
                 log=context.log_path,
-                output_limit_bytes=_LOG_LIMIT_BYTES,
+                copy=work / _LOG if plan.keep_log else None,
+                output_limit_bytes=planned.limits.output_mb << 20 or _LOG_LIMIT_BYTES,
                 until=(planned.until or "").encode(),
                 never=(planned.never or "").encode(),
                 keep_fds=() if door is None else (door.channel,),
             )
-            finished = run(command, is_cancelled=gauge.look)
+            finished = run(command, is_cancelled=gauge.look, watch=guard.look)
             gauge.look()
-            return finished
+            return finished if finished.cut else replace(finished, cut=guard.last_look())
 
     def _look_for_architecture(self, plan: Plan) -> None:
         """A machine that cannot run an architecture's programs is our fault, and another machine may. Raises ProgramFailed."""

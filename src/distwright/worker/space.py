@@ -1,8 +1,19 @@
-"""Whether the disk was full: asked of the file system, for what a program prints about it may be its own invention."""
+"""Whether the disk was full, and what a job has of it: asked of the file system, for what a program prints may be its invention."""
 
+import contextlib
 import os
-from collections.abc import Callable
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+from distwright.errors import DistwrightError
+from distwright.jobs.limits import words_of
+from distwright.tools.du import Taken, taken
+from distwright.tools.sandbox import Sandbox
+from distwright.worker.watchdog import tree_of
 
 _EMPTY_BYTES = 32 << 20  # more than a program writes between two looks, and less than any build needs
 _EMPTY_INODES = 64
@@ -24,3 +35,90 @@ class SpaceGauge:
         if status.f_bavail * status.f_frsize < _EMPTY_BYTES or not has_inodes:
             self.was_empty = True
         return self._is_cancelled()
+
+
+_INODE_BYTES = 4096  # what one counts for: files without content fill a file system too
+_EVERY_S, _SHARE = 60.0, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """What a file system has left."""
+
+    size_bytes: int
+    inodes: int
+
+
+def may_have_passed(before: Taken, free_before: Free, free: Free, most_bytes: int) -> bool:
+    """Say whether a folder may hold more than so much by now: it cannot have grown by more than the file system lost."""
+    grown = Taken(free_before.size_bytes - free.size_bytes, free_before.inodes - free.inodes)
+    return has_passed(Taken(before.size_bytes + grown.size_bytes, before.inodes + grown.inodes), most_bytes)
+
+
+def has_passed(use: Taken, most_bytes: int) -> bool:
+    """Say whether this is more than so much: of bytes, or of inodes."""
+    return use.size_bytes > most_bytes or use.inodes * _INODE_BYTES > most_bytes
+
+
+class DiskGauge:
+    """Looks at what a work folder really takes. du(1) walks it in a thread of its own, and only when it can have grown too much.
+
+    That is so when the file system has lost enough since the last walk; and once a minute, for somebody else may have freed
+    meanwhile what was written here. So a big tree costs little, and what others write ends nobody's job.
+    """
+
+    def __init__(self, place: Path, disk_mb: int, sandbox: Sandbox) -> None:
+        """Begin with what is in `place` now: that is not the program's."""
+        self._place, self._disk_mb, self._sandbox = place, disk_mb, sandbox
+        self._first = taken(place, sandbox)
+        self._last, self._free = Taken(0, 0), _free(place)
+        self._walked, self._pause_s = time.monotonic(), 0.0
+        self._walk: threading.Thread | None = None
+        self._is_over = False
+
+    def look(self, pid: int) -> str:
+        """Say that the limit is passed, once a walk has found so; begin one if it may be."""
+        if self._is_over:
+            return words_of("disk", self._disk_mb)
+        if self._walk is None or not self._walk.is_alive():
+            waited_s = time.monotonic() - self._walked
+            may_be = may_have_passed(self._last, self._free, _free(self._place), self._disk_mb << 20)
+            if waited_s > max(_EVERY_S, self._pause_s) or (may_be and waited_s > self._pause_s / 10):
+                self._walk = threading.Thread(target=self._measure, args=(pid,), daemon=True)
+                self._walk.start()
+        return ""
+
+    def close(self) -> None:
+        """Wait for a walk that is under way."""
+        if self._walk is not None:
+            self._walk.join()
+
+    def _measure(self, pid: int) -> None:
+        began, free = time.monotonic(), _free(self._place)
+        with contextlib.suppress(DistwrightError):  # a folder that vanishes under the walk: the next one sees
+            now = taken(self._place, self._sandbox)
+            held = sum(_held_bytes(pid, self._place))
+            self._last = Taken(now.size_bytes - self._first.size_bytes + held, now.inodes - self._first.inodes)
+            self._free = free
+            self._is_over = has_passed(self._last, self._disk_mb << 20)
+        self._walked = time.monotonic()
+        self._pause_s = (self._walked - began) * _SHARE
+
+
+def _free(place: Path) -> Free:
+    status = os.statvfs(place)
+    return Free(status.f_bfree * status.f_frsize, status.f_ffree)
+
+
+def _held_bytes(pid: int, place: Path) -> Iterator[int]:
+    """Give the sizes of files that have no name any more and are open in a process that descends from `pid`, each once."""
+    device, seen = place.stat().st_dev, set()
+    for one in tree_of(pid)[0]:
+        with contextlib.suppress(OSError):
+            for name in os.listdir(f"/proc/{one}/fd"):  # noqa: PTH208  # as in watchdog.py
+                with contextlib.suppress(OSError):
+                    status = os.stat(f"/proc/{one}/fd/{name}")  # noqa: PTH116  # as above
+                    is_held = stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev == device
+                    if is_held and status.st_ino not in seen:
+                        seen.add(status.st_ino)
+                        yield status.st_blocks * 512

@@ -13,6 +13,7 @@ from tests.worlds.repos import changelog, commit
 from distwright.archive.record import record
 from distwright.archive.resolve import NotReadyError, resolve_suites
 from distwright.builds.environment import MMDEBSTRAP_PROGRAMS, EnvironmentRecipe, environment_plan, environment_step
+from distwright.builds.limiting_builds import limits_of_builds
 from distwright.builds.package import PACKAGE_BUILD, SBUILD_PROGRAMS, conclude, plan_build, sign_changes
 from distwright.builds.resolve import build_order, environment_recipe
 from distwright.builds.source_step import plan_source
@@ -225,7 +226,7 @@ def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) 
     assert made.inputs == {
         "form": 2, "repo": "greeter", "tag": "1%2.0_rc1", "commit": head, "tree": sha256_of(tree), "source": "greeter",
         "version": "1:2.0~rc1", "epoch": int(DATE.timestamp()), "suite": "devel", "archive": "petrel",
-        "environment": recipe.to_json(),
+        "environment": recipe.to_json(), "limits": limits_of_builds(context.config.environments["build"]),
     }  # fmt: skip
     assert context.objects.read(Sha256(str(made.inputs["tree"]))) == tree
     assert (recipe.epoch, recipe.include, recipe.variant) == (int(DATE.timestamp()), ("debhelper",), "buildd")

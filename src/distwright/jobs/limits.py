@@ -1,0 +1,64 @@
+"""What a program may use of a machine before it is ended. Values only: who enforces them stands in worker/."""
+
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Self
+
+from distwright.errors import BadInput
+from distwright.model import plain
+from distwright.model.digests import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Each 0 if there is none.
+
+    memory_mb: MiB of memory that nobody else could use: of all its processes together, and of the tmpfs that it fills.
+    disk_mb: MiB that it adds below the work folder, deleted files that it holds open included; and one inode for each 4 KiB.
+    processes: processes and threads at a time. output_mb: MiB that it prints.
+    """
+
+    memory_mb: int = 0
+    disk_mb: int = 0
+    processes: int = 0
+    output_mb: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is no limit."""
+        for name, value in asdict(self).items():
+            if value < 0:
+                raise BadInput(f"the limit {name} is {value}", hint="give a whole number from 0, which is none")
+
+    @property
+    def are_watched(self) -> bool:
+        """Say whether somebody must look at the program while it runs; what it prints is counted anyway."""
+        return bool(self.memory_mb or self.disk_mb or self.processes)
+
+    def to_json(self) -> Json:
+        """Give the part of a plan's identity: the limits that there are."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+    @classmethod
+    def from_json(cls, value: Json) -> Self:
+        """Read what `to_json` gave; raise BadInput."""
+        given = plain.mapping({"limits": value}, "limits")
+        names = [field.name for field in fields(cls)]
+        values = plain.with_defaults(given, (), dict.fromkeys(names, 0))
+        return cls(**{name: plain.number(values, name) for name in names})
+
+
+NO_LIMITS = Limits()
+
+
+_PASSED = re.compile(r"(?:memory|disk|process|output) limit of ")
+
+
+def is_limit(cut: str) -> bool:
+    """Say whether this end of a command names one of these limits; the time limit is none of them."""
+    return _PASSED.match(cut) is not None
+
+
+def words_of(what: str, limit: int) -> str:
+    """Name a limit as `CommandEnd.cut` does: `memory limit of 4096 MB`."""
+    unit = "" if what == "process" else " MB"
+    return f"{what} limit of {limit}{unit}"

@@ -1,0 +1,32 @@
+"""Limits as values: what is not there is not written, and what was passed has a name."""
+
+import pytest
+
+from distwright.errors import BadInput
+from distwright.jobs.limits import NO_LIMITS, Limits, is_limit, words_of
+from distwright.jobs.step import Plan, PlannedCommand
+
+
+def test_limits_come_back_from_json_and_none_are_not_written() -> None:
+    limits = Limits(memory_mb=4096, processes=3)
+    assert limits.to_json() == {"memory_mb": 4096, "processes": 3}
+    assert Limits.from_json(limits.to_json()) == limits
+    assert (NO_LIMITS.to_json(), Limits.from_json({})) == ({}, NO_LIMITS)
+    command = PlannedCommand(("true",), 1)
+    assert "limits" not in str(command.to_json())
+    assert "keep_log" not in str(Plan((command,)).to_json())
+    limited = Plan((PlannedCommand(("true",), 1, limits=limits),), keep_log="log")
+    assert Plan.from_json(limited.to_json()) == limited
+
+
+@pytest.mark.parametrize("value", [{"memory_mb": -1}, {"memory_mb": "1"}, {"memory": 1}, {"memory_mb": True}, 3])
+def test_what_is_no_limit_is_refused(value: object) -> None:
+    with pytest.raises(BadInput):
+        Limits.from_json(value)  # type: ignore[arg-type]
+
+
+def test_only_these_limits_are_limits() -> None:
+    names = [words_of(what, 3) for what in ("memory", "disk", "output", "process")]
+    assert names == ["memory limit of 3 MB", "disk limit of 3 MB", "output limit of 3 MB", "process limit of 3"]
+    assert all(map(is_limit, names))
+    assert not any(map(is_limit, ["", "time limit of 3 s", "'panic' in its output", "a memory limit of 3 MB"]))
