@@ -7,8 +7,11 @@ can be answered by good, bad or unknown.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
-PATIENCE = 8  # states between the last good and the first bad one that may turn out to be unknown before nobody tries more
+PATIENCE = (
+    8  # states between the last good and the first bad one that may turn out to be unknown before nobody tries more
+)
 
 
 class Answer(StrEnum):
@@ -81,7 +84,7 @@ def _middle(good: int, bad: int, unknown: list[int]) -> int:
     So that beside many unknown states the next question is far from them, not their neighbour.
     """
     bounds = [good, *sorted(unknown), bad]
-    stretches = [(low, high) for low, high in zip(bounds, bounds[1:], strict=False) if high - low > 1]
+    stretches = [(low, high) for low, high in pairwise(bounds) if high - low > 1]
     widest = max(high - low for low, high in stretches)
     middles = [(low + high) // 2 for low, high in stretches if high - low == widest]
     return min(middles, key=lambda state: abs(2 * state - good - bad))

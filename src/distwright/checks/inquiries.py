@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from distwright.archive.resolve import Ground, NotReadyError
 from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused, quoted
@@ -20,16 +21,21 @@ from distwright.store.jobs import count_done, find_by_digest, find_job
 _PLACED, _MADE, _DONE, _WAITS = "placed", "made", "done", "waits_for"  # keys of progress that are kept here
 _OUR_FAULTS = (Busy, OutOfSpace, DiskFailed, ProgramFailed)  # the question is right, this machine is not
 
-Effect = Callable[[Transaction, datetime], object]
-"""Something that is written together with a move: a finding that is seen, another question that is asked."""
+
+class Effect(Protocol):
+    """Something that is written together with a move: a finding that is seen, another question that is asked."""
+
+    def __call__(self, tx: Transaction, *, now: datetime) -> object:
+        """Write it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a look gives. orders: asked next (known ones cost nothing, and none is placed twice). progress: kept until the next look.
+    """What a look gives. orders: asked next (known ones cost nothing, and none is placed twice). progress: kept until then.
 
     answer: None to go on. holds: what the inquiry needs from now on; None: what it held before. effects: written with it, once.
-    waits_for: why nothing is asked yet; looked at again after the next event. is_stopped: it ends without the answer that was wanted.
+    waits_for: why nothing is asked yet. is_stopped: it ends without the answer that was wanted.
     """
 
     orders: Sequence[JobOrder] = ()
@@ -73,9 +79,10 @@ def advance_inquiries(
     database: Database, ground: Ground, looks: Mapping[str, Look], hint: Callable[[str], None],
     commit: str | None = None,
 ) -> int:  # fmt: skip
-    """Look at every open inquiry that something may have happened to since its last look; say how many moved.
+    """Look at every open inquiry that something may have happened to since its last look; say how many moves there were.
 
-    One with jobs that are not done is looked at when another of them is; one that waits, or has none left, after each event.
+    One with jobs that are not done is looked at when another of them is; one that has none left after each event; one that waits
+    each time.
     """
     with database.read() as tx:
         newest = newest_events(tx, 1)
@@ -88,7 +95,9 @@ def _may_move(tx: Transaction, row: Inquiry, last: int) -> bool:
     placed = placed_jobs(row)
     done = count_done(tx, placed)
     known = row.progress.get(_DONE)
-    return row.seen_event < 0 or done != known or (row.seen_event < last and (done == len(placed) or waits_for(row) != ""))
+    return (
+        row.seen_event < 0 or done != known or waits_for(row) != "" or (row.seen_event < last and done == len(placed))
+    )
 
 
 def _advance(
@@ -110,7 +119,7 @@ def _advance(
                 return moves  # another process was faster, or somebody stopped it
             jobs = _write(tx, row, move, last, done, ground, commit)
             again = find_inquiry(tx, row.id)
-        moves += 1
+        moves += again is None or again.progress != row.progress or again.state is not row.state
         for pool in {job.pool for job in jobs}:
             hint(pool)
         if move.answer is not None or again is None or not jobs or not all(job.state is JobState.DONE for job in jobs):
@@ -144,7 +153,7 @@ def _write(
     """Write a move: its end, or how far it is with the jobs that it asks for. Give those that this move placed."""
     now = ground.now
     for effect in move.effects:
-        effect(tx, now)
+        effect(tx, now=now)
     if move.answer is not None:
         state = InquiryState.STOPPED if move.is_stopped else InquiryState.DONE
         counts: dict[str, Json] = {"builds": len(plain.members(row.progress, _MADE)) if _MADE in row.progress else 0}
@@ -159,7 +168,11 @@ def _write(
             continue
         job = place_order(tx, order, now, config_commit=commit, objects=ground.objects, may_repeat=True)
         placed.add(job.id)
-        made |= set() if job.state is JobState.DONE or (known is not None and known.state is not JobState.DONE) else {job.id}
+        made |= (
+            set()
+            if job.state is JobState.DONE or (known is not None and known.state is not JobState.DONE)
+            else {job.id}
+        )
         jobs.append(job)
     own = row.progress if move.progress is None else move.progress
     kept = {key: value for key, value in own.items() if key not in (_PLACED, _MADE, _DONE, _WAITS)}

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from distwright.checks import culprit, sweep
+from distwright.checks.filing import SWEEP
 from distwright.checks.inquiries import Look
 
-LOOKS: Mapping[str, Look] = {}
+LOOKS: Mapping[str, Look] = {SWEEP: sweep.look, culprit.CULPRIT: culprit.look}

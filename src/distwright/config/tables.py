@@ -94,6 +94,10 @@ class Environment(Table, frozen=True):
         "blhc, diffoscope, dose-extra, autopkgtest, piuparts. Unset: nothing looks.",
         examples=["build"],
     )
+    sweep: bool = Field(
+        default=True,
+        description="Whether our packages that are built in it are tried with each new snapshot of its archives.",
+    )
 
 
 class Image(Table, frozen=True):

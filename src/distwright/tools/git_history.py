@@ -23,7 +23,11 @@ def commits_between(repo: Path, good: str, bad: str) -> tuple[str, ...]:
     good, bad: full names of commits. Raises BadInput if the history of `bad` does not come through `good`.
     """
     listing = git(repo, "rev-list", "--first-parent", "--reverse", f"{good}..{bad}").decode().split()
-    parents = git(repo, "rev-list", "--first-parent", "--max-count=1", "--skip=1", listing[0]).decode().split() if listing else []
+    parents = (
+        git(repo, "rev-list", "--first-parent", "--max-count=1", "--skip=1", listing[0]).decode().split()
+        if listing
+        else []
+    )
     if parents != [good]:
         raise BadInput(
             f"commit {good[:12]} is not on the way to {bad[:12]} in {repo.stem}",
@@ -34,7 +38,9 @@ def commits_between(repo: Path, good: str, bad: str) -> tuple[str, ...]:
 
 def commit_line(repo: Path, commit: str) -> CommitLine:
     """Say who made a commit (a full name), and its subject."""
-    author, _, subject = git(repo, "show", "--no-patch", "--format=%an%n%s", commit).decode(errors="replace").partition("\n")
+    author, _, subject = (
+        git(repo, "show", "--no-patch", "--format=%an%n%s", commit).decode(errors="replace").partition("\n")
+    )
     return CommitLine(_shown(author), _shown(subject.rstrip("\n")))
 
 

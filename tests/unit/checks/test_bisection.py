@@ -94,7 +94,7 @@ def test_too_many_that_cannot_be_judged_end_the_search() -> None:
     named, asked = walk(line)
     assert named == Named(0, 31, gave_up=True)
     assert len(asked) == 2 + PATIENCE
-    assert walk(line[:5] + [BAD])[0] == Named(0, 5), "all were tried"
+    assert walk([*line[:5], BAD])[0] == Named(0, 5), "all were tried"
 
 
 def test_every_answer_that_is_known_counts() -> None:

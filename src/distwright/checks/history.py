@@ -1,0 +1,86 @@
+"""History of a package: with which serials it was tried, since when it fails, and what was the last good state."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from distwright.checks.filing import BUILDS
+from distwright.checks.lines import Serials, is_before
+from distwright.config.model import Config
+from distwright.config.tables_archive import UpstreamArchive
+from distwright.model.digests import Sha256
+from distwright.model.outcomes import Outcome
+from distwright.model.records import Trial
+from distwright.store.archives import find_snapshot_by_digest
+from distwright.store.database import Transaction
+from distwright.store.trials import list_trials
+
+BAD = (Outcome.FAILED, Outcome.TIMED_OUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A trial whose state has a name: archive -> serial."""
+
+    trial: Trial
+    serials: Serials
+
+    @property
+    def is_good(self) -> bool:
+        """Say whether all was well."""
+        return self.trial.outcome is Outcome.OK
+
+    @property
+    def is_bad(self) -> bool:
+        """Say whether the package failed."""
+        return self.trial.outcome in BAD
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """Where a package stopped building. good: the last good state before that, if one is known; bad: the first bad one."""
+
+    good: Tried | None
+    bad: Tried
+
+
+def tried_of(tx: Transaction, config: Config, source: str) -> list[Tried]:
+    """List the builds of a source that were tried, newest first, whose snapshots are all here still."""
+    rows = [(trial, _serials(tx, config, trial.states)) for trial in list_trials(tx, BUILDS, source)]
+    return [Tried(trial, serials) for trial, serials in rows if serials is not None]
+
+
+def _serials(tx: Transaction, config: Config, states: Mapping[str, Sha256]) -> dict[str, str] | None:
+    named: dict[str, str] = {}
+    for name, document in states.items():
+        archive = name.partition("/")[0]
+        if not isinstance(config.archives.get(archive), UpstreamArchive):
+            continue
+        row = find_snapshot_by_digest(tx, archive, document)
+        if row is None:
+            return None
+        named[archive] = str(row.serial)
+    return named
+
+
+def break_of(tried: Sequence[Tried], failing: Tried) -> Break:
+    """Say since when what fails in a state has failed (pure). tried: newest first.
+
+    The last good state is the newest of those that are not newer than it; of the same commit, if there is one. The first bad one
+    is the oldest between both.
+    """
+    good = _last([one for one in tried if one.is_good and is_before(one.serials, failing.serials)], failing)
+    same = [one for one in tried if one.is_bad and _is_same(one, failing) and is_before(one.serials, failing.serials)]
+    after = [one for one in same if good is None or is_before(good.serials, one.serials)]
+    return Break(good, min((failing, *after), key=_moment))
+
+
+def _last(good: Iterable[Tried], failing: Tried) -> Tried | None:
+    return max(good, key=lambda one: (_is_same(one, failing), _moment(one), one.trial.id), default=None)
+
+
+def _is_same(one: Tried, other: Tried) -> bool:
+    return (one.trial.version, one.trial.commit) == (other.trial.version, other.trial.commit)
+
+
+def _moment(one: Tried) -> tuple[str, ...]:
+    return tuple(serial for _, serial in sorted(one.serials.items()))
