@@ -78,10 +78,12 @@ class EnvironmentRecipe:
 
     def preferences(self) -> str:
         """Give the apt_preferences(5) of its pins."""
-        return "\n".join(
-            f"Package: {name}\nPin: version {version.removeprefix(NEVER)}\nPin-Priority: {-1 if version.startswith(NEVER) else 1001}\n"
+        paragraphs = [
+            f"Package: {name}\nPin: version {version.removeprefix(NEVER)}\n"
+            f"Pin-Priority: {-1 if version.startswith(NEVER) else 1001}\n"
             for name, version in self.pins
-        )
+        ]
+        return "\n".join(paragraphs)
 
     def source_lines(self) -> list[str]:
         """Give the lines of a sources.list, with `{shelf:…}` for the addresses."""

@@ -68,14 +68,16 @@ def break_of(tried: Sequence[Tried], failing: Tried) -> Break:
     The last good state is the newest of those that are not newer than it; of the same commit, if there is one. The first bad one
     is the oldest between both.
     """
-    good = _last([one for one in tried if one.is_good and is_before(one.serials, failing.serials)], failing)
+    good = last_good(tried, failing.serials, failing.trial.commit)
     same = [one for one in tried if one.is_bad and _is_same(one, failing) and is_before(one.serials, failing.serials)]
     after = [one for one in same if good is None or is_before(good.serials, one.serials)]
     return Break(good, min((failing, *after), key=_moment))
 
 
-def _last(good: Iterable[Tried], failing: Tried) -> Tried | None:
-    return max(good, key=lambda one: (_is_same(one, failing), _moment(one), one.trial.id), default=None)
+def last_good(tried: Iterable[Tried], serials: Serials, commit: str) -> Tried | None:
+    """Find the newest state that was good and is not newer than these serials; of the same commit, if there is one."""
+    good = [one for one in tried if one.is_good and is_before(one.serials, serials)]
+    return max(good, key=lambda one: (one.trial.commit == commit, _moment(one), one.trial.id), default=None)
 
 
 def _is_same(one: Tried, other: Tried) -> bool:

@@ -18,9 +18,10 @@ from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.outcomes import Outcome
-from distwright.model.records import Inquiry, Job
+from distwright.model.records import FindingState, Inquiry, Job
 from distwright.store.archives import find_snapshot, newest_snapshot
 from distwright.store.database import Database, Transaction
+from distwright.store.findings import find_finding
 from distwright.store.holds import Hold
 from distwright.store.inquiries import list_inquiries
 from distwright.store.trials import last_seconds
@@ -166,7 +167,10 @@ def _see_failure(
     broke: Break | None,
 ) -> None:
     """Note a failure. One that is news, and of a package that built before, is looked into."""
-    is_news = see(tx, FAILS, target.source, target.key, evidence, now)
+    known = find_finding(tx, FAILS, target.source, target.key)
+    lasts = known is not None and known.state is not FindingState.FIXED
+    kept = {"culprit": known.evidence["culprit"]} if known is not None and lasts and "culprit" in known.evidence else {}
+    is_news = see(tx, FAILS, target.source, target.key, {**evidence, **kept}, now)
     if is_news and broke is not None and broke.good is not None:
         ends = (_end(broke.good), _end(broke.bad))
         asked = question(target, *ends, finding={"kind": FAILS, "subject": target.source, "key": target.key})

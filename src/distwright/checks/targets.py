@@ -9,7 +9,7 @@ from distwright.builds.resolve import source_build_order, tag_of_version
 from distwright.builds.trying import commit_trial, trial_of
 from distwright.config.tables_archive import Suite
 from distwright.errors import BadInput, NotFound
-from distwright.formats.changelog import top_entry
+from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.formats.sources import SourceEntry, iter_sources
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
@@ -74,8 +74,11 @@ def targets(database: Database, ground: Ground) -> list[Target]:
 
 
 def find_target(database: Database, ground: Ground, source: str, environment: str | None = None) -> Target:
-    """Find one of our packages by its name; raise NotFound, or BadInput if it is in several suites or environments."""
-    found = [one for one in targets(database, ground) if one.source == source]
+    """Find one of our packages by its name: as a suite has it, or else as its repo has it, which may never have been built.
+
+    Raises NotFound, or BadInput if it is in several suites or environments.
+    """
+    found = [one for one in targets(database, ground) if one.source == source] or _unbuilt(ground, source)
     found = [one for one in found if environment is None or one.environment == environment]
     if not found:
         raise NotFound(f"source {source} is in no suite of ours that is built here", hint="distwright suite list")
@@ -85,6 +88,23 @@ def find_target(database: Database, ground: Ground, source: str, environment: st
             hint=f"name one: --environment {found[0].environment}",
         )
     return found[0]
+
+
+def _unbuilt(ground: Ground, source: str) -> list[Target]:
+    """Give the default branches of repos that have a package of this name."""
+    found = []
+    for repo, table in sorted(ground.config.repos.items()):
+        where = ground.paths.repo(repo)
+        head = f"refs/heads/{table.default_branch}"
+        names = refs(where) if table.package and where.exists() else {}
+        entry = _changelog(ground, repo, names[head]) if head in names else None
+        if entry is not None and entry.package == source and table.suite is not None and table.environment is not None:
+            archive = ground.config.suites[table.suite].archive
+            version = str(entry.version)
+            found.append(
+                Target(source, version, archive, table.suite, table.environment, repo=repo, commit=names[head])
+            )
+    return found
 
 
 def target_trial(database: Database, ground: Ground, target: Target, commit: str = "") -> JobOrder:
@@ -121,18 +141,19 @@ def _from_git(
         where = ground.paths.repo(repo)
         commit = resolve(where, names[ref])
         environment = ground.config.repos[repo].environment
-        if environment is not None and _changelog_name(ground, repo, commit) == entry.name:
+        top = _changelog(ground, repo, commit)
+        if environment is not None and top is not None and top.package == entry.name:
             version = str(entry.version)
             return Target(entry.name, version, table.archive, suite, environment, repo=repo, commit=commit)
     return None
 
 
-def _changelog_name(ground: Ground, repo: str, commit: str) -> str:
+def _changelog(ground: Ground, repo: str, commit: str) -> ChangelogEntry | None:
     content = file_at(ground.paths.repo(repo), commit, "debian/changelog")
     try:
-        return "" if content is None else top_entry(content.decode(errors="replace")).package
+        return None if content is None else top_entry(content.decode(errors="replace"))
     except BadInput:
-        return ""
+        return None
 
 
 def _uploaded(ground: Ground, suite: str, table: Suite, entry: SourceEntry) -> Target | None:
