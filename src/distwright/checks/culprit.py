@@ -25,7 +25,7 @@ from distwright.model.digests import Json
 from distwright.model.records import Inquiry
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold, serial_hold
-from distwright.tools.git_history import commit_line, commits_between
+from distwright.tools.git_between import commit_line, commits_between
 
 CULPRIT = "culprit"
 
