@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.resolve import Ground, NotReadyError
-from distwright.checks.culprit import CULPRIT, check_ends, holds_of_line, question
+from distwright.checks.culprit import check_ends, holds_of_line, question
 from distwright.checks.history import Tried, break_of, last_good, tried_of
 from distwright.checks.inquiries import ask
 from distwright.checks.lines import Serials
+from distwright.checks.search import CULPRIT
 from distwright.checks.targets import Target, find_target, used_archives
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadUsage, NotFound, quoted

@@ -17,7 +17,7 @@ from distwright.checks.findings import add_evidence
 from distwright.checks.inquiries import Effect, Move, made_jobs
 from distwright.checks.lines import Serials, Step, named, snapshots_of, states_along, steps_between
 from distwright.checks.moved import MovedSource, mixed_recipe, moved_sources, packages_at
-from distwright.checks.search import Search, State, search_of, state_of
+from distwright.checks.search import CULPRIT, Search, State, search_of, state_of
 from distwright.checks.targets import Target
 from distwright.errors import BadUsage
 from distwright.model import plain
@@ -26,8 +26,6 @@ from distwright.model.records import Inquiry
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold, serial_hold
 from distwright.tools.git_between import commit_line, commits_between
-
-CULPRIT = "culprit"
 
 Found = Mapping[str, Json]
 """An answer. what: source, sources, serial, serials, commit, commits, or none. text: for people."""
@@ -258,7 +256,8 @@ def _break(names: Sequence[str]) -> str:
 
 
 def check_ends(target: Target, good: tuple[Serials, str], bad: tuple[Serials, str]) -> None:
-    """Refuse a question that has no line: the same state twice, or commits of a package that has none; raise BadUsage."""
+    """Refuse a question that has no line: the same state twice, or a good one that is newer; raise BadUsage."""
+    steps_between((), good[0], bad[0])
     if good == bad:
         raise BadUsage(
             f"the good state of {target.source} is the bad one: {named(good[0])}",

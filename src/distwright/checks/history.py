@@ -1,6 +1,6 @@
 """History of a package: with which serials it was tried, since when it fails, and what was the last good state."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from distwright.checks.filing import BUILDS
@@ -45,21 +45,22 @@ class Break:
 
 def tried_of(tx: Transaction, config: Config, source: str) -> list[Tried]:
     """List the builds of a source that were tried, newest first, whose snapshots are all here still."""
-    rows = [(trial, _serials(tx, config, trial.states)) for trial in list_trials(tx, BUILDS, source)]
-    return [Tried(trial, serials) for trial, serials in rows if serials is not None]
-
-
-def _serials(tx: Transaction, config: Config, states: Mapping[str, Sha256]) -> dict[str, str] | None:
-    named: dict[str, str] = {}
-    for name, document in states.items():
-        archive = name.partition("/")[0]
-        if not isinstance(config.archives.get(archive), UpstreamArchive):
-            continue
-        row = find_snapshot_by_digest(tx, archive, document)
-        if row is None:
-            return None
-        named[archive] = str(row.serial)
-    return named
+    documents: dict[tuple[str, Sha256], str | None] = {}
+    found = []
+    for trial in list_trials(tx, BUILDS, source):
+        serials: dict[str, str | None] = {}
+        for name, document in trial.states.items():
+            archive = name.partition("/")[0]
+            if not isinstance(config.archives.get(archive), UpstreamArchive):
+                continue
+            if (archive, document) not in documents:
+                row = find_snapshot_by_digest(tx, archive, document)
+                documents[archive, document] = None if row is None else str(row.serial)
+            serials[archive] = documents[archive, document]
+        named = {archive: serial for archive, serial in serials.items() if serial is not None}
+        if named.keys() == serials.keys():
+            found.append(Tried(trial, named))
+    return found
 
 
 def break_of(tried: Sequence[Tried], failing: Tried) -> Break:

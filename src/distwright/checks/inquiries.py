@@ -122,9 +122,18 @@ def _advance(
         moves += again is None or again.progress != row.progress or again.state is not row.state
         for pool in {job.pool for job in jobs}:
             hint(pool)
-        if move.answer is not None or again is None or not jobs or not all(job.state is JobState.DONE for job in jobs):
+        if again is None or not _can_go_on(row, again, jobs):
             return moves
-        row = again  # everything was known already: look again at once
+        row = again
+
+
+def _can_go_on(before: Inquiry, row: Inquiry, jobs: Sequence[Job]) -> bool:
+    """Say whether to look again at once: everything that a move asked for was known already, or it has nothing to wait for."""
+    if row.state is not InquiryState.OPEN or waits_for(row):
+        return False
+    if jobs:
+        return all(job.state is JobState.DONE for job in jobs)
+    return not placed_jobs(row) and before.progress != row.progress
 
 
 def _looked(look: Look, database: Database, ground: Ground, row: Inquiry) -> Move | None:
@@ -140,7 +149,10 @@ def _looked(look: Look, database: Database, ground: Ground, row: Inquiry) -> Mov
     except KeyError as error:
         return _given_up(f"the configuration no longer has {error}", "distwright config show")
     except Exception as error:  # one that a look chokes on must not hold up all others
-        return _given_up(f"a bug of distwright in an inquiry of kind {row.kind}: {quoted(repr(error))}", "report it")
+        return _given_up(
+            f"a bug of distwright in an inquiry of kind {row.kind}: {quoted(repr(error))}",
+            "report this as a bug of distwright",
+        )
 
 
 def _given_up(message: str, hint: str) -> Move:
@@ -168,11 +180,9 @@ def _write(
             continue
         job = place_order(tx, order, now, config_commit=commit, objects=ground.objects, may_repeat=True)
         placed.add(job.id)
-        made |= (
-            set()
-            if job.state is JobState.DONE or (known is not None and known.state is not JobState.DONE)
-            else {job.id}
-        )
+        was_asked = known is not None and known.state is not JobState.DONE
+        if job.state is not JobState.DONE and not was_asked:
+            made.add(job.id)
         jobs.append(job)
     own = row.progress if move.progress is None else move.progress
     kept = {key: value for key, value in own.items() if key not in (_PLACED, _MADE, _DONE, _WAITS)}

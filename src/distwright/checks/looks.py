@@ -5,5 +5,6 @@ from collections.abc import Mapping
 from distwright.checks import culprit, sweep
 from distwright.checks.filing import SWEEP
 from distwright.checks.inquiries import Look
+from distwright.checks.search import CULPRIT
 
-LOOKS: Mapping[str, Look] = {SWEEP: sweep.look, culprit.CULPRIT: culprit.look}
+LOOKS: Mapping[str, Look] = {SWEEP: sweep.look, CULPRIT: culprit.look}

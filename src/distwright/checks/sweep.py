@@ -6,12 +6,13 @@ from functools import partial
 
 from distwright.archive.resolve import Ground
 from distwright.checks.answers import known_job, twins_of
-from distwright.checks.culprit import CULPRIT, holds_of_line, question
+from distwright.checks.culprit import holds_of_line, question
 from distwright.checks.filing import BUILDS, SWEEP, is_swept
 from distwright.checks.findings import FAILS, see, see_no_more
 from distwright.checks.history import Break, Tried, break_of, tried_of
-from distwright.checks.inquiries import Effect, Move, ask, ask_with, placed_jobs
+from distwright.checks.inquiries import Effect, Move, answered, ask, ask_with, placed_jobs
 from distwright.checks.lines import holds_on, recipe_of, serials_in
+from distwright.checks.search import CULPRIT
 from distwright.checks.targets import Target, pinned, target_trial, targets, used_archives
 from distwright.errors import BadUsage, DistwrightError, NotFound
 from distwright.jobs.order import JobOrder
@@ -24,6 +25,7 @@ from distwright.store.database import Database, Transaction
 from distwright.store.findings import find_finding
 from distwright.store.holds import Hold
 from distwright.store.inquiries import list_inquiries
+from distwright.store.jobs import find_job
 from distwright.store.trials import last_seconds
 
 _ASKED = "asked"
@@ -56,10 +58,7 @@ def look(database: Database, ground: Ground, row: Inquiry) -> Move:
     left: list[Mapping[str, Json]] = []
     with database.read() as tx:
         for member in members:
-            job = None
-            if member["state"] == _ASKED:
-                twins = twins_of(tx, plain.text(member, "source"))
-                job = known_job(tx, plain.digest(member, "order"), placed_jobs(row), twins)
+            job = _job_of(tx, row, member) if member["state"] == _ASKED else None
             now = member if job is None else {**member, **_ended(job)}
             effects += [] if job is None else _effects(tx, ground, now, job)
             left.append(now)
@@ -95,10 +94,12 @@ def _begin(database: Database, ground: Ground, row: Inquiry) -> Move:
             continue
         with database.read() as tx:
             at = serials_in(tx, recipe_of(order.inputs)) or {}
-            if known_job(tx, order.digest, (), twins_of(tx, target.source)) is None:
-                orders[order.digest] = order
+            known = known_job(tx, order.digest, (), twins_of(tx, target.source))
+        if known is None:
+            orders[order.digest] = order
         holds += order.holds
-        members.append({**member, "order": str(order.digest), "serials": dict(at)})
+        answer: dict[str, Json] = {} if known is None else {"job": known.id}
+        members.append({**member, "order": str(order.digest), "serials": dict(at), **answer})
     if not any(member["state"] == _ASKED for member in members):
         return Move(progress={"targets": list(members)}, answer=_answer(members))
     unique = {(hold.kind, hold.target): hold for hold in holds}
@@ -116,6 +117,13 @@ def _chosen(database: Database, ground: Ground, archives: set[str], *, is_automa
     with database.read() as tx:
         took = last_seconds(tx, BUILDS, sorted({one.source for one in found}))
     return sorted(found, key=lambda one: (took.get(one.source, 1 << 31), one.source, one.key))
+
+
+def _job_of(tx: Transaction, row: Inquiry, member: plain.Plain) -> Job | None:
+    """Give the job that answers for a package: the one that was known when the sweep began, or its own."""
+    if "job" in member:
+        return find_job(tx, plain.number(member, "job"))
+    return answered(tx, plain.digest(member, "order"), placed_jobs(row))
 
 
 def _ended(job: Job) -> dict[str, Json]:

@@ -276,7 +276,7 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
         if not sign or archive in pairs:
             raise BadUsage(
                 f"{quoted(word)} is not ARCHIVE=SERIAL, or its archive is there twice",
-                hint="--serial debian=2026112301",
+                hint="write --serial debian=2026112301",
             )
         pairs[archive] = serial
     return pairs

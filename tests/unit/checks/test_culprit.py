@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.worlds.breaking import BreakingWorld, Trying, breaking_world
 
-from distwright.checks.culprit import CULPRIT, question
+from distwright.checks.culprit import question
 from distwright.checks.inquiries import ask
+from distwright.checks.search import CULPRIT
 from distwright.checks.targets import find_target
 from distwright.model.records import InquiryState
 
