@@ -108,10 +108,8 @@ class App:
             count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs)
             count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
-            file_results(self.database, self.now())
-            count += advance_inquiries(
-                self.database, self.ground(), LOOKS, self.now(), self.engine.hint, self.applied()[1]
-            )
+            file_results(self.database, config, self.now())
+            count += advance_inquiries(self.database, self.ground(), LOOKS, self.engine.hint, self.applied()[1])
             if not count:
                 return
 

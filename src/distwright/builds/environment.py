@@ -22,6 +22,7 @@ from distwright.model.outcomes import Outcome
 
 MERGED_USR_HOOK = "/usr/share/mmdebstrap/hooks/merged-usr"
 FORGET_MACHINE = 'rm -f "$1/etc/apt/sources.list" "$1/etc/resolv.conf" "$1/etc/hostname"'
+NEVER = "!"
 _HOLD_BACK = 'mkdir -p "$1/etc/apt/preferences.d"; cp {work}/preferences "$1/etc/apt/preferences.d/00distwright"'
 APT_UNPINNED = "Acquire::Check-Valid-Until false"  # validity was judged when the snapshot was recorded
 # It has the host's apt resolve and fetch, the host's dpkg unpack, and the host's tar write the root.
@@ -38,7 +39,8 @@ _DEFAULTS: plain.Plain = {"include": [], "pins": {}}  # not written, and taken f
 class EnvironmentRecipe:
     """What a build root is made of. epoch: no file in it is newer (seconds, UTC).
 
-    pins: package -> version that apt takes there and in what is built there, whatever else the shelf has; sorted by name.
+    pins: package -> version that apt takes there and in what is built there, whatever else the shelf has; `!version` is one that
+    it never takes. Sorted by name.
     """
 
     shelf: tuple[ShelfEntry, ...]
@@ -84,7 +86,11 @@ class EnvironmentRecipe:
 
     def preferences(self) -> str:
         """Give the apt_preferences(5) of its pins."""
-        paragraphs = [f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n" for name, version in self.pins]
+        paragraphs = [
+            f"Package: {name}\nPin: version {version.removeprefix(NEVER)}\n"
+            f"Pin-Priority: {-1 if version.startswith(NEVER) else 1001}\n"
+            for name, version in self.pins
+        ]
         return "\n".join(paragraphs)
 
     def source_lines(self) -> list[str]:

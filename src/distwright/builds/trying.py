@@ -3,18 +3,59 @@
 Its plans are those of the build, so what was built is known, and what was tried is built at once.
 """
 
+import re
+from dataclasses import replace
 from datetime import datetime
 
+from distwright.archive.resolve import Ground
 from distwright.builds.environment import environment_step
 from distwright.builds.package import BUILD_STEP, SOURCE_STEP
-from distwright.jobs.step import Conclusion, Earlier, Failure, Inputs, JobKind, KindName
+from distwright.builds.resolve import build_order, tag_of_version
+from distwright.errors import NotFound
+from distwright.formats.changelog import top_entry
+from distwright.jobs.order import PRIORITY_DAILY, JobOrder
+from distwright.jobs.step import Conclusion, Earlier, Failure, Inputs, JobKind, KindName, StepEnd, Verdict
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
+from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
+from distwright.store.database import Database
+from distwright.tools.git import file_at
 
 KIND = KindName("package.try", 1)
+FAILED_STAGE = "failed-stage"
+_STAGE = re.compile(r"Fail-Stage: (\S+)")
 
-# inputs: those of package.build; suite is the distribution that its .changes names, archive "".
+# inputs: those of package.build; suite is the distribution that its .changes names, archive "", and no tag.
+
+
+def trial_of(order: JobOrder, *, priority: int = PRIORITY_DAILY) -> JobOrder:
+    """Turn the order of a build into that of its trial: the same plans."""
+    inputs = {key: value for key, value in order.inputs.items() if key not in ("tag", "branch")} | {"archive": ""}
+    title = f"try {inputs['source']} {inputs['version']}"
+    return JobOrder(KIND, inputs, title, priority=priority, pool=order.pool, holds=order.holds)
+
+
+def commit_trial(database: Database, ground: Ground, *, repo: str, commit: str) -> JobOrder:
+    """Order the trial of a package at a commit, with what its environment's suites are now or where `ground` pins them.
+
+    The version is what its changelog says, as if it were tagged. Raises what `build_order` raises.
+    """
+    content = file_at(ground.paths.repo(repo), commit, "debian/changelog")
+    if content is None:
+        raise NotFound(f"commit {commit[:12]} of {repo} has no debian/changelog", hint="add one: dch --create")
+    tag = tag_of_version(top_entry(content.decode(errors="replace")).version)
+    return trial_of(build_order(database, ground, repo=repo, tag=tag, revision=commit))
+
+
+def judge_build(end: StepEnd) -> Verdict:
+    """Judge as a build is judged, and note in which of sbuild's stages it failed: `install-deps`, `build`."""
+    verdict = BUILD_STEP.judge(end)
+    if verdict.outcome is not Outcome.FAILED or not end.ends:
+        return verdict
+    stages = [match[1] for line in end.ends[-1].tail if (match := _STAGE.match(line))]
+    found = [Finding(FAILED_STAGE, stage, "", "") for stage in stages[-1:]]
+    return replace(verdict, findings=(*verdict.findings, *found))
 
 
 def _event(inputs: Inputs, outcome: Outcome, message: str, now: datetime, job: int) -> Event:
@@ -36,10 +77,15 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
 
 
 def conclude_failed(inputs: Inputs, _earlier: Earlier, failure: Failure, now: datetime, job: int) -> Conclusion:
-    """Say that it does not build."""
-    return Conclusion({}, failure.message, [_event(inputs, failure.outcome, failure.message, now, job)])
+    """Say that it does not build, and where it stopped: outputs has `stage`, `source` or what sbuild calls it."""
+    stages = [finding.key for finding in failure.findings if finding.kind == FAILED_STAGE]
+    outputs: dict[str, Json] = {"stage": stages[-1] if stages else failure.step}
+    return Conclusion(outputs, failure.message, [_event(inputs, failure.outcome, failure.message, now, job)])
 
 
 PACKAGE_TRY = JobKind(
-    KIND, (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP), conclude, conclude_failed
+    KIND,
+    (environment_step("environment", "environment"), SOURCE_STEP, replace(BUILD_STEP, judge=judge_build)),
+    conclude,
+    conclude_failed,
 )

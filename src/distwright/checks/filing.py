@@ -3,24 +3,32 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from distwright.checks.findings import see, see_no_more
+from distwright.checks.findings import FAILS, NOT_REPRODUCIBLE, builds_again, see, see_no_more
+from distwright.checks.inquiries import ask_with, waits_for
+from distwright.config.model import Config
+from distwright.errors import BadInput
 from distwright.jobs.step import Inputs
 from distwright.model import plain
 from distwright.model.digests import Sha256
 from distwright.model.events import EventKind, StoredEvent
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Trial
+from distwright.store.archives import find_snapshot_by_digest, newest_snapshot
 from distwright.store.database import Database, Transaction
 from distwright.store.events import cursor_of, events_after, move_cursor
+from distwright.store.inquiries import list_inquiries
 from distwright.store.jobs import attempts_of, find_job
 from distwright.store.trials import set_trial
 
 READER = "checks"
 BUILDS = "builds"
-NOT_REPRODUCIBLE = "not-reproducible"
+BUILDS_MIXED = "builds-mixed"  # the same where packages are held back: no state that anybody has but a bisection
+SWEEP = "sweep"
+
+_BUILT = (EventKind.BUILD_FINISHED, EventKind.BUILD_FAILED, EventKind.BUILD_TRIED)
 
 
-def file_results(database: Database, now: datetime) -> int:
+def file_results(database: Database, config: Config, now: datetime) -> int:
     """Deal with all new events; give their number. Killed anywhere, nothing is filed twice."""
     count = 0
     while True:
@@ -32,47 +40,68 @@ def file_results(database: Database, now: datetime) -> int:
             for event in new:
                 if cursor_of(tx, READER) >= event.number:
                     continue  # another process was faster
-                _file(tx, event, now)
+                _file(tx, config, event, now)
                 move_cursor(tx, READER, event.number)
         count += len(new)
 
 
-def _file(tx: Transaction, stored: StoredEvent, now: datetime) -> None:
+def _file(tx: Transaction, config: Config, stored: StoredEvent, now: datetime) -> None:
+    """File one event. One whose body or job is not what ours are (another version wrote it) is passed over, not waited for."""
     kind, body = stored.event.kind, stored.event.body
-    if kind in (EventKind.BUILD_FINISHED, EventKind.BUILD_FAILED, EventKind.BUILD_TRIED):
-        outcome = Outcome(plain.text(body, "outcome")) if "outcome" in body else Outcome.OK
-        message = plain.text(body, "message") if "message" in body else ""
-        _file_trial(tx, stored, outcome, message)
-    elif kind is EventKind.BUILD_COMPARED:
-        verdict, subject = plain.text(body, "verdict"), plain.text(body, "source")
-        if verdict == "same":
-            see_no_more(tx, NOT_REPRODUCIBLE, subject, "", now)
-        elif verdict == "differs":
-            see(tx, NOT_REPRODUCIBLE, subject, "", body, now)
+    try:
+        if kind in _BUILT:
+            outcome = Outcome(plain.text(body, "outcome")) if "outcome" in body else Outcome.OK
+            message = plain.text(body, "message") if "message" in body else ""
+            trial = _trial(tx, stored, outcome, message)
+        elif kind is EventKind.BUILD_COMPARED:
+            subject, verdict = plain.text(body, "source"), plain.text(body, "verdict")
+        elif kind is EventKind.SNAPSHOT_RECORDED:
+            subject, verdict = plain.text(body, "archive"), plain.text(body, "serial")
+        else:
+            return
+    except (BadInput, ValueError):
+        return
+    if kind in _BUILT:
+        if trial is not None:
+            _file_trial(tx, trial, now)
+    elif kind is EventKind.SNAPSHOT_RECORDED:
+        _sweep(tx, config, subject, verdict, now)
+    elif verdict == "same":
+        see_no_more(tx, NOT_REPRODUCIBLE, subject, "", now)
+    elif verdict == "differs":
+        see(tx, NOT_REPRODUCIBLE, subject, "", body, now)
 
 
-def _file_trial(tx: Transaction, stored: StoredEvent, outcome: Outcome, message: str) -> None:
+def _file_trial(tx: Transaction, trial: Trial, now: datetime) -> None:
+    set_trial(tx, trial)
+    if trial.question == BUILDS and trial.outcome is Outcome.OK:
+        rows = {name.partition("/")[0]: document for name, document in trial.states.items()}
+        found = {archive: find_snapshot_by_digest(tx, archive, document) for archive, document in rows.items()}
+        serials = {archive: str(row.serial) for archive, row in found.items() if row is not None}
+        builds_again(tx, FAILS, trial.subject, trial.version, serials, now)
+
+
+def _trial(tx: Transaction, stored: StoredEvent, outcome: Outcome, message: str) -> Trial | None:
+    """Give the answer that a build's event is; None if no job of ours said it."""
     job = None if stored.event.job is None else find_job(tx, stored.event.job)
     if job is None:
-        return  # an event of an older version, or of a person
-    attempts = [attempt for attempt in attempts_of(tx, job.id) if attempt.finished_at is not None]
-    took = max(((one.finished_at or one.started_at) - one.started_at for one in attempts[-1:]), default=None)
-    set_trial(
-        tx,
-        Trial(
-            id=0,
-            question=BUILDS,
-            subject=plain.text(job.inputs, "source"),
-            version=plain.text(job.inputs, "version"),
-            commit=plain.text(job.inputs, "commit") if "commit" in job.inputs else "",
-            states=states_of(job.inputs),
-            order=job.digest,
-            job=job.id,
-            outcome=outcome,
-            message=message,
-            took_s=0 if took is None else int(took.total_seconds()),
-            at=stored.event.at,
-        ),
+        return None
+    ended = [attempt for attempt in attempts_of(tx, job.id) if attempt.finished_at is not None]
+    took = max(((one.finished_at or one.started_at) - one.started_at for one in ended[-1:]), default=None)
+    is_mixed = "pins" in plain.mapping(job.inputs, "environment")
+    return Trial(
+        id=0,
+        question=BUILDS_MIXED if is_mixed else BUILDS,
+        subject=plain.text(job.inputs, "source"),
+        version=plain.text(job.inputs, "version"),
+        commit=plain.text(job.inputs, "commit") if "commit" in job.inputs else "",
+        states=states_of(job.inputs),
+        order=job.digest,
+        job=job.id,
+        outcome=outcome,
+        message=message,
+        took_s=0 if took is None else int(took.total_seconds()),
+        at=stored.event.at,
     )
 
 
@@ -83,4 +112,29 @@ def states_of(inputs: Inputs) -> Mapping[str, Sha256]:
     return {
         f"{plain.text(entry, 'archive')}/{plain.text(entry, 'suite')}": plain.digest(entry, "document")
         for entry in entries
+        if "served_as" not in entry
     }
+
+
+def _sweep(tx: Transaction, config: Config, archive: str, serial: str, now: datetime) -> None:
+    """Have our packages tried against a new snapshot, if one of their environments uses it.
+
+    Not if a newer one is here, or a sweep that has not begun yet: that one takes what is newest when it begins.
+    """
+    newest = newest_snapshot(tx, archive)
+    if newest is None or newest.serial != serial or not is_swept(config, archive):
+        return
+    for row in list_inquiries(tx, kind=SWEEP, only_open=True, limit=None):
+        if "archive" in row.asked and (row.seen_event < 0 or waits_for(row)):
+            return
+    ask_with(tx, SWEEP, f"{archive}/{serial}", {"archive": archive, "serial": serial}, "", now)
+
+
+def is_swept(config: Config, archive: str) -> bool:
+    """Say whether packages of ours are built in an environment that uses an archive and wants sweeps."""
+    named = {repo.environment for repo in config.repos.values() if repo.package}
+    named |= {suite.environment for suite in config.suites.values()}
+    return any(
+        table.sweep and name in named and any(suite.partition("/")[0] == archive for suite in table.from_)
+        for name, table in config.environments.items()
+    )

@@ -4,10 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from distwright.errors import BadInput
+from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import FindingState, KnownFinding
+from distwright.model.versions import DebVersion, compare
 from distwright.store.database import Transaction
 from distwright.store.findings import find_finding, list_findings, mark_fixed, set_finding
+
+NOT_REPRODUCIBLE = "not-reproducible"
+FAILS = "fails-to-build"  # key: environment/suite
 
 
 def seen(
@@ -40,4 +46,30 @@ def see_all(
         see(tx, kind, subject, key, evidence, now)
     for known in list_findings(tx, kind=kind, subject=subject):
         if known.key not in present:
+            see_no_more(tx, kind, subject, known.key, now)
+
+
+def add_evidence(tx: Transaction, kind: str, subject: str, key: str, more: Mapping[str, Json]) -> bool:
+    """Add to what is known of a finding that is so; say whether there is one."""
+    known = find_finding(tx, kind, subject, key)
+    if known is None or known.state is FindingState.FIXED:
+        return False
+    set_finding(tx, replace(known, evidence={**known.evidence, **more}))
+    return True
+
+
+def builds_again(
+    tx: Transaction, kind: str, subject: str, version: str, serials: Mapping[str, str], now: datetime
+) -> None:
+    """Close what is known against a source that was built well: in this version or an older one, with these serials or older ones.
+
+    Evidence of such a finding has `version` and `serials` (archive -> serial) of the state that it was last seen in.
+    """
+    for known in list_findings(tx, kind=kind, subject=subject):
+        try:
+            was, at = plain.text(known.evidence, "version"), plain.text_map(known.evidence, "serials")
+            is_older = compare(DebVersion(was), DebVersion(version)) <= 0
+        except BadInput:
+            continue
+        if is_older and all(serial <= serials.get(archive, "") for archive, serial in at.items()):
             see_no_more(tx, kind, subject, known.key, now)

@@ -8,25 +8,20 @@ from distwright.app import App, open_app
 from distwright.archive.resolve import machine_keyring
 from distwright.builds.archive_source import read_recorded
 from distwright.builds.dsc_source import read_dsc
-from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
+from distwright.cli.options import finish_jobs, json_option, say, state_option
 from distwright.cli.package_compare import compare
+from distwright.cli.package_questions import bisect, history, inquiry, list_asked, sweep
 from distwright.cli.package_rebuild import rebuild
 from distwright.cli.package_try import try_checkout
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
-from distwright.model.digests import Json
 from distwright.model.records import Job
 from distwright.signing.verify import Keyring
-from distwright.site.checking import inquiries, trials
 
 
 @click.group()
 def command() -> None:
     """Debian packages that are built here."""
-
-
-command.add_command(compare)
-command.add_command(rebuild)
 
 
 @command.command()
@@ -134,51 +129,5 @@ def _ordered(
     return app.order_build(name, tag=tag, ref=ref, suite=suite, environment=environment)
 
 
-@command.command()
-@click.argument("source", required=False)
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000), help="How many, newest first.")
-@state_option
-@json_option
-def history(source: str | None, limit: int, state: str | None, as_json: bool) -> None:
-    """List what builds were tried, newest first: with which states of the archives, and how they ended."""
-    app = open_app(state)
-    rows: list[dict[str, Json]] = [
-        {
-            "source": row.trial.subject,
-            "version": row.trial.version,
-            "outcome": row.trial.outcome.value,
-            "with": ", ".join(f"{name} {serial}" for name, serial in row.serials.items()),
-            "at": shown_time(row.trial.at),
-            "seconds": row.trial.took_s,
-            "job": row.trial.job,
-            "message": row.trial.message,
-        }
-        for row in trials(app.database, source, limit)
-    ]
-    headings = ("source", "version", "outcome", "with", "at", "seconds", "job", "message")
-    print_rows(rows, headings, as_json=as_json, empty="nothing was built yet: distwright package build REPO --tag TAG")
-
-
-@command.command("inquiries")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10000), help="How many, newest first.")
-@state_option
-@json_option
-def list_asked(limit: int, state: str | None, as_json: bool) -> None:
-    """List questions that take many jobs: sweeps, bisections, impacts."""
-    app = open_app(state)
-    rows: list[dict[str, Json]] = [
-        {
-            "inquiry": row.id,
-            "kind": row.kind,
-            "about": row.subject,
-            "state": row.state.value,
-            "began": shown_time(row.began_at),
-            "ended": shown_time(row.ended_at),
-        }
-        for row in inquiries(app.database, limit)
-    ]
-    headings = ("inquiry", "kind", "about", "state", "began", "ended")
-    print_rows(rows, headings, as_json=as_json, empty="nothing was asked yet")
-
-
-command.add_command(try_checkout)
+for _verb in (try_checkout, rebuild, compare, sweep, bisect, history, list_asked, inquiry):
+    command.add_command(_verb)

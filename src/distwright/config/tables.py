@@ -111,6 +111,10 @@ class Environment(Table, frozen=True):
         default=4096, description="Processes and threads that a build in it may have at a time."
     )
     build_output_mb: Megabytes = Field(default=256, description="MiB that a build in it may print.")
+    sweep: bool = Field(
+        default=True,
+        description="Whether our packages that are built in it are tried with each new snapshot of its archives.",
+    )
 
 
 class Image(Table, frozen=True):

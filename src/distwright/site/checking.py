@@ -1,14 +1,20 @@
-"""What faces show of checks: trials with the serials that people know, and inquiries."""
+"""What faces show of checks: trials with the serials that people know, findings, and inquiries with their jobs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from distwright.checks.filing import BUILDS
+from distwright.checks.findings import FAILS
+from distwright.checks.inquiries import get_inquiry, placed_jobs, stop
 from distwright.model.digests import Sha256
-from distwright.model.records import Inquiry, Trial
+from distwright.model.outcomes import JobState
+from distwright.model.records import Inquiry, InquiryState, Job, KnownFinding, Trial
 from distwright.store.archives import find_snapshot_by_digest
 from distwright.store.database import Database, Transaction
+from distwright.store.findings import list_findings
 from distwright.store.inquiries import list_inquiries
+from distwright.store.jobs import find_job
 from distwright.store.trials import list_trials
 
 
@@ -18,6 +24,14 @@ class ShownTrial:
 
     trial: Trial
     serials: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownInquiry:
+    """An inquiry, and the jobs that it has asked for."""
+
+    inquiry: Inquiry
+    jobs: tuple[Job, ...]
 
 
 def serials_of(tx: Transaction, states: Mapping[str, Sha256]) -> dict[str, str]:
@@ -43,3 +57,30 @@ def inquiries(database: Database, limit: int) -> list[Inquiry]:
     """List inquiries, newest first."""
     with database.read() as tx:
         return list_inquiries(tx, limit=limit)
+
+
+def inquiry_named(database: Database, number: int) -> ShownInquiry:
+    """Find an inquiry; raise NotFound."""
+    with database.read() as tx:
+        row = get_inquiry(tx, number)
+        jobs = [find_job(tx, job) for job in placed_jobs(row)]
+    return ShownInquiry(row, tuple(job for job in jobs if job is not None))
+
+
+def left_jobs(database: Database, number: int) -> list[Job]:
+    """List what an open inquiry still waits for."""
+    row = inquiry_named(database, number)
+    is_open = row.inquiry.state is InquiryState.OPEN
+    return [job for job in row.jobs if is_open and job.state is not JobState.DONE]
+
+
+def stop_inquiry(database: Database, number: int, actor: str, now: datetime) -> None:
+    """End an inquiry without an answer; raise NotFound, Refused."""
+    with database.write() as tx:
+        stop(tx, number, actor, now)
+
+
+def findings_about(database: Database, source: str | None) -> list[KnownFinding]:
+    """List what does not build now: one package, or all."""
+    with database.read() as tx:
+        return list_findings(tx, kind=FAILS, subject=source)

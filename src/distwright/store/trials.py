@@ -50,10 +50,18 @@ def list_trials(tx: Transaction, question: str, subject: str | None = None, *, l
 
 
 def last_seconds(tx: Transaction, question: str, subjects: Sequence[str]) -> dict[str, int]:
-    """Say how long the newest good answer about each subject took; those that have none are left out."""
+    """Say how long the newest good answer about each subject took; those that have none are left out.
+
+    What was known already took no second, and says nothing.
+    """
     newest = (
         sa.select(sa.func.max(trials.c.id))
-        .where(trials.c.question == question, trials.c.subject.in_(subjects), trials.c.outcome == Outcome.OK.value)
+        .where(
+            trials.c.question == question,
+            trials.c.subject.in_(subjects),
+            trials.c.outcome == Outcome.OK.value,
+            trials.c.took_s > 0,
+        )
         .group_by(trials.c.subject)
     )
     rows = tx.connection.execute(sa.select(trials.c.subject, trials.c.took_s).where(trials.c.id.in_(newest)))

@@ -344,3 +344,25 @@ def test_a_pool_file_comes_from_where_the_machine_fetches_now_then_from_where_it
     fetcher.asked.clear()
     assert read(shelf.find(PATH)) == DEB.content
     assert fetcher.asked == [f"https://now.example/{DEB.pool_path()}"], "the one that gave other bytes is asked last"
+
+
+def test_two_states_of_an_archive_stand_side_by_side_each_at_an_address_of_its_own(
+    context: WorldContext, snapshot: Sha256
+) -> None:
+    upstream, newer = upstream_of(context), make_deb("hello", "2.0")
+    upstream.add(newer)
+    upstream.publish(DATE + DAY)
+    context.clock += DAY
+    now = record(record_request(), context, context.paths.cache / "pool").row.digest
+    before = ShelfEntry("debian", "stable", snapshot, served_as="debian~before")
+    shelf = shelf_of(context, ShelfEntry("debian", "stable", now), before)
+    assert before.name == "debian~before/stable"
+    index = "dists/stable/main/binary-amd64/Packages.xz"
+    assert read(shelf.find(f"debian/{index}")) == upstream.files[index] != read(shelf.find(f"debian~before/{index}"))
+    assert read(shelf.find(f"debian~before/{DEB.pool_path()}")) == DEB.content
+    assert read(shelf.find(f"debian/{newer.pool_path()}")) == newer.content
+    for path in (f"debian/{DEB.pool_path()}", f"debian~before/{newer.pool_path()}"):
+        with pytest.raises(NotFound):
+            shelf.find(path)
+    assert {file.archive for file in shelf.fetched} == {"debian"}, "where it came from, whatever it was served as"
+    assert ShelfEntry.from_json(before.to_json()) == before

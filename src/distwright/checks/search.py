@@ -1,0 +1,184 @@
+"""What a search for a culprit has at hand: trials of one package in any state, their answers, and those to ask next."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from distwright.archive.resolve import Ground
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.trying import KIND
+from distwright.checks.answers import Twins, answer_of, known_job, stage_of, twins_of
+from distwright.checks.bisection import Answer
+from distwright.checks.filing import BUILDS
+from distwright.checks.inquiries import made_jobs, placed_jobs
+from distwright.checks.lines import Serials, holds_on, named, recipe_at, recipe_of
+from distwright.checks.targets import Target, pinned, target_trial
+from distwright.errors import BadInput, NotFound, Refused
+from distwright.jobs.order import PRIORITY_DAILY, JobOrder
+from distwright.model import plain
+from distwright.model.digests import Json, Sha256
+from distwright.model.outcomes import Outcome
+from distwright.model.records import Inquiry, Job
+from distwright.store.database import Database
+from distwright.store.holds import Hold, holds_on_all
+from distwright.store.trials import list_trials
+
+CULPRIT = "culprit"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A package at a commit ("" for what was uploaded) with serials; mix names the environment in which only a part has moved."""
+
+    serials: tuple[tuple[str, str], ...]
+    commit: str
+    mix: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people read, and what it is kept under."""
+        at = f" at {self.commit[:12]}" if self.commit else ""
+        return f"{named(dict(self.serials))}{at}{f', {self.mix}' if self.mix else ''}"
+
+    def at(self, commit: str) -> "State":
+        """Give the same state at another commit."""
+        return State(self.serials, commit, self.mix)
+
+
+def state_of(serials: Serials, commit: str, mix: str = "") -> State:
+    """Make a state."""
+    return State(tuple(sorted(serials.items())), commit, mix)
+
+
+@dataclass(slots=True)
+class Search:
+    """One look of a search.
+
+    recipe: the environment as it was first asked about: what is ours in it stays as it was. bases: commit -> inputs of its trial
+    without the environment. no_base: commits of which no trial can be ordered. digests: state -> its order. told: what is answered.
+    mixes: environments by the name that states give them. stage: where the failure that is looked for stops. orders: asked next.
+    tried: commits that any trial knows.
+    """
+
+    database: Database
+    ground: Ground
+    row: Inquiry
+    target: Target
+    twins: Twins
+    tried: frozenset[str]
+    recipe: EnvironmentRecipe
+    bases: dict[str, plain.Plain]
+    no_base: dict[str, str]
+    digests: dict[str, str]
+    told: dict[str, Json]
+    mixes: dict[str, EnvironmentRecipe] = field(default_factory=dict)
+    stage: str = ""
+    orders: list[JobOrder] = field(default_factory=list)
+
+    def answer(self, state: State) -> Answer | None:
+        """Give what is known of a state, and tell it; None if it is not known."""
+        try:
+            job = self.job(state)
+        except (BadInput, NotFound, Refused) as error:
+            self.no_base[state.commit] = error.message
+            self.told[state.name] = {
+                "answer": Answer.UNKNOWN.value,
+                "job": None,
+                "is_made": False,
+                "message": error.message,
+            }
+            return Answer.UNKNOWN
+        if job is None:
+            return None
+        answer = answer_of(job, self.stage)
+        message = "" if answer is Answer.GOOD else job.message
+        is_made = job.id in made_jobs(self.row)
+        self.told[state.name] = {"answer": answer.value, "job": job.id, "is_made": is_made, "message": message}
+        return answer
+
+    def asked(self, state: State) -> Answer | None:
+        """Give what is known of a state; ask if it is not."""
+        answer = self.answer(state)
+        if answer is None:
+            self.orders.append(self.order(state))
+        return answer
+
+    def job(self, state: State) -> Job | None:
+        """Find the job that answers a state; raises what its order raises."""
+        if state.name not in self.digests:
+            self.order(state)
+        digest = Sha256(self.digests[state.name])
+        with self.database.read() as tx:
+            return known_job(tx, digest, placed_jobs(self.row), self.twins)
+
+    def answers(self, states: Sequence[State]) -> dict[int, Answer]:
+        """Give what is known of the states of a line, by their places. Of a commit that nobody has tried nothing can be."""
+        near = {*self.bases, *self.no_base, *self.tried}
+        known = {place: self.answer(state) for place, state in enumerate(states) if state.commit in near}
+        return {place: answer for place, answer in known.items() if answer is not None}
+
+    def take_stage(self, state: State) -> None:
+        """Look for the failure that this state has, and no other one."""
+        job = self.job(state)
+        self.stage = stage_of(job) if job is not None and job.outcome is Outcome.FAILED else ""
+
+    def order(self, state: State) -> JobOrder:
+        """Order the trial of a state; raises what the order of its commit raises."""
+        recipe = self.mixes[state.mix] if state.mix else self.recipe_at(dict(state.serials))
+        inputs = {**self._base(state.commit), "environment": recipe.to_json()}
+        title = f"try {self.target.source} with {state.name}"
+        needed = tuple(holds_on(dict(state.serials), CULPRIT))
+        order = JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY, holds=needed)
+        self.digests[state.name] = order.digest
+        return order
+
+    def recipe_at(self, serials: Serials) -> EnvironmentRecipe:
+        """Give the environment at other serials."""
+        with self.database.read() as tx:
+            return recipe_at(tx, self.ground.objects, self.recipe, serials)
+
+    def _base(self, commit: str) -> plain.Plain:
+        if commit in self.no_base:
+            raise NotFound(self.no_base[commit], hint=f"look at commit {commit[:12]}")
+        if commit not in self.bases:
+            self.bases[commit] = _without_environment(target_trial(self.database, self.ground, self.target, commit))
+        return self.bases[commit]
+
+    def holds(self, line: Iterable[Hold]) -> list[Hold]:
+        """Say what the search needs while it goes on: the serials of its line, and what its orders name."""
+        own: dict[str, Json] = {
+            "recipe": self.recipe.to_json(),
+            "bases": {key: dict(base) for key, base in self.bases.items()},
+        }
+        return list({(hold.kind, hold.target): hold for hold in (*line, *holds_on_all(own))}.values())
+
+    def progress(self) -> dict[str, Json]:
+        """Give what the next look needs to know."""
+        return {
+            "recipe": self.recipe.to_json(),
+            "bases": {commit: dict(base) for commit, base in self.bases.items()},
+            "no_base": dict(self.no_base),
+            "digests": dict(self.digests),
+            "told": dict(self.told),
+        }
+
+
+def search_of(database: Database, ground: Ground, row: Inquiry, target: Target, at: State) -> Search:
+    """Begin a look of a search, or go on with what the last one kept. at: a state that must be there."""
+    with database.read() as tx:
+        twins = twins_of(tx, target.source)
+        tried = frozenset(trial.commit for trial in list_trials(tx, BUILDS, target.source))
+    kept = row.progress
+    if "recipe" not in kept:
+        order = target_trial(database, pinned(ground, dict(at.serials)), target, at.commit)
+        bases = {at.commit: _without_environment(order)}
+        return Search(database, ground, row, target, twins, tried, recipe_of(order.inputs), bases, {}, {}, {})
+    given = plain.mapping(kept, "bases")
+    return Search(
+        database, ground, row, target, twins, tried, EnvironmentRecipe.from_json(plain.mapping(kept, "recipe")),
+        {commit: plain.mapping(given, commit) for commit in given},
+        plain.text_map(kept, "no_base"), plain.text_map(kept, "digests"), dict(plain.mapping(kept, "told")),
+    )  # fmt: skip
+
+
+def _without_environment(order: JobOrder) -> plain.Plain:
+    return {key: value for key, value in order.inputs.items() if key != "environment"}

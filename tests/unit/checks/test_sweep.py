@@ -1,0 +1,176 @@
+"""The sweep: all ours against a new serial, once; what fails is a finding that says since when, and closes when it builds again."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.worlds.archive import make_deb, make_source, make_upload
+from tests.worlds.breaking import BreakingWorld, Trying, breaking_world, moved
+from tests.worlds.times import NOW
+from tests.worlds.uploads import Suite
+
+from distwright.builds.resolve import build_order
+from distwright.checks.filing import BUILDS, SWEEP
+from distwright.checks.findings import FAILS
+from distwright.config.model import Config
+from distwright.model.digests import sha256_of
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import FindingState, InquiryState, Trial
+from distwright.store.findings import list_findings
+from distwright.store.inquiries import list_inquiries
+from distwright.store.jobs import list_jobs
+from distwright.store.trials import set_trial
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> BreakingWorld:
+    world = breaking_world(tmp_path)
+    world.run()
+    return world
+
+
+def since(number: int) -> Callable[[Trying], str]:
+    def breaks(tried: Trying) -> str:
+        return "build" if float(tried.versions["libfoo-dev"]) >= number else ""
+
+    return breaks
+
+
+def test_a_new_serial_has_our_packages_tried_once(world: BreakingWorld) -> None:
+    assert [tried.versions["libfoo-dev"] for tried in world.built] == ["1.0"], "by the record of the first one"
+    assert world.finding() is None
+    world.sweep()
+    assert world.run() == 0, "the same state is never built twice"
+    world.record(*moved(2))
+    assert world.run() == 1
+    with world.context.database.read() as tx:
+        rows = list_inquiries(tx, kind=SWEEP)
+    assert [(row.state, row.answer and row.answer["text"]) for row in rows] == [
+        (InquiryState.DONE, "1 build, 0 do not, 0 could not be tried")
+    ] * 3
+
+
+def test_what_fails_is_a_finding_that_says_since_when_and_what_broke_it(world: BreakingWorld) -> None:
+    world.breaks = since(2)
+    bad = world.record(*moved(2))
+    world.run()
+    found = world.finding()
+    assert found is not None
+    assert found.state is FindingState.NEW
+    good = world.serials[0]
+    evidence = {key: found.evidence[key] for key in ("version", "commit", "serials", "since", "last_good", "message")}
+    assert evidence == {
+        "version": "1.0", "commit": world.commits[0], "serials": {"debian": bad}, "since": {"debian": bad},
+        "last_good": {"debian": good}, "message": "build: build failed",
+    }  # fmt: skip
+    culprit = found.evidence["culprit"]
+    assert isinstance(culprit, dict)
+    assert culprit["text"] == f"libfoo 2.0 from serial {bad} of archive debian breaks it"
+
+
+def test_a_finding_stays_the_same_while_it_fails_and_closes_when_it_builds_again(world: BreakingWorld) -> None:
+    world.breaks = since(2)
+    first = world.record(*moved(2))
+    world.run()
+    builds = len(world.built)
+    world.record(*moved(3))
+    assert world.run() == 1, "nobody asks for the culprit again"
+    found = world.finding()
+    assert found is not None
+    assert (found.state, found.evidence["since"]) == (FindingState.NEW, {"debian": first})
+    assert "culprit" in found.evidence
+    world.breaks = lambda tried: "build" if tried.versions["libfoo-dev"] in ("2.0", "3.0") else ""
+    world.record(*moved(4))
+    world.run()
+    assert len(world.built) == builds + 2
+    found = world.finding()
+    assert found is not None
+    assert found.state is FindingState.FIXED
+
+
+def test_an_older_serial_says_nothing_of_now(world: BreakingWorld) -> None:
+    world.record(*moved(2))
+    world.run()
+    world.breaks = since(0)
+    world.sweep(debian=world.serials[0])
+    world.run()
+    assert world.finding() is None
+
+
+def test_if_all_is_known_the_answer_is_there_at_once(world: BreakingWorld) -> None:
+    number = world.sweep()
+    world.take_in()
+    row = world.inquiry(number)
+    assert (row.state, (row.answer or {})["builds"]) == (InquiryState.DONE, 0)
+
+
+def test_a_build_of_the_same_state_that_failed_is_an_answer_too(world: BreakingWorld) -> None:
+    world.commit("second", tag="2.0", version="2.0")
+    world.upload("2.0")
+    world.breaks = lambda tried: "build" if tried.commit == world.commits[1] else ""
+    order = build_order(world.context.database, world.context.ground(), repo="greeter", tag="2.0")
+    world.build(order)
+    assert world.built[-1].job.kind == "package.build"
+    count = len(world.built)
+    number = world.sweep()
+    world.run()
+    answer = world.inquiry(number).answer or {}
+    assert answer["text"] == "0 build, 1 do not, 0 could not be tried"
+    found = world.finding()
+    assert found is not None
+    assert found.evidence["last_good_version"] == "1.0"
+    guilty = f"commit {world.commits[1][:12]} (Ada, files) breaks it"
+    assert found.evidence["culprit"]["text"] == guilty  # type: ignore[call-overload, index]
+    assert len(world.built) == count, "both ends were known, and nothing lies between them"
+
+
+def test_the_cheapest_is_tried_first_and_what_cannot_be_asked_holds_up_nothing(world: BreakingWorld) -> None:
+    suite = Suite(world.context)
+    for name in ("quick", "slow", "unknown", "lost"):
+        suite.accept(make_upload(make_source(name, "1.0"), make_deb(name, "1.0")))
+    world.context.config = builds_what_is_uploaded(world.context.config)
+    for name, took in (("quick", 5), ("slow", 50)):
+        with world.context.database.write() as tx:
+            set_trial(tx, trial_of_source(name, took))
+    sent = make_source("lost", "1.0").files["lost_1.0.tar.gz"]
+    world.context.objects.local_path(sha256_of(sent)).unlink()
+    number = world.sweep()
+    world.take_in()
+    with world.context.database.read() as tx:
+        titles = [job.title for job in reversed(list_jobs(tx, kind="package.try")) if job.state is not JobState.DONE]
+    assert titles == ["try quick 1.0", "try slow 1.0", "try unknown 1.0"], "greeter is known; lost has lost its source"
+    world.breaks = lambda tried: "build" if tried.job.inputs["source"] == "slow" else ""
+    world.run()
+    assert (world.inquiry(number).answer or {})["text"] == "3 build, 1 do not, 0 could not be tried"
+    with world.context.database.read() as tx:
+        [found] = list_findings(tx, kind=FAILS)
+    assert (found.subject, found.key) == ("slow", "build/devel")
+
+
+def trial_of_source(name: str, took_s: int) -> Trial:
+    return Trial(
+        0, BUILDS, name, "0.9", "", {}, sha256_of(name.encode()), 1, Outcome.OK, "", took_s, NOW
+    )  # fmt: skip
+
+
+def builds_what_is_uploaded(config: Config) -> Config:
+    suites = {"devel": config.suites["devel"].model_copy(update={"environment": "build"})}
+    return replace(config, suites=suites)
+
+
+def test_an_uploaded_source_is_searched_for_its_culprit_over_serials(world: BreakingWorld) -> None:
+    world.context.config = builds_what_is_uploaded(world.context.config)
+    Suite(world.context).accept(make_upload(make_source("sent", "1.0"), make_deb("sent", "1.0")))
+    world.sweep()
+    world.run()
+    world.breaks = lambda tried: (
+        "build" if tried.job.inputs["source"] == "sent" and tried.versions["bar"] == "2.0" else ""
+    )
+    bad = world.record(*moved(2))
+    world.run()
+    with world.context.database.read() as tx:
+        [found] = list_findings(tx, kind=FAILS)
+    assert found.subject == "sent"
+    text = f"bar 2.0 from serial {bad} of archive debian breaks it"
+    assert found.evidence["culprit"]["text"] == text  # type: ignore[call-overload, index]
