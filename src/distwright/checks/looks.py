@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from distwright.checks import impact
 from distwright.checks.inquiries import Look
 
-LOOKS: Mapping[str, Look] = {}
+LOOKS: Mapping[str, Look] = {impact.KIND: impact.look}

@@ -4,6 +4,8 @@ import click
 
 from distwright.app import open_app
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
+from distwright.cli.package_impact import impact
+from distwright.cli.package_review import review
 from distwright.cli.watch import TerminalWatcher
 from distwright.model.digests import Json
 from distwright.site.checking import inquiries, trials
@@ -12,6 +14,10 @@ from distwright.site.checking import inquiries, trials
 @click.group()
 def command() -> None:
     """Debian packages that are built here."""
+
+
+command.add_command(impact)
+command.add_command(review)
 
 
 @command.command()

@@ -91,7 +91,7 @@ class Environment(Table, frozen=True):
     checkers: OurName | None = Field(
         default=None,
         description="The [environment.NAME] whose programs look at what is built in this one, as far as it has them: lintian, "
-        "blhc, diffoscope, dose-extra, autopkgtest, piuparts. Unset: nothing looks.",
+        "blhc, diffoscope, dose-debcheck, autopkgtest, piuparts. Unset: nothing looks.",
         examples=["build"],
     )
 

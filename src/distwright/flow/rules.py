@@ -11,6 +11,7 @@ from distwright.archive.tidying import tidy_order
 from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, source_build_order, table_from
+from distwright.checks.review import order_of_build
 from distwright.config.model import Config
 from distwright.images.resolve import boot_order, image_order, is_pushed
 from distwright.jobs.order import JobOrder
@@ -22,6 +23,7 @@ from distwright.repos.spool import NOTHING
 from distwright.store.database import Database
 from distwright.store.events import events_since
 from distwright.store.exceptions import list_exceptions
+from distwright.store.jobs import find_job
 from distwright.store.suites import find_suite
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
@@ -100,6 +102,16 @@ def accept_what_was_built(_database: Database, view: View, event: Event) -> list
             archive=plain.text(event.body, "archive"),
         )
     ]
+
+
+def review_what_was_built(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """A finished build is reviewed, if its environment names one of checkers."""
+    if event.job is None:
+        return []
+    with database.read() as tx:
+        job = find_job(tx, event.job)
+    order = None if job is None else order_of_build(database, view.ground, job)
+    return [] if order is None else [order]
 
 
 def publish_changed_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
@@ -195,7 +207,7 @@ def boot_built_image(_database: Database, view: View, event: Event) -> list[JobO
 
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {
     EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch, tidy_exceptions_of_pushed_branch),
-    EventKind.BUILD_FINISHED: (accept_what_was_built,),
+    EventKind.BUILD_FINISHED: (accept_what_was_built, review_what_was_built),
     EventKind.UPLOAD_ACCEPTED: (build_uploaded_source,),
     EventKind.SUITE_CHANGED: (publish_changed_suite, tidy_exceptions_of_changed_suite),
     EventKind.SUITE_PUBLISHED: (install_what_was_published, images_of_published_suite),
