@@ -106,9 +106,7 @@ class App:
             count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             file_results(self.database, self.now())
-            count += advance_inquiries(
-                self.database, self.ground(), LOOKS, self.now(), self.engine.hint, self.applied()[1]
-            )
+            count += advance_inquiries(self.database, self.ground(), LOOKS, self.engine.hint, self.applied()[1])
             if not count:
                 return
 

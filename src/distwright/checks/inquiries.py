@@ -1,12 +1,14 @@
 """Inquiries: questions that take many jobs. Each look reads what is answered, and orders what is asked next."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from distwright.archive.resolve import Ground, NotReadyError
-from distwright.errors import DistwrightError, NotFound
-from distwright.jobs.order import JobOrder, place_order
+from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused, quoted
+from distwright.jobs.order import JobOrder, cancel, place_order
+from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Inquiry, InquiryState, Job
@@ -14,20 +16,34 @@ from distwright.store.database import Database, Transaction
 from distwright.store.events import newest_events
 from distwright.store.holds import Hold, replace_holds
 from distwright.store.inquiries import end_inquiry, find_inquiry, insert_inquiry, list_inquiries, move_inquiry
-from distwright.store.jobs import find_by_digest
+from distwright.store.jobs import count_done, find_by_digest, find_job
+
+_PLACED, _MADE, _DONE, _WAITS = "placed", "made", "done", "waits_for"  # keys of progress that are kept here
+_OUR_FAULTS = (Busy, OutOfSpace, DiskFailed, ProgramFailed)  # the question is right, this machine is not
+
+
+class Effect(Protocol):
+    """Something that is written together with a move: a finding that is seen, another question that is asked."""
+
+    def __call__(self, tx: Transaction, *, now: datetime) -> object:
+        """Write it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What a look gives. orders: asked next (known ones cost nothing). progress: kept until the next look. answer: None to go on.
+    """What a look gives. orders: asked next (known ones cost nothing, and none is placed twice). progress: kept until then.
 
-    holds: what the inquiry needs as long as it is open. stopped: it ends without the answer that was wanted.
+    answer: None to go on. holds: what the inquiry needs from now on; None: what it held before. effects: written with it, once.
+    waits_for: why nothing is asked yet. is_stopped: it ends without the answer that was wanted.
     """
 
     orders: Sequence[JobOrder] = ()
     progress: Mapping[str, Json] | None = None
     answer: Mapping[str, Json] | None = None
-    holds: Sequence[Hold] = ()
+    holds: Sequence[Hold] | None = None
+    effects: Sequence[Effect] = ()
+    waits_for: str = ""
     is_stopped: bool = False
 
 
@@ -41,8 +57,16 @@ def ask(
 ) -> int:  # fmt: skip
     """Open an inquiry, whose first look comes with the next `advance_inquiries`; give its number."""
     with database.write() as tx:
-        number = insert_inquiry(tx, kind, subject, asked, actor, now)
-        replace_holds(tx, holder_of(number), list(holds), now)
+        return ask_with(tx, kind, subject, asked, actor, now, holds=holds)
+
+
+def ask_with(
+    tx: Transaction, kind: str, subject: str, asked: Mapping[str, Json], actor: str, now: datetime, *,
+    holds: Sequence[Hold] = (),
+) -> int:  # fmt: skip
+    """Open an inquiry in a transaction that says why; give its number."""
+    number = insert_inquiry(tx, kind, subject, asked, actor, now)
+    replace_holds(tx, holder_of(number), list(holds), now)
     return number
 
 
@@ -52,60 +76,146 @@ def holder_of(number: int) -> str:
 
 
 def advance_inquiries(
-    database: Database, ground: Ground, looks: Mapping[str, Look], now: datetime, hint: Callable[[str], None],
+    database: Database, ground: Ground, looks: Mapping[str, Look], hint: Callable[[str], None],
     commit: str | None = None,
 ) -> int:  # fmt: skip
-    """Look at every open inquiry that something may have happened to since its last look; say how many moved."""
+    """Look at every open inquiry that something may have happened to since its last look; say how many moves there were.
+
+    One with jobs that are not done is looked at when another of them is; one that has none left after each event; one that waits
+    each time.
+    """
     with database.read() as tx:
         newest = newest_events(tx, 1)
         last = newest[0].number if newest else 0
-        waiting = [row for row in list_inquiries(tx, only_open=True) if row.seen_event < last or row.seen_event < 0]
-    return sum(_advance(database, ground, looks, row, last, now, hint, commit) for row in reversed(waiting))
+        waiting = [row for row in list_inquiries(tx, only_open=True, limit=None) if _may_move(tx, row, last)]
+    return sum(_advance(database, ground, looks, row, last, hint, commit) for row in reversed(waiting))
+
+
+def _may_move(tx: Transaction, row: Inquiry, last: int) -> bool:
+    placed = placed_jobs(row)
+    done = count_done(tx, placed)
+    known = row.progress.get(_DONE)
+    return (
+        row.seen_event < 0 or done != known or waits_for(row) != "" or (row.seen_event < last and done == len(placed))
+    )
 
 
 def _advance(
-    database: Database, ground: Ground, looks: Mapping[str, Look], row: Inquiry, last: int, now: datetime,
+    database: Database, ground: Ground, looks: Mapping[str, Look], row: Inquiry, last: int,
     hint: Callable[[str], None], commit: str | None,
 ) -> int:  # fmt: skip
     look = looks.get(row.kind)
     if look is None:
         return 0  # a newer version asked
+    moves = 0
     while True:
-        try:
-            move = look(database, ground, row)
-        except NotReadyError:
-            move = Move(progress=row.progress)
-        except DistwrightError as error:
-            move = Move(answer={"error": error.message, "hint": error.hint}, is_stopped=True)
+        with database.read() as tx:
+            done = count_done(tx, placed_jobs(row))  # before the look, so that what ends meanwhile is looked at again
+        move = _looked(look, database, ground, row)
+        if move is None:
+            return moves
         with database.write() as tx:
-            if move.answer is not None:
-                state = InquiryState.STOPPED if move.is_stopped else InquiryState.DONE
-                end_inquiry(tx, row.id, state, move.answer, now)
-                replace_holds(tx, holder_of(row.id), [], now)
-                return 1
-            progress = row.progress if move.progress is None else move.progress
-            if not move_inquiry(tx, row.id, before=row.seen_event, seen_event=last, progress=progress):
-                return 0  # another process was faster, or somebody stopped it
-            replace_holds(tx, holder_of(row.id), list(move.holds), now)
-            jobs = [
-                place_order(tx, order, now, config_commit=commit, objects=ground.objects, may_repeat=True)
-                for order in move.orders
-            ]
+            if find_inquiry(tx, row.id) != row:
+                return moves  # another process was faster, or somebody stopped it
+            jobs = _write(tx, row, move, last, done, ground, commit)
+            again = find_inquiry(tx, row.id)
+        moves += again is None or again.progress != row.progress or again.state is not row.state
         for pool in {job.pool for job in jobs}:
             hint(pool)
-        if not jobs or not all(job.state is JobState.DONE for job in jobs):
-            return 1
-        with database.read() as tx:  # everything was known already: look again at once
-            again = find_inquiry(tx, row.id)
-        if again is None or (again.progress == row.progress and row.seen_event >= 0):
-            return 1
-        row = again
+        if move.answer is not None or again is None or not jobs or not all(job.state is JobState.DONE for job in jobs):
+            return moves
+        row = again  # everything was known already: look again at once
 
 
-def answered(tx: Transaction, order: Sha256) -> Job | None:
-    """Give the job of an order that is done and decided: its outcome says how. None while it is not."""
+def _looked(look: Look, database: Database, ground: Ground, row: Inquiry) -> Move | None:
+    """Look; None if this machine does not let us now, and the next time may."""
+    try:
+        return look(database, ground, row)
+    except NotReadyError as error:
+        return Move(waits_for=f"{error.message} ({error.hint})")
+    except _OUR_FAULTS:
+        return None
+    except DistwrightError as error:
+        return _given_up(error.message, error.hint)
+    except KeyError as error:
+        return _given_up(f"the configuration no longer has {error}", "distwright config show")
+    except Exception as error:  # one that a look chokes on must not hold up all others
+        return _given_up(f"a bug of distwright in an inquiry of kind {row.kind}: {quoted(repr(error))}", "report it")
+
+
+def _given_up(message: str, hint: str) -> Move:
+    return Move(answer={"error": message, "hint": hint}, is_stopped=True)
+
+
+def _write(
+    tx: Transaction, row: Inquiry, move: Move, last: int, done: int, ground: Ground, commit: str | None
+) -> list[Job]:
+    """Write a move: its end, or how far it is with the jobs that it asks for. Give those that this move placed."""
+    now = ground.now
+    for effect in move.effects:
+        effect(tx, now=now)
+    if move.answer is not None:
+        state = InquiryState.STOPPED if move.is_stopped else InquiryState.DONE
+        counts: dict[str, Json] = {"builds": len(plain.members(row.progress, _MADE)) if _MADE in row.progress else 0}
+        end_inquiry(tx, row.id, state, {**move.answer, **counts}, now)
+        replace_holds(tx, holder_of(row.id), move.holds or [], now)
+        return []
+    placed, made = set(placed_jobs(row)), set(made_jobs(row))
+    jobs = []
+    for order in move.orders:
+        known = find_by_digest(tx, order.digest)
+        if known is not None and known.id in placed:
+            continue
+        job = place_order(tx, order, now, config_commit=commit, objects=ground.objects, may_repeat=True)
+        placed.add(job.id)
+        made |= (
+            set()
+            if job.state is JobState.DONE or (known is not None and known.state is not JobState.DONE)
+            else {job.id}
+        )
+        jobs.append(job)
+    own = row.progress if move.progress is None else move.progress
+    kept = {key: value for key, value in own.items() if key not in (_PLACED, _MADE, _DONE, _WAITS)}
+    waits: dict[str, Json] = {_WAITS: move.waits_for} if move.waits_for else {}
+    # A job that was known already is done, but this look did not see it.
+    progress: dict[str, Json] = {**kept, **waits, _PLACED: sorted(placed), _MADE: sorted(made), _DONE: done}
+    move_inquiry(tx, row.id, seen_event=last, progress=progress)
+    if move.holds is not None:
+        replace_holds(tx, holder_of(row.id), list(move.holds), now)
+    return jobs
+
+
+def placed_jobs(row: Inquiry) -> tuple[int, ...]:
+    """Give the jobs that an inquiry has asked for."""
+    return _numbers(row, _PLACED)
+
+
+def made_jobs(row: Inquiry) -> tuple[int, ...]:
+    """Give those of its jobs that were not done, nor asked for by others, when it asked for them."""
+    return _numbers(row, _MADE)
+
+
+def waits_for(row: Inquiry) -> str:
+    """Say why an inquiry asks nothing yet; "" if it does not wait."""
+    return plain.text(row.progress, _WAITS) if _WAITS in row.progress else ""
+
+
+def _numbers(row: Inquiry, key: str) -> tuple[int, ...]:
+    members = plain.members(row.progress, key) if key in row.progress else ()
+    return tuple(member for member in members if isinstance(member, int))
+
+
+def answered(tx: Transaction, order: Sha256, placed: Collection[int] = ()) -> Job | None:
+    """Give the job of an order that is done and decided: its outcome says how. None while it is not.
+
+    placed: what the inquiry has asked for itself. Of these, one that ended undecided (broken, cancelled) is answered too: it cannot
+    be known. What ended so before is asked for again.
+    """
     job = find_by_digest(tx, order)
-    return job if job is not None and job.state is JobState.DONE and job.outcome is not Outcome.CANCELLED else None
+    if job is None or job.state is not JobState.DONE:
+        return None
+    is_decided = job.outcome not in (Outcome.BROKEN, Outcome.CANCELLED, None)
+    return job if is_decided or job.id in placed else None
 
 
 def get_inquiry(tx: Transaction, number: int) -> Inquiry:
@@ -114,3 +224,16 @@ def get_inquiry(tx: Transaction, number: int) -> Inquiry:
     if row is None:
         raise NotFound(f"there is no inquiry {number}", hint="distwright package inquiries")
     return row
+
+
+def stop(tx: Transaction, number: int, actor: str, now: datetime) -> None:
+    """End an open inquiry without an answer, with the jobs that nobody but it has asked for; raise NotFound, Refused."""
+    row = get_inquiry(tx, number)
+    if not end_inquiry(tx, number, InquiryState.STOPPED, {"error": f"stopped by {actor}", "hint": "ask again"}, now):
+        raise Refused(f"inquiry {number} is {row.state}", hint=f"distwright package inquiry {number}")
+    replace_holds(tx, holder_of(number), [], now)
+    wanted = {job for other in list_inquiries(tx, only_open=True, limit=None) for job in placed_jobs(other)}
+    for job_id in made_jobs(row):
+        job = find_job(tx, job_id)
+        if job is not None and job.state is not JobState.DONE and job_id not in wanted:
+            cancel(tx, job_id, now)

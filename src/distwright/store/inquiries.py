@@ -40,9 +40,9 @@ def find_inquiry(tx: Transaction, number: int) -> Inquiry | None:
 
 
 def list_inquiries(
-    tx: Transaction, *, kind: str | None = None, only_open: bool = False, limit: int = 1000
+    tx: Transaction, *, kind: str | None = None, only_open: bool = False, limit: int | None = 1000
 ) -> list[Inquiry]:
-    """List inquiries, newest first."""
+    """List inquiries, newest first. limit: None for all."""
     query = sa.select(inquiries).order_by(inquiries.c.id.desc()).limit(limit)
     if kind is not None:
         query = query.where(inquiries.c.kind == kind)
@@ -51,11 +51,9 @@ def list_inquiries(
     return [_inquiry(row) for row in tx.connection.execute(query)]
 
 
-def move_inquiry(tx: Transaction, number: int, *, before: int, seen_event: int, progress: Mapping[str, Json]) -> bool:
-    """Note how far an open inquiry is; say whether it stood where it was `before` (its last seen event)."""
-    where = (
-        inquiries.c.id == number, inquiries.c.state == InquiryState.OPEN.value, inquiries.c.seen_event == before
-    )  # fmt: skip
+def move_inquiry(tx: Transaction, number: int, *, seen_event: int, progress: Mapping[str, Json]) -> bool:
+    """Note how far an inquiry is; say whether it was open."""
+    where = (inquiries.c.id == number, inquiries.c.state == InquiryState.OPEN.value)
     values = {"seen_event": seen_event, "progress": canonical_json(dict(progress)).decode()}
     return tx.connection.execute(inquiries.update().where(*where).values(**values)).rowcount > 0
 

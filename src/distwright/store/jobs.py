@@ -256,6 +256,12 @@ def attempts_of(tx: Transaction, job_id: int) -> list[Attempt]:
     ]
 
 
+def count_done(tx: Transaction, numbers: Collection[int]) -> int:
+    """Count those of some jobs that are done."""
+    where = (jobs.c.id.in_(sorted(numbers)), jobs.c.state == JobState.DONE.value)
+    return tx.connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*where)).scalar_one()
+
+
 def count_by_state(tx: Transaction) -> dict[JobState, int]:
     """Count the jobs in each state."""
     rows = tx.connection.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))
