@@ -1,7 +1,7 @@
 """A library that counts, who uses it, and its next version, which breaks some of them: small enough to be built in seconds.
 
 `tally` 2 says another version, and no longer provides `tally-abi-1`. Of those who use it `counter` builds only with 1, `crooked`
-never builds, `keeper` builds with both, `tester` has a test that passes only with 1, and `adder` needs `tally-abi-1` to be installed.
+never builds, `keeper` builds with both, `tester` has a test that passes only with 1, and `adder` needs `tally-abi-1` to run.
 """
 
 from email.utils import format_datetime

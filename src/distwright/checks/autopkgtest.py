@@ -57,10 +57,8 @@ exit $status
 # inputs: source, version, source_files (name -> digest), environment (the state that is asked about), testbed, checkers.
 
 
-class TestResult(StrEnum):
+class SummaryResult(StrEnum):
     """How one test ended, in autopkgtest's words."""
-
-    __test__ = False  # pytest
 
     PASS = "pass"  # noqa: S105  # no password
     FAIL = "fail"
@@ -69,13 +67,11 @@ class TestResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TestLine:
+class SummaryLine:
     """One test. why: of a failure or a skip, "" else."""
 
-    __test__ = False
-
     name: str
-    result: TestResult
+    result: SummaryResult
     why: str
 
     def to_json(self) -> Json:
@@ -83,22 +79,23 @@ class TestLine:
         return {"name": self.name, "result": self.result.value, "why": self.why}
 
 
-def parse_summary(content: bytes) -> tuple[TestLine, ...]:
+def parse_summary(content: bytes) -> tuple[SummaryLine, ...]:
     """Read autopkgtest's summary, one line for each test; of one that is named again the last line counts. Others are not its."""
-    found: dict[str, TestLine] = {}
+    found: dict[str, SummaryLine] = {}
     for line in content[:_SUMMARY_BYTES].decode(errors="replace").splitlines():
         match = _LINE.fullmatch(line.rstrip())
         if match is not None and (len(found) < TESTS_LIMIT or match[1] in found):
             name = shown(match[1], 200)
-            found[name] = TestLine(name, TestResult(match[2].lower()), shown(match[3] or ""))
+            found[name] = SummaryLine(name, SummaryResult(match[2].lower()), shown(match[3] or ""))
     return tuple(found.values())
 
 
-def lines_of(outputs: Inputs) -> tuple[TestLine, ...]:
+def lines_of(outputs: Inputs) -> tuple[SummaryLine, ...]:
     """Read the tests of a finished job's outputs."""
     rows = [plain.mapping({"test": row}, "test") for row in plain.members(outputs, "tests")]
     return tuple(
-        TestLine(plain.text(row, "name"), TestResult(plain.text(row, "result")), plain.text(row, "why")) for row in rows
+        SummaryLine(plain.text(row, "name"), SummaryResult(plain.text(row, "result")), plain.text(row, "why"))
+        for row in rows
     )
 
 
@@ -154,9 +151,9 @@ def _read(context: Context, _inputs: Inputs, earlier: Earlier) -> StepResult:
     return StepResult({}, values={"tests": [line.to_json() for line in lines]})
 
 
-def summary(lines: tuple[TestLine, ...]) -> str:
+def summary(lines: tuple[SummaryLine, ...]) -> str:
     """Say in a line how the tests ended."""
-    counts = [f"{sum(line.result is result for line in lines)} {result}" for result in TestResult]
+    counts = [f"{sum(line.result is result for line in lines)} {result}" for result in SummaryResult]
     return ", ".join(count for count in counts if not count.startswith("0 ")) or "no tests"
 
 

@@ -19,7 +19,7 @@ from distwright.checks.reverse_depends import (
     needing_to_run,
     provided_by,
     reverse_build_depends,
-    tested_with,
+    with_tests_of,
 )
 from distwright.errors import Refused
 from distwright.formats.deb822 import raw_field, raw_stanzas
@@ -218,7 +218,7 @@ def choose(
     provides = {_name_of(raw)[0]: provided_by(raw) for raw in packages}
     built = reverse_build_depends(others, recipe.architecture, wanted, provides, depth)
     affected = needing_to_run(packages, wanted) | {one.source.name for one in built.builds}
-    tests = tested_with(others, wanted, affected)
+    tests = with_tests_of(others, wanted, affected)
     return Chosen(built.builds, tuple(tests), built.unreadable)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from distwright.checks.autopkgtest import TestLine, TestResult
+from distwright.checks.autopkgtest import SummaryLine, SummaryResult
 from distwright.checks.dose import Broken
 from distwright.model import plain
 from distwright.model.digests import Json
@@ -91,36 +91,36 @@ def row_of(package: str, version: str, question: str, reference: Answer, candida
     return Row(package, version, question, reference, candidate, excuse, why)
 
 
-def tests_row(
+def row_of_tests(
     package: str,
     version: str,
     reference: Answer,
-    before: Sequence[TestLine],
+    before: Sequence[SummaryLine],
     candidate: Answer,
-    after: Sequence[TestLine],
+    after: Sequence[SummaryLine],
 ) -> Row:
     """Make the line of a source's own tests, test by test: one that failed before is no regression, whatever others do."""
     row = row_of(package, version, "tests", reference, candidate)
     if Result.UNKNOWN in (reference.result, candidate.result) or candidate.result is not Result.FAIL:
         return row
     known = {line.name: line.result for line in before}
-    failing = [line for line in after if line.result is TestResult.FAIL]
-    fresh = [line for line in failing if known.get(line.name) is not TestResult.FAIL]
+    failing = [line for line in after if line.result is SummaryResult.FAIL]
+    fresh = [line for line in failing if known.get(line.name) is not SummaryResult.FAIL]
     if not fresh:
         names = ", ".join(line.name for line in failing)
         return replace(row, excuse=Excuse.ALREADY, why=f"{names} failed without it, too")
-    regressed = [line for line in fresh if known.get(line.name) in (TestResult.PASS, TestResult.FLAKY)]
+    regressed = [line for line in fresh if known.get(line.name) in (SummaryResult.PASS, SummaryResult.FLAKY)]
     excuse = Excuse.REGRESSION if regressed else Excuse.NEW
     why = "; ".join(f"{line.name}: {line.why}" if line.why else line.name for line in regressed or fresh)
     return replace(row, excuse=excuse, why=why)
 
 
-def result_of_tests(lines: Sequence[TestLine]) -> Result:
+def result_of_tests(lines: Sequence[SummaryLine]) -> Result:
     """Say how a source's tests ended as a whole: a flaky one that fails counts for nothing."""
     results = {line.result for line in lines}
-    if TestResult.FAIL in results:
+    if SummaryResult.FAIL in results:
         return Result.FAIL
-    return Result.PASS if TestResult.PASS in results or TestResult.FLAKY in results else Result.SKIP
+    return Result.PASS if SummaryResult.PASS in results or SummaryResult.FLAKY in results else Result.SKIP
 
 
 def broken_rows(

@@ -23,7 +23,7 @@ from distwright.checks.excuses import (
     ordered,
     result_of_tests,
     row_of,
-    tests_row,
+    row_of_tests,
     verdict_of,
 )
 from distwright.checks.inquiries import Move
@@ -233,7 +233,7 @@ def rows_of(part: Part, before: Job | None, after: Job | None, lacking: Sequence
     if part.question == TESTS:
         known = () if before is None or old.result is Result.UNKNOWN else lines_of(before.outputs or {})
         now = () if after is None or new.result is Result.UNKNOWN else lines_of(after.outputs or {})
-        return [tests_row(part.package, part.version, old, known, new, now)]
+        return [row_of_tests(part.package, part.version, old, known, new, now)]
     return [row_of(part.package, part.version, part.question, old, new)]
 
 

@@ -161,7 +161,7 @@ def provided_by(raw: bytes) -> tuple[str, ...]:
         return ()
 
 
-def tested_with(
+def with_tests_of(
     sources: Iterable[SourceStanza], names: Collection[str], affected: Collection[str]
 ) -> list[SourceStanza]:
     """Give the sources whose tests say something about packages: those affected, and those that name one as trigger; by name."""

@@ -18,6 +18,7 @@ from distwright.model.records import Inquiry
 from distwright.store.archives import live_publication
 from distwright.store.database import Database
 from distwright.store.holds import Hold, holds_on_all
+from distwright.store.inquiries import list_inquiries
 from distwright.store.suites import list_suites
 
 
@@ -25,7 +26,9 @@ def ask_impact(
     database: Database, ground: Ground, source: str, named: Sequence[str], *, suite: str | None, depth: int, limit: int,
     actor: str,
 ) -> int:  # fmt: skip
-    """Open the inquiry; give its number. named: a suite, the number of a job, or files. suite: of ours, where it shall go.
+    """Open the inquiry, unless the same is asked already; give its number. named: a suite, a job's number, or files.
+
+    suite: of ours, where the candidate shall go.
 
     Raises NotFound, BadUsage, Refused for what cannot be asked; NotReadyError while an archive has no snapshot.
     """
@@ -46,6 +49,10 @@ def ask_impact(
         checkers = environment_recipe(ground.config, name, resolved)
         holds = (*holds, *resolved.holds)
     asked = Question(candidate, reference, checkers, depth, limit).to_json()
+    with database.read() as tx:
+        for row in list_inquiries(tx, kind=impact.KIND, only_open=True):
+            if row.asked == asked:  # it was interrupted, or somebody else waits for it
+                return row.id
     needed = [*holds, *holds_on_all(asked)]
     return ask(database, impact.KIND, candidate.name, asked, actor, ground.now, holds=needed)
 
