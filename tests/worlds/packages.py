@@ -18,6 +18,8 @@ from distwright.store.objects import ObjectStore
 Fields = Mapping[str, str | None]
 """Fields to add or to replace by name; None leaves one out."""
 
+_OF_BUILDS = frozenset({"Build-Depends", "Architecture", "Testsuite", "Testsuite-Triggers"})
+
 
 @dataclass(frozen=True)
 class MadeDeb:
@@ -110,7 +112,7 @@ class MadeSource:
             "Directory": pool(component, self.name),
             "Section": "utils",
         }
-        return _paragraph(fields, {})
+        return _paragraph(fields, {name: text for name, text in self.fields.items() if name in _OF_BUILDS})
 
 
 @dataclass(frozen=True)
