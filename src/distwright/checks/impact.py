@@ -189,7 +189,7 @@ def look(database: Database, _ground: Ground, row: Inquiry) -> Move:
             return Move(answer=error, is_stopped=True)
         found = found_all(job.outputs)
         parts = parts_of(asked, found)
-        if stage == _SEARCH:
+        if stage == _SEARCH and parts:
             orders = [order for part in parts for order in (part.reference, part.candidate) if order is not None]
             return Move(orders=orders, progress={_STAGE: _PARTS, "parts": len(orders)})
         answers = [(part, _done(tx, part.reference), done(tx, part.candidate)) for part in parts]
