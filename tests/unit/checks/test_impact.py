@@ -106,7 +106,7 @@ def end_of(job: Job, ends: Mapping[str, End]) -> End:
     return ends.get(f"{job.title} +", ends[job.title]) if has_candidate else ends[job.title]
 
 
-def tests(**results: str) -> End:
+def ran(**results: str) -> End:
     rows: list[Json] = [
         {"name": name, "result": result, "why": "why" * (result == "fail")} for name, result in results.items()
     ]
@@ -140,9 +140,9 @@ ENDS: Mapping[str, End] = {
     "try counter 1 +": (Outcome.FAILED, "build: counter.c:3: error: tally_1 is gone", None),
     "try crooked 1": (Outcome.FAILED, "build: it never was right", None),
     "try keeper 1": BUILT,
-    "test tally 2": tests(own="pass"),
-    "test tester 1": tests(asks="pass", smoke="pass"),
-    "test tester 1 +": tests(asks="fail", smoke="pass"),
+    "test tally 2": ran(own="pass"),
+    "test tester 1": ran(asks="pass", smoke="pass"),
+    "test tester 1 +": ran(asks="fail", smoke="pass"),
 }
 
 
