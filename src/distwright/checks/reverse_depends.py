@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from distwright.errors import BadInput
 from distwright.formats.deb822 import raw_field
 from distwright.formats.relations import Relation, parse_relations
+from distwright.formats.sources import iter_source_files
 from distwright.formats.values import comma_list, source_field
 
 BUILD_FIELDS = (b"Build-Depends", b"Build-Depends-Arch", b"Build-Depends-Indep")
@@ -33,6 +34,14 @@ class SourceStanza:
         return tuple(comma_list(_text(self.raw, b"Binary")))
 
     @property
+    def size_bytes(self) -> int:
+        """The size of its files, which says roughly how long it builds; 0 if they cannot be read."""
+        try:
+            return sum(size for _, _, size in iter_source_files(self.raw))
+        except BadInput:
+            return 0
+
+    @property
     def has_tests(self) -> bool:
         """Say whether it has tests for autopkgtest."""
         return any(suite.startswith("autopkgtest") for suite in comma_list(_text(self.raw, b"Testsuite")))
@@ -53,7 +62,10 @@ class Dependent:
 
 @dataclass(frozen=True, slots=True)
 class Dependents:
-    """order: own first, then by level and name. unreadable: sources whose build dependencies dpkg would not read either."""
+    """builds: our own first, then by level, the small ones first, so that a limit leaves out little.
+
+    unreadable: sources whose build dependencies dpkg would not read either.
+    """
 
     builds: tuple[Dependent, ...]
     unreadable: tuple[str, ...] = field(default=())
@@ -129,8 +141,8 @@ def reverse_build_depends(
     return Dependents(tuple(sorted(found, key=_order)), tuple(sorted(unreadable)))
 
 
-def _order(one: Dependent) -> tuple[bool, int, str]:
-    return not one.source.is_own, one.level, one.source.name
+def _order(one: Dependent) -> tuple[bool, int, int, str]:
+    return not one.source.is_own, one.level, one.source.size_bytes, one.source.name
 
 
 def needing_to_run(packages: Iterable[bytes], wanted: Collection[str]) -> set[str]:
@@ -164,13 +176,13 @@ def provided_by(raw: bytes) -> tuple[str, ...]:
 def with_tests_of(
     sources: Iterable[SourceStanza], names: Collection[str], affected: Collection[str]
 ) -> list[SourceStanza]:
-    """Give the sources whose tests say something about packages: those affected, and those that name one as trigger; by name."""
+    """Give the sources whose tests say something about packages: those affected, and those that name one as trigger."""
     chosen = [
         source
         for source in sources
         if source.has_tests and (source.name in affected or not source.triggers.isdisjoint(names))
     ]
-    return sorted(chosen, key=lambda source: (not source.is_own, source.name))
+    return sorted(chosen, key=lambda source: (not source.is_own, source.size_bytes, source.name))
 
 
 def _names_one(text: bytes, wanted: Collection[str]) -> bool:

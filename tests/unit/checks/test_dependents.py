@@ -53,13 +53,13 @@ def search(context: WorldContext, *, depth: int = 1, limit: int = 20, version: s
 def test_who_is_built_with_it_and_who_tests_with_it_is_found_with_files(context: WorldContext) -> None:
     found = search(context)
     assert [(one.name, one.level, one.is_built, one.is_tested) for one in found.found] == [
-        ("counter", 1, True, False),
-        ("crooked", 1, True, False),
         ("keeper", 1, True, False),
+        ("crooked", 1, True, False),
+        ("counter", 1, True, False),
         ("tester", 0, False, True),
     ]
     assert all(context.objects.has(digest) for one in found.found for digest in one.files.values())
-    assert sorted(found.found[0].files) == ["counter_1.dsc", "counter_1.tar.gz"]
+    assert sorted(found.found[0].files) == ["keeper_1.dsc", "keeper_1.tar.gz"]
     assert found.debs == {"libtally-dev_1_all.deb": library("1").sha256}
     assert (found.left, found.left_count, found.lacking, found.reference) == ((), 0, (), None)
     needs = context.objects.read(found.build_needs).decode()
@@ -71,10 +71,10 @@ def test_depth_follows_what_they_build(context: WorldContext) -> None:
     assert ("further", 2) in [(one.name, one.level) for one in search(context, depth=2).found]
 
 
-def test_the_limit_says_whom_it_leaves_out(context: WorldContext) -> None:
+def test_the_limit_leaves_out_the_largest_and_says_whom(context: WorldContext) -> None:
     found = search(context, limit=1)
-    assert [one.name for one in found.found] == ["counter", "tester"]
-    assert (found.left, found.left_count) == (("crooked", "keeper"), 2)
+    assert [one.name for one in found.found] == ["keeper", "tester"]
+    assert (found.left, found.left_count) == (("counter", "crooked"), 2)
 
 
 def test_found_is_read_as_it_was_written(context: WorldContext) -> None:

@@ -1,14 +1,20 @@
 """The review of a build: what is ordered, and what becomes of what the checkers say."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.archive.requests import record_request
+from tests.worlds.archive import MIRROR, Upstream, UpstreamFetcher
 from tests.worlds.installation import CONFIG, WorldContext, make_context
+from tests.worlds.packages import make_deb
 from tests.worlds.times import NOW
 
+from distwright.archive.record import record
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.package import KIND as BUILD
 from distwright.checks.review import (
     HARDENING,
     LINTIAN,
@@ -18,15 +24,19 @@ from distwright.checks.review import (
     built_of,
     checkers_of,
     judge_blhc,
+    order_of_build,
     plan_blhc,
     review_order,
 )
 from distwright.config.load import parse_config
 from distwright.errors import WorkFailed
-from distwright.jobs.lease import claim_next, holder_name
-from distwright.jobs.order import place_order
+from distwright.flow.rules import View, review_what_was_built
+from distwright.jobs.lease import Ending, claim_next, end_attempt, holder_name
+from distwright.jobs.order import PRIORITY_DAILY, JobOrder, get_job, place_order
 from distwright.jobs.step import Action, CommandEnd, Plan, PlannedCommand, ShelfEntry, StepEnd, StepResult
+from distwright.model import plain
 from distwright.model.digests import Json, sha256_of
+from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import FindingState
 from distwright.store.findings import list_findings
@@ -162,3 +172,34 @@ def test_checkers_are_those_of_the_environment_that_it_is_built_in() -> None:
     assert checkers_of(config, "", "devel") == "tools", "a source that was uploaded"
     assert checkers_of(config, "", "gone") is None
     assert checkers_of(without, "greeter", "devel") is None
+
+
+def test_a_finished_build_is_reviewed_in_the_present_state_of_the_checkers(context: WorldContext) -> None:
+    upstream = Upstream()
+    upstream.add(make_deb("lintian"))
+    upstream.publish()
+    context.fetcher = UpstreamFetcher({MIRROR: upstream})
+    record(record_request(), context, context.paths.cache / "pool")
+    text = CONFIG.replace('include = ["debhelper"]', 'include = ["debhelper"]\ncheckers = "tools"')
+    inputs: dict[str, Json] = {"repo": "greeter", "suite": "devel", "source": "greeter", "version": "1.0"}
+    outputs: dict[str, Json] = {"files": {"a.deb": DIGEST}, "changes": DIGEST, "changes_name": "greeter.changes"}
+    with context.database.write() as tx:
+        place_order(tx, JobOrder(BUILD, inputs, "build greeter 1.0"), NOW)
+    job = claim_next(context.database, ["local"], holder_name(), NOW)
+    assert job is not None
+    end_attempt(context.database, job, Ending(Outcome.OK, "built", outputs), NOW)
+    with context.database.read() as tx:
+        done = get_job(tx, job.id)
+    assert order_of_build(context.database, context.ground(), done) is None, "no checkers are configured"
+    context.config = parse_config([("distwright.toml", text)])
+    order = order_of_build(context.database, context.ground(), done)
+    assert order is not None
+    assert (order.title, order.priority) == ("review greeter 1.0", PRIORITY_DAILY)
+    assert order.inputs["files"] == {"a.deb": DIGEST, "greeter.changes": DIGEST}
+    recipe = EnvironmentRecipe.from_json(plain.mapping(order.inputs, "environment"))
+    assert (recipe.variant, recipe.include) == ("apt", ("xorriso",))
+    event = Event(EventKind.BUILD_FINISHED, NOW, "greeter 1.0", {}, done.id)
+    view = View(context.ground(), lambda _credential: b"")
+    assert review_what_was_built(context.database, view, event) == [order]
+    assert review_what_was_built(context.database, view, replace(event, job=None)) == []
+    assert order_of_build(context.database, context.ground(), replace(done, outputs=None)) is None
