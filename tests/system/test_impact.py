@@ -1,4 +1,4 @@
-"""Impact, with real sbuild, autopkgtest, piuparts and dose in their own environments, on a library that breaks some of its users."""
+"""Impact, with real sbuild, autopkgtest, piuparts and dose, on a library whose new version breaks some of its users."""
 
 import json
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from distwright.errors import WorkFailed
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import Inquiry, InquiryState
-from distwright.site.impacts import ask_impact, inquiry
+from distwright.site.impacts import ask_impact, inquiry, unfinished_jobs
 
 _LIMIT, _DEPTH = 20, 1
 _SAID = {
@@ -66,7 +66,10 @@ def impact(
         app.database, app.ground(), source, candidates, suite=suite, depth=depth, limit=limit, actor=getpass.getuser()
     )
     say(f"inquiry {number}")
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow))
+    watcher = TerminalWatcher(app.paths.job_log, follow=follow)
+    app.run_until_idle(watcher)
+    while left := unfinished_jobs(app.database, number):  # another worker has them
+        app.run_until_idle(watcher, left)
     row = inquiry(app.database, number)
     print_impact(row, as_json=as_json)
 

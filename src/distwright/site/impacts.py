@@ -9,16 +9,18 @@ from distwright.builds.resolve import environment_recipe, table_from
 from distwright.checks import impact
 from distwright.checks.candidates import Candidate, candidate_of_files, candidate_of_job, candidate_of_suite
 from distwright.checks.impact import Question
-from distwright.checks.inquiries import ask, get_inquiry
+from distwright.checks.inquiries import ask, get_inquiry, placed_jobs
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadUsage, NotFound, Refused, quoted
 from distwright.model.names import package_name
-from distwright.model.records import Inquiry
+from distwright.model.outcomes import JobState
+from distwright.model.records import Inquiry, InquiryState, Job
 from distwright.store.archives import live_publication
 from distwright.store.database import Database
 from distwright.store.holds import Hold, holds_on_all
 from distwright.store.inquiries import list_inquiries
+from distwright.store.jobs import find_job
 from distwright.store.suites import list_suites
 
 
@@ -126,3 +128,11 @@ def inquiry(database: Database, number: int) -> Inquiry:
     """Find an inquiry; raise NotFound."""
     with database.read() as tx:
         return get_inquiry(tx, number)
+
+
+def unfinished_jobs(database: Database, number: int) -> list[Job]:
+    """List the jobs that an open inquiry waits for."""
+    with database.read() as tx:
+        row = get_inquiry(tx, number)
+        jobs = [find_job(tx, job) for job in placed_jobs(row)] if row.state is InquiryState.OPEN else []
+    return [job for job in jobs if job is not None and job.state is not JobState.DONE]
