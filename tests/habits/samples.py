@@ -53,6 +53,20 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "built": {"greeter_1.0_amd64.deb": DEB}, "variation": VARIATION,
     },
     "package.explain": {"pairs": {"greeter_1.0_amd64.deb": [DEB, TAR]}, "environment": RECIPE},
+    "package.review": {
+        "source": "greeter", "version": "1.0", "files": {"greeter_1.0_amd64.changes": TAR, "greeter_1.0_amd64.deb": DEB},
+        "log": DSC, "environment": RECIPE,
+    },
+    "package.dependents": {},
+    "package.autopkgtest": {
+        "source": "greeter", "version": "1.0", "source_files": {"greeter_1.0.dsc": DSC, "greeter_1.0.tar.xz": TAR},
+        "environment": RECIPE, "testbed": RECIPE, "checkers": RECIPE,
+    },
+    "package.piuparts": {
+        "source": "greeter", "version": "1.0", "debs": {"greeter_1.0_amd64.deb": DEB}, "environment": RECIPE,
+        "testbed": RECIPE, "checkers": RECIPE,
+    },
+    "suite.debcheck": {"environment": RECIPE, "sources": TAR, "checkers": RECIPE},
     "suite.install": {
         "archive": "petrel", "suite": "devel", "components": ["main"], "tree": TREE, "revision": STATE,
         "certificate": "key\n", "packages": ["greeter"], "environment": RECIPE,
@@ -72,6 +86,8 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
 EARLIER: Mapping[str, StepResult] = {
     "environment": StepResult({"root": ROOT}),
     "tools": StepResult({"root": ROOT}),
+    "checkers": StepResult({"root": ROOT}),
+    "testbed": StepResult({"root": ROOT}),
     "root": StepResult({"root": ROOT}),
     "customise": StepResult({"root": CUSTOMISED}),
     "source": StepResult({"source/greeter_1.0.dsc": DSC, "tar/greeter_1.0.tar.xz": TAR}),

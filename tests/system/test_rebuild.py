@@ -11,7 +11,7 @@ from tests.worlds.commands import command_line
 from tests.worlds.repos import commit
 from tests.worlds.telltale import TELLS, once, telltale
 
-from distwright.checks.filing import NOT_REPRODUCIBLE
+from distwright.checks.findings import NOT_REPRODUCIBLE
 from distwright.checks.variations import Variation
 from distwright.store.database import Database
 from distwright.store.events import newest_events

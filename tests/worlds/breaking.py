@@ -20,8 +20,8 @@ from tests.worlds.uploads import Suite, add_suite
 from distwright.archive.record import record
 from distwright.builds.environment import NEVER, EnvironmentRecipe
 from distwright.builds.package import KIND as BUILD
-from distwright.builds.trying import FAILED_STAGE, conclude, conclude_failed
 from distwright.builds.trying import KIND as TRY
+from distwright.builds.trying import conclude, conclude_failed
 from distwright.checks.filing import file_results
 from distwright.checks.findings import FAILS
 from distwright.checks.inquiries import advance_inquiries, get_inquiry
@@ -32,7 +32,6 @@ from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import Failure, StepResult
 from distwright.model import plain
-from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Inquiry, Job, KnownFinding
 from distwright.store.findings import find_finding
@@ -139,10 +138,9 @@ class BreakingWorld:
                 job = again
             return
         if why:
-            found = (Finding(FAILED_STAGE, why, "", ""),)
-            concluded = conclude_failed(
-                job.inputs, {}, Failure("build", Outcome.FAILED, f"build: {why} failed", {}, found), now, job.id
-            )
+            stage = "dependencies" if why == "install-deps" else why
+            failure = Failure("build", Outcome.FAILED, f"build: {why} failed", {}, (), stage)
+            concluded = conclude_failed(job.inputs, {}, failure, now, job.id)
         else:
             record_of = self.context.objects.put(self._buildinfo(tried))
             step = StepResult({"buildinfo/greeter_1.0_amd64.buildinfo": record_of})

@@ -18,6 +18,8 @@ from distwright.store.objects import ObjectStore
 Fields = Mapping[str, str | None]
 """Fields to add or to replace by name; None leaves one out."""
 
+_OF_BUILDS = frozenset({"Build-Depends", "Architecture", "Testsuite", "Testsuite-Triggers"})
+
 
 @dataclass(frozen=True)
 class MadeDeb:
@@ -110,7 +112,7 @@ class MadeSource:
             "Directory": pool(component, self.name),
             "Section": "utils",
         }
-        return _paragraph(fields, {})
+        return _paragraph(fields, {name: text for name, text in self.fields.items() if name in _OF_BUILDS})
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,13 @@ def make_deb(
 
 
 def make_source(
-    name: str, version: str = "1.0", *, binaries: tuple[str, ...] = (), text: str = "", fields: Fields | None = None
-) -> MadeSource:
-    """Make a native source package. text: something that makes its tar another one."""
+    name: str, version: str = "1.0", *, binaries: tuple[str, ...] = (), text: str = "", fields: Fields | None = None,
+    tree: Mapping[str, str] | None = None,
+) -> MadeSource:  # fmt: skip
+    """Make a native source package. text: something that makes its tar another one. tree: what is in it, if it shall build."""
     folder = f"{name}-{_plain(version)}"
-    tar = _packed_tar({f"{folder}/debian/control": f"Source: {name}\n".encode(), f"{folder}/README": text.encode()})
+    content = tree or {"debian/control": f"Source: {name}\n", "README": text}
+    tar = _packed_tar({f"{folder}/{path}": text.encode() for path, text in content.items()})
     return MadeSource(name, version, binaries or (name,), tar, fields or {})
 
 

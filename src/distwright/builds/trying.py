@@ -3,28 +3,24 @@
 Its plans are those of the build, so what was built is known, and what was tried is built at once.
 """
 
-import re
-from dataclasses import replace
 from datetime import datetime
 
 from distwright.archive.resolve import Ground
 from distwright.builds.environment import environment_step
 from distwright.builds.package import BUILD_STEP, SOURCE_STEP
-from distwright.builds.resolve import build_order, tag_of_version
+from distwright.builds.resolve import build_order
+from distwright.builds.versions_of_commits import tag_of_version
 from distwright.errors import NotFound
 from distwright.formats.changelog import top_entry
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
-from distwright.jobs.step import Conclusion, Earlier, Failure, Inputs, JobKind, KindName, StepEnd, Verdict
+from distwright.jobs.step import Conclusion, Earlier, Failure, Inputs, JobKind, KindName
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
-from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
 from distwright.store.database import Database
 from distwright.tools.git import file_at
 
 KIND = KindName("package.try", 1)
-FAILED_STAGE = "failed-stage"
-_STAGE = re.compile(r"Fail-Stage: (\S+)")
 
 # inputs: those of package.build; suite is the distribution that its .changes names, archive "", and no tag.
 
@@ -48,16 +44,6 @@ def commit_trial(database: Database, ground: Ground, *, repo: str, commit: str) 
     return trial_of(build_order(database, ground, repo=repo, tag=tag, revision=commit))
 
 
-def judge_build(end: StepEnd) -> Verdict:
-    """Judge as a build is judged, and note in which of sbuild's stages it failed: `install-deps`, `build`."""
-    verdict = BUILD_STEP.judge(end)
-    if verdict.outcome is not Outcome.FAILED or not end.ends:
-        return verdict
-    stages = [match[1] for line in end.ends[-1].tail if (match := _STAGE.match(line))]
-    found = [Finding(FAILED_STAGE, stage, "", "") for stage in stages[-1:]]
-    return replace(verdict, findings=(*verdict.findings, *found))
-
-
 def _event(inputs: Inputs, outcome: Outcome, message: str, now: datetime, job: int) -> Event:
     body: dict[str, Json] = {key: inputs[key] for key in ("repo", "commit", "source", "version") if key in inputs}
     body |= {"outcome": outcome.value, "message": message}
@@ -77,15 +63,14 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
 
 
 def conclude_failed(inputs: Inputs, _earlier: Earlier, failure: Failure, now: datetime, job: int) -> Conclusion:
-    """Say that it does not build, and where it stopped: outputs has `stage`, `source` or what sbuild calls it."""
-    stages = [finding.key for finding in failure.findings if finding.kind == FAILED_STAGE]
-    outputs: dict[str, Json] = {"stage": stages[-1] if stages else failure.step}
+    """Say that it does not build, and where it stopped: outputs has `stage`."""
+    outputs: dict[str, Json] = {"stage": failure.stage or failure.step}
     return Conclusion(outputs, failure.message, [_event(inputs, failure.outcome, failure.message, now, job)])
 
 
 PACKAGE_TRY = JobKind(
     KIND,
-    (environment_step("environment", "environment"), SOURCE_STEP, replace(BUILD_STEP, judge=judge_build)),
+    (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP),
     conclude,
     conclude_failed,
 )

@@ -18,6 +18,7 @@ from distwright.store.trials import list_trials
 
 _DECIDED = (Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT)
 
+_BEFORE = ("environment", "source", "dependencies")
 Twins = Mapping[Sha256, Job]
 """Digest of a trial's order -> a build of the very same state that is done."""
 
@@ -38,8 +39,11 @@ def known_job(tx: Transaction, order: Sha256, placed: Collection[int], twins: Tw
 
 
 def stage_of(job: Job) -> str:
-    """Say where a build stopped; "" if nobody noted it."""
-    return plain.text(job.outputs, "stage") if job.outputs is not None and "stage" in job.outputs else ""
+    """Say where a build stopped: before it began (`dependencies`, `source`), or in it (`build`); "" if nobody noted it."""
+    if job.outputs is None or "stage" not in job.outputs:
+        return ""
+    stage = plain.text(job.outputs, "stage")
+    return stage if stage in _BEFORE else "build"
 
 
 def answer_of(job: Job, stage: str = "") -> Answer:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from distwright.archive.resolve import Ground
 from distwright.archive.tree import list_text, parse_root
-from distwright.builds.resolve import source_build_order, tag_of_version
+from distwright.builds.resolve import source_build_order
 from distwright.builds.trying import commit_trial, trial_of
+from distwright.builds.versions_of_commits import tag_of_version
 from distwright.config.tables_archive import Suite
 from distwright.errors import BadInput, NotFound
 from distwright.formats.changelog import ChangelogEntry, top_entry

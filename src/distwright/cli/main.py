@@ -13,6 +13,7 @@ from distwright.errors import DistwrightError, OutOfSpace, disk_error
 
 NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
+    "check": "List what the checks found.",
     "config": "Check, show, plan and apply the configuration.",
     "demo": "Carry an example distribution from git to a booted image.",
     "event": "List events that wait or were refused; try them again.",

@@ -10,8 +10,10 @@ from distwright.builds.archive_source import read_recorded
 from distwright.builds.dsc_source import read_dsc
 from distwright.cli.options import finish_jobs, json_option, say, state_option
 from distwright.cli.package_compare import compare
+from distwright.cli.package_impact import impact
 from distwright.cli.package_questions import bisect, history, inquiry, list_asked, sweep
 from distwright.cli.package_rebuild import rebuild
+from distwright.cli.package_review import review
 from distwright.cli.package_try import try_checkout
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
@@ -129,5 +131,5 @@ def _ordered(
     return app.order_build(name, tag=tag, ref=ref, suite=suite, environment=environment)
 
 
-for _verb in (try_checkout, rebuild, compare, sweep, bisect, history, list_asked, inquiry):
+for _verb in (try_checkout, rebuild, compare, sweep, bisect, history, list_asked, inquiry, review, impact):
     command.add_command(_verb)

@@ -99,7 +99,7 @@ class Environment(Table, frozen=True):
     checkers: OurName | None = Field(
         default=None,
         description="The [environment.NAME] whose programs look at what is built in this one, as far as it has them: lintian, "
-        "blhc, diffoscope, dose-extra, autopkgtest, piuparts. Unset: nothing looks.",
+        "blhc, diffoscope, dose-debcheck, autopkgtest, piuparts. Unset: nothing looks.",
         examples=["build"],
     )
     build_hours: BuildHours = Field(default=4, description="Hours that a build in it may take.")

@@ -15,6 +15,7 @@ from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, source_build_order, table_from
 from distwright.checks.explain import explain_order, pairs_of
 from distwright.checks.rebuild import DIFFERS, rebuild_order
+from distwright.checks.review import order_of_build
 from distwright.config.model import Config
 from distwright.images.resolve import boot_order, image_order, is_pushed
 from distwright.jobs.order import JobOrder
@@ -139,6 +140,16 @@ def explain_what_differs(database: Database, view: View, event: Event) -> list[J
     return [explain_order(recipe, pairs_of(event.body), event.subject, resolved.holds)]
 
 
+def review_what_was_built(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """A finished build is reviewed, if its environment names one of checkers."""
+    if event.job is None:
+        return []
+    with database.read() as tx:
+        job = find_job(tx, event.job)
+    order = None if job is None else order_of_build(database, view.ground, job)
+    return [] if order is None else [order]
+
+
 def publish_changed_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
     """A changed suite is published, once for all changes that came meanwhile: an event of an earlier state leads to nothing."""
     archive, suite, revision = (plain.text(event.body, key) for key in ("archive", "suite", "revision"))
@@ -234,7 +245,7 @@ def boot_built_image(_database: Database, view: View, event: Event) -> list[JobO
 
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {
     EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch, tidy_exceptions_of_pushed_branch),
-    EventKind.BUILD_FINISHED: (accept_what_was_built, rebuild_what_was_built),
+    EventKind.BUILD_FINISHED: (accept_what_was_built, rebuild_what_was_built, review_what_was_built),
     EventKind.BUILD_COMPARED: (explain_what_differs,),
     EventKind.UPLOAD_ACCEPTED: (build_uploaded_source,),
     EventKind.SUITE_CHANGED: (publish_changed_suite, tidy_exceptions_of_changed_suite),

@@ -6,8 +6,13 @@ from distwright.archive.kinds import ACCEPT, PUBLISH, RECORD, RENEW, TIDY
 from distwright.builds.install import SUITE_INSTALL
 from distwright.builds.package import PACKAGE_BUILD
 from distwright.builds.trying import PACKAGE_TRY
+from distwright.checks.autopkgtest import PACKAGE_AUTOPKGTEST
+from distwright.checks.debcheck import SUITE_DEBCHECK
+from distwright.checks.dependents import PACKAGE_DEPENDENTS
 from distwright.checks.explain import PACKAGE_EXPLAIN
+from distwright.checks.piuparts import PACKAGE_PIUPARTS
 from distwright.checks.rebuild import PACKAGE_REBUILD
+from distwright.checks.review import PACKAGE_REVIEW
 from distwright.images.boot import IMAGE_BOOT
 from distwright.images.build import IMAGE_BUILD
 from distwright.jobs.step import JobKind
@@ -27,5 +32,10 @@ KINDS: Mapping[str, JobKind] = {
         SUITE_INSTALL,
         IMAGE_BUILD,
         IMAGE_BOOT,
+        PACKAGE_REVIEW,
+        PACKAGE_DEPENDENTS,
+        PACKAGE_AUTOPKGTEST,
+        PACKAGE_PIUPARTS,
+        SUITE_DEBCHECK,
     )
 }

@@ -8,7 +8,8 @@ from tests.unit.builds.test_package import EARLIER, INPUTS
 
 from distwright.builds.judging_builds import conclude_failed_build, judge_build, judge_source
 from distwright.builds.limiting_builds import DEPENDENCIES, OTHER_ARCHITECTURE, OURS, PACKAGE, within_limits
-from distwright.builds.package import PACKAGE_BUILD, conclude, plan_build, plan_source
+from distwright.builds.package import PACKAGE_BUILD, conclude, plan_build
+from distwright.builds.source_step import plan_source
 from distwright.errors import BadInput
 from distwright.jobs.limits import NO_LIMITS, Limits
 from distwright.jobs.step import CommandEnd, Failure, Plan, StepEnd, StepResult, Verdict

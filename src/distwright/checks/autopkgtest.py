@@ -1,0 +1,174 @@
+"""autopkgtest: a source's own tests, against the packages of a state, in a testbed of their own."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
+from distwright.checks.testbeds import files_of, testbed_of
+from distwright.checks.words import shown
+from distwright.jobs.order import PRIORITY_DAILY, JobOrder
+from distwright.jobs.step import (
+    Action,
+    Conclusion,
+    Context,
+    Earlier,
+    Inputs,
+    JobKind,
+    KindName,
+    Plan,
+    PlannedCommand,
+    Step,
+    StepEnd,
+    StepResult,
+    Verdict,
+    judge_by_exit,
+)
+from distwright.model import plain
+from distwright.model.digests import Json, Sha256
+from distwright.model.outcomes import Outcome
+from distwright.store.holds import Hold
+
+KIND = KindName("package.autopkgtest", 1)
+TESTS_LIMIT = 500
+_TIMEOUT_S = 3 * 3600
+_ONE_TEST_S = 3600
+_SUMMARY_BYTES = 1 << 20
+_LINE = re.compile(r"(\S{1,200})\s+(PASS|FAIL|FLAKY|SKIP)(?:\s+(.*))?")
+_TESTBED_FAILED = 16  # autopkgtest(1), EXIT STATUS: from here on it says nothing about the package
+
+# The tests run as a plain user unless they ask for root. What needs a machine of its own, or the internet, is skipped with that
+# reason: there is neither here.
+_SCRIPT = f"""#!/bin/sh
+set -eu
+./unpack.sh testbed
+mount --rbind /dev testbed/dev
+mount --bind /proc testbed/proc
+mount --rbind /sys testbed/sys
+chroot testbed useradd --create-home --shell /bin/bash tester
+dpkg-source --no-check --extract "in/$1" tree
+status=0
+autopkgtest --no-built-binaries --apt-upgrade --user=tester --needs-internet=skip --timeout-test={_ONE_TEST_S} \\
+    --summary-file=summary tree/ -- chroot /work/testbed || status=$?
+exit $status
+"""
+
+# inputs: source, version, source_files (name -> digest), environment (the state that is asked about), testbed, checkers.
+
+
+class SummaryResult(StrEnum):
+    """How one test ended, in autopkgtest's words."""
+
+    PASS = "pass"  # noqa: S105  # no password
+    FAIL = "fail"
+    FLAKY = "flaky"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryLine:
+    """One test. why: of a failure or a skip, "" else."""
+
+    name: str
+    result: SummaryResult
+    why: str
+
+    def to_json(self) -> Json:
+        """Give the part of a job's outputs."""
+        return {"name": self.name, "result": self.result.value, "why": self.why}
+
+
+def parse_summary(content: bytes) -> tuple[SummaryLine, ...]:
+    """Read autopkgtest's summary, one line for each test; of one that is named again the last line counts. Others are not its."""
+    found: dict[str, SummaryLine] = {}
+    for line in content[:_SUMMARY_BYTES].decode(errors="replace").splitlines():
+        match = _LINE.fullmatch(line.rstrip())
+        if match is not None and (len(found) < TESTS_LIMIT or match[1] in found):
+            name = shown(match[1], 200)
+            found[name] = SummaryLine(name, SummaryResult(match[2].lower()), shown(match[3] or ""))
+    return tuple(found.values())
+
+
+def lines_of(outputs: Inputs) -> tuple[SummaryLine, ...]:
+    """Read the tests of a finished job's outputs."""
+    rows = [plain.mapping({"test": row}, "test") for row in plain.members(outputs, "tests")]
+    return tuple(
+        SummaryLine(plain.text(row, "name"), SummaryResult(plain.text(row, "result")), plain.text(row, "why"))
+        for row in rows
+    )
+
+
+def autopkgtest_order(
+    source: str, version: str, source_files: dict[str, Sha256], *, state: EnvironmentRecipe, testbed: EnvironmentRecipe,
+    checkers: EnvironmentRecipe, holds: tuple[Hold, ...] = (),
+) -> JobOrder:  # fmt: skip
+    """Order the tests of a source against the packages of a state. testbed: what they begin in, of that state or an older one."""
+    inputs: dict[str, Json] = {
+        "source": source,
+        "version": version,
+        "source_files": {name: str(digest) for name, digest in sorted(source_files.items())},
+        "environment": state.to_json(),
+        "testbed": testbed_of(testbed).to_json(),
+        "checkers": checkers.to_json(),
+    }
+    return JobOrder(KIND, inputs, f"test {source} {version}", priority=PRIORITY_DAILY, holds=holds)
+
+
+def plan(inputs: Inputs, earlier: Earlier) -> Plan:
+    """Plan the tests: unpack the testbed and the source, and let autopkgtest use both."""
+    state = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
+    files = plain.digest_map(inputs, "source_files")
+    place, write, templates = files_of(state, root_of(earlier["testbed"]))
+    dsc = next(name for name in files if name.endswith(".dsc"))
+    command = PlannedCommand(("./test.sh", dsc), _TIMEOUT_S, root=root_of(earlier["checkers"]), reads_shelf=True)
+    return Plan(
+        commands=(command,),
+        place=place | {f"in/{name}": digest for name, digest in files.items()},
+        write=write | {"test.sh": _SCRIPT},
+        templates=templates,
+        collect={"summary": "summary"},
+        shelf=state.shelf,
+    )
+
+
+def judge(end: StepEnd) -> Verdict:
+    """Judge the program, not the tests: failing tests are an answer. A testbed that fails is ours."""
+    verdict = judge_by_exit(end)
+    if verdict.outcome is not Outcome.FAILED or not end.ends or end.ends[-1].cut:
+        return verdict
+    code = end.ends[-1].exit_code
+    if code % 2 == 0 and code < _TESTBED_FAILED:  # a set of bits: 2 skipped, 4 failed, 8 nothing to do or a bad package
+        return Verdict(Outcome.OK, "ok")
+    last = f": {end.ends[-1].tail[-1]}" if end.ends[-1].tail else ""
+    return Verdict(Outcome.BROKEN, f"autopkgtest could not test: exit {code}{last}")
+
+
+def _read(context: Context, _inputs: Inputs, earlier: Earlier) -> StepResult:
+    lines = parse_summary(context.objects.read(earlier["autopkgtest"].outputs["summary"]))
+    for line in lines:
+        context.log(f"{line.name}: {line.result} {line.why}".rstrip())
+    return StepResult({}, values={"tests": [line.to_json() for line in lines]})
+
+
+def summary(lines: tuple[SummaryLine, ...]) -> str:
+    """Say in a line how the tests ended."""
+    counts = [f"{sum(line.result is result for line in lines)} {result}" for result in SummaryResult]
+    return ", ".join(count for count in counts if not count.startswith("0 ")) or "no tests"
+
+
+def _conclude(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
+    tests = lines_of(earlier["read"].values)
+    return Conclusion(dict(earlier["read"].values), f"{inputs['source']} {inputs['version']}: {summary(tests)}")
+
+
+PACKAGE_AUTOPKGTEST = JobKind(
+    KIND,
+    (
+        environment_step("testbed", "testbed"),
+        environment_step("checkers", "checkers"),
+        Step("autopkgtest", plan, judge),
+        Action("read", _read),
+    ),
+    _conclude,
+)
