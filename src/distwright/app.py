@@ -11,7 +11,8 @@ from typing import BinaryIO
 from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
-from distwright.builds.resolve import build_order
+from distwright.builds.destinations import Destination
+from distwright.builds.resolve import GivenSource, build_order, commit_order, given_order
 from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
 from distwright.checks.looks import LOOKS
@@ -156,12 +157,25 @@ class App:
         self.engine.hint(order.pool)
         return job
 
-    def order_build(self, repo: str, tag: str) -> Job:
-        """Order the build of a package's tag."""
-        config, commit = self.applied()
-        if repo not in config.repos:
-            raise NotFound(f"repo {repo} is not configured", hint="distwright repo list")
-        return self.place(build_order(self.database, self.ground(), repo=repo, tag=tag), commit)
+    def order_build(
+        self, repo: str, *, tag: str | None = None, ref: str | None = None, suite: str | None = None
+    ) -> Job:
+        """Order the build of a package's tag, or of a branch's newest commit or any other (ref)."""
+        _, commit = self.applied()
+        if tag is not None:
+            return self.place(build_order(self.database, self.ground(), repo=repo, tag=tag, suite=suite), commit)
+        order, destination = commit_order(self.database, self.ground(), repo=repo, ref=ref or "", suite=suite)
+        return self._place_build(order, destination, commit)
+
+    def order_given(self, source: GivenSource, *, suite: str | None, environment: str | None) -> Job:
+        """Order the build of a source package that came as files; only tried unless a suite is given."""
+        order = given_order(self.database, self.ground(), source, suite=suite, environment=environment)
+        return self._place_build(*order, self.applied()[1])
+
+    def _place_build(self, order: JobOrder, destination: Destination, commit: str) -> Job:
+        if destination.note:
+            self.tell(destination.note)
+        return self.place(order, commit)
 
     def order_image(self, name: str) -> Job:
         """Order an image as its repo and suites are now."""

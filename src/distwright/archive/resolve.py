@@ -46,11 +46,11 @@ class NotReadyError(DistwrightError):
         self.ready_at = ready_at
 
 
-def check_date(what: str, date: datetime, now: datetime) -> None:
+def check_date(what: str, date: datetime, now: datetime, *, hint: str = "correct the date in debian/changelog") -> None:
     """Raise NotReadyError for a changelog dated after `now`, as by a clock that is ahead; Refused if by more than a day."""
     if date <= now:
         return
-    message, hint = f"{what} is dated {date:%Y-%m-%d %H:%M}, in the future", "correct the date in debian/changelog"
+    message = f"{what} is dated {date:%Y-%m-%d %H:%M}, in the future"
     if date - now > DATED_AHEAD:
         raise Refused(message, hint=hint)
     raise NotReadyError(message, hint=hint, ready_at=date)

@@ -1,9 +1,11 @@
 """The package build: environment, source package, sbuild without network, a signed .changes."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
+from distwright.builds.changes_with_source import hashes_of, with_source
+from distwright.builds.destinations import BUILD_KIND
 from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
+from distwright.builds.source_step import dsc_of, plan_source
 from distwright.errors import BadInput, WorkFailed, quoted
 from distwright.formats.changes import parse_changes
 from distwright.jobs.step import (
@@ -13,7 +15,6 @@ from distwright.jobs.step import (
     Earlier,
     Inputs,
     JobKind,
-    KindName,
     Plan,
     PlannedCommand,
     Step,
@@ -22,13 +23,11 @@ from distwright.jobs.step import (
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
-from distwright.model.versions import DebVersion
 
-KIND = KindName("package.build", 1)
+KIND = BUILD_KIND
 BUILDER_CREDENTIAL = "builder"
 # sbuild unpacks the root with the host's tar, and has the host's libraries of dpkg judge dependencies and versions.
 SBUILD_PROGRAMS = ("apt", "dpkg", "libdpkg-perl", "libsbuild-perl", "perl-base", "sbuild", "tar")
-_SOURCE_TIMEOUT_S = 300
 _LOOK = "distwright job log JOB"
 _BUILD_TIMEOUT_S = 4 * 3600
 
@@ -43,36 +42,9 @@ die $@ || "$0: $!\\n";
 """
 _SBUILDRC = "$unshare_tmpdir_template = '{work}/tmp/sbuild.XXXXXXXXXX';\n1;\n"
 
-# inputs: source, version, suite, archive, environment, repo; of a tag: tag, commit, tree (digest of the source tree as tar), epoch;
-# of an uploaded source: source_files (name -> digest), and "" as repo.
-
-
-def plan_source(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the source package: dpkg-source inside the environment, so that its version cannot differ.
-
-    One that was uploaded is unpacked, to see that it can be, and stays what its uploader has signed.
-    """
-    if "source_files" in inputs:
-        files = plain.digest_map(inputs, "source_files")
-        argv = ("dpkg-source", "--no-check", "--extract", f"in/{_dsc_of(files)}", "tree")
-        return Plan(
-            (PlannedCommand(argv, _SOURCE_TIMEOUT_S, root=root_of(earlier["environment"])),),
-            place={f"in/{name}": digest for name, digest in files.items()},
-        )
-    version = DebVersion(plain.text(inputs, "version"))
-    folder = f"{inputs['source']}-{version.without_epoch}"  # as build_order named it in the tar
-    return Plan(
-        commands=(
-            PlannedCommand(
-                ("sh", "-euc", 'tar --extract --file tree.tar; dpkg-source --build "$1"', "source", folder),
-                _SOURCE_TIMEOUT_S,
-                root=root_of(earlier["environment"]),
-                environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
-            ),
-        ),
-        place={"tree.tar": plain.digest(inputs, "tree")},
-        collect={"source": "*.dsc", "tar": "*.tar.*"},
-    )
+# inputs: source, version, suite, archive, environment, repo; from git: tag or (perhaps) branch, commit, tree (digest of the source
+# tree as tar), epoch, perhaps changelog, origs, upstream (builds/source_step.py); of a source that came as files: source_files
+# (name -> digest), "" as repo, and brings_source if its suite does not have it yet. See docs/design/0008.
 
 
 def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -88,6 +60,10 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         files = {name.partition("/")[2]: digest for name, digest in earlier["source"].outputs.items()}
     with_source = ("--no-source", "--arch-all", "--arch-any") if is_uploaded else ("--source", "--force-orig-source")
     of_source = {} if is_uploaded else {"source": "out/*.dsc", "tar": "out/*.tar.*"}
+    if (
+        any(name.endswith(".diff.gz") for name in files) and not is_uploaded
+    ):  # format 1.0, which orders of form 1 never had
+        of_source["diff"] = "out/*.diff.gz"
     sources = "\\n".join(recipe.source_lines())
     argv = (
         "./sbuild", "--chroot-mode=unshare", "--chroot={work}/root.tar", f"--dist={inputs['suite']}",
@@ -96,7 +72,7 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
         "--no-apt-upgrade", "--no-apt-distupgrade", "--bd-uninstallable-explainer=none",
         f"--chroot-setup-commands=printf '{sources}\\n' > /etc/apt/sources.list",
         "--chroot-setup-commands=echo 'Acquire::Check-Valid-Until false;' > /etc/apt/apt.conf.d/90distwright",
-        f"{{work}}/in/{_dsc_of(files)}",
+        f"{{work}}/in/{dsc_of(files)}",
     )  # fmt: skip
     environment = (("TMPDIR", "{work}/tmp"), ("HOME", "{work}/home"))
     return Plan(
@@ -116,21 +92,24 @@ def plan_build(inputs: Inputs, earlier: Earlier) -> Plan:
     )  # fmt: skip
 
 
-def _dsc_of(files: Iterable[str]) -> str:
-    return next(name for name in files if name.endswith(".dsc"))
-
-
 def sign_changes(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
-    """Sign the .changes with the builder's key, outside of every sandbox."""
+    """Sign the .changes with the builder's key, outside of every sandbox; a source that its suite does not have comes along."""
     built = earlier["build"].outputs
     changes = [(name, digest) for name, digest in built.items() if name.startswith("changes/")]
     if len(changes) != 1:
         raise WorkFailed(f"the build left {len(changes)} .changes files, want one", hint=_LOOK)
     name, digest = changes[0]
-    _check_order(context.objects.read(digest), inputs)
-    signed = context.signer(BUILDER_CREDENTIAL).sign_clear(context.objects.read(digest))
+    content = context.objects.read(digest)
+    _check_order(content, inputs)
+    if _brings_source(inputs):
+        content = with_source(content, hashes_of(context.objects, plain.digest_map(inputs, "source_files")))
+    signed = context.signer(BUILDER_CREDENTIAL).sign_clear(content)
     context.log(f"signed {name.partition('/')[2]}")
     return StepResult({name: context.objects.put(signed)})
+
+
+def _brings_source(inputs: Inputs) -> bool:
+    return "brings_source" in inputs and plain.flag(inputs, "brings_source")
 
 
 def _check_order(content: bytes, inputs: Inputs) -> None:
@@ -148,7 +127,7 @@ def _check_order(content: bytes, inputs: Inputs) -> None:
         raise WorkFailed(f"the .changes of the build is not what was ordered: it has {', '.join(wrong)}", hint=_LOOK)
 
 
-_ANNOUNCED = ("repo", "tag", "commit", "archive", "suite", "source", "version")
+_ANNOUNCED = ("repo", "tag", "branch", "commit", "archive", "suite", "source", "version")
 
 
 def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:
@@ -157,6 +136,8 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     files: dict[str, Json] = {
         name.partition("/")[2]: str(digest) for name, digest in built if not name.startswith("changes/")
     }
+    if _brings_source(inputs):
+        files |= plain.text_map(inputs, "source_files")
     name, changes = next(iter(earlier["sign"].outputs.items()))
     outputs: dict[str, Json] = {"changes": str(changes), "changes_name": name.partition("/")[2], "files": files}
     body: dict[str, Json] = {

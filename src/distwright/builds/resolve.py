@@ -1,19 +1,47 @@
-"""From a tag of a repo to the order of its build: everything named by digest, once."""
+"""From a tag, a commit or a source package to the order of its build: everything named by digest, once."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 from distwright.archive.resolve import Ground, Resolved, check_date, resolve_suites
+from distwright.builds.checkout import Checkout, read_checkout, standing_of, tag_of_checkout
+from distwright.builds.destinations import (
+    BUILD_KIND,
+    Destination,
+    package_settings,
+    suite_given,
+    suite_of_ref,
+    suite_of_repo,
+    suite_of_source,
+)
 from distwright.builds.environment import EnvironmentRecipe
-from distwright.builds.package import KIND
+from distwright.builds.origs import find_origs
+from distwright.builds.versions_of_commits import entry_of_commit, version_of_commit
 from distwright.config.model import Config
-from distwright.errors import BadInput, NotFound
-from distwright.formats.changelog import top_entry
+from distwright.errors import BadInput, BadUsage, NotFound, quoted
+from distwright.formats.changelog import ChangelogEntry, write_entry
 from distwright.jobs.order import JobOrder
 from distwright.model.digests import Json, Sha256
-from distwright.model.names import package_name
 from distwright.model.versions import DebVersion
 from distwright.store.database import Database
-from distwright.tools.git import file_at, resolve, write_tree_tar
+from distwright.tools.git import refs, resolve, write_tree_tar
+from distwright.tools.git_history import committed_at
+
+FORM = 2  # docs/design/0008, "Inputs of a build grow"
+_HASH = re.compile(r"[0-9a-f]{7,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSource:
+    """A source package that came as files, all of them kept. origin: where from, for people."""
+
+    name: str
+    version: DebVersion
+    files: Mapping[str, Sha256]
+    origin: str
 
 
 def environment_recipe(config: Config, name: str, resolved: Resolved) -> EnvironmentRecipe:
@@ -33,49 +61,82 @@ def environment_recipe(config: Config, name: str, resolved: Resolved) -> Environ
     )
 
 
-def build_order(database: Database, ground: Ground, *, repo: str, tag: str, revision: str | None = None) -> JobOrder:
+def build_order(
+    database: Database,
+    ground: Ground,
+    *,
+    repo: str,
+    tag: str,
+    revision: str | None = None,
+    suite: str | None = None,
+) -> JobOrder:
     """Order the build of a tagged package. revision: what the tag named when it was pushed (default: what it names now).
 
-    Raises NotReadyError while an archive has no snapshot, or a changelog is dated ahead; BadInput or NotFound if the tag holds no
-    Debian package, or its changelog names another version; Refused if that is dated far ahead.
+    suite: where it goes; default: where the repo's tags go. Raises NotReadyError while an archive has no snapshot, or a changelog
+    is dated ahead; BadInput or NotFound if the tag holds no Debian package, its changelog names another version, or nothing of
+    upstream is found; Refused if that is dated far ahead.
     """
-    config, objects = ground.config, ground.objects
-    table = config.repos[repo]
-    if table.suite is None or table.environment is None:
-        raise BadInput(f"repo {repo} is not a package", hint=f"set package = true in [repo.{repo}]")
+    usual = suite_of_repo(ground.config, repo)
     where = ground.paths.repo(repo)
     commit = resolve(where, revision or f"refs/tags/{tag}")
-    content = file_at(where, commit, "debian/changelog")
-    if content is None:
-        raise NotFound(f"tag {tag} of {repo} has no debian/changelog", hint="add one: dch --create")
-    entry = top_entry(content.decode(errors="replace"))
-    version = DebVersion(str(entry.version))
-    if tag_of_version(version) != tag:
+    checkout = read_checkout(where, commit, f"tag {tag} of {repo}")
+    if tag not in checkout.tags:
         raise BadInput(
-            f"tag {tag} of {repo} holds version {version} of {package_name(entry.package)}",
-            hint=f"git tag {tag_of_version(version)}, or correct debian/changelog",
+            f"tag {tag} of {repo} holds version {checkout.version} of {checkout.source}",
+            hint=f"git tag {checkout.tags[0]}, or correct debian/changelog",
         )
-    check_date(f"tag {tag} of {repo}", entry.date, ground.now)
-    epoch = int(entry.date.timestamp())
-    folder = f"{package_name(entry.package)}-{version.without_epoch}/"
-    with objects.writing() as writer:
-        write_tree_tar(where, commit, writer, prefix=folder, mtime=epoch)
-    tree = writer.digest
-    with database.read() as tx:  # after git, which may take long
-        resolved = resolve_suites(tx, ground, table_from(config, table.environment))
-    inputs: dict[str, Json] = {
-        "repo": repo,
-        "tag": tag,
-        "commit": commit,
-        "tree": str(tree),
-        "source": entry.package,
-        "version": str(version),
-        "epoch": epoch,
-        "suite": table.suite,
-        "archive": config.suites[table.suite].archive,
-        "environment": environment_recipe(config, table.environment, resolved).to_json(),
-    }
-    return JobOrder(KIND, inputs, f"build {entry.package} {version}", holds=resolved.holds)
+    destination = usual if suite is None else suite_given(database, suite)
+    return _tag_order(database, ground, repo, checkout, tag, destination)
+
+
+def commit_order(
+    database: Database, ground: Ground, *, repo: str, ref: str, suite: str | None = None
+) -> tuple[JobOrder, Destination]:
+    """Order the build of a branch's newest commit, or of any commit; say where it goes.
+
+    One that is tagged with its version is built as the tag. Raises as `build_order` does, also for a commit dated ahead.
+    """
+    usual = suite_of_repo(ground.config, repo)
+    where = ground.paths.repo(repo)
+    commit, branch = _find_ref(where, repo, ref)
+    checkout = read_checkout(where, commit, f"commit {commit[:12]} of {repo}")
+    tag = tag_of_checkout(checkout)
+    if suite is not None:
+        destination = suite_given(database, suite)
+    elif tag is not None and branch is None:
+        destination = usual
+    else:
+        destination = suite_of_ref(database, ground.config, repo, branch)
+    if tag is not None:
+        return _tag_order(database, ground, repo, checkout, tag, destination), destination
+    version = version_of_commit(standing_of(checkout), commit)
+    committed = datetime.fromtimestamp(committed_at(where, commit), UTC)
+    check_date(checkout.what, committed, ground.now, hint="set the clock, then: git commit --amend --no-edit")
+    entry = entry_of_commit(checkout.top, version, commit, committed)
+    named: dict[str, Json] = {} if branch is None else {"branch": branch}
+    named["changelog"] = str(ground.objects.put(f"{write_entry(entry)}\n".encode() + checkout.changelog))
+    return _git_order(database, ground, repo, checkout, entry, named, destination), destination
+
+
+def given_order(
+    database: Database, ground: Ground, source: GivenSource, *, suite: str | None, environment: str | None
+) -> tuple[JobOrder, Destination]:
+    """Order the build of a source package that came as files; say where it goes: with its source to a suite, or nowhere."""
+    destination, chosen = suite_of_source(database, ground.config, suite, environment)
+    more: dict[str, Json] = {"form": FORM}
+    if destination.is_upload:
+        more["brings_source"] = True
+    order = _files_order(
+        database,
+        ground,
+        destination,
+        chosen,
+        source=source.name,
+        version=str(source.version),
+        files=source.files,
+        more=more,
+    )
+    return order, destination
 
 
 def source_build_order(
@@ -86,6 +147,73 @@ def source_build_order(
 
     Raises NotReadyError while an archive of the environment has no snapshot.
     """
+    destination = Destination(archive, suite)
+    return _files_order(
+        database, ground, destination, environment, source=source, version=version, files=files, more={"form": FORM}
+    )
+
+
+def table_from(config: Config, environment: str) -> tuple[str, ...]:
+    """Give the `archive/suite` names of an environment."""
+    return tuple(config.environments[environment].from_)
+
+
+def _tag_order(
+    database: Database, ground: Ground, repo: str, checkout: Checkout, tag: str, destination: Destination
+) -> JobOrder:
+    check_date(checkout.what, checkout.top.date, ground.now)
+    return _git_order(database, ground, repo, checkout, checkout.top, {"tag": tag}, destination)
+
+
+def _git_order(
+    database: Database,
+    ground: Ground,
+    repo: str,
+    checkout: Checkout,
+    entry: ChangelogEntry,
+    named: Mapping[str, Json],
+    destination: Destination,
+) -> JobOrder:
+    """Order a build from git. entry: whose version and date it is. named: the keys that say what was asked for."""
+    config = ground.config
+    epoch = int(entry.date.timestamp())
+    folder = f"{entry.package}-{entry.version.without_epoch}/"
+    with ground.objects.writing() as writer:
+        write_tree_tar(checkout.where, checkout.commit, writer, prefix=folder, mtime=epoch)
+    tree = writer.digest
+    archive = config.archives[destination.archive]
+    origs = find_origs(database, ground.objects, checkout, {destination.archive: tuple(archive.components)})
+    _, environment = package_settings(config.repos[repo], repo)
+    with database.read() as tx:  # after git, which may take long
+        resolved = resolve_suites(tx, ground, table_from(config, environment))
+    inputs: dict[str, Json] = {
+        "form": FORM,
+        "repo": repo,
+        "commit": checkout.commit,
+        "tree": str(tree),
+        "source": entry.package,
+        "version": str(entry.version),
+        "epoch": epoch,
+        "suite": destination.suite,
+        "archive": destination.archive,
+        "environment": environment_recipe(config, environment, resolved).to_json(),
+        **named,
+        **origs.to_inputs(),
+    }
+    return _order(destination, inputs, resolved)
+
+
+def _files_order(
+    database: Database,
+    ground: Ground,
+    destination: Destination,
+    environment: str,
+    *,
+    source: str,
+    version: str,
+    files: Mapping[str, Sha256],
+    more: Mapping[str, Json],
+) -> JobOrder:
     with database.read() as tx:
         resolved = resolve_suites(tx, ground, table_from(ground.config, environment))
     inputs: dict[str, Json] = {
@@ -93,18 +221,26 @@ def source_build_order(
         "source": source,
         "version": version,
         "source_files": {name: str(digest) for name, digest in sorted(files.items())},
-        "suite": suite,
-        "archive": archive,
+        "suite": destination.suite,
+        "archive": destination.archive,
         "environment": environment_recipe(ground.config, environment, resolved).to_json(),
+        **more,
     }
-    return JobOrder(KIND, inputs, f"build {source} {version}", holds=resolved.holds)
+    return _order(destination, inputs, resolved)
 
 
-def tag_of_version(version: DebVersion) -> str:
-    """Say which tag belongs to a version: `:` becomes `%`, `~` becomes `_` (DEP-14)."""
-    return str(version).replace(":", "%").replace("~", "_")
+def _order(destination: Destination, inputs: Mapping[str, Json], resolved: Resolved) -> JobOrder:
+    verb = "build" if destination.kind == BUILD_KIND else "try"
+    return JobOrder(destination.kind, inputs, f"{verb} {inputs['source']} {inputs['version']}", holds=resolved.holds)
 
 
-def table_from(config: Config, environment: str) -> tuple[str, ...]:
-    """Give the `archive/suite` names of an environment."""
-    return tuple(config.environments[environment].from_)
+def _find_ref(where: Path, repo: str, ref: str) -> tuple[str, str | None]:
+    """Give the commit of a branch or a commit's name, and the branch; raise NotFound, BadUsage for a tag."""
+    known = refs(where) if where.exists() else {}
+    if f"refs/heads/{ref}" in known:
+        return resolve(where, f"refs/heads/{ref}"), ref
+    if f"refs/tags/{ref}" in known:
+        raise BadUsage(f"{quoted(ref)} is a tag of {repo}", hint=f"distwright package build {repo} --tag {ref}")
+    if known and _HASH.fullmatch(ref):
+        return resolve(where, ref), None
+    raise NotFound(f"{quoted(ref)} is neither a branch nor a commit of {repo}", hint=f"git -C {where} for-each-ref")

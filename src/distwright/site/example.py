@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distwright.builds.resolve import tag_of_version
+from distwright.builds.versions_of_commits import tag_of_version
 from distwright.errors import BadInput, NotFound, Refused
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.model.versions import DebVersion

@@ -152,6 +152,15 @@ def find_pool_names(tx: Transaction, archive: str, paths: Sequence[str]) -> dict
     return found
 
 
+def pool_names_beginning(tx: Transaction, archive: str, beginning: str) -> dict[str, Sha256]:
+    """Say what all paths of an archive's pool mean that begin with a (plain) text."""
+    beyond = beginning[:-1] + chr(ord(beginning[-1]) + 1)
+    query = sa.select(pool_names.c.path, pool_names.c.object).where(
+        pool_names.c.archive == archive, pool_names.c.path >= beginning, pool_names.c.path < beyond
+    )
+    return {row.path: Sha256(row.object) for row in tx.connection.execute(query)}
+
+
 def pool_paths_of(tx: Transaction, digests: Collection[Sha256]) -> list[tuple[str, str, Sha256]]:
     """Say which paths of which archives mean these objects: archive, path, content."""
     found: list[tuple[str, str, Sha256]] = []

@@ -50,8 +50,12 @@ def git(
     timeout_s: float = 120,
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
+    may_say_no: bool = False,
 ) -> bytes:
-    """Run one git command in a repository, with no hook, no prompt and no configuration of the user's; give what it prints."""
+    """Run one git command in a repository, with no hook, no prompt and no configuration of the user's; give what it prints.
+
+    may_say_no: exit 1 is an answer too.
+    """
     command = Command(
         ("git", *_SAFE, "-C", str(repo), *arguments),
         timeout_s=timeout_s,
@@ -59,7 +63,8 @@ def git(
         environment={**_IDENTITY_FREE, **(environment or {})},
         output_limit_bytes=2 << 30,
     )
-    return run(command).checked().stdout
+    done = run(command)
+    return done.stdout if may_say_no and done.exit_code == 1 and not done.cut else done.checked().stdout
 
 
 class Sink(Protocol):

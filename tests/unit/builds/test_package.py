@@ -13,8 +13,10 @@ from tests.worlds.repos import changelog, commit
 from distwright.archive.record import record
 from distwright.archive.resolve import NotReadyError, resolve_suites
 from distwright.builds.environment import MMDEBSTRAP_PROGRAMS, EnvironmentRecipe, environment_plan, environment_step
-from distwright.builds.package import PACKAGE_BUILD, SBUILD_PROGRAMS, conclude, plan_build, plan_source, sign_changes
-from distwright.builds.resolve import build_order, environment_recipe, tag_of_version
+from distwright.builds.package import PACKAGE_BUILD, SBUILD_PROGRAMS, conclude, plan_build, sign_changes
+from distwright.builds.resolve import build_order, environment_recipe
+from distwright.builds.source_step import plan_source
+from distwright.builds.versions_of_commits import tag_of_version
 from distwright.errors import BadInput, NotFound, WorkFailed
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import Plan, ShelfEntry, StepResult
@@ -221,7 +223,7 @@ def test_an_order_names_commit_tree_and_states_by_digest(context: WorldContext) 
         resolved = resolve_suites(tx, context.ground(), ("debian/stable",))
     recipe = environment_recipe(context.config, "build", resolved)
     assert made.inputs == {
-        "repo": "greeter", "tag": "1%2.0_rc1", "commit": head, "tree": sha256_of(tree), "source": "greeter",
+        "form": 2, "repo": "greeter", "tag": "1%2.0_rc1", "commit": head, "tree": sha256_of(tree), "source": "greeter",
         "version": "1:2.0~rc1", "epoch": int(DATE.timestamp()), "suite": "devel", "archive": "petrel",
         "environment": recipe.to_json(),
     }  # fmt: skip
