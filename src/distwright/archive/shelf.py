@@ -97,7 +97,7 @@ class Shelf:
         """Open a file by its path; raise NotFound, Lost, Refused (wrong bytes from upstream) or Unreachable."""
         archive, _, below = path.partition("/")
         for suite in self._suites:
-            if suite.entry.archive != archive:
+            if suite.entry.folder != archive:
                 continue
             prefix = f"dists/{suite.entry.suite}/"
             if below.startswith(prefix):
@@ -115,7 +115,7 @@ class Shelf:
 
     def _promised(self, archive: str, path: str) -> tuple[_Suite, PoolFile] | None:
         """Find a pool file in the lists of the record, then in those that came after it."""
-        suites = [suite for suite in self._suites if suite.entry.archive == archive and path.startswith("pool/")]
+        suites = [suite for suite in self._suites if suite.entry.folder == archive and path.startswith("pool/")]
         for suite in suites:
             if (file := self._in_pool(suite.pools, path)) is not None:
                 return suite, file

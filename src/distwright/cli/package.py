@@ -9,6 +9,7 @@ from distwright.archive.resolve import machine_keyring
 from distwright.builds.archive_source import read_recorded
 from distwright.builds.dsc_source import read_dsc
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
+from distwright.cli.package_reproduce import reproduce
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
@@ -20,6 +21,9 @@ from distwright.site.checking import inquiries, trials
 @click.group()
 def command() -> None:
     """Debian packages that are built here."""
+
+
+command.add_command(reproduce)
 
 
 @command.command()

@@ -26,7 +26,7 @@ Inputs = Mapping[str, Json]
 Outputs = Mapping[str, Sha256]
 
 # What is not written, and taken for what is missing. A field that is added gets its line here, and no identity changes.
-_ENTRY_DEFAULTS: plain.Plain = {"is_own": False, "fields": {}, "lists": []}
+_ENTRY_DEFAULTS: plain.Plain = {"is_own": False, "fields": {}, "lists": [], "served_as": ""}
 _COMMAND_DEFAULTS: plain.Plain = {"root": None, "reads_shelf": False, "until": None, "never": None, "environment": {}}
 _PLAN_DEFAULTS: plain.Plain = {
     "place": {},
@@ -44,7 +44,8 @@ class ShelfEntry:
     """One suite that a command may read over loopback: a recorded one, or a revision of an own one. By digest only.
 
     document: the snapshot document (recorded) or the revision root (own). fields, lists: of an own suite, what its Release
-    says and the lists that have an index even if they are empty.
+    says and the lists that have an index even if they are empty. served_as: what its archive is called in its address, "" for its
+    name: two states of an archive can stand side by side.
     """
 
     archive: str
@@ -53,11 +54,17 @@ class ShelfEntry:
     is_own: bool = False
     fields: tuple[tuple[str, str], ...] = ()
     lists: tuple[str, ...] = ()
+    served_as: str = ""
+
+    @property
+    def folder(self) -> str:
+        """What its archive is called in its address."""
+        return self.served_as or self.archive
 
     @property
     def name(self) -> str:
         """How plans call it, in `{shelf:NAME}` and in configuration: archive/suite."""
-        return f"{self.archive}/{self.suite}"
+        return f"{self.folder}/{self.suite}"
 
     def to_json(self) -> Json:
         """Give the part of a plan's identity."""
@@ -68,6 +75,7 @@ class ShelfEntry:
             "is_own": self.is_own,
             "fields": dict(self.fields),
             "lists": list(self.lists),
+            "served_as": self.served_as,
         }
         return plain.without_defaults(values, _ENTRY_DEFAULTS)
 
@@ -83,6 +91,7 @@ class ShelfEntry:
             plain.flag(values, "is_own"),
             tuple(sorted(plain.text_map(values, "fields").items())),
             plain.texts(values, "lists"),
+            plain.text(values, "served_as"),
         )
 
 

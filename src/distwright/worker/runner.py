@@ -37,7 +37,7 @@ class _Tokens:
     def fill_in(self, text: str, plan: Plan, accel: Callable[[str], str]) -> str:
         text = text.replace("{work}", self.work)
         for entry in plan.shelf:
-            text = text.replace(f"{{shelf:{entry.name}}}", f"{self.server.url}/{entry.archive}")
+            text = text.replace(f"{{shelf:{entry.name}}}", f"{self.server.url}/{entry.folder}")
         return _ACCELERATOR.sub(lambda match: accel(match[1]), text)
 
 
