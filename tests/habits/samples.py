@@ -28,6 +28,11 @@ RECIPE = EnvironmentRecipe(
     epoch=EPOCH,
 ).to_json()
 
+VARIATION: Json = {
+    "clock_ahead_s": 33_721_980, "locale": "et_EE.UTF-8", "timezone": "DWA-14", "umask": 0o002, "user": "second", "uid": 5077,
+    "build_path": "/srv/elsewhere/greeter", "cpus": 1, "hostname": "other", "home": "/home-other",
+}  # fmt: skip
+
 INPUTS: Mapping[str, Mapping[str, Json]] = {
     "archive.record": {},
     "archive.renew": {},
@@ -42,6 +47,12 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "tree": TREE, "source": "greeter", "version": "1.0",
         "epoch": EPOCH, "suite": "devel", "archive": "", "environment": RECIPE,
     },
+    "package.rebuild": {
+        "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "tree": TREE, "source": "greeter", "version": "1.0",
+        "epoch": EPOCH, "suite": "devel", "archive": "petrel", "environment": RECIPE,
+        "built": {"greeter_1.0_amd64.deb": DEB}, "variation": VARIATION,
+    },
+    "package.explain": {"pairs": {"greeter_1.0_amd64.deb": [DEB, TAR]}, "environment": RECIPE},
     "suite.install": {
         "archive": "petrel", "suite": "devel", "components": ["main"], "tree": TREE, "revision": STATE,
         "certificate": "key\n", "packages": ["greeter"], "environment": RECIPE,

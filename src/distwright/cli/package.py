@@ -9,6 +9,8 @@ from distwright.archive.resolve import machine_keyring
 from distwright.builds.archive_source import read_recorded
 from distwright.builds.dsc_source import read_dsc
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
+from distwright.cli.package_compare import compare
+from distwright.cli.package_rebuild import rebuild
 from distwright.cli.package_reproduce import reproduce
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
@@ -24,6 +26,8 @@ def command() -> None:
 
 
 command.add_command(reproduce)
+command.add_command(compare)
+command.add_command(rebuild)
 
 
 @command.command()

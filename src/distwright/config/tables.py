@@ -57,6 +57,11 @@ class Repo(Table, frozen=True):
         description="The [environment.NAME] that its packages are built in; required for a package.",
         examples=["build"],
     )
+    rebuild: bool = Field(
+        default=True,
+        description="Whether what is built of its tags and its default branch is built once more in other circumstances, "
+        "on one CPU, and compared. For what takes many hours, a person can ask for it: distwright package rebuild.",
+    )
     default_branch: Branch = Field(default="main", description="The branch that a clone checks out.")
     frozen: Annotated[tuple[BranchPattern, ...], OnceEach] = Field(
         default=(),

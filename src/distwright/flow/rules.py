@@ -11,6 +11,8 @@ from distwright.archive.tidying import tidy_order
 from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, source_build_order, table_from
+from distwright.checks.explain import explain_order, pairs_of
+from distwright.checks.rebuild import DIFFERS, rebuild_order
 from distwright.config.model import Config
 from distwright.images.resolve import boot_order, image_order, is_pushed
 from distwright.jobs.order import JobOrder
@@ -22,6 +24,8 @@ from distwright.repos.spool import NOTHING
 from distwright.store.database import Database
 from distwright.store.events import events_since
 from distwright.store.exceptions import list_exceptions
+from distwright.store.holds import holds_of
+from distwright.store.jobs import find_job
 from distwright.store.suites import find_suite
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
@@ -100,6 +104,35 @@ def accept_what_was_built(_database: Database, view: View, event: Event) -> list
             archive=plain.text(event.body, "archive"),
         )
     ]
+
+
+def rebuild_what_was_built(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """A build of a tag or of a base branch is built again in other circumstances, unless its repo says otherwise."""
+    repo = plain.text(event.body, "repo") if "repo" in event.body else ""
+    table = view.config.repos.get(repo)
+    if table is None or not table.rebuild or event.job is None:
+        return []
+    if "branch" in event.body and event.body["branch"] != table.default_branch:
+        return []
+    with database.read() as tx:
+        job = find_job(tx, event.job)
+        held = holds_of(tx, f"build {event.job}")
+    return [] if job is None else [rebuild_order(job, tuple(hold for hold in held if hold.kind == "serial"))]
+
+
+def explain_what_differs(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """Two builds that differ are looked at by diffoscope, if the environment of their repo names one of checkers."""
+    repo = plain.text(event.body, "repo") if "repo" in event.body else ""
+    table = view.config.repos.get(repo)
+    if event.body["verdict"] != DIFFERS or not event.body.get("pairs") or table is None or table.environment is None:
+        return []
+    checkers = view.config.environments[table.environment].checkers
+    if checkers is None:
+        return []
+    with database.read() as tx:
+        resolved = resolve_suites(tx, view.ground, table_from(view.config, checkers))
+    recipe = environment_recipe(view.config, checkers, resolved)
+    return [explain_order(recipe, pairs_of(event.body), event.subject, resolved.holds)]
 
 
 def publish_changed_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
@@ -195,7 +228,8 @@ def boot_built_image(_database: Database, view: View, event: Event) -> list[JobO
 
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {
     EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch, tidy_exceptions_of_pushed_branch),
-    EventKind.BUILD_FINISHED: (accept_what_was_built,),
+    EventKind.BUILD_FINISHED: (accept_what_was_built, rebuild_what_was_built),
+    EventKind.BUILD_COMPARED: (explain_what_differs,),
     EventKind.UPLOAD_ACCEPTED: (build_uploaded_source,),
     EventKind.SUITE_CHANGED: (publish_changed_suite, tidy_exceptions_of_changed_suite),
     EventKind.SUITE_PUBLISHED: (install_what_was_published, images_of_published_suite),

@@ -1,12 +1,13 @@
-"""The members of a tar archive of any size, read as it comes: names, kinds and times; what is in them is passed over.
+"""The members of a tar archive of any size, read as it comes; what is in them is passed over, or given in pieces.
 
-For the data.tar of a .deb from outside. Strict where readers of tar disagree, like `tar.iter_tar`; memory is one header.
+For the data.tar of a .deb from outside. Strict where readers of tar disagree, like `tar.iter_tar`; memory is a header and a piece.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from distwright.errors import BadInput, quoted
+from distwright.formats.streaming import PIECE_BYTES
 from distwright.formats.tar import BLOCK, KINDS, TarKind, check_header, header_number, pax_records
 
 MAX_MEMBERS = 500_000
@@ -30,16 +31,18 @@ class TarHeader:
 
 @dataclass(slots=True)
 class _Bytes:
-    """Pieces as one stream of bytes."""
+    """Pieces as one stream of bytes. passed: how many were taken or skipped."""
 
     pieces: Iterator[bytes]
     rest: bytes = b""
     at: int = 0
+    passed: int = 0
 
     def take(self, size: int) -> bytes:
         """Give `size` bytes, fewer at the end."""
         if len(self.rest) - self.at >= size:
             self.at += size
+            self.passed += size
             return self.rest[self.at - size : self.at]
         parts, missing = [self.rest[self.at :]], size - (len(self.rest) - self.at)
         self.rest, self.at = b"", 0
@@ -50,7 +53,9 @@ class _Bytes:
                 break
             parts.append(piece)
             missing -= len(piece)
-        return b"".join(parts)
+        taken = b"".join(parts)
+        self.passed += len(taken)
+        return taken
 
     def skip(self, size: int) -> int:
         """Pass over `size` bytes; say how many were there."""
@@ -63,6 +68,7 @@ class _Bytes:
                 break
             self.rest, self.at = piece, min(len(piece), size - done)
             done += self.at
+        self.passed += done
         return done
 
 
@@ -81,12 +87,42 @@ class _Extended:
         return both
 
 
+@dataclass(frozen=True, slots=True)
+class TarEntry:
+    """One member with everything that its header says, and what is in it.
+
+    content: in pieces of PIECE_BYTES (the last one is shorter), to be read before the next entry is asked for.
+    """
+
+    header: TarHeader
+    content: Iterator[bytes]
+    raw: bytes
+
+    @property
+    def mode(self) -> int:
+        """Permission bits."""
+        return header_number(self.raw[100:108]) & 0o7777
+
+    @property
+    def owner(self) -> tuple[int, int, str, str]:
+        """Give uid, gid, and the names of user and group, as the plain header has them."""
+        names = (_text(self.raw[265:297]), _text(self.raw[297:329]))
+        user, group = (name.decode("utf-8", "backslashreplace") for name in names)
+        return header_number(self.raw[108:116]), header_number(self.raw[116:124]), user, group
+
+
 def iter_headers(pieces: Iterator[bytes], *, max_members: int = MAX_MEMBERS) -> Iterator[TarHeader]:
     """Read the headers in their order; all of `pieces` is consumed, so that damage behind the last member is found too.
 
     max_members: extended headers count too. Raises BadInput for a bad checksum or number, a member that is cut off, sparse files,
     content in anything but a file, more than max_members, and anything but zeros after the end.
     """
+    for entry in iter_entries(pieces, max_members=max_members):
+        yield entry.header
+
+
+def iter_entries(pieces: Iterator[bytes], *, max_members: int = MAX_MEMBERS) -> Iterator[TarEntry]:
+    """Read the members as `iter_headers` does, with their contents; what nobody reads of them is passed over."""
     stream, extended, count = _Bytes(pieces), _Extended(), 0
     while (header := stream.take(BLOCK)) and header != _ZEROS:
         count += 1
@@ -104,14 +140,25 @@ def iter_headers(pieces: Iterator[bytes], *, max_members: int = MAX_MEMBERS) -> 
             _extend(extended, flag, _whole(stream, size))
             stream.skip(padding)
             continue
-        yield _header(header, flag, values, size)
-        if stream.skip(size + padding) < size + padding:
+        behind = stream.passed + size + padding
+        yield TarEntry(_header(header, flag, values, size), _content(stream, size), header)
+        left = behind - stream.passed
+        if stream.skip(left) < left:
             raise BadInput("the tar archive is cut off within a member", hint=_HINT)
     if extended.flags - {b"g"}:
         raise BadInput("the tar archive ends after an extended header", hint=_HINT)
     while rest := stream.take(1 << 16):
         if rest.strip(b"\0"):
             raise BadInput("the tar archive goes on after its end", hint=_HINT)
+
+
+def _content(stream: _Bytes, size: int) -> Iterator[bytes]:
+    while size > 0:
+        piece = stream.take(min(PIECE_BYTES, size))
+        if not piece:
+            raise BadInput("the tar archive is cut off within a member", hint=_HINT)
+        size -= len(piece)
+        yield piece
 
 
 def _whole(stream: _Bytes, size: int) -> bytes:

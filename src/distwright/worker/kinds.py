@@ -6,6 +6,8 @@ from distwright.archive.kinds import ACCEPT, PUBLISH, RECORD, RENEW, TIDY
 from distwright.builds.install import SUITE_INSTALL
 from distwright.builds.package import PACKAGE_BUILD
 from distwright.builds.trying import PACKAGE_TRY
+from distwright.checks.explain import PACKAGE_EXPLAIN
+from distwright.checks.rebuild import PACKAGE_REBUILD
 from distwright.images.boot import IMAGE_BOOT
 from distwright.images.build import IMAGE_BUILD
 from distwright.jobs.step import JobKind
@@ -16,6 +18,8 @@ KINDS: Mapping[str, JobKind] = {
         RECORD,
         PACKAGE_BUILD,
         PACKAGE_TRY,
+        PACKAGE_REBUILD,
+        PACKAGE_EXPLAIN,
         ACCEPT,
         PUBLISH,
         RENEW,
