@@ -33,7 +33,7 @@ def rebuild(what: str, tag: str | None, state: str | None, follow: bool, explain
     app = open_app(state)
     app.tell = say
     watcher = TerminalWatcher(app.paths.job_log, follow=follow)
-    number = int(what) if tag is None else app.order_build(what, tag).id
+    number = int(what) if tag is None else app.order_build(what, tag=tag).id
     built = job_detail(app.database, app.paths, number).job
     if tag is not None and built.outcome is not Outcome.OK:
         app.run_until_idle(watcher, [built])
