@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 # Patterns of files; a file belongs to the first that fits. The longest bundles stand first, for they begin first.
 BUNDLES: Mapping[str, tuple[str, ...]] = {
     "the line": ("tests/system/test_line.py", "tests/system/test_web.py"),
+    "builds": ("tests/system/test_real_sources.py", "tests/system/test_*build*", "tests/system/test_package*"),
     "fault": ("tests/fault/*",),
     "other programs": ("tests/apt/*",),
     "system": ("tests/system/*",),
