@@ -1,7 +1,7 @@
 # Two commands do everything: `make demo` and `make test`. Each sets up what it needs first.
 SHELL := /bin/sh
 DEMO := .venv/bin/distwright demo examples/petrel
-PYTEST := .venv/bin/python -m pytest
+PYTEST := .venv/bin/python -m tests.together
 
 # make demo STATE=/some/where ARGS='--follow'
 STATE ?=

@@ -11,16 +11,19 @@ from tests.worlds.installation import config, make_context
 from tests.worlds.keys import key_file
 from tests.worlds.state import count_order, placed
 from tests.worlds.suite import OwnSuite, own_suite
-from tests.worlds.work import Workshop, ended, kind_of, start_worker, workshop
+from tests.worlds.work import Workshop, ended, kind_of, start_worker, step, workshop
 
 from distwright.archive.kinds import PUBLISH
 from distwright.archive.resolve import publish_order
+from distwright.errors import Interrupted
 from distwright.jobs.step import Action, Context, Earlier, Inputs, JobKind, StepResult
+from distwright.model.digests import sha256_of
 from distwright.model.events import EventKind
 from distwright.model.outcomes import JobState, Outcome
 from distwright.store.jobs import attempts_of, list_jobs
 from distwright.store.objects import FileObjects
 from distwright.tools.sandbox import sandbox_for
+from distwright.worker.turns import turn_of
 
 pytestmark = pytest.mark.system
 
@@ -72,6 +75,35 @@ def test_two_workers_of_one_job_table_do_every_job_once(shop: Workshop) -> None:
     holders = Counter(one.holder for [one] in attempts)
     assert len(holders) == 2, "the test is about two workers: one did everything"
     assert list(shop.paths.work.iterdir()) == []
+
+
+def test_what_two_jobs_need_alike_is_made_once_and_the_second_waits_for_it(shop: Workshop) -> None:
+    for number in range(2):
+        placed(shop.database, count_order(number))
+    kind = kind_of(step("sleep 2; date +%N >out", name="make", collect={"out": "out"}))
+    workers = [start_worker(shop, kind) for _ in range(2)]
+    assert [ended(worker) for worker in workers] == [0, 0]
+    with shop.database.read() as tx:
+        jobs = list_jobs(tx, limit=3)
+    assert len({str(job.outputs) for job in jobs}) == 1, "both have what one made"
+    logs = [shop.paths.job_log(job.id, 1).read_text() for job in jobs]
+    assert sorted("is known already" in log for log in logs) == [False, True]
+    assert list((shop.paths.root / "run" / "turns").iterdir()) == []
+
+
+def test_who_waits_for_another_job_can_be_cancelled(shop: Workshop) -> None:
+    key = sha256_of(b"what two need")
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            raise Interrupted("cancelled", hint="distwright job list")
+
+    with turn_of(shop.paths.root, key, lambda: None), pytest.raises(Interrupted), turn_of(shop.paths.root, key, look):
+        pass
+    with turn_of(shop.paths.root, key, look):
+        assert len(looks) == 2
 
 
 def test_two_publishes_of_one_suite_at_once_leave_its_newest_revision_served(suite: OwnSuite) -> None:

@@ -47,9 +47,11 @@ class Cell:
         with ExitStack() as stack:
             door = None if shelf is None else Door(stack.enter_context(shelf.door()), shelf.port)
             environment, channels = {"HOME": "/nonexistent"}, () if door is None else (door.channel,)
-            return run(
-                Command(argv(door), timeout_s, cwd=self.folders.work, environment=environment, keep_fds=channels)
+            # The first process of a namespace does not hear TERM unless it listens: no test waits for that.
+            command = Command(
+                argv(door), timeout_s, cwd=self.folders.work, environment=environment, keep_fds=channels, grace_s=0.5
             )
+            return run(command)
 
     def shell(self, script: str, *, shelf: LoopbackServer | None = None) -> str:
         """Run a script that must succeed; give what it printed."""

@@ -13,6 +13,7 @@ from distwright.cli.package_compare import compare
 from distwright.cli.package_impact import impact
 from distwright.cli.package_questions import bisect, history, inquiry, list_asked, sweep
 from distwright.cli.package_rebuild import rebuild
+from distwright.cli.package_reproduce import reproduce
 from distwright.cli.package_review import review
 from distwright.cli.package_try import try_checkout
 from distwright.cli.watch import TerminalWatcher
@@ -131,5 +132,5 @@ def _ordered(
     return app.order_build(name, tag=tag, ref=ref, suite=suite, environment=environment)
 
 
-for _verb in (try_checkout, rebuild, compare, sweep, bisect, history, list_asked, inquiry, review, impact):
+for _verb in (try_checkout, rebuild, compare, sweep, bisect, history, list_asked, inquiry, review, impact, reproduce):
     command.add_command(_verb)

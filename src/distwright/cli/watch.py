@@ -19,12 +19,14 @@ _TAIL_BYTES = 4096
 class TerminalWatcher:
     """Shows which step runs, how far it is, and the newest line of its log; `follow` prints the whole log instead."""
 
-    def __init__(self, log_of: Callable[[int, int], Path], *, follow: bool) -> None:
-        """Write to stderr. log_of: gives the log of a job and fence."""
+    def __init__(self, log_of: Callable[[int, int], Path], *, follow: bool, is_alone: bool = True) -> None:
+        """Write to stderr. log_of: gives the log of a job and fence. is_alone: no other worker writes there too."""
         self._log_of = log_of
         self._follow = follow
         self._console = Console(stderr=True, highlight=False)
-        self._is_terminal = self._console.is_terminal and not follow
+        self._is_terminal = self._console.is_terminal and not follow and is_alone
+        self._is_alone = is_alone
+        self._of_job = ""
         self._began = time.monotonic()
         self._step_began = self._began
         self._step = ""
@@ -37,6 +39,7 @@ class TerminalWatcher:
         """A job begins."""
         self._began = self._step_began = time.monotonic()
         self._offset, self._step, self._far = 0, "", ""
+        self._of_job = "" if self._is_alone else f"[{job.id}] "
         self._line(f"▶ {job.title} (job {job.id})")
 
     def step(self, job: Job, name: str, number: int, total: int) -> None:
@@ -86,7 +89,7 @@ class TerminalWatcher:
     def _line(self, text: str) -> None:
         if self._is_terminal:
             sys.stderr.write("\r\x1b[2K")
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{self._of_job}{text}\n")
         sys.stderr.flush()
 
     def _print_new(self, log: Path) -> None:

@@ -44,6 +44,7 @@ from distwright.store.holds import Hold, holds_on_all, object_hold, replace_hold
 from distwright.store.jobs import find_step_result, keep_step_result
 from distwright.worker.context import JobContext
 from distwright.worker.runner import LocalRunner
+from distwright.worker.turns import turn_of
 
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
 _OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
@@ -126,10 +127,19 @@ def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResu
     plan = step.plan(inputs, earlier)
     runner = LocalRunner(context)
     key = runner.key(plan)
-    known = None if step.repeat else _known_result(context, key, step, plan)
-    if known is not None:
-        context.log(f"{step.name} is known already ({key.short})")
-        return known
+    if step.repeat:
+        return _run(step, plan, runner, key, context)
+    known = _known_result(context, key, step, plan)
+    if known is None:
+        with turn_of(context.paths.root / "run" / "turns", key, context.check_cancelled):
+            known = _known_result(context, key, step, plan)  # another job may have made it meanwhile
+            if known is None:
+                return _run(step, plan, runner, key, context)
+    context.log(f"{step.name} is known already ({key.short})")
+    return known
+
+
+def _run(step: Step, plan: Plan, runner: LocalRunner, key: Sha256, context: JobContext) -> StepResult:
     end, verdict = runner.run(step.name, plan, step.judge)
     if verdict.outcome is not Outcome.OK:
         raise StepFailedError(verdict, end.outputs)

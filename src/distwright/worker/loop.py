@@ -4,8 +4,10 @@ import json
 import os
 import selectors
 import signal
+import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,7 +97,14 @@ class Worker:
         FileObjects(self.paths.objects).drop_leftovers()
 
     def run_one(self) -> bool:
-        """Run the next job to its end; say whether there was one. KeyboardInterrupt cancels the attempt, then is raised again."""
+        """Run the next job to its end; say whether there was one. Ctrl-C cancels the attempt, then KeyboardInterrupt is raised."""
+        with _interrupts_noted() as noted:
+            had_one = self._run_next(noted)
+        if noted:
+            raise KeyboardInterrupt
+        return had_one
+
+    def _run_next(self, noted: Sequence[int]) -> bool:
         reap(self.database, _now())
         kinds = [kind.kind for kind in self.kinds.values()]
         job = claim_next(self.database, self.pools, holder_name(), _now(), kinds)
@@ -104,7 +113,7 @@ class Worker:
         self.watcher.began(job)
         child = fork_child(self.kinds[job.kind], job, self.make_context)
         try:
-            reported = self._watch(child, job)
+            reported = self._watch(child, job, noted)
         except BaseException as error:
             self._stop(child)
             if isinstance(error, KeyboardInterrupt):
@@ -121,8 +130,8 @@ class Worker:
         with self.database.read() as tx:
             return unfinished(tx, self.pools, _now(), kinds, wanted)
 
-    def _watch(self, child: Child, job: Job) -> Ending | None:
-        """Follow an attempt until its process has ended; None if that came before its report."""
+    def _watch(self, child: Child, job: Job, noted: Sequence[int]) -> Ending | None:
+        """Follow an attempt until its process has ended; None if that came before its report. Raises KeyboardInterrupt if noted."""
         ending: Ending | None = None
         buffer = b""
         renewed = time.monotonic()
@@ -130,6 +139,8 @@ class Worker:
         with selectors.DefaultSelector() as selector:
             selector.register(child.reports, selectors.EVENT_READ)
             while True:
+                if noted:
+                    raise KeyboardInterrupt
                 if selector.select(_TICK_S):
                     content = os.read(child.reports, 1 << 16)
                     if not content:
@@ -197,6 +208,25 @@ class Worker:
     def _leased(self) -> set[str]:
         with self.database.read() as tx:
             return {f"{job.id}-{job.fence}" for job in running_jobs(tx)}
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[Sequence[int]]:
+    """Note Ctrl-C instead of having it raise wherever we are.
+
+    In the middle of a transaction it would leave that open, and the next one would wait for it until it gives up.
+    """
+    noted: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()  # signals are its alone
+    if not is_main or before in (signal.SIG_IGN, None):
+        yield noted
+        return
+    signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _now() -> datetime:
