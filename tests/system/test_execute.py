@@ -30,6 +30,7 @@ from distwright.errors import (
     WorkFailed,
 )
 from distwright.jobs.lease import Ending
+from distwright.jobs.limits import Limits
 from distwright.jobs.step import (
     Action,
     Conclusion,
@@ -43,6 +44,7 @@ from distwright.jobs.step import (
     StepEnd,
     StepResult,
     Verdict,
+    judge_by_exit,
 )
 from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
 from distwright.model.events import Event, EventKind
@@ -190,6 +192,26 @@ def test_result_that_version_0_1_0_kept_is_still_known(shop: Workshop) -> None:
     assert "count is known already" in shop.log(2)
 
 
+def test_what_commands_print_is_kept_however_they_end_and_is_read_again_for_the_judge(shop: Workshop) -> None:
+    seen: list[str] = []
+
+    def note(end: StepEnd) -> Verdict:
+        seen.append(end.log)
+        return judge_by_exit(end)
+
+    for script, outcome in (("echo two >&2; exit 3", Outcome.FAILED), ("printf 'two\\033[2J'", Outcome.OK)):
+        kind = kind_of(replace(step("echo one", script, keep_log="log"), judge=note))
+        ending = execute(kind, {}, shop.context())
+        assert ending.outcome is outcome
+        left = ending.evidence if outcome is Outcome.FAILED else ending.outputs or {}
+        assert shop.objects.read(Sha256(str(left["count/log"]))) in (b"one\ntwo\n", b"one\ntwo\x1b[2J")
+    assert seen == ["one\ntwo\n", "one\ntwo"]
+    execute(kind, {}, shop.context(2))
+    assert "count is known already" in shop.log(2)
+    assert seen[2:] == ["one\ntwo"]
+    assert shop.log().count("one\n") == 2, "the live log is there as well"
+
+
 def test_failure_is_not_remembered(shop: Workshop) -> None:
     kind = kind_of(step("case {work} in */2-1-*) ;; *) exit 1;; esac"))
     assert execute(kind, {}, shop.context(1)).outcome is Outcome.FAILED
@@ -213,11 +235,14 @@ def test_identity_of_a_plan_is_all_of_it_and_the_versions_of_its_programs(shop: 
         replace(plan, write={"b": "d"}),
         replace(plan, collect={"d": "f"}),
         replace(plan, programs=("dpkg",)),
+        replace(plan, keep_log="log"),
     ]
     runner = LocalRunner(shop.context())
     keys = [runner.key(one) for one in (plan, *others)]
     assert len(set(keys)) == len(keys)
     assert runner.key(replace(plan, place=dict(plan.place))) == keys[0]
+    limited = replace(plan, commands=(replace(command, limits=Limits(memory_mb=1)),))
+    assert runner.key(limited) == keys[0], "what ended well within limits is what would have without"
 
 
 # How commands end

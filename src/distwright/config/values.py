@@ -251,5 +251,5 @@ ValidDays = Annotated[int, Field(ge=1, le=3650), Want("a whole number of days, 1
 KeptCount = Annotated[int, Field(ge=1, le=100_000), Want("a number, 1 to 100000", "numbers")]
 BuildHours = Annotated[int, Field(ge=1, le=168), Want("a whole number of hours, 1 to 168", "numbers of hours")]
 Megabytes = Annotated[int, Field(ge=1, le=1 << 24), Want("a whole number of MiB, from 1", "numbers of MiB")]
-Processes = Annotated[int, Field(ge=10, le=1 << 20), Want("a whole number, from 10", "whole numbers")]
+Processes = Annotated[int, Field(ge=100, le=1 << 20), Want("a whole number, from 100", "whole numbers")]
 BootSeconds = Annotated[int, Field(ge=10, le=7200), Want("a whole number of seconds, 10 to 7200", "numbers of seconds")]

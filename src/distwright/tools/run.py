@@ -20,6 +20,7 @@ from distwright.errors import Interrupted, ProgramFailed, quoted
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 TERM_GRACE_S = 5.0
 _POLL_S, _LOOK_S = 0.2, 0.1
+_SMALL, _GATHER_S = 4096, 0.05  # of what a pipe holds (64 KiB), so nobody waits for us
 _CHUNK = 1 << 16
 _TAIL_BYTES = 1 << 14
 _PIPE_LIMIT_BYTES = 1 << 20  # what one pipe can hold at most (pipe(7), pipe-max-size)
@@ -261,6 +262,8 @@ class _Pump:
         kept.extend(wanted)
         for log in self._logs:
             log.write(wanted)
+        if self._logs and len(content) < _SMALL:  # a line: the next ones come soon, and cost less together
+            time.sleep(_GATHER_S)
         self._decide(kept, len(wanted))
         if self._logs and len(kept) > _TAIL_BYTES:
             del kept[:-_TAIL_BYTES]
