@@ -262,7 +262,7 @@ def _sides(first: Iterable[bytes], second: Iterable[bytes], is_small: bool) -> S
     """Read two contents to their first difference and a little on; None if they are the same."""
     if is_small:
         one, other = b"".join(first), b"".join(second)
-        return None if one == other else Sides(one, other, _common(one, other), is_whole=True)
+        return None if one == other else Sides(one, other, _shared_length(one, other), is_whole=True)
     kept, at = b"", 0
     pairs = zip_longest(first, second, fillvalue=b"")
     for one, other in pairs:
@@ -271,14 +271,14 @@ def _sides(first: Iterable[bytes], second: Iterable[bytes], is_small: bool) -> S
             continue
         more = next(pairs, (b"", b""))
         left, right = kept + one + more[0], kept + other + more[1]
-        offset = _common(left, right)
+        offset = _shared_length(left, right)
         begin = max(0, offset - _BEFORE)
         end = offset + _BEHIND
         return Sides(left[begin:end], right[begin:end], offset - begin, at - len(kept) + begin)
     return None
 
 
-def _common(one: bytes, other: bytes) -> int:
+def _shared_length(one: bytes, other: bytes) -> int:
     """Say how many bytes two texts begin with alike."""
     low, high = 0, min(len(one), len(other))
     while low < high:
@@ -330,7 +330,7 @@ def _inner(path: str, sides: Sides) -> Sides | None:
         )
     except BadInput:
         return None
-    return None if one == other else Sides(one, other, _common(one, other), is_whole=True)
+    return None if one == other else Sides(one, other, _shared_length(one, other), is_whole=True)
 
 
 def _reading(content: bytes) -> Callable[[int], bytes]:

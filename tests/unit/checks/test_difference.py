@@ -129,7 +129,7 @@ def test_another_level_of_a_compressor_is_the_first_byte_that_differs() -> None:
                ("data.tar.xz", lzma.compress(tar, preset=level))))
         for level in (0, 9)
     ]  # fmt: skip
-    [found] = differences(*debs)
+    [found] = differences(debs[0], debs[1])
     assert (found.part, found.path, found.kind) == ("", "", DifferenceKind.CONTENT)
     assert found.offset > 0
 
@@ -185,7 +185,7 @@ def test_without_a_known_variation_dates_are_recognised_all_the_same() -> None:
 def test_the_time_in_a_gzip_header_of_a_file_is_named() -> None:
     path = "usr/share/doc/tern/README.gz"
     debs = [deb_of(Member(path, gzip.compress(b"text", mtime=NOW + add))) for add in (0, 60)]
-    [found] = differences(*debs)
+    [found] = differences(debs[0], debs[1])
     assert (found.path, found.offset, found.cause) == (
         path, 4, "the time in a gzip header, 2024-01-10 12:00:00 against 2024-01-10 12:01:00: use gzip -n",
     )  # fmt: skip
@@ -197,7 +197,7 @@ def test_a_packed_file_is_looked_into() -> None:
         deb_of(Member(path, gzip.compress(text, mtime=0)))
         for text in (b"by sbuild.", b"by %b." % VARIATION.hostname.encode())
     ]
-    [found] = differences(*debs)
+    [found] = differences(debs[0], debs[1])
     assert (found.path, found.offset) == (f"{path} (unpacked)", 3)
     assert found.cause == f"the host name ({VARIATION.hostname})"
 
