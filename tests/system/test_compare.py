@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.system.line import DISTWRIGHT
+from tests.worlds.commands import command_line
 from tests.worlds.debs import CONTROL, Member, deb_of
 from tests.worlds.packages import make_deb, make_source, make_upload
 
@@ -151,3 +152,23 @@ def test_what_is_no_package_is_refused_in_words(tmp_path: Path, content: bytes |
     assert done.returncode in (2, 10)
     assert done.stderr.startswith(f"distwright: {said}")
     assert "try: " in done.stderr
+
+
+def test_packages_of_suites_are_compared_by_name(tmp_path: Path) -> None:
+    line = command_line(tmp_path)
+    line.publish("devel", make_deb("tern", "1.1", content={"usr/share/b": "22"}))
+    line.publish("stable", make_deb("tern", "1.0", content={"usr/share/b": "2"}), make_deb("gull", architecture="all"))
+    done = line.run("package", "compare", "petrel/stable:tern", "petrel/devel:tern=1.1")
+    assert done.exit_code == 1, done.said
+    assert done.text.splitlines()[0] == "tern (amd64): 1.0 → 1.1"
+    assert "  ~ usr/share/b: size 1 → 2" in done.text
+    assert line.run("package", "compare", "petrel/stable:gull", "petrel/stable:gull=1.0").exit_code == 0
+    for name, said in (
+        ("petrel/devel:tern=1.0", "petrel/devel has no package tern 1.0, but 1.1"),
+        ("petrel/devel:gull", "petrel/devel has no package gull"),
+        ("nowhere/devel:gull", "archive nowhere is not configured"),
+        ("77", "job 77 does not exist"),
+    ):
+        refused = line.run("package", "compare", name, "petrel/stable:tern")
+        assert (refused.exit_code, refused.said) == (10, said)
+    assert line.run("package", "compare", "tern", "petrel/stable:tern").exit_code == 2

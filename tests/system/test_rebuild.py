@@ -76,7 +76,6 @@ def told() -> Iterator[Told]:
         line = Line(folder / "state")
         paths = StatePaths(line.state)
         commit(paths, "tell", telltale(), tag="1.0")
-        commit(paths, "once", once(), tag="1.0")
         recorded = line.call("archive", "record", "debian", "--state", str(line.state), timeout_s=TIMEOUT_S)
         assert recorded.returncode == 0, recorded.stderr
         done = line.call("package", "build", "tell", "--tag", "1.0", "--state", str(line.state), timeout_s=TIMEOUT_S)
@@ -168,6 +167,7 @@ def test_diffoscope_has_explained_it(told: Told, rebuilt: dict[str, object]) -> 
 @pytest.mark.full
 def test_a_rebuild_that_fails_says_nothing_about_the_package(told: Told) -> None:
     state = ("--state", str(told.line.state))
+    commit(StatePaths(told.line.state), "once", once(), tag="1.0")
     built = told.line.call("package", "build", "once", "--tag", "1.0", *state, timeout_s=TIMEOUT_S)
     assert built.returncode == 0, built.stderr
     assert "rebuild once" not in built.stderr, "its repo says that it is not"
