@@ -183,10 +183,8 @@ def _compare_parts(
     only = [Difference(name, part, _clean(path), DifferenceKind.MISSING) for path in sides[0] if path not in sides[1]]
     only += [Difference(name, part, _clean(path), DifferenceKind.ADDED) for path in sides[1] if path not in sides[0]]
     found = only[:MOST]
-    shared = [
-        [member.path for member in side.members if member.path in sides[0].keys() & sides[1].keys()]
-        for side in (one, other)
-    ]
+    common = sides[0].keys() & sides[1].keys()
+    shared = [[member.path for member in side.members if member.path in common] for side in (one, other)]
     places = next(((a, b) for a, b in zip_longest(*shared, fillvalue="nothing") if a != b), None)
     if places is not None:
         cause = (
