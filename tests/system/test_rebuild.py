@@ -144,9 +144,14 @@ def test_what_tells_nothing_came_out_the_same_and_only_the_rest_is_kept(told: To
         "package", "compare", str(told.build), str(rebuilt["job"]), "--json", "--state", str(told.line.state)
     )
     assert done.returncode == 1, done.stderr
-    packages = {one["package"]: one for one in json.loads(done.stdout)["packages"]}
-    assert {name for name, one in packages.items() if one["same"]} == {"tell-quiet"}
-    changed = {one["path"].rpartition("/")[2]: sorted(set(one) - {"path"}) for one in packages["tell"]["changed"]}
+    packages = {one["second"]["file"]: one for one in json.loads(done.stdout)["packages"]}
+    assert {name: one["same"] for name, one in packages.items()} == {
+        "tell_1.0_all.deb": False,
+        "tell-quiet_1.0_all.deb": True,
+        "tell_1.0.dsc": True,
+    }
+    differs = packages["tell_1.0_all.deb"]["changed"]
+    changed = {one["path"].rpartition("/")[2]: sorted(set(one) - {"path"}) for one in differs}
     assert changed["mode"] == ["mode"]
     assert changed["hostname"] in (["content"], ["size"])
 
