@@ -55,6 +55,12 @@ def test_each_job_was_accepted_published_and_built_once(killed_line: KilledLine)
     assert len(images) == 1
 
 
+def test_the_package_came_out_the_same_when_it_was_built_again_in_other_circumstances(killed_line: KilledLine) -> None:
+    answer = killed_line.line.answer("package", "rebuild", "petrel-greeter", "--tag", "1.0")
+    assert (answer["verdict"], answer["differences"]) == ("same", [])
+    assert len(answer["varied"]) == 9
+
+
 def test_checksums_and_signature_of_the_image_hold(killed_line: KilledLine) -> None:
     folder = Path(killed_line.line.answer("image", "list")[0]["files"])
     checked = subprocess.run(

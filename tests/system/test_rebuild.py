@@ -76,7 +76,6 @@ def told() -> Iterator[Told]:
         line = Line(folder / "state")
         paths = StatePaths(line.state)
         commit(paths, "tell", telltale(), tag="1.0")
-        commit(paths, "once", once(), tag="1.0")
         recorded = line.call("archive", "record", "debian", "--state", str(line.state), timeout_s=TIMEOUT_S)
         assert recorded.returncode == 0, recorded.stderr
         done = line.call("package", "build", "tell", "--tag", "1.0", "--state", str(line.state), timeout_s=TIMEOUT_S)
@@ -145,9 +144,14 @@ def test_what_tells_nothing_came_out_the_same_and_only_the_rest_is_kept(told: To
         "package", "compare", str(told.build), str(rebuilt["job"]), "--json", "--state", str(told.line.state)
     )
     assert done.returncode == 1, done.stderr
-    packages = {one["package"]: one for one in json.loads(done.stdout)["packages"]}
-    assert {name for name, one in packages.items() if one["same"]} == {"tell-quiet"}
-    changed = {one["path"].rpartition("/")[2]: sorted(set(one) - {"path"}) for one in packages["tell"]["changed"]}
+    packages = {one["second"]["file"]: one for one in json.loads(done.stdout)["packages"]}
+    assert {name: one["same"] for name, one in packages.items()} == {
+        "tell_1.0_all.deb": False,
+        "tell-quiet_1.0_all.deb": True,
+        "tell_1.0.dsc": True,
+    }
+    differs = packages["tell_1.0_all.deb"]["changed"]
+    changed = {one["path"].rpartition("/")[2]: sorted(set(one) - {"path"}) for one in differs}
     assert changed["mode"] == ["mode"]
     assert changed["hostname"] in (["content"], ["size"])
 
@@ -168,6 +172,7 @@ def test_diffoscope_has_explained_it(told: Told, rebuilt: dict[str, object]) -> 
 @pytest.mark.full
 def test_a_rebuild_that_fails_says_nothing_about_the_package(told: Told) -> None:
     state = ("--state", str(told.line.state))
+    commit(StatePaths(told.line.state), "once", once(), tag="1.0")
     built = told.line.call("package", "build", "once", "--tag", "1.0", *state, timeout_s=TIMEOUT_S)
     assert built.returncode == 0, built.stderr
     assert "rebuild once" not in built.stderr, "its repo says that it is not"

@@ -37,7 +37,7 @@ def read_binary(file: BinaryIO, name: str, sha256: str, *, look: Callable[[], No
     """Read a .deb; raise BadInput if it is damaged or passes a limit. name: of the file, for messages."""
     try:
         if not is_deb(file):
-            raise BadInput("it is no .deb", hint="file NAME")
+            raise BadInput("it is no .deb", hint="give a file that dpkg-deb has made")
         control = dict(read_deb(file).control.items())
         parts = {
             part.stem: {member.path: member for member in part.members} for part in read_tree(file, name, look=look)
@@ -55,7 +55,7 @@ def read_binary(file: BinaryIO, name: str, sha256: str, *, look: Callable[[], No
             control_files={path: row for path, row in parts.get("control.tar", {}).items() if path != "."},
         )
     except BadInput as problem:
-        raise BadInput(f"{quoted(name)}: {problem.message}", hint=problem.hint) from problem
+        raise BadInput(f"{quoted(name)}: {problem.message}", hint="fetch or build the file again") from problem
 
 
 def read_source(
@@ -82,7 +82,7 @@ def read_source(
             files=files,
         )
     except BadInput as problem:
-        raise BadInput(f"{quoted(name)}: {problem.message}", hint=problem.hint) from problem
+        raise BadInput(f"{quoted(name)}: {problem.message}", hint="fetch or build the file again") from problem
 
 
 def text_inside(content: bytes) -> bytes:

@@ -183,10 +183,8 @@ def _compare_parts(
     only = [Difference(name, part, _clean(path), DifferenceKind.MISSING) for path in sides[0] if path not in sides[1]]
     only += [Difference(name, part, _clean(path), DifferenceKind.ADDED) for path in sides[1] if path not in sides[0]]
     found = only[:MOST]
-    shared = [
-        [member.path for member in side.members if member.path in sides[0].keys() & sides[1].keys()]
-        for side in (one, other)
-    ]
+    common = sides[0].keys() & sides[1].keys()
+    shared = [[member.path for member in side.members if member.path in common] for side in (one, other)]
     places = next(((a, b) for a, b in zip_longest(*shared, fillvalue="nothing") if a != b), None)
     if places is not None:
         cause = (
@@ -262,7 +260,7 @@ def _sides(first: Iterable[bytes], second: Iterable[bytes], is_small: bool) -> S
     """Read two contents to their first difference and a little on; None if they are the same."""
     if is_small:
         one, other = b"".join(first), b"".join(second)
-        return None if one == other else Sides(one, other, _common(one, other), is_whole=True)
+        return None if one == other else Sides(one, other, _shared_length(one, other), is_whole=True)
     kept, at = b"", 0
     pairs = zip_longest(first, second, fillvalue=b"")
     for one, other in pairs:
@@ -271,14 +269,14 @@ def _sides(first: Iterable[bytes], second: Iterable[bytes], is_small: bool) -> S
             continue
         more = next(pairs, (b"", b""))
         left, right = kept + one + more[0], kept + other + more[1]
-        offset = _common(left, right)
+        offset = _shared_length(left, right)
         begin = max(0, offset - _BEFORE)
         end = offset + _BEHIND
         return Sides(left[begin:end], right[begin:end], offset - begin, at - len(kept) + begin)
     return None
 
 
-def _common(one: bytes, other: bytes) -> int:
+def _shared_length(one: bytes, other: bytes) -> int:
     """Say how many bytes two texts begin with alike."""
     low, high = 0, min(len(one), len(other))
     while low < high:
@@ -330,7 +328,7 @@ def _inner(path: str, sides: Sides) -> Sides | None:
         )
     except BadInput:
         return None
-    return None if one == other else Sides(one, other, _common(one, other), is_whole=True)
+    return None if one == other else Sides(one, other, _shared_length(one, other), is_whole=True)
 
 
 def _reading(content: bytes) -> Callable[[int], bytes]:

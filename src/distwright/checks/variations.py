@@ -152,7 +152,8 @@ _PATCH = """require Sbuild::ChrootUnshare;
         my ($self, @words) = @_;
         return $add->($self, @words) if $words[-1] ne '<USER>';
         # sbuild measures the tree as the user who started it, whom it makes only where he builds too.
-        my $failed = $add->($self, @words[0 .. $#words - 1], $self->get_conf('USERNAME'));
+        my $starter = $self->get_conf('USERNAME');
+        my $failed = $starter ne 'sbuild' && $add->($self, @words[0 .. $#words - 1], $starter);
         return $failed || $add->($self, @words[0 .. $#words - 1], '--uid', '<UID>', '--home-dir', '<HOME>', '<USER>');
     };
 }

@@ -73,7 +73,10 @@ def set_on_disk(name: str) -> PackageSet:
 
 def _small(path: Path) -> bytes:
     if path.stat().st_size > _TEXT_BYTES:
-        raise BadInput(f"{quoted(str(path))} is larger than {_TEXT_BYTES} bytes", hint="is it what its name says?")
+        raise BadInput(
+            f"{quoted(str(path))} is larger than {_TEXT_BYTES} bytes",
+            hint=f"look at what it is: file {quoted(str(path))}",
+        )
     return path.read_bytes()
 
 

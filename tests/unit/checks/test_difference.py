@@ -249,6 +249,12 @@ def test_what_cannot_be_looked_into_differs_all_the_same() -> None:
         assert found[0].offset >= 0
 
 
+def test_ten_thousand_files_are_not_compared_each_with_each() -> None:
+    members = [Member(f"f{number}", b"x") for number in range(10_000)]
+    found = differences(deb_of(*members, ending=""), deb_of(*members[:-1], Member("f9999", b"y"), ending=""))
+    assert [(one.path, one.offset) for one in found] == [("f9999", 0)]
+
+
 def test_members_that_are_there_twice_do_no_harm() -> None:
     twice: Sequence[Member] = [Member("a", b"one"), Member("a", b"two")]
     assert differences(deb_of(*twice), deb_of(*reversed(twice)))

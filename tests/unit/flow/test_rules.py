@@ -50,7 +50,7 @@ VALUES: dict[str, Json] = {
     "files": {"greeter_1.0.dsc": DIGEST}, "revision": DIGEST, "problems": [], "before": DIGEST, "publication": 1, "tree": DIGEST,
     "added": ["hello"], "packages": ["hello"], "image": "petrel", "name": "petrel-1", "iso": DIGEST, "commit": HEAD,
     "firmware": "bios", "config": DIGEST, "pusher": "", "manifest": DIGEST, "states": {"debian/stable": DIGEST}, "job": 1,
-    "kind": "image.build", "title": "build petrel", "outcome": "failed", "message": "no",
+    "kind": "image.build", "title": "build petrel", "outcome": "failed", "message": "no", "verdict": "differs",
 }  # fmt: skip
 
 
@@ -104,7 +104,8 @@ def test_a_rule_needs_no_more_of_an_event_than_its_schema_promises(
 def test_every_stage_of_the_line_follows_from_the_one_before() -> None:
     assert {kind: [rule.__name__ for rule in rules] for kind, rules in RULES.items()} == {
         EventKind.REPO_PUSHED: ["build_pushed_tag", "image_of_pushed_branch", "tidy_exceptions_of_pushed_branch"],
-        EventKind.BUILD_FINISHED: ["accept_what_was_built", "review_what_was_built"],
+        EventKind.BUILD_FINISHED: ["accept_what_was_built", "rebuild_what_was_built", "review_what_was_built"],
+        EventKind.BUILD_COMPARED: ["explain_what_differs"],
         EventKind.UPLOAD_ACCEPTED: ["build_uploaded_source"],
         EventKind.SUITE_CHANGED: ["publish_changed_suite", "tidy_exceptions_of_changed_suite"],
         EventKind.SUITE_PUBLISHED: ["install_what_was_published", "images_of_published_suite"],
