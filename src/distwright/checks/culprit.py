@@ -27,6 +27,8 @@ from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold, serial_hold
 from distwright.tools.git_between import commit_line, commits_between
 
+_OF_SERIALS = ("source", "sources", "serial", "serials")
+
 Found = Mapping[str, Json]
 """An answer. what: source, sources, serial, serials, commit, commits, or none. text: for people."""
 
@@ -81,6 +83,9 @@ def _effects(row: Inquiry, found: Found) -> list[Effect]:
         return []
     about = plain.text_map(row.asked, "finding")
     more: dict[str, Json] = {"culprit": {**found, "inquiry": row.id, "builds": len(made_jobs(row))}}
+    if found["what"] in _OF_SERIALS:  # the search knows better than what was tried before it
+        more["since"] = plain.mapping(plain.mapping(found, "first_bad"), "serials")
+        more["last_good"] = plain.mapping(plain.mapping(found, "last_good"), "serials")
     return [partial(_explain, about=about, more=more)]
 
 
@@ -245,7 +250,10 @@ def _none(text: str) -> Found:
 
 def _remarks(step: Named, states: Sequence[State]) -> dict[str, Json]:
     """Say what a reader must know of the line: it was broken before, or was not tried in full."""
-    remarks: dict[str, Json] = {"first_bad": states[step.bad].name, "last_good": states[step.good].name}
+    remarks: dict[str, Json] = {
+        name: {"serials": dict(state.serials), "commit": state.commit}
+        for name, state in (("first_bad", states[step.bad]), ("last_good", states[step.good]))
+    }
     if step.earlier_bad:
         remarks["earlier_bad"] = [states[place].name for place in step.earlier_bad]
     return {**remarks, **({"gave_up": True} if step.gave_up else {})}
