@@ -27,6 +27,8 @@ from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold, serial_hold
 from distwright.tools.git_between import commit_line, commits_between
 
+_OF_SERIALS = ("source", "sources", "serial", "serials")
+
 Found = Mapping[str, Json]
 """An answer. what: source, sources, serial, serials, commit, commits, or none. text: for people."""
 
@@ -81,6 +83,9 @@ def _effects(row: Inquiry, found: Found) -> list[Effect]:
         return []
     about = plain.text_map(row.asked, "finding")
     more: dict[str, Json] = {"culprit": {**found, "inquiry": row.id, "builds": len(made_jobs(row))}}
+    if found["what"] in _OF_SERIALS:  # the search knows better than what was tried before it
+        more["since"] = plain.mapping(plain.mapping(found, "first_bad"), "serials")
+        more["last_good"] = plain.mapping(plain.mapping(found, "last_good"), "serials")
     return [partial(_explain, about=about, more=more)]
 
 
@@ -134,7 +139,7 @@ def _of_commits(search: Search, ends: _Ends) -> Found | None:
         names.append(f"commit {commit[:12]} ({line.author}, {line.subject})")
     what = "commit" if step.is_exact else "commits"
     serials: Json = dict(ends.bad.serials)
-    return {"what": what, "text": _break(names), "commits": suspects, "serials": serials, **_remarks(step, states)}
+    return {"what": what, "text": _break(names), "commits": suspects, "with": serials, **_remarks(step, states)}
 
 
 def _of_serials(search: Search, ends: _Ends) -> Found | None:
@@ -161,38 +166,46 @@ def _of_steps(steps: Sequence[Step]) -> dict[str, Json]:
 
 
 def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) -> Found | None:
-    """Tell apart the sources that moved between two states that differ in one archive, by environments with both serials."""
+    """Tell apart the sources that moved between two states that differ in one archive, by environments with both serials.
+
+    First those that had a part in the good build; if they are not to blame, all.
+    """
     archive, where = steps[0].archive, _of_steps(steps)
     before, after = search.recipe_at(dict(good.serials)), search.recipe_at(dict(bad.serials))
     objects = search.ground.objects
     old, new = packages_at(objects, before, archive), packages_at(objects, after, archive)
     installed = installed_with(objects, search.job(good))
-    moved = moved_sources(old, new, None if installed is None else installed | set(after.include))
-    if not moved:
-        return {**where, "text": f"{where['text']}, though no package of the build moved by it", "sources": []}
-    is_all = len(moved) == len(moved_sources(old, new, None))
-    line = _Mixtures(before, after, archive, moved)
-    states = [line.state(search, bad, count) for count in range(len(moved))] + [bad]
-    answers = (
-        {0: Answer.GOOD} | search.answers(states) if len(moved) > 1 or not is_all else {0: Answer.GOOD, 1: Answer.BAD}
-    )
-    step = next_step(len(moved), answers)
+    every = moved_sources(old, new, None)
+    near = every if installed is None else moved_sources(old, new, installed | set(after.include))
+    for moved in (near, every):
+        if not moved:
+            continue
+        step = _moved_step(search, _Mixtures(before, after, archive, moved), bad, is_all=len(moved) == len(every))
+        if step is None:
+            return None
+        if isinstance(step, Named):
+            suspects = moved[step.good : step.bad]
+            names = [f"{one.source} {one.after}" if one.after else f"the removal of {one.source}" for one in suspects]
+            text = _break([f"{name} from serial {steps[-1].serial} of archive {archive}" for name in names])
+            what = "source" if len(suspects) == 1 else "sources"
+            return {**where, "what": what, "text": text, "sources": _told(suspects)}
+    why = "to hold back its sources does not tell which" if every else "no package moved by it"
+    return {**where, "text": f"{where['text']}; {why}", "sources": _told(every)}
+
+
+def _moved_step(search: Search, line: "_Mixtures", bad: State, *, is_all: bool) -> Named | NoBreak | None:
+    """Take one step of a bisection of sources; None if it has asked something. is_all: nothing else has moved."""
+    last = len(line.moved)
+    states = [line.state(search, bad, count) for count in range(last)] + [bad]
+    if last == 1 and is_all:
+        return Named(0, 1)  # there is nothing else, so nothing needs to be built
+    step = next_step(last, {0: Answer.GOOD} | search.answers(states))
     if isinstance(step, Named) and step.good == 0 and not is_all and states[0].name not in search.told:
-        step = Probe(0)  # nothing but what has moved outside of the closure speaks against the first source: ask
+        step = Probe(0)  # nothing but what else has moved speaks for the first source: ask without it
     if isinstance(step, Probe):
         search.asked(states[step.state])
         return None
-    if isinstance(step, NoBreak):
-        return {
-            **where,
-            "text": f"{where['text']}; holding back its sources does not tell which",
-            "sources": _told(moved),
-        }
-    suspects = moved[step.good : step.bad]
-    names = [f"{one.source} {one.after}" if one.after else f"the removal of {one.source}" for one in suspects]
-    text = _break([f"{name} from serial {steps[-1].serial} of archive {archive}" for name in names])
-    what = "source" if len(suspects) == 1 else "sources"
-    return {**where, "what": what, "text": text, "sources": _told(suspects)}
+    return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +258,10 @@ def _none(text: str) -> Found:
 
 def _remarks(step: Named, states: Sequence[State]) -> dict[str, Json]:
     """Say what a reader must know of the line: it was broken before, or was not tried in full."""
-    remarks: dict[str, Json] = {"first_bad": states[step.bad].name, "last_good": states[step.good].name}
+    remarks: dict[str, Json] = {
+        name: {"serials": dict(state.serials), "commit": state.commit}
+        for name, state in (("first_bad", states[step.bad]), ("last_good", states[step.good]))
+    }
     if step.earlier_bad:
         remarks["earlier_bad"] = [states[place].name for place in step.earlier_bad]
     return {**remarks, **({"gave_up": True} if step.gave_up else {})}

@@ -212,8 +212,8 @@ def _outcome(row: ShownInquiry) -> str:
         return f"waits for {waits}" if waits else f"{left} of {len(row.jobs)} jobs are left"
     if "error" in answer:
         return f"{answer['error']} ({answer['hint']})"
-    known = f", {answer['known']} were known" if "known" in answer else ""
-    return f"{answer['text']} ({answer['builds']} builds{known})"
+    known = f", {answer['known']} known" if "known" in answer else ""
+    return f"{answer['text']} ({answer['builds']} built{known})"
 
 
 def _inquiry(row: ShownInquiry) -> dict[str, Json]:

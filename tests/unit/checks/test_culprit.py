@@ -114,7 +114,7 @@ def test_a_commit_that_only_fails_with_the_new_serial_is_named_with_it(world: Br
     world.breaks = lambda tried: "build" if tried.commit in world.commits[1:] and tried.versions["bar"] == "2.0" else ""
     found = answer(world, both(world))
     assert found["commits"][0]["commit"] == world.commits[1]
-    assert found["serials"] == {"debian": world.serials[1]}
+    assert found["with"] == {"debian": world.serials[1]}
 
 
 def test_an_axis_that_cannot_be_judged_one_way_is_judged_the_other(world: BreakingWorld) -> None:
@@ -191,3 +191,39 @@ def test_a_search_that_is_interrupted_after_each_build_ends_in_the_same(tmp_path
     assert found is not None
     assert str(found["text"]).startswith(f"libfoo 5.0 from serial {world.serials[4]}")
     assert found["builds"] == len(world.built)
+
+
+def test_a_source_that_had_no_part_in_the_good_build_is_found_all_the_same(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path, serials=2)
+    world.breaks = lambda tried: "build" if tried.versions["aside"] == "2.0" else ""
+    commit = world.commits[0]
+    found = answer(world, ask_culprit(world, (world.serials[0], commit), (world.serials[1], commit)))
+    assert found["text"] == f"aside 2.0 from serial {world.serials[1]} of archive debian breaks it"
+    assert len(world.built) == 2 + 2 + 1, "the ends; the two that had a part, and neither; then it"
+
+
+def test_two_sources_that_break_it_only_together_name_the_later_one(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path, serials=2)
+    world.breaks = lambda tried: "build" if tried.versions["bar"] == tried.versions["libfoo1"] == "2.0" else ""
+    commit = world.commits[0]
+    found = answer(world, ask_culprit(world, (world.serials[0], commit), (world.serials[1], commit)))
+    assert found["text"] == f"libfoo 2.0 from serial {world.serials[1]} of archive debian breaks it"
+
+
+def test_a_mixture_that_apt_refuses_leaves_the_sources_that_it_can_be(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path, serials=2)
+
+    def breaks(tried: Trying) -> str:
+        if tried.versions["bar"] != tried.versions["libfoo1"]:
+            return "install-deps"
+        return "build" if tried.versions["bar"] == "2.0" else ""
+
+    world.breaks = breaks
+    commit = world.commits[0]
+    found = answer(world, ask_culprit(world, (world.serials[0], commit), (world.serials[1], commit)))
+    serial = world.serials[1]
+    assert found["what"] == "sources"
+    assert [one["source"] for one in found["sources"]] == ["bar", "libfoo"]
+    assert found["text"] == (
+        f"one of these breaks it: bar 2.0 from serial {serial} of archive debian, libfoo 2.0 from serial {serial} of archive debian"
+    )

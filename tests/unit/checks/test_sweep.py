@@ -66,7 +66,29 @@ def test_what_fails_is_a_finding_that_says_since_when_and_what_broke_it(world: B
     }  # fmt: skip
     culprit = found.evidence["culprit"]
     assert isinstance(culprit, dict)
+    assert culprit["last_good"] == {"serials": {"debian": good}, "commit": world.commits[0]}
     assert culprit["text"] == f"libfoo 2.0 from serial {bad} of archive debian breaks it"
+
+
+def test_the_search_tells_more_exactly_since_when_it_fails(world: BreakingWorld) -> None:
+    world.context.config, sweeping = without_sweeps(world.context.config), world.context.config
+    for number in (2, 3, 4):
+        world.record(*moved(number))
+        world.run()
+    world.breaks, world.context.config = since(4), sweeping
+    world.record(*moved(5))
+    world.run()
+    found = world.finding()
+    assert found is not None
+    assert (found.evidence["since"], found.evidence["last_good"]) == (
+        {"debian": world.serials[3]},
+        {"debian": world.serials[2]},
+    )
+
+
+def without_sweeps(config: Config) -> Config:
+    build = config.environments["build"].model_copy(update={"sweep": False})
+    return replace(config, environments={**config.environments, "build": build})
 
 
 def test_a_finding_stays_the_same_while_it_fails_and_closes_when_it_builds_again(world: BreakingWorld) -> None:

@@ -53,9 +53,9 @@ def test_inquiries_are_listed_and_shown_with_their_answers(world: BreakingWorld,
     assert [(row["kind"], row["state"]) for row in rows] == [("culprit", "done"), ("sweep", "done"), ("sweep", "done")]
     shown = line.run("package", "inquiry", str(rows[0]["inquiry"])).text
     assert "2 sources moved, up to bar" in shown
-    assert shown.splitlines()[-1].endswith("of archive debian breaks it (1 builds, 2 were known)")
+    assert shown.splitlines()[-1].endswith("of archive debian breaks it (1 built, 2 known)")
     shown = line.run("package", "inquiry", str(rows[1]["inquiry"])).text
-    assert shown.splitlines()[-1] == "0 build, 1 do not, 0 could not be tried (1 builds)"
+    assert shown.splitlines()[-1] == "0 build, 1 do not, 0 could not be tried (1 built)"
     assert line.run("package", "inquiry", "99").exit_code == 10
 
 
