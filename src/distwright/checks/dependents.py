@@ -21,7 +21,8 @@ from distwright.checks.reverse_depends import (
     reverse_build_depends,
     with_tests_of,
 )
-from distwright.errors import Refused
+from distwright.checks.words import shown
+from distwright.errors import Refused, Unreachable
 from distwright.formats.deb822 import raw_field, raw_stanzas
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, ShelfEntry, StepResult
@@ -71,7 +72,8 @@ class FoundAll:
     """What the job found. debs: the candidate's packages as the state has them now, by file name. reference: its source now.
 
     build_needs: stanzas whose build dependencies are looked at. left: sources that the limit left out. unreadable: whose build
-    dependencies cannot be read. lacking: packages of the candidate that the state does not have.
+    dependencies cannot be read. lacking: packages of the candidate that the state does not have. unfetched: sources that no mirror
+    has any more, and why.
     """
 
     found: tuple[Found, ...]
@@ -82,6 +84,7 @@ class FoundAll:
     left_count: int = 0
     unreadable: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
+    unfetched: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Give the job's outputs."""
@@ -94,6 +97,7 @@ class FoundAll:
             "left_count": self.left_count,
             "unreadable": list(self.unreadable),
             "lacking": list(self.lacking),
+            "unfetched": [list(pair) for pair in self.unfetched],
         }
 
 
@@ -108,7 +112,13 @@ def found_all(outputs: Inputs) -> FoundAll:
         left_count=plain.number(outputs, "left_count"),
         unreadable=plain.texts(outputs, "unreadable"),
         lacking=plain.texts(outputs, "lacking"),
+        unfetched=tuple(_pair(pair) for pair in plain.members(outputs, "unfetched")),
     )
+
+
+def _pair(row: Json) -> tuple[str, str]:
+    name, why = plain.texts({"row": row}, "row")
+    return name, why
 
 
 def _found(row: plain.Plain) -> Found:
@@ -163,12 +173,13 @@ def _perform(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
     left = sorted({one.source.name for one in chosen.builds[limit:]} | {one.name for one in chosen.tests[limit:]})
     fetch = _Fetch(context, recipe)
     needed = {one.source.name: one.source for one in builds} | {one.name: one for one in tests}
-    files = {name: fetch.source(source) for name, source in fetch.counted(needed)}
+    files, unfetched = fetch.sources(needed)
     levels = {one.source.name: one.level for one in builds}
     tested = {one.name for one in tests}
     found = tuple(
         Found(name, source.version, levels.get(name, 0), source.is_own, name in levels, name in tested, files[name])
         for name, source in needed.items()
+        if name in files
     )
     ours = state.sources.get(candidate.source)
     of_now = None
@@ -188,6 +199,7 @@ def _perform(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         left_count=len(left),
         unreadable=chosen.unreadable[:_NAMES_SHOWN],
         lacking=tuple(sorted(set(candidate.packages) - set(state.packages))),
+        unfetched=tuple(unfetched.items()),
     )
     return StepResult({}, values=result.to_json())
 
@@ -271,12 +283,24 @@ class _Fetch:
         self._context, self._recipe = context, recipe
         self._shelf = Shelf(recipe.shelf, context, context.paths.cache / "pool", mirrors=mirrors)
 
-    def counted(self, sources: Mapping[str, SourceStanza]) -> Iterator[tuple[str, SourceStanza]]:
-        """Go through sources, telling how far it is."""
-        for number, (name, source) in enumerate(sources.items(), start=1):
+    def sources(self, wanted: Mapping[str, SourceStanza]) -> tuple[dict[str, dict[str, Sha256]], dict[str, str]]:
+        """Fetch sources; give the files of each, and why there are none. Raises Unreachable if not one can be fetched."""
+        found: dict[str, dict[str, Sha256]] = {}
+        missing: dict[str, str] = {}
+        for number, (name, source) in enumerate(wanted.items(), start=1):
             self._context.check_cancelled()
-            yield name, source
-            self._context.progress("fetch sources", number, len(sources), "sources")
+            try:
+                found[name] = self.source(source)
+            except (
+                Unreachable,
+                Refused,
+            ) as error:  # one that a mirror has lost must not hide what becomes of all others
+                self._context.log(f"{name}: {error.message}")
+                missing[name] = shown(error.message)
+                if len(missing) == len(wanted):
+                    raise
+            self._context.progress("fetch sources", number, len(wanted), "sources")
+        return found, missing
 
     def source(self, source: SourceStanza) -> dict[str, Sha256]:
         """Fetch the files of a source."""

@@ -212,7 +212,12 @@ def answer_of(
     asked: Question, found: FoundAll, answers: Sequence[tuple[Part, Job | None, Job | None]]
 ) -> dict[str, Json]:
     """Make the table of what the jobs said (pure)."""
-    rows = ordered([row for part, before, after in answers for row in rows_of(part, before, after, found.lacking)])
+    lost = [
+        row_of(name, "", BUILDS, Answer(Result.UNKNOWN), Answer(Result.UNKNOWN, why)) for name, why in found.unfetched
+    ]
+    rows = ordered(
+        [*lost, *(row for part, before, after in answers for row in rows_of(part, before, after, found.lacking))]
+    )
     return {
         "candidate": asked.candidate.name,
         "verdict": verdict_of([row.excuse for row in rows]),

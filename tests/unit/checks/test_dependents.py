@@ -1,5 +1,7 @@
 """Finding who depends on a candidate, on real indexes of a small recorded archive."""
 
+from pathlib import Path
+
 import pytest
 from tests.unit.archive.requests import record_request
 from tests.worlds.archive import Upstream
@@ -65,6 +67,22 @@ def test_who_is_built_with_it_and_who_tests_with_it_is_found_with_files(context:
     needs = context.objects.read(found.build_needs).decode()
     assert "Package: counter\nVersion: 1\nArchitecture: all\nBuild-Depends: libtally-dev\nBinary: x\n" in needs
     assert "apart" not in needs
+
+
+def test_a_source_that_the_mirror_has_lost_is_named_and_hides_nobody(tmp_path: Path) -> None:
+    upstream = Upstream()
+    sources, debs = world()
+    upstream.add(*sources, *debs)
+    upstream.publish()
+    upstream.forget("counter_1.tar.gz")
+    made = make_context(tmp_path, upstream)
+    record(record_request(), made, made.paths.cache / "pool")
+    found = search(made)
+    assert [one.name for one in found.found] == ["keeper", "crooked", "tester"]
+    ((name, why),) = found.unfetched
+    assert name == "counter"
+    assert "no longer has" in why
+    assert found_all(found.to_json()) == found
 
 
 def test_depth_follows_what_they_build(context: WorldContext) -> None:

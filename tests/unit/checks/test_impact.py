@@ -237,6 +237,15 @@ def test_a_search_that_refuses_the_candidate_ends_the_question(context: WorldCon
     assert row.answer["error"] == "find: libtally-dev 2 is there already"
 
 
+def test_a_source_that_no_mirror_has_is_not_called_fine(context: WorldContext) -> None:
+    lost = replace(FOUND, found=(), debs={}, unfetched=(("counter", "upstream no longer has it"),))
+    ends = {**ENDS, "find what depends on tally 2": (Outcome.OK, "", lost.to_json())}
+    row = inquire(context, ends, Question(CANDIDATE, REFERENCE, None, 1, 20))
+    assert rows_of(row) == [("counter", "builds", "unknown", "unknown", "cannot say", "upstream no longer has it")]
+    assert row.answer is not None
+    assert row.answer["verdict"] == "unknown"
+
+
 def test_what_is_left_out_is_in_the_answer(context: WorldContext) -> None:
     cut = replace(FOUND, found=(), debs={}, left=("counter",), left_count=7)
     ends = {**ENDS, "find what depends on tally 2": (Outcome.OK, "", cut.to_json())}
