@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parents[1]
+# What looks at the line that the session ran, and what records Debian and builds by itself.
+ON_THE_LINE = ("line", "web", "review", "bad_builds", "sources_of_packages", "taking_part", "cgroups")
+BUILDING = ("real_sources", "rebuild", "stops_building", "impact", "bring_a_package", "foreign")
 # Patterns of files; a file belongs to the first that fits. The longest bundles stand first, for they begin first.
 BUNDLES: Mapping[str, tuple[str, ...]] = {
-    "the line": ("tests/system/test_line.py", "tests/system/test_web.py"),
-    "builds": ("tests/system/test_real_sources.py", "tests/system/test_*build*", "tests/system/test_package*"),
+    "the line": tuple(f"tests/system/test_{name}.py" for name in ON_THE_LINE),
+    "builds": tuple(f"tests/system/test_{name}.py" for name in BUILDING),
     "fault": ("tests/fault/*",),
     "other programs": ("tests/apt/*",),
     "system": ("tests/system/*",),
