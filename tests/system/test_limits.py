@@ -108,7 +108,7 @@ PASSED: Mapping[str, tuple[PlannedCommand, str]] = {
         "disk limit of 100 MB",
     ),
     "files without content": (
-        perl("for (1 .. 20000) { open(F, '>', $_); close F } sleep 100", Limits(disk_mb=40)), "disk limit of 40 MB",
+        perl("for (1 .. 6000) { open(F, '>', $_); close F } sleep 100", Limits(disk_mb=20)), "disk limit of 20 MB",
     ),
     "a bomb unpacked": (
         sh("head -c 90000000 /dev/zero | gzip -1 >b; cat b b b b b b b | zcat >x; sleep 9", Limits(disk_mb=200)),
