@@ -92,6 +92,8 @@ EARLIER: Mapping[str, StepResult] = {
     "customise": StepResult({"root": CUSTOMISED}),
     "source": StepResult({"source/greeter_1.0.dsc": DSC, "tar/greeter_1.0.tar.xz": TAR}),
     "build": StepResult({"changes/greeter_1.0_amd64.changes": TAR, "deb/greeter_1.0_amd64.deb": DEB}),
+    "rebuild": StepResult({"deb/greeter_1.0_amd64.deb": TAR}),
+    "diffoscope": StepResult({"report": TAR}),
     "initrd": StepResult({"vmlinuz": VMLINUZ, "initrd": INITRD}),
     "squashfs": StepResult({"squashfs": SQUASHFS}),
     "iso": StepResult({"iso": ISO}),

@@ -7,7 +7,9 @@ from datetime import datetime
 from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.jobs.step import (
+    Action,
     Conclusion,
+    Context,
     Earlier,
     Inputs,
     JobKind,
@@ -16,13 +18,14 @@ from distwright.jobs.step import (
     PlannedCommand,
     Step,
     StepEnd,
+    StepResult,
     Verdict,
     judge_by_exit,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import Outcome
-from distwright.store.holds import Hold
+from distwright.store.holds import Hold, object_hold, replace_holds
 
 KIND = KindName("package.explain", 1)
 PROGRAM = "diffoscope"
@@ -88,12 +91,22 @@ def _judge(end: StepEnd) -> Verdict:
     return verdict
 
 
+def _keep(context: Context, _inputs: Inputs, earlier: Earlier) -> StepResult:
+    """Hold the report, and nothing that it was made of."""
+    report = earlier[PROGRAM].outputs["report"]
+    with context.write() as tx:
+        replace_holds(tx, f"explanation {context.job}", [object_hold("", report, "report")], context.now())
+    return StepResult({"report": report})
+
+
 def _conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:
     names = ", ".join(pairs_of(inputs))
     outputs: dict[str, Json] = {"report": str(earlier[PROGRAM].outputs["report"])}
-    return Conclusion(outputs, f"{PROGRAM} looked at {names}", heir=f"explanation {job}")
+    return Conclusion(outputs, f"{PROGRAM} looked at {names}")
 
 
 PACKAGE_EXPLAIN = JobKind(
-    KIND, (environment_step("environment", "environment"), Step(PROGRAM, _plan, _judge)), _conclude
+    KIND,
+    (environment_step("environment", "environment"), Step(PROGRAM, _plan, _judge), Action("keep", _keep)),
+    _conclude,
 )

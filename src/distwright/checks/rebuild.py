@@ -30,7 +30,7 @@ from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
-from distwright.store.holds import Hold
+from distwright.store.holds import Hold, holds_on_all, replace_holds
 
 KIND = KindName("package.rebuild", 1)
 SAME, DIFFERS, UNKNOWN = "same", "differs", "unknown"
@@ -95,6 +95,9 @@ def compare(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         for name in sorted(first.keys() & second.keys())
         if first[name] != second[name]
     }
+    # Not an heir: what differs is needed, the serials and all that the rebuild was made of are not.
+    with context.write() as tx:
+        replace_holds(tx, f"comparison {context.job}", holds_on_all(pairs), context.now())
     told: list[Json] = [difference.to_json() for difference in found[:_TOLD_DIFFERENCES]]
     return StepResult({}, values={"differences": told, "count": len(found), "pairs": pairs, "files": len(first)})
 
@@ -120,7 +123,7 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     outputs: dict[str, Json] = {"verdict": DIFFERS, "differences": told, "count": count, "pairs": dict(pairs)}
     more: dict[str, Json] = {"differences": told, "count": count, "pairs": dict(pairs)}
     event = _event(inputs, DIFFERS, message, now, job, more)
-    return Conclusion(outputs, f"{what} is not reproducible: {message}", [event], heir=f"comparison {job}")
+    return Conclusion(outputs, f"{what} is not reproducible: {message}", [event])
 
 
 def conclude_failed(inputs: Inputs, _earlier: Earlier, failure: Failure, now: datetime, job: int) -> Conclusion:

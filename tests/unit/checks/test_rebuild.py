@@ -1,12 +1,13 @@
 """The rebuild check: its order, its comparison, and what it concludes."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.habits.samples import INPUTS, VARIATION
 from tests.worlds.debs import Member, deb_of
+from tests.worlds.state import memory_database
 from tests.worlds.times import NOW
 
 from distwright.checks.rebuild import (
@@ -24,6 +25,7 @@ from distwright.jobs.step import Failure, StepResult
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
+from distwright.store.holds import all_holds
 from distwright.store.memory import MemoryObjects
 
 DEB, SYMBOLS, DSC = "greeter_1.0_amd64.deb", "greeter-dbgsym_1.0_amd64.deb", "greeter_1.0.dsc"
@@ -34,6 +36,9 @@ class Seen:
 
     def __init__(self) -> None:
         self.objects = MemoryObjects()
+        self.database = memory_database()
+        self.write = self.database.write
+        self.job = 9
         self.lines: list[str] = []
 
     def log(self, line: str) -> None:
@@ -41,6 +46,13 @@ class Seen:
 
     def check_cancelled(self) -> None:
         """Go on."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def held(self) -> set[tuple[str, str]]:
+        with self.database.read() as tx:
+            return {(hold.holder, hold.target) for hold in all_holds(tx)}
 
 
 def build_job(**changed: Any) -> Job:
@@ -82,14 +94,14 @@ def test_what_has_built_nothing_is_not_rebuilt() -> None:
 
 
 def test_all_that_comes_out_the_same_is_the_same() -> None:
-    inputs, result, _ = compared({DEB: b"a", DSC: b"b"}, {DEB: b"a", DSC: b"b"})
+    inputs, result, seen = compared({DEB: b"a", DSC: b"b"}, {DEB: b"a", DSC: b"b"})
     done = conclude(inputs, {"compare": result}, NOW, 9)
     assert done.outputs == {"verdict": "same"}
     assert done.message == "greeter 1.0: all 2 files came out the same"
     [event] = done.events
     assert (event.subject, event.job, event.body["verdict"], event.body["tag"]) == ("greeter 1.0", 9, "same", "1.0")
     assert event.body["varied"]["host name"] == VARIATION["hostname"]  # type: ignore[index,call-overload]
-    assert done.heir == ""
+    assert (done.heir, seen.held()) == ("", set())
 
 
 def test_the_first_difference_is_that_of_a_package_before_its_symbols_and_the_source() -> None:
@@ -103,7 +115,9 @@ def test_the_first_difference_is_that_of_a_package_before_its_symbols_and_the_so
     assert (event.body["verdict"], event.body["message"], event.body["count"]) == ("differs", said, 3)
     assert set(event.body["pairs"]) == {SYMBOLS, DEB, DSC}  # type: ignore[arg-type]
     assert event.body["pairs"] == done.outputs["pairs"]
-    assert done.heir == "comparison 9", "what differs is kept"
+    assert done.heir == "", "or the serials of the build would be held for good"
+    contents = [*first.values(), *second.values()]
+    assert seen.held() == {("comparison 9", sha256_of(content)) for content in contents}, "what differs is kept"
     assert said in seen.lines
 
 
