@@ -74,24 +74,37 @@ def rows_of(answer: dict[str, Any]) -> dict[tuple[str, str], tuple[str, str, str
     }
 
 
-def test_what_a_candidate_breaks_is_told_from_what_was_broken(line: Line, tmp_path: Path) -> None:
+WITHOUT_BUILDS = {
+    ("adder", "installable"): ("pass", "fail", "regression"),
+    ("tester", "tests"): ("pass", "fail", "regression"),
+    ("tally", "install-remove"): ("pass", "pass", "fine"),
+}
+
+
+def test_tests_that_fail_and_packages_that_can_no_longer_be_installed_are_told(line: Line, tmp_path: Path) -> None:
     (candidate,) = write(tmp_path, library("2"))
-    exit_code, text = ask(line, Path(candidate), "--json")
+    exit_code, text = ask(line, Path(candidate), "--depth", "0", "--json")
     answer = json.loads(text)
-    assert rows_of(answer) == {
-        ("adder", "installable"): ("pass", "fail", "regression"),
-        ("counter", "builds"): ("pass", "fail", "regression"),
-        ("tester", "tests"): ("pass", "fail", "regression"),
-        ("crooked", "builds"): ("fail", "fail", "already failing"),
-        ("keeper", "builds"): ("pass", "pass", "fine"),
-        ("tally", "install-remove"): ("pass", "pass", "fine"),
-    }
+    assert rows_of(answer) == WITHOUT_BUILDS
     assert (exit_code, answer["verdict"]) == (1, "breaks")
     why = {row["package"]: row["why"] for row in answer["rows"]}
     assert why["adder"] == "it needs tally-abi-1, which is not there"
     assert "non-zero exit status" in why["tester"]
     jobs = line.answer("job", "list")
-    exit_code, text = ask(line, Path(candidate))
+    exit_code, text = ask(line, Path(candidate), "--depth", "0")
     assert exit_code == 1
     assert "tally 2: the candidate breaks something" in text
     assert line.answer("job", "list") == jobs, "what is known costs nothing"
+
+
+@pytest.mark.full
+def test_what_no_longer_builds_is_told_from_what_never_did(line: Line, tmp_path: Path) -> None:
+    """Two environments are made for it, with the candidate and without."""
+    (candidate,) = write(tmp_path, library("2"))
+    exit_code, text = ask(line, Path(candidate), "--json")
+    assert rows_of(json.loads(text)) == WITHOUT_BUILDS | {
+        ("counter", "builds"): ("pass", "fail", "regression"),
+        ("crooked", "builds"): ("fail", "fail", "already failing"),
+        ("keeper", "builds"): ("pass", "pass", "fine"),
+    }
+    assert exit_code == 1

@@ -1,7 +1,15 @@
 """The review of what was built: real lintian and blhc, from the recorded archive, after the rest of the line."""
 
+from dataclasses import replace
+
 import pytest
 from tests.system.conftest import KilledLine
+
+from distwright.app import open_app
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.checks.review import built_of, review_order
+from distwright.model import plain
+from distwright.site.findings import build_named, review_of_build
 
 pytestmark = pytest.mark.system
 
@@ -21,6 +29,28 @@ def test_a_review_is_shown_again_without_work(killed_line: KilledLine) -> None:
     shown = line.answer("package", "review", "petrel-greeter")
     assert shown == line.answer("check", "list", "petrel-greeter")
     assert line.answer("job", "list") == before
+
+
+LOG = b"""\
+dpkg-buildpackage: info: source package petrel-greeter
+dpkg-buildpackage: info: host architecture amd64
+gcc -g -O2 -c -o greeter.o greeter.c
+"""
+
+
+def test_a_log_is_read_by_blhc(killed_line: KilledLine) -> None:
+    line = killed_line.line
+    app = open_app(str(line.state))
+    built = build_named(app.database, "petrel-greeter")
+    reviewed = review_of_build(app.database, app.ground(), built)
+    with_log = replace(built_of(built.inputs, built.outputs or {}), log=app.objects.put(LOG))
+    recipe = EnvironmentRecipe.from_json(plain.mapping(reviewed.inputs, "environment"))
+    app.place(review_order(with_log, recipe))
+    app.database.close()
+    done = line.call("worker", "--until-idle", "--state", str(line.state), timeout_s=600)
+    assert done.returncode == 0, done.stderr
+    found = [one["finding"] for one in line.answer("check", "list", "--kind", "hardening-flags")]
+    assert [one.partition(" without ")[0] for one in found] == ["CFLAGS", "CPPFLAGS"], found
 
 
 def test_what_was_not_built_is_not_reviewed(killed_line: KilledLine) -> None:

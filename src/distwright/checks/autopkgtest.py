@@ -47,10 +47,9 @@ mount --rbind /dev testbed/dev
 mount --bind /proc testbed/proc
 mount --rbind /sys testbed/sys
 chroot testbed useradd --create-home --shell /bin/bash tester
-dpkg-source --no-check --extract "in/$1" tree
 status=0
 autopkgtest --no-built-binaries --apt-upgrade --user=tester --needs-internet=skip --timeout-test={_ONE_TEST_S} \\
-    --summary-file=summary tree/ -- chroot /work/testbed || status=$?
+    --summary-file=summary "in/$1" -- chroot /work/testbed || status=$?
 exit $status
 """
 
@@ -116,7 +115,7 @@ def autopkgtest_order(
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the tests: unpack the testbed and the source, and let autopkgtest use both."""
+    """Plan the tests: unpack the testbed, and let autopkgtest unpack the source and run its tests there."""
     state = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
     files = plain.digest_map(inputs, "source_files")
     place, write, templates = files_of(state, root_of(earlier["testbed"]))

@@ -58,7 +58,8 @@ def impact(
     Sources that are built with them are built again, tests that use them run, they are installed, upgraded and removed, and all
     packages are checked for whether they can be installed. What failed before is no regression.
 
-    Exit codes: 0 nothing new breaks, 1 something does or could not be found out, 3 it is there already, 10 no such candidate.
+    Exit codes: 0 nothing new breaks, 1 something does or could not be found out, or the packages are not newer than what is there,
+    3 the suite is compared with itself, 10 no such candidate or suite.
     """
     app = open_app(state)
     app.tell = say
