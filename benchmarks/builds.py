@@ -81,8 +81,8 @@ class Run:
 class Bench:
     """A folder with states, and what was found."""
 
-    def __init__(self, folder, out, repetitions):
-        self.folder, self.out, self.repetitions = folder, out, repetitions
+    def __init__(self, folder, out, repetitions, queued):
+        self.folder, self.out, self.repetitions, self.queued = folder, out, repetitions, queued
         self.base = folder / "base"
         self.copies = 0
 
@@ -249,7 +249,7 @@ def measure_queue(bench):
     state = bench.copy()
     sources = bench.folder / "tiny"
     sources.mkdir()
-    files = [str(tiny_source(sources, f"tiny{number}")) for number in range(QUEUED)]
+    files = [str(tiny_source(sources, f"tiny{number}")) for number in range(bench.queued)]
     script = (
         "import sys\nfrom distwright.app import open_app\nfrom distwright.builds.dsc_source import read_dsc\n"
         "app = open_app(sys.argv[1])\n"
@@ -359,10 +359,11 @@ def main():
     parser.add_argument("--state", help="a state with Debian recorded and an environment called build")
     parser.add_argument("--only", default=",".join(MEASURES))
     parser.add_argument("--reps", type=int, default=3)
+    parser.add_argument("--queued", type=int, default=QUEUED)
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="distwright-bench-", dir="/var/tmp"))
     folder.chmod(0o755)
-    bench = Bench(folder, given.out, given.reps)
+    bench = Bench(folder, given.out, given.reps, given.queued)
     try:
         chosen = given.only.split(",")
         if chosen != ["bisection"]:
