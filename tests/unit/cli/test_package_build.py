@@ -22,7 +22,6 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
         (("--from", "debian/stable"), "--from needs a name"),
         (("greeter", "--tag", "1.0", "--serial", "2024011001"), "--serial means nothing with --tag"),
         (("hello", "--from", "debian/stable", "--keyring", "x"), "--keyring means nothing with --from"),
-        (("greeter", "--ref", "main", "--environment", "build"), "--environment means nothing with --ref"),
     ],
 )
 def test_what_does_not_fit_together_is_named(line: CommandLine, words: tuple[str, ...], problem: str) -> None:
