@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from distwright.builds.resolve import GivenSource
 from distwright.errors import BadInput, DistwrightError, NotFound, Refused, quoted
@@ -59,7 +59,7 @@ def read_dsc(holdings: Holdings, place: str, keyring: Keyring | None) -> ReadSou
     is no .dsc, a name in it leads elsewhere), Refused (wrong hash or size, naming the file; no good signature; too large).
     """
     url = place if place.partition("://")[0] in _SCHEMES else _url_of(place)
-    name = safe_file_name(_path_of(url).rpartition("/")[2])
+    name = safe_file_name(unquote(_path_of(url).rpartition("/")[2]))
     if not name.endswith(".dsc"):
         raise BadInput(f"{quoted(place)} is no .dsc", hint="name the .dsc file, not a tarball or a folder")
     content = b"".join(holdings.fetcher.fetch(url, limit_bytes=DSC_LIMIT_BYTES))
@@ -133,7 +133,7 @@ def _url_of(place: str) -> str:
 def _beside(url: str, name: str) -> str:
     parts = urlsplit(url)
     folder = parts.path.rpartition("/")[0]
-    return urlunsplit((parts.scheme, parts.netloc, f"{folder}/{name}", "", ""))
+    return urlunsplit((parts.scheme, parts.netloc, f"{folder}/{quote(name, safe='+~')}", "", ""))
 
 
 def _path_of(url: str) -> str:

@@ -113,7 +113,8 @@ def environment_step(name: str, key: str) -> Step:
 def judge_environment(end: StepEnd) -> Verdict:
     """Judge a bootstrap: whatever it is made for has no part in it, so its failure is ours and the world's."""
     verdict = judge_by_exit(end)
-    return replace(verdict, outcome=Outcome.BROKEN) if verdict.outcome is Outcome.FAILED else verdict
+    is_ours = verdict.outcome in (Outcome.FAILED, Outcome.TIMED_OUT)
+    return replace(verdict, outcome=Outcome.BROKEN) if is_ours else verdict
 
 
 def environment_plan(recipe: EnvironmentRecipe) -> Plan:

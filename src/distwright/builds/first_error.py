@@ -5,6 +5,7 @@ from elsewhere (judging_builds.py).
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ _STAGES = (
 
 _UNMET = re.compile(r"The following packages have unmet dependencies:")
 _TRACEBACK = re.compile(r"\s*Traceback \(most recent call last\):")
+_VERDICT_OF_MAKE = re.compile(r"g?make\S*: (?:\*\*\* )?\[")
 _IGNORED = re.compile(r"g?make\S*: .*\(ignored\)$")
 # Each is tried at the beginning of a line. A compiler names a place; a tool names itself.
 _COMPILE = r"""
@@ -145,10 +147,11 @@ def _cause(lines: Sequence[str], start: int, end: int, stage: str) -> int | None
 
 
 def _strong(lines: Sequence[str], start: int, end: int) -> Iterator[int]:
+    verdicts = [at for at in range(start, end) if _VERDICT_OF_MAKE.match(lines[at])]
     for at in range(start, end):
         if _TRACEBACK.match(lines[at]):
             yield _end_of_traceback(lines, at, end)
-        elif _STRONG.match(lines[at]) and not _is_ignored(lines, at, end):
+        elif _STRONG.match(lines[at]) and not _is_ignored(lines, at, verdicts):
             yield at
 
 
@@ -169,12 +172,12 @@ def _end_of_traceback(lines: Sequence[str], begin: int, end: int) -> int:
     return begin
 
 
-def _is_ignored(lines: Sequence[str], at: int, end: int) -> bool:
-    """Say whether make went on after this error: `make: [Makefile:3: all] Error 1 (ignored)`."""
+def _is_ignored(lines: Sequence[str], at: int, verdicts: Sequence[int]) -> bool:
+    """Say whether make went on after this error: `make: [Makefile:3: all] Error 1 (ignored)`. verdicts: of make, in order."""
     if not _OF_A_COMPILER.match(lines[at]):
         return False
-    later = next((line for line in lines[at:end] if re.match(r"g?make\S*: (?:\*\*\* )?\[", line)), "")
-    return _IGNORED.match(later) is not None
+    later = bisect_left(verdicts, at)
+    return later < len(verdicts) and _IGNORED.match(lines[verdicts[later]]) is not None
 
 
 def _of_setup(lines: Sequence[str]) -> FirstError | None:

@@ -63,8 +63,10 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
 
 
 def conclude_failed(inputs: Inputs, _earlier: Earlier, failure: Failure, now: datetime, job: int) -> Conclusion:
-    """Say that it does not build, and where it stopped: outputs has `stage`."""
+    """Say that it does not build, and where it stopped: outputs has `stage`. Without an environment nothing was tried."""
     outputs: dict[str, Json] = {"stage": failure.stage or failure.step}
+    if failure.step == "environment":
+        return Conclusion(outputs, failure.message)
     return Conclusion(outputs, failure.message, [_event(inputs, failure.outcome, failure.message, now, job)])
 
 

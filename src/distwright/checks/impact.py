@@ -5,11 +5,12 @@ follow from what was asked and what the first job found, so each look makes them
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from distwright.archive.resolve import Ground
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.resolve import FORM
 from distwright.builds.trying import KIND as TRY
 from distwright.checks.autopkgtest import autopkgtest_order, lines_of
 from distwright.checks.candidates import ARCHIVE, Candidate
@@ -47,6 +48,7 @@ class Question:
     """What was asked, for good. reference: the state without the candidate. checkers: None if nobody configured any.
 
     depth: how far reverse build dependencies are followed. limit: how many sources are built, and tested, at most.
+    limits: what each build may use.
     """
 
     candidate: Candidate
@@ -54,6 +56,7 @@ class Question:
     checkers: EnvironmentRecipe | None
     depth: int
     limit: int
+    limits: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         """Give what the inquiry keeps."""
@@ -63,6 +66,7 @@ class Question:
             "checkers": None if self.checkers is None else self.checkers.to_json(),
             "depth": self.depth,
             "limit": self.limit,
+            "limits": dict(self.limits),
         }
 
     @classmethod
@@ -77,6 +81,7 @@ class Question:
             checkers,
             plain.number(values, "depth"),
             plain.number(values, "limit"),
+            plain.mapping(values, "limits"),
         )
 
     def search(self) -> JobOrder:
@@ -135,12 +140,14 @@ def _built(asked: Question, found: FoundAll) -> Iterator[Part]:
     changed = asked.candidate.added_to(asked.reference)
     for one in found.found:
         if one.is_built:
-            yield Part(BUILDS, one.name, one.version, try_order(one, asked.reference), try_order(one, changed))
+            yield Part(BUILDS, one.name, one.version, _tried(asked, one, asked.reference), _tried(asked, one, changed))
 
 
-def try_order(one: Found, state: EnvironmentRecipe) -> JobOrder:
-    """Order the trial of a source in a state. It is that of builds/trying.py for sources that came as files."""
+def _tried(asked: Question, one: Found, state: EnvironmentRecipe) -> JobOrder:
+    """Order the trial of a source in a state: as builds/resolve.py does for sources that came as files."""
     inputs: dict[str, Json] = {
+        "form": FORM,
+        "limits": dict(asked.limits),
         "repo": "",
         "source": one.name,
         "version": one.version,

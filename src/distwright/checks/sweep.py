@@ -7,7 +7,7 @@ from functools import partial
 from distwright.archive.resolve import Ground
 from distwright.checks.answers import known_job, twins_of
 from distwright.checks.culprit import holds_of_line, question
-from distwright.checks.filing import BUILDS, SWEEP, is_swept
+from distwright.checks.filing import BUILDS, READER, SWEEP, is_swept
 from distwright.checks.findings import FAILS, see, see_no_more
 from distwright.checks.history import Break, Tried, break_of, tried_of
 from distwright.checks.inquiries import Effect, Move, answered, ask, ask_with, placed_jobs
@@ -22,6 +22,7 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import FindingState, Inquiry, Job
 from distwright.store.archives import find_snapshot, newest_snapshot
 from distwright.store.database import Database, Transaction
+from distwright.store.events import cursor_of, newest_events_of_job
 from distwright.store.findings import find_finding
 from distwright.store.holds import Hold
 from distwright.store.inquiries import list_inquiries
@@ -29,6 +30,7 @@ from distwright.store.jobs import find_job
 from distwright.store.trials import last_seconds
 
 _ASKED = "asked"
+_DECIDED = (Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT)
 
 
 def ask_sweep(database: Database, ground: Ground, serials: Mapping[str, str], actor: str) -> int:
@@ -57,8 +59,10 @@ def look(database: Database, ground: Ground, row: Inquiry) -> Move:
     effects: list[Effect] = []
     left: list[Mapping[str, Json]] = []
     with database.read() as tx:
-        for member in members:
-            job = _job_of(tx, row, member) if member["state"] == _ASKED else None
+        jobs = [_job_of(tx, row, member) if member["state"] == _ASKED else None for member in members]
+        if any(job is not None and job.outcome in _DECIDED and not _is_filed(tx, job) for job in jobs):
+            return Move(waits_for="its last results are being filed")  # another worker ended a job a moment ago
+        for member, job in zip(members, jobs, strict=True):
             now = member if job is None else {**member, **_ended(job)}
             effects += [] if job is None else _effects(tx, ground, now, job)
             left.append(now)
@@ -124,6 +128,12 @@ def _job_of(tx: Transaction, row: Inquiry, member: plain.Plain) -> Job | None:
     if "job" in member:
         return find_job(tx, plain.number(member, "job"))
     return answered(tx, plain.digest(member, "order"), placed_jobs(row))
+
+
+def _is_filed(tx: Transaction, job: Job) -> bool:
+    """Say whether the events of a job have become rows: without its trial nobody knows since when a package fails."""
+    newest = newest_events_of_job(tx, job.id)
+    return newest is None or cursor_of(tx, READER) >= newest
 
 
 def _ended(job: Job) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from distwright.checks.inquiries import waits_for
 from distwright.checks.sweep import ask_sweep
 from distwright.cli.options import json_option, print_json, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
-from distwright.errors import BadUsage, quoted
+from distwright.errors import BadUsage, Busy, quoted
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import InquiryState, KnownFinding
@@ -162,7 +162,13 @@ def _run(app: App, number: int, *, wait: bool, follow: bool) -> ShownInquiry:
         app.run_until_idle(watcher)
         while left := left_jobs(app.database, number):
             app.run_until_idle(watcher, left)
-    return inquiry_named(app.database, number)
+    row = inquiry_named(app.database, number)
+    if wait and row.inquiry.state is InquiryState.OPEN:
+        raise Busy(
+            f"inquiry {number} is not over: {waits_for(row.inquiry) or 'this machine could not go on with it'}",
+            hint=f"distwright package inquiry {number}",
+        )
+    return row
 
 
 def _show(row: ShownInquiry, *, as_json: bool) -> None:

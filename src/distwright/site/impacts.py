@@ -5,6 +5,7 @@ from pathlib import Path
 
 from distwright.archive.resolve import Ground, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.limiting_builds import limits_of_builds
 from distwright.builds.resolve import environment_recipe, table_from
 from distwright.checks import impact
 from distwright.checks.candidates import Candidate, candidate_of_files, candidate_of_job, candidate_of_suite
@@ -50,7 +51,8 @@ def ask_impact(
             resolved = resolve_suites(tx, ground, table_from(ground.config, name))
         checkers = environment_recipe(ground.config, name, resolved)
         holds = (*holds, *resolved.holds)
-    asked = Question(candidate, reference, checkers, depth, limit).to_json()
+    limits = limits_of_builds(ground.config.environments[environment])
+    asked = Question(candidate, reference, checkers, depth, limit, limits).to_json()
     with database.read() as tx:
         for row in list_inquiries(tx, kind=impact.KIND, only_open=True):
             if row.asked == asked:  # it was interrupted, or somebody else waits for it

@@ -64,6 +64,12 @@ def newest_event(tx: Transaction, subject: str, kind: EventKind) -> StoredEvent 
     return None if row is None else _stored(row)
 
 
+def newest_events_of_job(tx: Transaction, job: int) -> int | None:
+    """Give the number of the newest event that a job wrote; None if it wrote none."""
+    found = tx.connection.execute(sa.select(sa.func.max(events.c.number)).where(events.c.job == job)).scalar()
+    return None if found is None else int(found)
+
+
 def cursor_of(tx: Transaction, reader: str) -> int:
     """Say up to which event a reader has read; 0 for a new reader."""
     found = tx.connection.execute(sa.select(cursors.c.number).where(cursors.c.reader == reader)).scalar()

@@ -167,3 +167,10 @@ def test_stage_that_a_log_reached_is_named() -> None:
 )
 def test_no_log_takes_long(piece: str) -> None:
     first_error(BUILD + piece * (400_000 // len(piece)) + END)
+
+
+def test_no_number_of_errors_that_make_ignored_takes_long() -> None:
+    ignored = "a:1: error: b\n" * 100_000 + "make: [Makefile:1: all] Error 1 (ignored)\n"
+    found = first_error(f"{BUILD}{ignored}c:2: error: d\nmake: *** [Makefile:2: b] Error 2\n{END}")
+    assert found is not None
+    assert found.line == "c:2: error: d"

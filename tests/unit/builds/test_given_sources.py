@@ -76,6 +76,15 @@ def test_a_source_package_is_read_by_the_path_of_its_dsc(context: WorldContext, 
             read_dsc(context, str(place), None)
 
 
+def test_a_version_may_have_signs_that_a_url_writes_otherwise(context: WorldContext, tmp_path: Path) -> None:
+    context.fetcher = NetFetcher(agent="test")
+    source = make_source("greeter", "1.0+dfsg~rc1")
+    for name, content in source.files.items():
+        (tmp_path / name).write_bytes(content)
+    found = read_dsc(context, str(tmp_path / source.dsc_name), None).source
+    assert (str(found.version), sorted(found.files)) == ("1.0+dfsg~rc1", sorted(source.files))
+
+
 def test_a_signature_is_verified_by_a_keyring_and_not_kept(context: WorldContext) -> None:
     signed = signer("uploader").sign_clear(SOURCE.dsc)
     served(context, {SOURCE.dsc_name: signed})

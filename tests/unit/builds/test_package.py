@@ -12,7 +12,13 @@ from tests.worlds.repos import changelog, commit
 
 from distwright.archive.record import record
 from distwright.archive.resolve import NotReadyError, resolve_suites
-from distwright.builds.environment import MMDEBSTRAP_PROGRAMS, EnvironmentRecipe, environment_plan, environment_step
+from distwright.builds.environment import (
+    MMDEBSTRAP_PROGRAMS,
+    EnvironmentRecipe,
+    environment_plan,
+    environment_step,
+    judge_environment,
+)
 from distwright.builds.limiting_builds import limits_of_builds
 from distwright.builds.package import PACKAGE_BUILD, SBUILD_PROGRAMS, conclude, plan_build, sign_changes
 from distwright.builds.resolve import build_order, environment_recipe
@@ -20,9 +26,10 @@ from distwright.builds.source_step import plan_source
 from distwright.builds.versions_of_commits import tag_of_version
 from distwright.errors import BadInput, NotFound, WorkFailed
 from distwright.jobs.order import JobOrder
-from distwright.jobs.step import Plan, ShelfEntry, StepResult
+from distwright.jobs.step import CommandEnd, Plan, ShelfEntry, StepEnd, StepResult
 from distwright.model.digests import Json, Sha256, digest_of, sha256_of
 from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import Outcome
 from distwright.model.versions import DebVersion
 from distwright.signing.verify import Keyring
 from distwright.store.holds import serial_hold
@@ -289,3 +296,9 @@ def test_what_cannot_be_read_is_not_signed(context: WorldContext) -> None:
     earlier = {"build": StepResult({"changes/a.changes": context.objects.put(b"Source: greeter\n")})}
     with pytest.raises(WorkFailed, match=r"the \.changes of the build cannot be read"):
         sign_changes(context, INPUTS, earlier)
+
+
+def test_an_environment_that_was_not_made_in_time_is_not_the_packages_fault() -> None:
+    cut = CommandEnd(-15, "time limit of 1800 s", ())
+    verdict = judge_environment(StepEnd(environment_plan(RECIPE), (cut,), {}, ()))
+    assert verdict.outcome is Outcome.BROKEN

@@ -32,7 +32,8 @@ CANDIDATE = Candidate(
     "tally", "2", ShelfEntry(ARCHIVE, "candidate", TREE, is_own=True), ("main",),
     {"libtally-dev": CandidatePackage("2", (), "libtally-dev_2_all.deb", DEB)}, {"tally_2.dsc": DSC}, has_tests=True,
 )  # fmt: skip
-ASKED = Question(CANDIDATE, REFERENCE, CHECKERS, 1, 20)
+LIMITS = {"hours": 2, "memory_mb": 512}
+ASKED = Question(CANDIDATE, REFERENCE, CHECKERS, 1, 20, LIMITS)
 
 
 def source(name: str, *, built: bool = True, tested: bool = False) -> Found:
@@ -70,6 +71,13 @@ def test_everything_is_asked_with_the_candidate_and_without() -> None:
     both, alone = ["debian/stable", f"{ARCHIVE}/candidate"], ["debian/stable"]
     assert shelves == [(alone, both), (alone, alone), *[(alone, both)] * 4], "what is upgraded from is the reference"
     assert len({order.digest for part in parts for order in (part.reference, part.candidate) if order}) == 13
+
+
+def test_builds_of_others_keep_their_log_and_their_limits() -> None:
+    [counter] = [
+        part.candidate for part in parts_of(ASKED, FOUND) if (part.question, part.package) == ("builds", "counter")
+    ]
+    assert (counter.inputs["form"], counter.inputs["limits"]) == (2, LIMITS)
 
 
 def _shelf(order: JobOrder | None) -> list[str]:
