@@ -149,6 +149,7 @@ def program_of(packages: Path, architecture: str) -> str:
     return f"{32 * head[4]}-bit, machine {int.from_bytes(head[18:20], 'little')}"
 
 
+@pytest.mark.full  # 160 s; what decides where a plan can run is tested without
 def test_a_package_is_built_and_tested_for_i386_without_an_emulator(line: Line, checkout: Path) -> None:
     out = checkout.parent / "i386"
     words = (

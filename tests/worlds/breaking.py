@@ -87,6 +87,11 @@ class BreakingWorld:
         """Let follow what follows."""
         context = self.context
         file_results(context.database, context.config, context.clock)
+        self.look()
+
+    def look(self) -> None:
+        """Look at what is asked, be the newest events filed or not: another worker may have ended a job a moment ago."""
+        context = self.context
         while advance_inquiries(context.database, context.ground(), LOOKS, self.hinted.append, "c" * 40):
             pass
 
@@ -99,6 +104,7 @@ class BreakingWorld:
                 return count
             self.context.clock += timedelta(seconds=40)
             self._end(job)
+            self.look()  # before it is filed, as another worker might
         self.take_in()
         return limit
 
