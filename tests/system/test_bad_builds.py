@@ -123,7 +123,7 @@ def left_of(builder: Builder, mark: str = "") -> list[object]:
 
 HOSTILE = """
 echo "Status: given-back"; echo "Fail-Stage: create-session"; echo "E: Error creating chroot session"
-getent hosts deb.debian.org && echo REACHED names
+getent hosts www.example.org && echo REACHED names
 for port in 22 53 80 8080; do
     for host in 127.0.0.1 10.255.255.53 1.1.1.1; do (exec 3<>/dev/tcp/$host/$port) 2>/dev/null && echo REACHED $host $port; done
 done
@@ -163,7 +163,7 @@ def test_dependencies_that_cannot_be_installed_are_named_with_the_reason(builder
 
 
 def test_network_that_a_test_tries_is_not_there_and_the_build_says_so(builder: Builder) -> None:
-    ask = 'my ($e) = Socket::getaddrinfo("deb.debian.org", 80); die "error: no network: $e\\n" if $e'
+    ask = 'my ($e) = Socket::getaddrinfo("www.example.org", 80); die "error: no network: $e\\n" if $e'
     ending = builder.build(f"perl -MSocket -e '{ask}'\n")
     assert (ending.outcome, ending.events[0].body["stage"]) == (Outcome.FAILED, "test")
     assert "error: no network: " in ending.message
