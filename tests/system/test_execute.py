@@ -298,7 +298,7 @@ def test_missing_package_of_the_host_is_our_fault_and_named(shop: Workshop) -> N
 
 
 @pytest.mark.parametrize(
-    ("script", "outcome"), [("exit 1", Outcome.BROKEN), ("sleep 9", Outcome.TIMED_OUT), ("true", Outcome.OK)]
+    ("script", "outcome"), [("exit 1", Outcome.BROKEN), ("sleep 9", Outcome.BROKEN), ("true", Outcome.OK)]
 )
 def test_environment_that_cannot_be_made_is_never_the_fault_of_the_work(
     shop: Workshop, script: str, outcome: Outcome
