@@ -28,9 +28,10 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(autouse=True)
-def _stay_at_home(request: pytest.FixtureRequest) -> None:
-    _at_home[0] = request.node.get_closest_marker("system") is None
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Say before a test's fixtures are made whether they may talk to the world."""
+    _at_home[0] = item.get_closest_marker("system") is None
 
 
 @pytest.fixture(autouse=True)

@@ -62,14 +62,18 @@ class Builder:
 
 
 @contextmanager
-def builder_of_debian() -> Iterator[Builder]:
-    """Record Debian as it is now; environments are made by the first build that wants one."""
+def builder_of_debian(more: str = "", *, checkers: str = "") -> Iterator[Builder]:
+    """Record Debian as it is now; environments are made by the first build that wants one.
+
+    more: configuration beside CONFIG; checkers: of the environment `build`.
+    """
+    config = CONFIG + (f'checkers = "{checkers}"\n' if checkers else "") + more
     with state_folder() as folder:
         app = open_app(str(folder / "state"), create=True)
         for credential in ("petrel", "builder"):
             make_key(app.paths.key(credential), credential)
         apply_config(
-            {"distwright.toml": CONFIG}, {}, "0" * 40,
+            {"distwright.toml": config}, {}, "0" * 40,
             database=app.database, objects=app.objects, paths=app.paths, now=datetime.now(UTC),
         )  # fmt: skip
         app.database.close()
