@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from distwright.archive.changing import SuiteChange, edited, move, other_content, refuse_other_content, root_of
 from distwright.archive.editing import StanzaReader
-from distwright.archive.indexes import SOURCE, other_homes
+from distwright.archive.indexes import SOURCE, is_for_apt, other_homes
 from distwright.archive.intake import TakenDeb
 from distwright.archive.intake_source import TakenSource
 from distwright.archive.merging import Difference, newest, with_stones
@@ -133,7 +133,7 @@ def add_packages(
         stones = with_stones(root, changes) if root.tombstones or left else ()
         after = edited(context, root, batch.lists, batch.texts, stones)
         context.objects.adopt([file for files in batch.files.values() for _, file in files], link=link)
-        added = tuple(sorted({name for list_name, name in batch.versions if "/binary-" in list_name}))
+        added = tuple(sorted({name for list_name, name in batch.versions if is_for_apt(list_name)}))
         with context.write() as tx:
             refuse_other_content(tx, archive, names)
             move(tx, before, after.revision, SuiteChange("add", reason, actor, _few(added)), context, names)

@@ -30,7 +30,7 @@ UNDO_STEPS = 20  # how many earlier states of a suite are kept for `suite undo`
 
 @dataclass(frozen=True, slots=True)
 class SuiteChange:
-    """Why a suite moves. action: as in model.records.Revision. added: binary packages that are new; the event names them."""
+    """Why a suite moves. action: as in model.records.Revision. added: packages for apt that are new; the event names them."""
 
     action: str
     reason: str

@@ -12,7 +12,7 @@ from distwright.archive.exception_rules import (
     plan_exception,
 )
 from distwright.archive.gathering import gather
-from distwright.archive.indexes import SOURCE, UDEBS
+from distwright.archive.indexes import SOURCE, UDEBS, is_for_apt
 from distwright.archive.merging import Difference
 from distwright.archive.shelf import Mirrors, no_mirrors
 from distwright.archive.tree import TreeEntry
@@ -164,7 +164,7 @@ def _bring(origin: State, entries: Sequence[TreeEntry], context: Context, mirror
 
 
 def _missing(entries: Sequence[TreeEntry]) -> tuple[str, ...]:
-    have = {entry.name for entry in entries if not is_source(entry)}
+    have = {entry.name for entry in entries if is_for_apt(entry.list_name)}
     listed_names = {
         name
         for entry in entries
@@ -175,4 +175,4 @@ def _missing(entries: Sequence[TreeEntry]) -> tuple[str, ...]:
 
 
 def _added(entries: Sequence[TreeEntry]) -> tuple[str, ...]:
-    return tuple(sorted({entry.name for entry in entries if not is_source(entry)}))
+    return tuple(sorted({entry.name for entry in entries if is_for_apt(entry.list_name)}))

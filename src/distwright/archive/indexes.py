@@ -34,6 +34,12 @@ def index_leaves(root: TreeRoot, lists: Sequence[str] = ()) -> dict[str, tuple[L
     return found
 
 
+def is_for_apt(list_name: str) -> bool:
+    """Say whether a list is one of packages that apt installs: no sources, texts, or packages of the installer."""
+    component, _, kind = list_name.rpartition("/")
+    return kind.startswith("binary-") and not f"/{component}".endswith(f"/{UDEBS}")
+
+
 def other_homes(list_name: str, lists: Iterable[str]) -> list[str]:
     """Say in which of some lists a package of this one must not be too: it is for all architectures, or for single ones."""
     component, _, kind = list_name.rpartition("/")

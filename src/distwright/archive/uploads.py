@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from distwright.archive.access import Grant, refusals
 from distwright.archive.changing import SuiteChange, edited, move, root_of
+from distwright.archive.indexes import is_for_apt
 from distwright.archive.merging import Difference, newest, with_stones
 from distwright.archive.tree import TreeRoot
 from distwright.archive.upload import Upload
@@ -169,7 +170,9 @@ def _write_verdict(
     subject = f"{archive}/{suite} {verdict.source} {verdict.version}"
     accepted: dict[str, Json] = {**fact, "revision": after.revision, **_to_build(upload)}
     append_event(tx, Event(EventKind.UPLOAD_ACCEPTED, now, subject, accepted, context.job))
-    added = tuple(sorted({deb.name for deb in upload.debs if not deb.name.endswith("-dbgsym")}))
+    added = tuple(
+        sorted({deb.name for deb in upload.debs if is_for_apt(deb.list_name) and not deb.name.endswith("-dbgsym")})
+    )
     change = SuiteChange("upload", f"{verdict.source} {verdict.version}", f"key {verdict.signer}", added)
     pool: list[tuple[str, Sha256]] = list(upload.pool_paths())
     # The tree was made of the suite as it was before; if it has another revision now, that one must not be lost.

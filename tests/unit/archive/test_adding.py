@@ -212,6 +212,8 @@ def test_a_package_of_the_installer_goes_into_indexes_of_its_own(suite: OwnSuite
     assert [file.path for file in pool_of(root, suite.context.objects.read)] == [
         "pool/main/h/hello-udeb/hello-udeb_1.0_amd64.udeb"
     ]
+    (changed,) = [event for event in suite.context.events() if event.kind is EventKind.SUITE_CHANGED]
+    assert changed.body["added"] == [], "apt installs what is named there"
 
 
 def test_what_comes_back_has_no_tombstone_any_more(suite: OwnSuite, place: Path) -> None:

@@ -20,6 +20,7 @@ from distwright.archive.content_checks import CONTENT_CHECKS
 from distwright.archive.deb_survey import survey_deb
 from distwright.archive.upload_checks import CHECKS
 from distwright.errors import BadInput
+from distwright.model.events import EventKind
 from distwright.store.holds import all_holds
 
 SOURCE, DEB = make_source("greeter", "1.0"), make_deb("greeter", "1.0")
@@ -190,6 +191,8 @@ def test_a_package_of_the_installer_goes_into_its_list_and_has_no_translation(su
     pool = "pool/main/g/greeter/greeter-udeb_1.1_amd64.udeb"
     assert f"\nFilename: {pool}\n" in suite.text("main/debian-installer/binary-amd64")
     assert "Package: greeter-udeb" not in suite.text("main/i18n")
+    changed = [event for event in suite.context.events() if event.kind is EventKind.SUITE_CHANGED]
+    assert changed[-1].body["added"] == ["greeter"], "apt installs what is named there"
     suite.accept(make_upload(make_source("greeter", "1.2"), make_deb("greeter", "1.2")))
     assert [name for _, name, _ in suite.names()] == ["greeter", "greeter"]
 
