@@ -33,6 +33,7 @@ from distwright.store.holds import Hold
 
 KIND = KindName("package.dependents", 1)
 _NAMES_SHOWN = 50
+_LOST_LIMIT = 50  # sources that no mirror has any more, beside those that are found
 
 # inputs: candidate (Candidate), environment (the state without it), depth, limit (of sources to build; tests are counted apart).
 
@@ -142,7 +143,7 @@ def dependents_order(
 
 
 @dataclass(slots=True)
-class _State:
+class State:
     """The newest source and package of each name in a state, as its indexes have them."""
 
     sources: dict[str, SourceStanza] = field(default_factory=dict)
@@ -152,7 +153,8 @@ class _State:
         name, version = _name_of(raw)
         if source:
             known = self.sources.get(name)
-            if known is None or _is_later(version, known.version):
+            is_ours_too = known is not None and is_own and not known.is_own and version == known.version
+            if known is None or is_ours_too or _is_later(version, known.version):
                 self.sources[name] = SourceStanza(name, version, place, is_own, raw)
         else:
             old = self.packages.get(name)
@@ -168,14 +170,16 @@ def _perform(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
     refuse_older(candidate, {name: _name_of(raw)[1] for name, (_, raw) in state.packages.items()})
     context.log(f"{len(state.sources)} sources and {len(state.packages)} packages to look at")
     chosen = choose(candidate, list(state.sources.values()), [raw for _, raw in state.packages.values()], recipe, depth)
-    builds, tests = chosen.builds[:limit], chosen.tests[:limit]
     context.log(f"{len(chosen.builds)} sources need it to be built, {len(chosen.tests)} have tests that use it")
-    left = sorted({one.source.name for one in chosen.builds[limit:]} | {one.name for one in chosen.tests[limit:]})
     fetch = _Fetch(context, recipe)
-    needed = {one.source.name: one.source for one in builds} | {one.name: one for one in tests}
-    files, unfetched = fetch.sources(needed)
-    levels = {one.source.name: one.level for one in builds}
-    tested = {one.name for one in tests}
+    builds = fetch.sources([one.source for one in chosen.builds], limit)
+    tests = fetch.sources(chosen.tests, limit)
+    fetch.refuse_nothing()
+    needed = {source.name: source for source in (*builds, *tests)}
+    left = sorted(({one.source.name for one in chosen.builds} | {one.name for one in chosen.tests}) - needed.keys())
+    files = fetch.files
+    built, tested = {source.name for source in builds}, {source.name for source in tests}
+    levels = {one.source.name: one.level for one in chosen.builds if one.source.name in built}
     found = tuple(
         Found(name, source.version, levels.get(name, 0), source.is_own, name in levels, name in tested, files[name])
         for name, source in needed.items()
@@ -199,7 +203,7 @@ def _perform(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         left_count=len(left),
         unreadable=chosen.unreadable[:_NAMES_SHOWN],
         lacking=tuple(sorted(set(candidate.packages) - set(state.packages))),
-        unfetched=tuple(unfetched.items()),
+        unfetched=tuple(fetch.lost.items()),
     )
     return StepResult({}, values=result.to_json())
 
@@ -247,9 +251,9 @@ def refuse_older(candidate: Candidate, versions: Mapping[str, str]) -> None:
             )
 
 
-def read_state(context: Context, recipe: EnvironmentRecipe) -> _State:
+def read_state(context: Context, recipe: EnvironmentRecipe) -> State:
     """Read the indexes of all suites of a state."""
-    state = _State()
+    state = State()
     for place, entry in enumerate(recipe.shelf):
         context.progress("read indexes", place, len(recipe.shelf), "suites")
         for source in (False, True):
@@ -276,31 +280,43 @@ def _stanzas(
 
 
 class _Fetch:
-    """Brings the files of sources and packages here."""
+    """Brings the files of sources and packages here. files: of sources, by name. lost: sources that cannot be fetched, and why."""
 
     def __init__(self, context: Context, recipe: EnvironmentRecipe) -> None:
         mirrors = context.mirrors if isinstance(context, _Mirrored) else no_mirrors
         self._context, self._recipe = context, recipe
         self._shelf = Shelf(recipe.shelf, context, context.paths.cache / "pool", mirrors=mirrors)
+        self.files: dict[str, dict[str, Sha256]] = {}
+        self.lost: dict[str, str] = {}
+        self._error: Unreachable | Refused | None = None
 
-    def sources(self, wanted: Mapping[str, SourceStanza]) -> tuple[dict[str, dict[str, Sha256]], dict[str, str]]:
-        """Fetch sources; give the files of each, and why there are none. Raises Unreachable if not one can be fetched."""
-        found: dict[str, dict[str, Sha256]] = {}
-        missing: dict[str, str] = {}
-        for number, (name, source) in enumerate(wanted.items(), start=1):
+    def sources(self, wanted: Sequence[SourceStanza], limit: int) -> list[SourceStanza]:
+        """Fetch the first `limit` sources that can be fetched; give all that were tried. What a mirror has lost hides nobody."""
+        tried: list[SourceStanza] = []
+        have = 0
+        for source in wanted[: limit + _LOST_LIMIT]:
+            if have == limit:
+                break
             self._context.check_cancelled()
-            try:
-                found[name] = self.source(source)
-            except (
-                Unreachable,
-                Refused,
-            ) as error:  # one that a mirror has lost must not hide what becomes of all others
-                self._context.log(f"{name}: {error.message}")
-                missing[name] = shown(error.message)
-                if len(missing) == len(wanted):
-                    raise
-            self._context.progress("fetch sources", number, len(wanted), "sources")
-        return found, missing
+            tried.append(source)
+            if source.name not in self.files and source.name not in self.lost:
+                self._try(source)
+            have += source.name in self.files
+            self._context.progress("fetch sources", have, min(limit, len(wanted)), "sources")
+        return tried
+
+    def refuse_nothing(self) -> None:
+        """Raise why the last one could not be fetched, if not one could: then it is the mirror."""
+        if self._error is not None and not self.files:
+            raise self._error
+
+    def _try(self, source: SourceStanza) -> None:
+        try:
+            self.files[source.name] = self.source(source)
+        except (Unreachable, Refused) as error:
+            self._context.log(f"{source.name}: {error.message}")
+            self.lost[source.name] = shown(error.message)
+            self._error = error
 
     def source(self, source: SourceStanza) -> dict[str, Sha256]:
         """Fetch the files of a source."""

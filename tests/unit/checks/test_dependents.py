@@ -14,7 +14,7 @@ from distwright.archive.resolve import resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.resolve import environment_recipe
 from distwright.checks.candidates import Candidate, candidate_of_objects
-from distwright.checks.dependents import PACKAGE_DEPENDENTS, FoundAll, dependents_order, found_all, refuse_older
+from distwright.checks.dependents import PACKAGE_DEPENDENTS, FoundAll, State, dependents_order, found_all, refuse_older
 from distwright.errors import BadUsage, Refused
 from distwright.jobs.step import Action
 from distwright.store.objects import FileObjects
@@ -83,6 +83,28 @@ def test_a_source_that_the_mirror_has_lost_is_named_and_hides_nobody(tmp_path: P
     assert name == "counter"
     assert "no longer has" in why
     assert found_all(found.to_json()) == found
+
+
+def test_the_next_one_takes_the_place_of_what_the_mirror_has_lost(tmp_path: Path) -> None:
+    upstream = Upstream()
+    sources, debs = world()
+    upstream.add(*sources, *debs)
+    upstream.publish()
+    upstream.forget("keeper_1.tar.gz")
+    made = make_context(tmp_path, upstream)
+    record(record_request(), made, made.paths.cache / "pool")
+    found = search(made, limit=1)
+    assert [one.name for one in found.found if one.is_built] == ["crooked"]
+    assert ([name for name, _ in found.unfetched], found.left) == (["keeper"], ("counter",))
+
+
+def test_of_the_same_version_ours_is_looked_at() -> None:
+    state = State()
+    theirs, ours = (make_source("one").stanza().encode() for _ in range(2))
+    state.take(0, theirs, is_own=False, source=True)
+    state.take(1, ours, is_own=True, source=True)
+    state.take(2, theirs, is_own=False, source=True)
+    assert (state.sources["one"].place, state.sources["one"].is_own) == (1, True)
 
 
 def test_depth_follows_what_they_build(context: WorldContext) -> None:
