@@ -52,6 +52,7 @@ archive = "petrel"
 package = true
 suite = "devel"
 environment = "build"
+rebuild = false
 [environment.build]
 from = ["debian/bookworm", "small/stable"]
 variant = "apt"
