@@ -45,6 +45,7 @@ def test_both_versions_have_the_hashes_that_libtorrent_finds(tmp_path: Path, siz
         ("udp://two.example", 1),
     ]
     assert ours.url_seeds == ["https://x/image.iso"]
+    assert ours.ti is not None
     assert ours.ti.total_size() == size
 
 
