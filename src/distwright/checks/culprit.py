@@ -16,7 +16,7 @@ from distwright.checks.closure import installed_with
 from distwright.checks.findings import add_evidence
 from distwright.checks.inquiries import Effect, Move, made_jobs
 from distwright.checks.lines import Serials, Step, named, snapshots_of, states_along, steps_between
-from distwright.checks.moved import MovedSource, mixed_recipe, moved_sources, packages_at
+from distwright.checks.moved import MovedSource, mixed_recipe
 from distwright.checks.search import CULPRIT, Search, State, search_of, state_of
 from distwright.checks.targets import Target
 from distwright.errors import BadUsage
@@ -172,11 +172,10 @@ def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) 
     """
     archive, where = steps[0].archive, _of_steps(steps)
     before, after = search.recipe_at(dict(good.serials)), search.recipe_at(dict(bad.serials))
-    objects = search.ground.objects
-    old, new = packages_at(objects, before, archive), packages_at(objects, after, archive)
-    installed = installed_with(objects, search.job(good))
-    every = moved_sources(old, new, None)
-    near = every if installed is None else moved_sources(old, new, installed | set(after.include))
+    found = search.moved(before, after, archive)
+    installed = installed_with(search.ground.objects, search.job(good))
+    every = found.ordered()
+    near = every if installed is None else found.ordered(installed | set(after.include))
     for moved in (near, every):
         if not moved:
             continue
@@ -194,18 +193,26 @@ def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) 
 
 
 def _moved_step(search: Search, line: "_Mixtures", bad: State, *, is_all: bool) -> Named | NoBreak | None:
-    """Take one step of a bisection of sources; None if it has asked something. is_all: nothing else has moved."""
+    """Bisect sources; None if it has asked something. is_all: nothing else has moved.
+
+    A mixture is made when it is asked for: its recipe names all that has moved, and so would take time and space of each.
+    """
     last = len(line.moved)
-    states = [line.state(search, bad, count) for count in range(last)] + [bad]
     if last == 1 and is_all:
         return Named(0, 1)  # there is nothing else, so nothing needs to be built
-    step = next_step(last, {0: Answer.GOOD} | search.answers(states))
-    if isinstance(step, Named) and step.good == 0 and not is_all and states[0].name not in search.told:
-        step = Probe(0)  # nothing but what else has moved speaks for the first source: ask without it
-    if isinstance(step, Probe):
-        search.asked(states[step.state])
-        return None
-    return step
+    answers = {0: Answer.GOOD, last: Answer.BAD}
+    is_first_known = is_all
+    while True:
+        step = next_step(last, answers)
+        if isinstance(step, Named) and step.good == 0 and not is_first_known:
+            step = Probe(0)  # nothing but what else has moved speaks for the first source: ask without it
+            is_first_known = True
+        if not isinstance(step, Probe):
+            return step
+        answer = search.asked(line.state(search, bad, step.state))
+        if answer is None:
+            return None
+        answers[step.state] = answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +242,17 @@ def _told(moved: Sequence[MovedSource]) -> list[Json]:
 
 def _step(search: Search, states: Sequence[State]) -> Named | Found | None:
     """Take one step of a bisection; None if it has asked something."""
+    answers = search.answers(states)
     while True:
-        step = next_step(len(states) - 1, search.answers(states))
+        step = next_step(len(states) - 1, answers)
         if isinstance(step, Named):
             return step
         if isinstance(step, NoBreak):
             return _no_break(search, states[step.state], step.answer)
-        if search.asked(states[step.state]) is None:
+        answer = search.asked(states[step.state])
+        if answer is None:
             return None
+        answers[step.state] = answer
 
 
 def _no_break(search: Search, state: State, answer: Answer) -> Found:
