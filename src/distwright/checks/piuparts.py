@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
-from distwright.checks.testbeds import files_of, testbed_of
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.checks.testbeds import ROOTS, inputs_of, judge_checker, plan_in_testbed, state_of
 from distwright.checks.words import shown
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.jobs.step import (
     Action,
+    CommandEnd,
     Conclusion,
     Context,
     Earlier,
@@ -17,16 +18,13 @@ from distwright.jobs.step import (
     JobKind,
     KindName,
     Plan,
-    PlannedCommand,
     Step,
     StepEnd,
     StepResult,
     Verdict,
-    judge_by_exit,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
-from distwright.model.outcomes import Outcome
 from distwright.store.holds import Hold
 
 KIND = KindName("package.piuparts", 1)
@@ -86,9 +84,7 @@ def piuparts_order(
         "source": source,
         "version": version,
         "debs": {name: str(digest) for name, digest in sorted(debs.items())},
-        "environment": state.to_json(),
-        "testbed": testbed_of(testbed).to_json(),
-        "checkers": checkers.to_json(),
+        **inputs_of(state, testbed, checkers),
         "form": 2,
     }
     return JobOrder(
@@ -98,22 +94,13 @@ def piuparts_order(
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan piuparts on all packages at once, as they come from one source."""
-    state = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
-    place, write, templates = files_of(state, root_of(earlier["testbed"]))
-    argv = ("./piuparts.sh", state.shelf[0].suite)
-    return Plan(
-        commands=(PlannedCommand(argv, _TIMEOUT_S, root=root_of(earlier["checkers"]), reads_shelf=True),),
-        place=place | {f"in/{name}": digest for name, digest in plain.digest_map(inputs, "debs").items()},
-        write=write
-        | {
-            "piuparts.sh": _SCRIPT + (VERDICT if "form" in inputs else _END_OF_FORM_1),
-            "bin/mount": _MOUNT,
-            "bin/umount": _UMOUNT,
-        },
-        templates=templates,
+    script = _SCRIPT + (VERDICT if "form" in inputs else _END_OF_FORM_1)
+    return plan_in_testbed(
+        inputs, earlier, ("./piuparts.sh", state_of(inputs).shelf[0].suite), _TIMEOUT_S,
+        place={f"in/{name}": digest for name, digest in plain.digest_map(inputs, "debs").items()},
+        write={"piuparts.sh": script, "bin/mount": _MOUNT, "bin/umount": _UMOUNT},
         collect={"log": "piuparts.log", "status": "status"},
-        shelf=state.shelf,
-    )
+    )  # fmt: skip
 
 
 def judge(end: StepEnd) -> Verdict:
@@ -121,15 +108,17 @@ def judge(end: StepEnd) -> Verdict:
 
     So a package whose scripts print what apt says when it cannot fetch is tried three times, and then not told.
     """
-    verdict = judge_by_exit(end)
-    if verdict.outcome is not Outcome.FAILED or not end.ends or end.ends[-1].cut:
-        return verdict
-    last = end.ends[-1]
-    is_of_form_1 = last.exit_code == 1 and any("FAIL: " in line or "Command failed" in line for line in last.tail)
-    if last.exit_code == AGAINST or is_of_form_1:
-        return Verdict(Outcome.OK, "ok")
-    why = "apt could not fetch what is there" if last.exit_code == UNFETCHED else verdict.message
-    return Verdict(Outcome.BROKEN, f"piuparts could not try: {why}")
+    return judge_checker(end, _trouble)
+
+
+def _trouble(end: CommandEnd) -> str:
+    is_of_form_1 = end.exit_code == 1 and any("FAIL: " in line or "Command failed" in line for line in end.tail)
+    if end.exit_code == AGAINST or is_of_form_1:
+        return ""
+    if end.exit_code == UNFETCHED:
+        return "piuparts could not try: apt could not fetch what is there"
+    last = f": {end.tail[-1]}" if end.tail else ""
+    return f"piuparts could not try: exit {end.exit_code}{last}"
 
 
 def reason_of(log: bytes) -> str:
@@ -157,13 +146,4 @@ def _conclude(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Co
     return Conclusion(dict(values), f"{inputs['source']} {inputs['version']}: {said}")
 
 
-PACKAGE_PIUPARTS = JobKind(
-    KIND,
-    (
-        environment_step("testbed", "testbed"),
-        environment_step("checkers", "checkers"),
-        Step("piuparts", plan, judge),
-        Action("read", _read),
-    ),
-    _conclude,
-)
+PACKAGE_PIUPARTS = JobKind(KIND, (*ROOTS, Step("piuparts", plan, judge), Action("read", _read)), _conclude)
