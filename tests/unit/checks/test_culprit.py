@@ -14,11 +14,13 @@ from distwright.builds.resolve import build_order
 from distwright.checks import asking
 from distwright.checks.asking import Wanted
 from distwright.checks.culprit import question
-from distwright.checks.inquiries import ask
+from distwright.checks.inquiries import ask, holder_of
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import find_target
 from distwright.errors import BadInput
+from distwright.model import plain
 from distwright.model.records import InquiryState
+from distwright.store.holds import holds_of
 
 Breaks = Callable[[Trying], str]
 
@@ -243,8 +245,16 @@ def test_only_mixtures_that_are_asked_for_are_made_and_what_moved_is_read_once(t
     world.breaks = lambda tried: "build" if tried.versions["lib17"] == "2.0" else ""
     only, (_, good, bad) = world.commits[0], world.serials
     number = ask_culprit(world, (good, only), (bad, only))
-    assert answer(world, number)["text"] == f"lib17 2.0 from serial {bad} of archive debian breaks it"
-    progress: Any = world.inquiry(number).progress
+    world.run(limit=3)  # both ends, and the first mixture
+    with world.context.database.read() as tx:
+        held = {hold.target for hold in holds_of(tx, holder_of(number))}
+    kept = set(plain.text_map(world.inquiry(number).progress, "compared").values())
+    assert kept
+    assert kept < held
+    world.run()
+    row = world.inquiry(number)
+    assert (row.answer or {})["text"] == f"lib17 2.0 from serial {bad} of archive debian breaks it"
+    progress: Any = row.progress
     assert len(progress["digests"]) == len(world.built) < 12, "of 43 mixtures"
     assert len(progress["compared"]) == 1
 
