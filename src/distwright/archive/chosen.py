@@ -3,14 +3,15 @@
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
+from functools import partial
 
 from distwright.archive.indexes import ALL, I18N, SOURCE, UDEBS
 from distwright.archive.poolindex import PoolFile
-from distwright.archive.snapshots import RecordedIndex, RecordedSuite
+from distwright.archive.snapshots import RecordedSuite
+from distwright.archive.stanzas import Listed, recorded_stanzas, tree_stanzas
 from distwright.archive.tree import Get, TreeEntry, TreeRoot
 from distwright.errors import BadInput
-from distwright.formats.compression import decompress, split_ending
-from distwright.formats.deb822 import raw_field, raw_stanzas
+from distwright.formats.deb822 import raw_field
 from distwright.formats.packages import iter_pool_files
 from distwright.formats.sources import iter_source_files
 from distwright.formats.values import comma_list, source_field
@@ -18,9 +19,7 @@ from distwright.model.digests import Sha256, canonical_json
 from distwright.model.versions import DebVersion
 from distwright.store.objects import ObjectStore
 
-_PLAIN_LIMIT_BYTES = 2 << 30
 CHOSEN_FORMAT = 1
-_SOURCES = "Sources"
 _NO_VERSION = DebVersion("0")  # a description has none
 
 
@@ -45,65 +44,29 @@ def entries_where(
     A package for all architectures is in the index of each; it is given once, in the list of `all`. udebs: the installer's too.
     """
     seen: set[bytes] = set()
-    for index in suite.indexes:
-        folder, _, name = index.path.rpartition("/")
-        is_left_out = not udebs and f"/{UDEBS}/" in index.path
-        if is_left_out or not name.startswith(_SOURCES if sources else "Packages"):
-            continue
-        for raw in raw_stanzas(plain_text(index, objects)):
-            if is_wanted(raw) and raw not in seen:
-                seen.add(raw)
-                yield _entry(folder, raw)
+    for name, raw in recorded_stanzas(suite, objects, partial(_is_of_pool, sources=sources, udebs=udebs)):
+        if is_wanted(raw) and raw not in seen:
+            seen.add(raw)
+            yield _entry(name, raw)
 
 
 def tree_entries_where(
     root: TreeRoot, get: Get, is_wanted: Callable[[bytes], bool], *, sources: bool = False
 ) -> Iterator[TreeEntry]:
     """Give the packages (or sources) of a suite of ours whose stanza is wanted."""
-    for list_name, leaves in root.lists.items():
-        kind = list_name.rpartition("/")[2]
-        if kind == I18N or (kind == SOURCE) != sources or f"/{UDEBS}/" in list_name:
-            continue
-        for leaf in leaves:
-            for raw in raw_stanzas(get(leaf.digest)):
-                if is_wanted(raw):
-                    yield _entry(list_name, raw)
+    for name, raw in tree_stanzas(root, get, partial(_is_of_pool, sources=sources, udebs=False)):
+        if is_wanted(raw):
+            yield _entry(name, raw)
 
 
 def translations_of(chosen: Collection[TreeEntry], suite: RecordedSuite, objects: ObjectStore) -> Iterator[TreeEntry]:
     """Give the descriptions that a recorded suite has of chosen packages, in every language that was recorded."""
-    wanted = _described(chosen)
-    for index in suite.indexes:
-        if not index.is_translation:
-            continue
-        list_name = translation_list(index)
-        for raw in raw_stanzas(plain_text(index, objects)):
-            if (_component(list_name), raw_field(raw, b"Package"), raw_field(raw, b"Description-md5")) in wanted:
-                yield TreeEntry(list_name, _text(raw, b"Package"), _NO_VERSION, raw.rstrip(b"\n") + b"\n")
+    return _descriptions(chosen, recorded_stanzas(suite, objects, _has_descriptions))
 
 
 def tree_translations_of(chosen: Collection[TreeEntry], root: TreeRoot, get: Get) -> Iterator[TreeEntry]:
     """Give the descriptions that a suite of ours has of chosen packages."""
-    wanted = _described(chosen)
-    for list_name, leaves in root.lists.items():
-        if not list_name.endswith(f"/{I18N}"):
-            continue
-        for leaf in leaves:
-            for raw in raw_stanzas(get(leaf.digest)):
-                if (_component(list_name), raw_field(raw, b"Package"), raw_field(raw, b"Description-md5")) in wanted:
-                    yield TreeEntry(list_name, _text(raw, b"Package"), _NO_VERSION, raw.rstrip(b"\n") + b"\n")
-
-
-def translation_list(index: RecordedIndex) -> str:
-    """Say to which list of a tree a recorded translation belongs: `main/i18n` for English, `main/i18n-de` for another language."""
-    folder, _, name = split_ending(index.path)[0].rpartition("/")
-    language = name.partition("-")[2]
-    return folder if language == "en" else f"{folder}-{language}"
-
-
-def plain_text(index: RecordedIndex, objects: ObjectStore) -> bytes:
-    """Give an index uncompressed."""
-    return decompress(objects.read(index.sha256), split_ending(index.path)[1], limit_bytes=_PLAIN_LIMIT_BYTES)
+    return _descriptions(chosen, tree_stanzas(root, get, lambda name: name.endswith(f"/{I18N}")))
 
 
 def sources_of(stanza: bytes) -> set[SourceName]:
@@ -175,13 +138,26 @@ def _entry(folder: str, raw: bytes) -> TreeEntry:
     return TreeEntry(list_name, _text(raw, b"Package"), DebVersion(_text(raw, b"Version")), stanza)
 
 
-def _described(chosen: Collection[TreeEntry]) -> set[tuple[str, bytes | None, bytes | None]]:
-    """Say which descriptions packages refer to: component, name and digest."""
-    return {
+def _is_of_pool(name: str, *, sources: bool, udebs: bool) -> bool:
+    """Say whether a list is one of packages, or of sources."""
+    is_left_out = _has_descriptions(name) or (not udebs and f"/{UDEBS}/" in name)
+    return not is_left_out and (name.rpartition("/")[2] == SOURCE) == sources
+
+
+def _has_descriptions(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(I18N)
+
+
+def _descriptions(chosen: Collection[TreeEntry], listed: Iterable[Listed]) -> Iterator[TreeEntry]:
+    """Give those descriptions that chosen packages refer to: of their component, name and digest."""
+    wanted = {
         (_component(entry.list_name), entry.name.encode(), raw_field(entry.stanza, b"Description-md5"))
         for entry in chosen
         if not entry.list_name.endswith(f"/{SOURCE}")
     }
+    for name, raw in listed:
+        if (_component(name), raw_field(raw, b"Package"), raw_field(raw, b"Description-md5")) in wanted:
+            yield TreeEntry(name, _text(raw, b"Package"), _NO_VERSION, raw.rstrip(b"\n") + b"\n")
 
 
 def _component(list_name: str) -> str:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from distwright.archive.beside import Beside, OwnSuite
-from distwright.archive.chosen import plain_text
 from distwright.archive.indexes import UDEBS
 from distwright.archive.snapshots import RecordedIndex, RecordedSuite
+from distwright.archive.stanzas import plain_text
 from distwright.errors import ProgramFailed, Refused, listed
 from distwright.formats.compression import split_ending
 from distwright.formats.deb822 import raw_field, raw_stanzas

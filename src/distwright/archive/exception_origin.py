@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from distwright.archive.changing import root_of
-from distwright.archive.chosen import entries_where, plain_text
+from distwright.archive.chosen import entries_where
 from distwright.archive.editing import find_stanzas
 from distwright.archive.exception_rules import built_from
 from distwright.archive.indexes import I18N, SOURCE
@@ -12,11 +12,12 @@ from distwright.archive.merging import of_source
 from distwright.archive.pinning import pins_at, upstream_archives
 from distwright.archive.pins import LATEST
 from distwright.archive.snapshots import RecordedSuite, parse_snapshot
+from distwright.archive.stanzas import recorded_stanzas
 from distwright.archive.translations import Offered
 from distwright.archive.tree import TreeEntry, TreeRoot
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, BadUsage, NotFound, quoted
-from distwright.formats.deb822 import raw_field, raw_stanzas
+from distwright.formats.deb822 import raw_field
 from distwright.jobs.step import Context
 from distwright.model.records import FreezeException, Snapshot
 from distwright.model.serials import Serial
@@ -178,12 +179,10 @@ def _translations(
         found = find_stanzas(suite, f"{component}/{I18N}", sorted(names), context.objects.read)
         yield from ((name, text) for name, texts in found.items() for text in texts)
         return
-    for index in suite.indexes:
-        if index.path.startswith(f"{component}/{I18N}/Translation-en"):
-            for raw in raw_stanzas(plain_text(index, context.objects)):
-                name = (raw_field(raw, b"Package") or b"").decode()
-                if name in names:
-                    yield name, raw.rstrip(b"\n") + b"\n"
+    for _, raw in recorded_stanzas(suite, context.objects, lambda name: name == f"{component}/{I18N}"):
+        name = (raw_field(raw, b"Package") or b"").decode()
+        if name in names:
+            yield name, raw.rstrip(b"\n") + b"\n"
 
 
 def _is_source_named(source: str) -> Callable[[bytes], bool]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from distwright.archive.chosen import entries_where, in_names_of, translation_list, translations_of
+from distwright.archive.chosen import entries_where, in_names_of, translations_of
 from distwright.archive.judging import RecordRequest
 from distwright.archive.poolindex import PoolFile
 from distwright.archive.resigned import (
@@ -13,6 +13,7 @@ from distwright.archive.resigned import (
     render_entries,
 )
 from distwright.archive.snapshots import RecordedSuite, SnapshotDocument
+from distwright.archive.stanzas import list_of
 from distwright.formats.release import parse_release
 from distwright.jobs.step import Context
 
@@ -38,7 +39,7 @@ def _suite(request: RecordRequest, suite: RecordedSuite, paths: frozenset[str], 
     lists = [f"{component}/binary-{name}" for component in suite.components for name in request.architectures]
     if request.has_sources:
         lists += [f"{component}/source" for component in suite.components]
-    lists += sorted({translation_list(index) for index in suite.indexes if index.is_translation})
+    lists += sorted({list_of(index) for index in suite.indexes if index.is_translation})
     indexes = render_entries(entries, lists, context)
     release = partial_release(parse_release(context.objects.read(suite.release)), indexes, FIELD)
     signed = release_files(release, suite.inrelease, context.signer(request.credential), context.objects)

@@ -17,7 +17,7 @@ from pathlib import Path
 from distwright.archive.own_folder import own_folder, write_anew
 from distwright.errors import BadInput, DistwrightError, NotFound, Refused, quoted
 from distwright.formats.changes import Changes, UploadFile, parse_changes
-from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.formats.clearsign import without_armour
 from distwright.formats.paths import safe_file_name
 from distwright.model.digests import Json, Sha256
 from distwright.store.objects import ObjectStore
@@ -50,7 +50,7 @@ class IncompleteError(NotFound):
 
 def announced(content: bytes) -> Changes:
     """Read a .changes that nobody has verified: to find its files and its suite. Raises BadInput."""
-    return parse_changes(strip_clearsign(content) if is_clearsigned(content) else content)
+    return parse_changes(without_armour(content))
 
 
 def read_announced(folder: Path, name: str) -> Changes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from distwright.archive.intake import Placed
 from distwright.archive.upload import component_of
 from distwright.errors import BadInput, quoted
-from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.formats.clearsign import without_armour
 from distwright.formats.dsc import parse_dsc
 from distwright.formats.paths import pool_file_name
 from distwright.formats.sources import source_stanza
@@ -52,7 +52,7 @@ def take_source(path: str, placed: Placed | None = None, *, paths: Mapping[str, 
         raise BadInput(f"{quoted(path)} is too large for a .dsc", hint="name the .dsc file itself")
     content = place.read_bytes()
     try:
-        dsc = parse_dsc(strip_clearsign(content) if is_clearsigned(content) else content)
+        dsc = parse_dsc(without_armour(content))
         component = component_of("") if placed is None else placed.component
         section, priority = ("", "") if placed is None else (placed.section, placed.priority)
         folder = pool_folder(component, dsc.source)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from distwright.archive.chosen import (
     entries_where,
-    translation_list,
     translations_of,
     tree_entries_where,
     tree_translations_of,
@@ -13,6 +12,7 @@ from distwright.archive.chosen import (
 from distwright.archive.indexes import I18N, UDEBS, release_of
 from distwright.archive.resolve import index_lists, release_fields, upstream_credential
 from distwright.archive.snapshots import RecordedSuite, SnapshotDocument, parse_snapshot
+from distwright.archive.stanzas import list_of
 from distwright.archive.tag_manifest import Manifest
 from distwright.archive.tree import TreeEntry, TreeRoot, parse_root
 from distwright.config.tables_archive import OwnArchive
@@ -120,7 +120,7 @@ def _recorded(documents: Collection[SnapshotDocument], context: Context) -> Iter
             for index in suite.indexes
             if index.names_pool_files and f"/{UDEBS}/" not in index.path
         }
-        folders |= {translation_list(index) for index in suite.indexes if index.is_translation}
+        folders |= {list_of(index) for index in suite.indexes if index.is_translation}
         lists = tuple(sorted(folder for folder in folders if not folder.endswith("/binary-all")))
         yield SuitePart(suite.name, parse_release(context.objects.read(suite.release)), lists, suite)
 

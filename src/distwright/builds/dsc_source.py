@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from distwright.builds.resolve import GivenSource
 from distwright.errors import BadInput, DistwrightError, NotFound, Refused, quoted
-from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.formats.clearsign import without_armour
 from distwright.formats.dsc import Dsc, parse_dsc
 from distwright.formats.paths import safe_file_name
 from distwright.formats.values import FileHash
@@ -19,6 +19,7 @@ from distwright.store.objects import ObjectStore
 DSC_LIMIT_BYTES = 4 << 20
 SOURCE_LIMIT_BYTES = 4 << 30  # all files of one source package; the largest in Debian have less than 2 GiB
 _MORE_BYTES = 1 << 16  # we stop ourselves at the first piece too many, and say what is wrong
+_BEGINNING_BYTES = 1 << 12
 _SCHEMES = ("http", "https", "file")
 _AGAIN = "fetch the source package again: dget, or apt-get source"
 
@@ -55,6 +56,10 @@ class ReadSource:
 def read_dsc(holdings: Holdings, place: str, keyring: Keyring | None) -> ReadSource:
     """Read a source package and keep its files. place: path (of this machine) or URL of a .dsc. keyring: who must have signed it.
 
+    Each file must be beside the .dsc. One of this machine is read; of one on a server that is kept already only the beginning is
+    compared, and the rest not fetched again: what is built has the bytes that the .dsc names in any case, and nobody gets an object
+    out of the store by its hash alone.
+
     The .dsc is kept without its signature, for what goes to a suite of ours bears ours. Raises NotFound, Unreachable, BadInput (it
     is no .dsc, a name in it leads elsewhere), Refused (wrong hash or size, naming the file; no good signature; too large).
     """
@@ -80,8 +85,7 @@ def name_of(dsc: Dsc) -> str:
 
 def unsigned(content: bytes) -> bytes:
     """Give the text of a .dsc without the signature that it may have, which is not looked at. Raises BadInput."""
-    text = strip_clearsign(content) if is_clearsigned(content) else content
-    return text.rstrip(b"\n") + b"\n"
+    return without_armour(content).rstrip(b"\n") + b"\n"
 
 
 def _read(content: bytes, name: str, keyring: Keyring | None) -> tuple[Dsc, bytes, tuple[str, ...]]:
@@ -101,10 +105,12 @@ def _read(content: bytes, name: str, keyring: Keyring | None) -> tuple[Dsc, byte
 
 def _kept(holdings: Holdings, url: str, file: FileHash, dsc_name: str) -> Sha256:
     """Keep a file if it is what the .dsc says; raise Refused, naming it, if it is not."""
-    if holdings.objects.touch(file.sha256) and holdings.objects.size(file.sha256) == file.size:
-        return file.sha256
+    objects = holdings.objects
     try:
-        with holdings.objects.writing() as writer:
+        if urlsplit(url).scheme != "file" and objects.touch(file.sha256) and objects.size(file.sha256) == file.size:
+            _compare_beginning(holdings, url, file, dsc_name)
+            return file.sha256
+        with objects.writing() as writer:
             for piece in holdings.fetcher.fetch(url, limit_bytes=file.size + _MORE_BYTES):
                 writer.write(piece)
                 if writer.size_bytes > file.size:
@@ -116,6 +122,20 @@ def _kept(holdings: Holdings, url: str, file: FileHash, dsc_name: str) -> Sha256
     except NotFound as error:
         raise NotFound(f"{file.name}, which {dsc_name} names, is not beside it", hint=_AGAIN) from error
     return file.sha256
+
+
+def _compare_beginning(holdings: Holdings, url: str, file: FileHash, dsc_name: str) -> None:
+    """Look whether a server has the file that is kept, by its first bytes; raise NotFound, Refused."""
+    received = 0
+    with holdings.objects.open(file.sha256) as kept:
+        for piece in holdings.fetcher.fetch(url, limit_bytes=file.size + _MORE_BYTES):
+            if kept.read(len(piece)) != piece:
+                raise _other(file, dsc_name, "has other bytes")
+            received += len(piece)
+            if received >= _BEGINNING_BYTES:
+                return
+    if received != file.size:
+        raise _other(file, dsc_name, f"has {received} bytes instead of {file.size}")
 
 
 def _other(file: FileHash, dsc_name: str, how: str) -> DistwrightError:

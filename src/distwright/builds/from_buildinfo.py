@@ -14,7 +14,7 @@ from distwright.config.model import Config
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, NotFound
 from distwright.formats.buildinfo import BuildInfo, parse_buildinfo
-from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.formats.clearsign import without_armour
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import Sha256
@@ -42,7 +42,7 @@ def read_buildinfo(file: Path) -> BuildInfo:
         raise NotFound(f"{file} cannot be read: {error.strerror}", hint="name a .buildinfo file") from error
     if len(content) > _LIMIT_BYTES:
         raise BadInput(f"{file} has more than {_LIMIT_BYTES >> 20} MiB", hint="name a .buildinfo file")
-    return parse_buildinfo(strip_clearsign(content) if is_clearsigned(content) else content)
+    return parse_buildinfo(without_armour(content))
 
 
 def reach_of(context: Recorded, environment: str, info: BuildInfo, look: Callable[[], None] = lambda: None) -> Reach:

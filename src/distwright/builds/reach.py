@@ -1,13 +1,12 @@
 """How far recorded serials reach: which of them have the versions of packages that a build of somebody else had."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from distwright.archive.chosen import plain_text
 from distwright.archive.snapshots import RecordedSuite
-from distwright.formats.compression import split_ending
-from distwright.formats.deb822 import raw_field, raw_stanzas
+from distwright.archive.stanzas import recorded_stanzas
+from distwright.formats.deb822 import raw_field
 from distwright.model.digests import Sha256
 from distwright.model.versions import DebVersion
 from distwright.store.objects import ObjectStore
@@ -102,23 +101,15 @@ def versions_at(
     """Read which versions a state has of some packages."""
     wanted = {name.encode() for name in names}
     found: dict[str, list[str]] = {}
-    for index in state.suite.indexes:
-        if split_ending(index.path)[0] not in set(_lists(components, architecture)):
-            continue
-        for raw in raw_stanzas(plain_text(index, objects)):
-            name = raw_field(raw, b"Package")
-            if name in wanted:
-                version = (raw_field(raw, b"Version") or b"").decode(errors="replace")
-                versions = found.setdefault(name.decode(), [])
-                if version not in versions:
-                    versions.append(version)
+    lists = {f"{component}/binary-{kind}" for component in components for kind in (architecture, "all")}
+    for _, raw in recorded_stanzas(state.suite, objects, lists.__contains__):
+        name = raw_field(raw, b"Package")
+        if name in wanted:
+            version = (raw_field(raw, b"Version") or b"").decode(errors="replace")
+            versions = found.setdefault(name.decode(), [])
+            if version not in versions:
+                versions.append(version)
     return {name: tuple(versions) for name, versions in found.items()}
-
-
-def _lists(components: Sequence[str], architecture: str) -> Iterator[str]:
-    for component in components:
-        for kind in (architecture, "all"):
-            yield f"{component}/binary-{kind}/Packages"
 
 
 def _had(missing: Mapping[str, str], versions: Versions) -> list[str]:

@@ -1,12 +1,12 @@
 """Answers to "does it build there?": from the job of a trial, or of a build of the same state."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from distwright.builds.package import KIND as BUILD_KIND
 from distwright.builds.trying import trial_of
 from distwright.checks.bisection import Answer
-from distwright.checks.filing import BUILDS
-from distwright.checks.inquiries import answered
+from distwright.checks.filing import BUILDS, states_of
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -17,25 +17,48 @@ from distwright.store.jobs import find_job
 from distwright.store.trials import list_trials
 
 _DECIDED = (Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT)
-
 _BEFORE = ("environment", "source", "dependencies")
-Twins = Mapping[Sha256, Job]
-"""Digest of a trial's order -> a build of the very same state that is done."""
+_Place = tuple[str, frozenset[tuple[str, Sha256]]]  # a commit, and `archive/suite` -> document
 
 
-def twins_of(tx: Transaction, source: str) -> dict[Sha256, Job]:
-    """Find the builds of a source that answer what a trial would: a build that failed is kept by no step, and would be repeated."""
-    found: dict[Sha256, Job] = {}
+@dataclass(frozen=True, slots=True)
+class Builds:
+    """What was tried or built of a source. jobs: of each commit and state, the newest first."""
+
+    jobs: Mapping[_Place, Sequence[int]]
+
+    @property
+    def commits(self) -> frozenset[str]:
+        """The commits that anybody has tried."""
+        return frozenset(commit for commit, _ in self.jobs)
+
+    def twin(self, tx: Transaction, order: JobOrder) -> Job | None:
+        """Find a build of the very same state, which answers what a trial would.
+
+        A build that failed is kept by no step: it would be repeated.
+        """
+        commit = str(order.inputs.get("commit", ""))
+        jobs = (find_job(tx, number) for number in self.jobs.get(_place(commit, states_of(order.inputs)), ()))
+        return next((job for job in jobs if job is not None and _is_twin(job, order)), None)
+
+
+def _is_twin(job: Job, order: JobOrder) -> bool:
+    is_decided = job.state is JobState.DONE and job.outcome in _DECIDED
+    if job.kind != BUILD_KIND.name or not is_decided:
+        return False
+    return trial_of(JobOrder(BUILD_KIND, job.inputs, job.title)).digest == order.digest
+
+
+def builds_of(tx: Transaction, source: str) -> Builds:
+    """Read what was tried of a source."""
+    found: dict[_Place, list[int]] = {}
     for trial in list_trials(tx, BUILDS, source):
-        job = find_job(tx, trial.job)
-        if job is not None and job.kind == BUILD_KIND.name and job.state is JobState.DONE and job.outcome in _DECIDED:
-            found[trial_of(JobOrder(BUILD_KIND, job.inputs, job.title)).digest] = job
-    return found
+        found.setdefault(_place(trial.commit, trial.states), []).append(trial.job)
+    return Builds(found)
 
 
-def known_job(tx: Transaction, order: Sha256, placed: Collection[int], twins: Twins) -> Job | None:
-    """Give the job that answers an order's question; None if none has yet."""
-    return answered(tx, order, placed) or twins.get(order)
+def _place(commit: str, states: Mapping[str, Sha256]) -> _Place:
+    return commit, frozenset(states.items())
 
 
 def stage_of(job: Job) -> str:

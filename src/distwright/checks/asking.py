@@ -44,7 +44,8 @@ def ask_culprit(
 
     What is not named: bad is the first state since when it fails, or what is newest; good is the last one before that. An end of
     which a serial is named alone has the same commit as the other, and other archives as they were at the time; one of which a
-    commit is named alone has the same serials. Raises NotFound if nothing is known to have been good, BadUsage, NotReadyError.
+    commit is named alone has the same serials. Raises NotFound if nothing is known to
+    have been good, BadInput, BadUsage, NotReadyError.
     """
     target = find_target(database, ground, source, environment)
     archives = [
@@ -77,8 +78,8 @@ def ask_culprit(
                     hint=f"distwright package bisect {source} --good SERIAL",
                 )
             good_end = (known.serials, known.trial.commit)
-        check_ends(target, good_end, bad_end)
         holds = holds_of_line(tx, good_end[0], bad_end[0])
+    check_ends(ground, target, good_end, bad_end)
     return ask(database, CULPRIT, source, question(target, good_end, bad_end), actor, ground.now, holds=holds)
 
 

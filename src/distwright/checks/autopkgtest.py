@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
-from distwright.checks.testbeds import files_of, testbed_of
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.checks.testbeds import ROOTS, inputs_of, judge_checker, plan_in_testbed
 from distwright.checks.words import shown
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.jobs.step import (
     Action,
+    CommandEnd,
     Conclusion,
     Context,
     Earlier,
@@ -18,16 +19,13 @@ from distwright.jobs.step import (
     JobKind,
     KindName,
     Plan,
-    PlannedCommand,
     Step,
     StepEnd,
     StepResult,
     Verdict,
-    judge_by_exit,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
-from distwright.model.outcomes import Outcome
 from distwright.store.holds import Hold
 
 KIND = KindName("package.autopkgtest", 1)
@@ -107,40 +105,32 @@ def autopkgtest_order(
         "source": source,
         "version": version,
         "source_files": {name: str(digest) for name, digest in sorted(source_files.items())},
-        "environment": state.to_json(),
-        "testbed": testbed_of(testbed).to_json(),
-        "checkers": checkers.to_json(),
+        **inputs_of(state, testbed, checkers),
     }
     return JobOrder(KIND, inputs, f"test {source} {version}", priority=PRIORITY_DAILY, holds=holds)
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the tests: unpack the testbed, and let autopkgtest unpack the source and run its tests there."""
-    state = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
     files = plain.digest_map(inputs, "source_files")
-    place, write, templates = files_of(state, root_of(earlier["testbed"]))
     dsc = next(name for name in files if name.endswith(".dsc"))
-    command = PlannedCommand(("./test.sh", dsc), _TIMEOUT_S, root=root_of(earlier["checkers"]), reads_shelf=True)
-    return Plan(
-        commands=(command,),
-        place=place | {f"in/{name}": digest for name, digest in files.items()},
-        write=write | {"test.sh": _SCRIPT},
-        templates=templates,
-        collect={"summary": "summary"},
-        shelf=state.shelf,
-    )
+    place = {f"in/{name}": digest for name, digest in files.items()}
+    return plan_in_testbed(
+        inputs, earlier, ("./test.sh", dsc), _TIMEOUT_S,
+        place=place, write={"test.sh": _SCRIPT}, collect={"summary": "summary"},
+    )  # fmt: skip
 
 
 def judge(end: StepEnd) -> Verdict:
     """Judge the program, not the tests: failing tests are an answer. A testbed that fails is ours."""
-    verdict = judge_by_exit(end)
-    if verdict.outcome is not Outcome.FAILED or not end.ends or end.ends[-1].cut:
-        return verdict
-    code = end.ends[-1].exit_code
-    if code % 2 == 0 and code < _TESTBED_FAILED:  # a set of bits: 2 skipped, 4 failed, 8 nothing to do or a bad package
-        return Verdict(Outcome.OK, "ok")
-    last = f": {end.ends[-1].tail[-1]}" if end.ends[-1].tail else ""
-    return Verdict(Outcome.BROKEN, f"autopkgtest could not test: exit {code}{last}")
+    return judge_checker(end, _trouble)
+
+
+def _trouble(end: CommandEnd) -> str:
+    if end.exit_code % 2 == 0 and end.exit_code < _TESTBED_FAILED:
+        return ""  # a set of bits: 2 skipped, 4 failed, 8 nothing to do or a bad package
+    last = f": {end.tail[-1]}" if end.tail else ""
+    return f"autopkgtest could not test: exit {end.exit_code}{last}"
 
 
 def _read(context: Context, _inputs: Inputs, earlier: Earlier) -> StepResult:
@@ -161,13 +151,4 @@ def _conclude(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Co
     return Conclusion(dict(earlier["read"].values), f"{inputs['source']} {inputs['version']}: {summary(tests)}")
 
 
-PACKAGE_AUTOPKGTEST = JobKind(
-    KIND,
-    (
-        environment_step("testbed", "testbed"),
-        environment_step("checkers", "checkers"),
-        Step("autopkgtest", plan, judge),
-        Action("read", _read),
-    ),
-    _conclude,
-)
+PACKAGE_AUTOPKGTEST = JobKind(KIND, (*ROOTS, Step("autopkgtest", plan, judge), Action("read", _read)), _conclude)

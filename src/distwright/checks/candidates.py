@@ -12,7 +12,7 @@ from distwright.archive.tree import TreeEntry, TreeRoot, build_tree, parse_root
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.checks.reverse_depends import provided_by, source_of
 from distwright.errors import BadUsage, NotFound, Refused, quoted
-from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.formats.clearsign import without_armour
 from distwright.formats.deb822 import raw_field
 from distwright.formats.dsc import Dsc, parse_dsc
 from distwright.formats.paths import safe_file_name
@@ -29,7 +29,6 @@ from distwright.store.objects import ObjectStore
 ARCHIVE = "_candidate"
 BUILDS = ("package.build", "package.try")
 _QUIET = ("NotAutomatic", "ButAutomaticUpgrades")  # else apt would not take the candidate by itself
-_DSC_BYTES = 4 << 20
 _DBGSYM = "-dbgsym"
 
 
@@ -239,8 +238,7 @@ def entry_of(objects: ObjectStore, root: TreeRoot, components: Sequence[str], ar
 
 def _dsc(content: bytes) -> Dsc:
     """Read a .dsc, signed or not: whoever names it answers for it."""
-    text = strip_clearsign(content) if is_clearsigned(content) else content
-    return parse_dsc(text[:_DSC_BYTES])
+    return parse_dsc(without_armour(content))
 
 
 def _refuse_other(taken: TakenDeb, name: str, source: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from distwright.errors import BadInput, quoted
-from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.formats.clearsign import without_armour
 from distwright.formats.deb import read_deb
 from distwright.formats.dsc import parse_dsc
 from distwright.formats.packagetree import TreeMember, is_deb, read_tree
@@ -66,7 +66,7 @@ def read_source(
     The folder that a tar of upstream or of a native package has everything in is left out, as dpkg-source does. Raises BadInput.
     """
     try:
-        source = parse_dsc(text_inside(dsc))
+        source = parse_dsc(without_armour(dsc))
         files: dict[str, TreeMember] = {}
         for tar, opened in sorted(tars.items()):
             for part in read_tree(opened, tar, look=look):
@@ -83,11 +83,6 @@ def read_source(
         )
     except BadInput as problem:
         raise BadInput(f"{quoted(name)}: {problem.message}", hint="fetch or build the file again") from problem
-
-
-def text_inside(content: bytes) -> bytes:
-    """Give the text of a .dsc or .changes, without the armour that it may have; nobody looks at the signature."""
-    return strip_clearsign(content) if is_clearsigned(content) else content
 
 
 def _below_top(files: Mapping[str, TreeMember]) -> dict[str, TreeMember]:

@@ -16,16 +16,16 @@ from distwright.checks.closure import installed_with
 from distwright.checks.findings import add_evidence
 from distwright.checks.inquiries import Effect, Move, made_jobs
 from distwright.checks.lines import Serials, Step, named, snapshots_of, states_along, steps_between
-from distwright.checks.moved import MovedSource, mixed_recipe, moved_sources, packages_at
+from distwright.checks.moved import MovedSource, mixed_recipe
 from distwright.checks.search import CULPRIT, Search, State, search_of, state_of
 from distwright.checks.targets import Target
-from distwright.errors import BadUsage
+from distwright.errors import BadInput, BadUsage, NotFound
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import Inquiry
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold, serial_hold
-from distwright.tools.git_between import commit_line, commits_between
+from distwright.tools.git_history import commit_line, commits_between
 
 _OF_SERIALS = ("source", "sources", "serial", "serials")
 
@@ -94,19 +94,46 @@ def _explain(tx: Transaction, now: datetime, *, about: Mapping[str, str], more: 
 
 
 def _find(search: Search, ends: _Ends) -> Found | None:
-    """Give what broke it; None while something must be asked first."""
+    """Give what broke it; None while something must be asked first. What commits cannot tell is known before anything is built."""
+    gap = _gap(search, ends)
+    if gap and ends.good.serials == ends.bad.serials:
+        return _none(gap)
+    if gap:  # whether the serials did it can still be told
+        ends = _Ends(ends.good.at(ends.bad.commit), ends.bad)
     for state, wanted in ((ends.bad, Answer.BAD), (ends.good, Answer.GOOD)):
         answer = search.asked(state)
         if answer is None:
             return None
         if answer is not wanted:
-            return _no_break(search, state, answer)
+            return _no_break(search, state, answer, gap if state is ends.good else "")
         if state is ends.bad:
             search.take_stage(state)
     axis = _axis(search, ends)
     if isinstance(axis, _Ends):
         return _of_commits(search, axis) if axis.good.serials == axis.bad.serials else _of_serials(search, axis)
     return axis
+
+
+def _gap(search: Search, ends: _Ends) -> str:
+    """Say why no line of commits leads from one end to the other; "" if one does, or none is needed."""
+    try:
+        _line(search.ground, search.target, ends.good.commit, ends.bad.commit)
+    except (BadInput, NotFound) as error:
+        return error.message
+    return ""
+
+
+def _line(ground: Ground, target: Target, good: str, bad: str) -> tuple[str, ...]:
+    """Give the commits after `good` up to `bad`. Raises BadInput or NotFound if the way does not lead from one to the other."""
+    if good == bad:
+        return ()
+    where = ground.paths.repo(target.repo)
+    if not (target.repo and good and bad and where.exists()):
+        raise NotFound(
+            f"there is no repo that has both states of {target.source}: {good[:12] or 'uploaded'}, {bad[:12] or 'uploaded'}",
+            hint=f"distwright package history {target.source}",
+        )
+    return commits_between(where, good, bad)
 
 
 def _axis(search: Search, ends: _Ends) -> _Ends | Found | None:
@@ -126,7 +153,7 @@ def _axis(search: Search, ends: _Ends) -> _Ends | Found | None:
 def _of_commits(search: Search, ends: _Ends) -> Found | None:
     """Bisect our own commits."""
     where = search.ground.paths.repo(search.target.repo)
-    commits = (ends.good.commit, *commits_between(where, ends.good.commit, ends.bad.commit))
+    commits = (ends.good.commit, *_line(search.ground, search.target, ends.good.commit, ends.bad.commit))
     states = [ends.bad.at(commit) for commit in commits]
     step = _step(search, states)
     if not isinstance(step, Named):
@@ -172,11 +199,10 @@ def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) 
     """
     archive, where = steps[0].archive, _of_steps(steps)
     before, after = search.recipe_at(dict(good.serials)), search.recipe_at(dict(bad.serials))
-    objects = search.ground.objects
-    old, new = packages_at(objects, before, archive), packages_at(objects, after, archive)
-    installed = installed_with(objects, search.job(good))
-    every = moved_sources(old, new, None)
-    near = every if installed is None else moved_sources(old, new, installed | set(after.include))
+    found = search.moved(before, after, archive)
+    installed = installed_with(search.ground.objects, search.job(good))
+    every = found.ordered()
+    near = every if installed is None else found.ordered(installed | set(after.include))
     for moved in (near, every):
         if not moved:
             continue
@@ -194,18 +220,26 @@ def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) 
 
 
 def _moved_step(search: Search, line: "_Mixtures", bad: State, *, is_all: bool) -> Named | NoBreak | None:
-    """Take one step of a bisection of sources; None if it has asked something. is_all: nothing else has moved."""
+    """Bisect sources; None if it has asked something. is_all: nothing else has moved.
+
+    A mixture is made when it is asked for: its recipe names all that has moved, and so would take time and space of each.
+    """
     last = len(line.moved)
-    states = [line.state(search, bad, count) for count in range(last)] + [bad]
     if last == 1 and is_all:
         return Named(0, 1)  # there is nothing else, so nothing needs to be built
-    step = next_step(last, {0: Answer.GOOD} | search.answers(states))
-    if isinstance(step, Named) and step.good == 0 and not is_all and states[0].name not in search.told:
-        step = Probe(0)  # nothing but what else has moved speaks for the first source: ask without it
-    if isinstance(step, Probe):
-        search.asked(states[step.state])
-        return None
-    return step
+    answers = {0: Answer.GOOD, last: Answer.BAD}
+    is_first_known = is_all
+    while True:
+        step = next_step(last, answers)
+        if isinstance(step, Named) and step.good == 0 and not is_first_known:
+            step = Probe(0)  # nothing but what else has moved speaks for the first source: ask without it
+            is_first_known = True
+        if not isinstance(step, Probe):
+            return step
+        answer = search.asked(line.state(search, bad, step.state))
+        if answer is None:
+            return None
+        answers[step.state] = answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,21 +269,25 @@ def _told(moved: Sequence[MovedSource]) -> list[Json]:
 
 def _step(search: Search, states: Sequence[State]) -> Named | Found | None:
     """Take one step of a bisection; None if it has asked something."""
+    answers = search.answers(states)
     while True:
-        step = next_step(len(states) - 1, search.answers(states))
+        step = next_step(len(states) - 1, answers)
         if isinstance(step, Named):
             return step
         if isinstance(step, NoBreak):
             return _no_break(search, states[step.state], step.answer)
-        if search.asked(states[step.state]) is None:
+        answer = search.asked(states[step.state])
+        if answer is None:
             return None
+        answers[step.state] = answer
 
 
-def _no_break(search: Search, state: State, answer: Answer) -> Found:
+def _no_break(search: Search, state: State, answer: Answer, gap: str = "") -> Found:
+    """Say that an end is not what was thought. gap: why its commit is not that of the question, "" if it is."""
     told = search.told[state.name]
     message = f": {told['message']}" if isinstance(told, Mapping) and told["message"] else ""
     does = {Answer.GOOD: "builds", Answer.BAD: "does not build", Answer.UNKNOWN: "cannot be judged"}[answer]
-    return _none(f"{search.target.source} {does} with {state.name}{message}")
+    return _none(f"{search.target.source} {does} with {state.name}{message}{f'; {gap}' if gap else ''}")
 
 
 def _none(text: str) -> Found:
@@ -271,11 +309,16 @@ def _break(names: Sequence[str]) -> str:
     return f"{names[0]} breaks it" if len(names) == 1 else f"one of these breaks it: {', '.join(names)}"
 
 
-def check_ends(target: Target, good: tuple[Serials, str], bad: tuple[Serials, str]) -> None:
-    """Refuse a question that has no line: the same state twice, or a good one that is newer; raise BadUsage."""
+def check_ends(ground: Ground, target: Target, good: tuple[Serials, str], bad: tuple[Serials, str]) -> None:
+    """Refuse a question that has no line: the same state twice, a good one that is newer, or that is not on the way to the bad one.
+
+    Raises BadUsage, BadInput, NotFound.
+    """
     steps_between((), good[0], bad[0])
     if good == bad:
         raise BadUsage(
             f"the good state of {target.source} is the bad one: {named(good[0])}",
             hint=f"distwright package history {target.source}",
         )
+    if good[0] == bad[0]:
+        _line(ground, target, good[1], bad[1])

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from distwright.archive.chosen import files_of, plain_text
-from distwright.archive.indexes import I18N, SOURCE, UDEBS
+from distwright.archive.chosen import files_of
+from distwright.archive.indexes import SOURCE
 from distwright.archive.shelf import Mirrors, Shelf, no_mirrors
-from distwright.archive.snapshots import parse_snapshot
-from distwright.archive.tree import TreeEntry, parse_root
+from distwright.archive.stanzas import stanzas_at
+from distwright.archive.tree import TreeEntry
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.checks.candidates import Candidate
 from distwright.checks.reverse_depends import (
@@ -23,7 +23,7 @@ from distwright.checks.reverse_depends import (
 )
 from distwright.checks.words import shown
 from distwright.errors import Refused, Unreachable
-from distwright.formats.deb822 import raw_field, raw_stanzas
+from distwright.formats.deb822 import raw_field
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, ShelfEntry, StepResult
 from distwright.model import plain
@@ -266,17 +266,8 @@ def _stanzas(
     context: Context, entry: ShelfEntry, components: Iterable[str], architecture: str, *, source: bool
 ) -> Iterator[bytes]:
     kinds = (SOURCE,) if source else ("binary-all", f"binary-{architecture}")
-    wanted = {f"{component}/{kind}" for component in components for kind in kinds}
-    if entry.is_own:
-        root = parse_root(context.objects.read(entry.document))
-        for name in sorted(wanted & root.lists.keys()):
-            for leaf in root.lists[name]:
-                yield from raw_stanzas(context.objects.read(leaf.digest))
-        return
-    for index in parse_snapshot(context.objects.read(entry.document)).suites[entry.suite].indexes:
-        folder, _, name = index.path.rpartition("/")
-        if folder in wanted and name.startswith(("Packages", "Sources")) and UDEBS not in folder and I18N not in folder:
-            yield from raw_stanzas(plain_text(index, context.objects))
+    lists = {f"{component}/{kind}" for component in components for kind in kinds}
+    return stanzas_at(context.objects, entry, lists)
 
 
 class _Fetch:

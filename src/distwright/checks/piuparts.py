@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
-from distwright.checks.testbeds import files_of, testbed_of
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.checks.testbeds import ROOTS, inputs_of, judge_checker, plan_in_testbed, state_of
 from distwright.checks.words import shown
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.jobs.step import (
     Action,
+    CommandEnd,
     Conclusion,
     Context,
     Earlier,
@@ -17,16 +18,13 @@ from distwright.jobs.step import (
     JobKind,
     KindName,
     Plan,
-    PlannedCommand,
     Step,
     StepEnd,
     StepResult,
     Verdict,
-    judge_by_exit,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
-from distwright.model.outcomes import Outcome
 from distwright.store.holds import Hold
 
 KIND = KindName("package.piuparts", 1)
@@ -58,10 +56,23 @@ piuparts --existing-chroot=base --tmpdir=/work/tmp --bindmount=/dev --keep-sourc
     --no-adequate --do-not-verify-signatures --warn-on-others --scriptsdir=/etc/piuparts/scripts --log-level=info \\
     --log-file=piuparts.log in/*.deb || status=$?
 echo $status >status
-exit $status
+"""
+_END_OF_FORM_1 = "exit $status\n"
+
+# piuparts ends with 1 whatever happened (its `panic`), so its log must say whose fault that is: lines of its own begin with the
+# time, what programs printed is indented. Set-up is over when it runs the scripts of pre_test.
+AGAINST, UNFETCHED, UNTRIED = 101, 102, 103
+VERDICT = f"""[ $status != 0 ] || exit 0
+! grep -qE '^ +E: (Failed to fetch |Unable to fetch |Some index files failed to download)' piuparts.log || exit {UNFETCHED}
+at='^[0-9]+m[0-9.]+s'
+! grep -qE "$at (ERROR|INFO): FAIL: " piuparts.log || exit {AGAINST}
+sed '1,/ INFO: Running scripts pre_test$/d' piuparts.log >tested.log
+! grep -qE "$at ERROR: (Could not install |Command failed \\(status=-?[0-9]+\\): \\['chroot', )" tested.log || exit {AGAINST}
+exit {UNTRIED}
 """
 
-# inputs: source, version, debs (file name -> digest), environment (the state with what they are upgraded from), testbed, checkers.
+# inputs: source, version, debs (file name -> digest), environment (the state with what they are upgraded from), testbed, checkers,
+# form: 2 since the script says whose fault it is; absent: 1.
 
 
 def piuparts_order(
@@ -73,9 +84,8 @@ def piuparts_order(
         "source": source,
         "version": version,
         "debs": {name: str(digest) for name, digest in sorted(debs.items())},
-        "environment": state.to_json(),
-        "testbed": testbed_of(testbed).to_json(),
-        "checkers": checkers.to_json(),
+        **inputs_of(state, testbed, checkers),
+        "form": 2,
     }
     return JobOrder(
         KIND, inputs, f"install, upgrade and remove {source} {version}", priority=PRIORITY_DAILY, holds=holds
@@ -84,30 +94,31 @@ def piuparts_order(
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan piuparts on all packages at once, as they come from one source."""
-    state = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
-    place, write, templates = files_of(state, root_of(earlier["testbed"]))
-    argv = ("./piuparts.sh", state.shelf[0].suite)
-    return Plan(
-        commands=(PlannedCommand(argv, _TIMEOUT_S, root=root_of(earlier["checkers"]), reads_shelf=True),),
-        place=place | {f"in/{name}": digest for name, digest in plain.digest_map(inputs, "debs").items()},
-        write=write | {"piuparts.sh": _SCRIPT, "bin/mount": _MOUNT, "bin/umount": _UMOUNT},
-        templates=templates,
+    script = _SCRIPT + (VERDICT if "form" in inputs else _END_OF_FORM_1)
+    return plan_in_testbed(
+        inputs, earlier, ("./piuparts.sh", state_of(inputs).shelf[0].suite), _TIMEOUT_S,
+        place={f"in/{name}": digest for name, digest in plain.digest_map(inputs, "debs").items()},
+        write={"piuparts.sh": script, "bin/mount": _MOUNT, "bin/umount": _UMOUNT},
         collect={"log": "piuparts.log", "status": "status"},
-        shelf=state.shelf,
-    )
+    )  # fmt: skip
 
 
 def judge(end: StepEnd) -> Verdict:
-    """Judge the program, not the packages: what it holds against them is an answer. That it could not try is ours."""
-    verdict = judge_by_exit(end)
-    if verdict.outcome is not Outcome.FAILED or not end.ends or end.ends[-1].cut:
-        return verdict
-    is_answer = any("FAIL: " in line or "Command failed" in line for line in end.ends[-1].tail)
-    return (
-        Verdict(Outcome.OK, "ok")
-        if is_answer
-        else Verdict(Outcome.BROKEN, f"piuparts could not try: {verdict.message}")
-    )
+    """Judge the program, not the packages: what it holds against them is an answer. That it could not try is ours.
+
+    So a package whose scripts print what apt says when it cannot fetch is tried three times, and then not told.
+    """
+    return judge_checker(end, _trouble)
+
+
+def _trouble(end: CommandEnd) -> str:
+    is_of_form_1 = end.exit_code == 1 and any("FAIL: " in line or "Command failed" in line for line in end.tail)
+    if end.exit_code == AGAINST or is_of_form_1:
+        return ""
+    if end.exit_code == UNFETCHED:
+        return "piuparts could not try: apt could not fetch what is there"
+    last = f": {end.tail[-1]}" if end.tail else ""
+    return f"piuparts could not try: exit {end.exit_code}{last}"
 
 
 def reason_of(log: bytes) -> str:
@@ -135,13 +146,4 @@ def _conclude(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Co
     return Conclusion(dict(values), f"{inputs['source']} {inputs['version']}: {said}")
 
 
-PACKAGE_PIUPARTS = JobKind(
-    KIND,
-    (
-        environment_step("testbed", "testbed"),
-        environment_step("checkers", "checkers"),
-        Step("piuparts", plan, judge),
-        Action("read", _read),
-    ),
-    _conclude,
-)
+PACKAGE_PIUPARTS = JobKind(KIND, (*ROOTS, Step("piuparts", plan, judge), Action("read", _read)), _conclude)

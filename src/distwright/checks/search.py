@@ -1,26 +1,27 @@
 """What a search for a culprit has at hand: trials of one package in any state, their answers, and those to ask next."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from distwright.archive.resolve import Ground
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.trying import KIND
-from distwright.checks.answers import Twins, answer_of, known_job, stage_of, twins_of
+from distwright.checks.answers import Builds, answer_of, builds_of, stage_of
 from distwright.checks.bisection import Answer
-from distwright.checks.filing import BUILDS
-from distwright.checks.inquiries import made_jobs, placed_jobs
+from distwright.checks.inquiries import answered, made_jobs, placed_jobs
 from distwright.checks.lines import Serials, holds_on, named, recipe_at, recipe_of
+from distwright.checks.moved import Moved, moved_sources, packages_at
 from distwright.checks.targets import Target, pinned, target_trial
 from distwright.errors import BadInput, NotFound, Refused
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.model import plain
-from distwright.model.digests import Json, Sha256
+from distwright.model.digests import Json, Sha256, canonical_json, sha256_of
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Inquiry, Job
 from distwright.store.database import Database
 from distwright.store.holds import Hold, holds_on_all
-from distwright.store.trials import list_trials
+from distwright.store.jobs import find_job
 
 CULPRIT = "culprit"
 
@@ -56,20 +57,22 @@ class Search:
     recipe: the environment as it was first asked about: what is ours in it stays as it was. bases: commit -> inputs of its trial
     without the environment. no_base: commits of which no trial can be ordered. digests: state -> its order. told: what is answered.
     mixes: environments by the name that states give them. stage: where the failure that is looked for stops. orders: asked next.
-    tried: commits that any trial knows.
+    builds: what was tried by whomever. twins: order -> the build of its state by somebody else that answers it.
+    compared: two environments, by digest -> the object that says what moved between them.
     """
 
     database: Database
     ground: Ground
     row: Inquiry
     target: Target
-    twins: Twins
-    tried: frozenset[str]
+    builds: Builds
     recipe: EnvironmentRecipe
     bases: dict[str, plain.Plain]
     no_base: dict[str, str]
     digests: dict[str, str]
     told: dict[str, Json]
+    twins: dict[str, int] = field(default_factory=dict)
+    compared: dict[str, str] = field(default_factory=dict)
     mixes: dict[str, EnvironmentRecipe] = field(default_factory=dict)
     stage: str = ""
     orders: list[JobOrder] = field(default_factory=list)
@@ -99,7 +102,10 @@ class Search:
         """Give what is known of a state; ask if it is not."""
         answer = self.answer(state)
         if answer is None:
-            self.orders.append(self.order(state))
+            order = self.order(state)
+            if order.digest in self.twins:  # somebody has built it meanwhile
+                return self.answer(state)
+            self.orders.append(order)
         return answer
 
     def job(self, state: State) -> Job | None:
@@ -108,11 +114,11 @@ class Search:
             self.order(state)
         digest = Sha256(self.digests[state.name])
         with self.database.read() as tx:
-            return known_job(tx, digest, placed_jobs(self.row), self.twins)
+            return answered(tx, digest, placed_jobs(self.row)) or find_job(tx, self.twins.get(digest, 0))
 
     def answers(self, states: Sequence[State]) -> dict[int, Answer]:
         """Give what is known of the states of a line, by their places. Of a commit that nobody has tried nothing can be."""
-        near = {*self.bases, *self.no_base, *self.tried}
+        near = {*self.bases, *self.no_base, *self.builds.commits}
         known = {place: self.answer(state) for place, state in enumerate(states) if state.commit in near}
         return {place: answer for place, answer in known.items() if answer is not None}
 
@@ -129,12 +135,27 @@ class Search:
         needed = tuple(holds_on(dict(state.serials), CULPRIT))
         order = JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY, holds=needed)
         self.digests[state.name] = order.digest
+        with self.database.read() as tx:
+            twin = self.builds.twin(tx, order)
+        if twin is not None:
+            self.twins[order.digest] = twin.id
         return order
 
     def recipe_at(self, serials: Serials) -> EnvironmentRecipe:
         """Give the environment at other serials."""
         with self.database.read() as tx:
             return recipe_at(tx, self.ground.objects, self.recipe, serials)
+
+    def moved(self, before: EnvironmentRecipe, after: EnvironmentRecipe, archive: str) -> Moved:
+        """Say what moved between two environments; the indexes are read once in a search."""
+        objects = self.ground.objects
+        between = sha256_of(canonical_json([before.to_json(), after.to_json()]))
+        kept = self.compared.get(between)
+        if kept is not None and objects.has(Sha256(kept)):
+            return Moved.from_json(json.loads(objects.read(Sha256(kept))))
+        found = moved_sources(packages_at(objects, before, archive), packages_at(objects, after, archive))
+        self.compared[between] = objects.put(canonical_json(found.to_json()))
+        return found
 
     def _base(self, commit: str) -> plain.Plain:
         if commit in self.no_base:
@@ -148,6 +169,7 @@ class Search:
         own: dict[str, Json] = {
             "recipe": self.recipe.to_json(),
             "bases": {key: dict(base) for key, base in self.bases.items()},
+            "compared": list(self.compared.values()),
         }
         return list({(hold.kind, hold.target): hold for hold in (*line, *holds_on_all(own))}.values())
 
@@ -159,24 +181,27 @@ class Search:
             "no_base": dict(self.no_base),
             "digests": dict(self.digests),
             "told": dict(self.told),
+            "twins": dict(self.twins),
+            "compared": dict(self.compared),
         }
 
 
 def search_of(database: Database, ground: Ground, row: Inquiry, target: Target, at: State) -> Search:
     """Begin a look of a search, or go on with what the last one kept. at: a state that must be there."""
     with database.read() as tx:
-        twins = twins_of(tx, target.source)
-        tried = frozenset(trial.commit for trial in list_trials(tx, BUILDS, target.source))
+        builds = builds_of(tx, target.source)
     kept = row.progress
     if "recipe" not in kept:
         order = target_trial(database, pinned(ground, dict(at.serials)), target, at.commit)
         bases = {at.commit: _without_environment(order)}
-        return Search(database, ground, row, target, twins, tried, recipe_of(order.inputs), bases, {}, {}, {})
-    given = plain.mapping(kept, "bases")
+        return Search(database, ground, row, target, builds, recipe_of(order.inputs), bases, {}, {}, {})
+    kept = {"twins": {}, "compared": {}, **kept}  # which a search of an older version does not have
+    given, twins = (plain.mapping(kept, key) for key in ("bases", "twins"))
     return Search(
-        database, ground, row, target, twins, tried, EnvironmentRecipe.from_json(plain.mapping(kept, "recipe")),
+        database, ground, row, target, builds, EnvironmentRecipe.from_json(plain.mapping(kept, "recipe")),
         {commit: plain.mapping(given, commit) for commit in given},
         plain.text_map(kept, "no_base"), plain.text_map(kept, "digests"), dict(plain.mapping(kept, "told")),
+        {digest: plain.number(twins, digest) for digest in twins}, plain.text_map(kept, "compared"),
     )  # fmt: skip
 
 

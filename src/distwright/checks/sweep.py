@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 
 from distwright.archive.resolve import Ground
-from distwright.checks.answers import known_job, twins_of
+from distwright.checks.answers import builds_of
 from distwright.checks.culprit import holds_of_line, question
 from distwright.checks.filing import BUILDS, READER, SWEEP, is_swept
 from distwright.checks.findings import FAILS, see, see_no_more
@@ -98,7 +98,7 @@ def _begin(database: Database, ground: Ground, row: Inquiry) -> Move:
             continue
         with database.read() as tx:
             at = serials_in(tx, recipe_of(order.inputs)) or {}
-            known = known_job(tx, order.digest, (), twins_of(tx, target.source))
+            known = answered(tx, order.digest) or builds_of(tx, target.source).twin(tx, order)
         if known is None:
             orders[order.digest] = order
         holds += order.holds

@@ -19,6 +19,14 @@ def is_clearsigned(data: bytes) -> bool:
     return data.startswith(_BEGIN_MESSAGE)
 
 
+def without_armour(data: bytes) -> bytes:
+    """Give the text of what may be clearsigned; nobody looks at the signature.
+
+    Raises BadInput as `strip_clearsign` does.
+    """
+    return strip_clearsign(data) if is_clearsigned(data) else data
+
+
 def strip_clearsign(data: bytes) -> bytes:
     """Give the text of one clearsigned message. THE SIGNATURE IS NOT VERIFIED: FOR DISPLAY, OR AFTER VERIFICATION ONLY.
 

@@ -9,11 +9,12 @@ from typing import BinaryIO
 
 from distwright.archive.resolve import Ground, resolve_suites
 from distwright.archive.shelf import Shelf
-from distwright.checks.contents import Contents, read_binary, read_source, text_inside
+from distwright.checks.contents import Contents, read_binary, read_source
 from distwright.checks.difference import compare_files
 from distwright.checks.explain import pairs_of
 from distwright.errors import BadInput, BadUsage, NotFound, Refused, quoted
 from distwright.formats.changes import parse_changes
+from distwright.formats.clearsign import without_armour
 from distwright.formats.compression import decompress, split_ending
 from distwright.formats.deb822 import raw_field, raw_stanzas
 from distwright.formats.dsc import parse_dsc
@@ -56,7 +57,7 @@ def set_on_disk(name: str) -> PackageSet:
         raise NotFound(f"there is no file {quoted(name)}", hint=f"ls -l {quoted(str(path.parent))}")
     if path.name.endswith(BINARIES):
         return PackageSet(name, {path.name: lambda: path.open("rb")})
-    text = text_inside(_small(path))
+    text = without_armour(_small(path))
     wanted = _named_in(path.name, text)
     files: dict[str, Opener] = {}
     for beside, sha256 in wanted.items():
@@ -180,7 +181,7 @@ def read_set(given: PackageSet) -> list[Contents]:
             dsc = file.read(_TEXT_BYTES)
         named = {
             row.name
-            for row in parse_dsc(text_inside(dsc)).files
+            for row in parse_dsc(without_armour(dsc)).files
             if ".tar" in row.name and not row.name.endswith(".asc")
         }
         tars = {tar: given.files[tar]() for tar in named if tar in given.files}

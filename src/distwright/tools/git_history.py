@@ -1,15 +1,28 @@
-"""git history: which commits and tags lead to a commit. Everything is asked by object name, so nothing is read as an expression."""
+"""git history: which commits and tags lead to a commit, and who made one.
+
+Everything is asked by object name, so nothing is read as an expression.
+"""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from distwright.errors import BadInput
-from distwright.tools.git import git
+from distwright.errors import BadInput, NotFound, quoted
+from distwright.tools.git import existing_commits, git
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TAGS = "refs/tags/"
+_SHOWN = 200  # characters of a subject or a name: they come from outside
 # Committer dates that datetime can hold, and that a tar header can: 1970 to 2242.
 _LAST_SECOND = (1 << 33) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class CommitLine:
+    """Who made a commit, and its first line; both safe to print."""
+
+    author: str
+    subject: str
 
 
 def tagged_commits(repo: Path) -> dict[str, str]:
@@ -70,6 +83,40 @@ def names_at(repo: Path, commit: str) -> list[str]:
     listing = git(repo, "ls-tree", "-z", "--name-only", "--full-tree", _object(commit))
     names = listing.decode(errors="surrogateescape").split("\0")
     return [name for name in names if name and name.isprintable()]
+
+
+def commits_between(repo: Path, good: str, bad: str) -> tuple[str, ...]:
+    """List the commits after `good` up to `bad`, oldest first, along first parents: a merge stands for what it brought.
+
+    good, bad: full names of commits. Raises BadInput if the history of `bad` does not come through `good`, NotFound for a commit
+    that is not there.
+    """
+    found = existing_commits(repo, [good, bad])
+    for name in (good, bad):
+        if name not in found:
+            raise NotFound(f"commit {name[:12]} is not in repo {repo.stem}", hint="push it, or name another")
+    listing = git(repo, "rev-list", "--first-parent", "--reverse", bad, f"^{good}").decode().split()
+    skip = ("--first-parent", "--max-count=1", "--skip=1")
+    if not listing or git(repo, "rev-list", *skip, listing[0]).decode().split() != [good]:
+        raise BadInput(
+            f"commit {good[:12]} is not on the way to {bad[:12]} in {repo.stem}",
+            hint=f"git -C {repo} log --oneline --first-parent {bad[:12]}",
+        )
+    return tuple(listing)
+
+
+def commit_line(repo: Path, commit: str) -> CommitLine:
+    """Say who made a commit (a full name), and its subject."""
+    author, _, subject = (
+        git(repo, "show", "--no-patch", "--format=%an%n%s", "--end-of-options", _object(commit))
+        .decode(errors="replace")
+        .partition("\n")
+    )
+    return CommitLine(_shown(author), _shown(subject.rstrip("\n")))
+
+
+def _shown(text: str) -> str:
+    return quoted(text, _SHOWN)[1:-1]
 
 
 def _object(name: str) -> str:

@@ -1,6 +1,7 @@
 """Source packages that come as files: by the path or URL of a .dsc, or by name out of a recorded archive."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,42 @@ def test_what_is_wrong_with_a_source_package_is_named(
     with pytest.raises(DistwrightError, match=problem):
         read_dsc(context, URL, None)
     assert not context.objects.has(sha256_of(OTHER))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, rf"^{TAR}, which greeter_1\.0\.dsc names, is not beside it$"),
+        (OTHER, rf"^{TAR} is not the file that greeter_1\.0\.dsc names: it has other bytes$"),
+        (SOURCE.tar[:100], "it has 100 bytes instead of"),
+    ],
+    ids=["missing", "other", "cut"],
+)
+def test_a_file_that_is_kept_already_must_be_beside_the_dsc_all_the_same(
+    context: WorldContext, content: bytes | None, problem: str
+) -> None:
+    read_dsc(served(context), URL, None)
+    with pytest.raises((NotFound, Refused), match=problem):
+        read_dsc(served(context, {TAR: content}), URL, None)
+
+
+def test_of_a_file_that_is_kept_already_only_the_beginning_is_fetched(context: WorldContext) -> None:
+    large = replace(SOURCE, tar=bytes(range(256)) * 64)
+    context.objects.put(large.tar)
+    found = read_dsc(served(context, {**large.files, TAR: large.tar[:8192]}), URL, None)
+    assert found.source.files == {name: sha256_of(content) for name, content in large.files.items()}
+
+
+def test_a_file_of_this_machine_is_read_even_if_it_is_kept_already(context: WorldContext, tmp_path: Path) -> None:
+    read_dsc(served(context), URL, None)
+    context.fetcher = NetFetcher(agent="test")
+    (tmp_path / SOURCE.dsc_name).write_bytes(SOURCE.dsc)
+    place = str(tmp_path / SOURCE.dsc_name)
+    with pytest.raises(NotFound, match="is not beside it"):
+        read_dsc(context, place, None)
+    (tmp_path / TAR).write_bytes(SOURCE.tar[:-1] + b"x")
+    with pytest.raises(Refused, match="it has SHA-256"):
+        read_dsc(context, place, None)
 
 
 @pytest.mark.parametrize(

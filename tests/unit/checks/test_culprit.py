@@ -1,17 +1,26 @@
 """The culprit, with a runner that only pretends: which serial, which source, which commit, and how little is built for it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.worlds.breaking import BreakingWorld, Trying, breaking_world
+from tests.worlds.archive import make_deb
+from tests.worlds.breaking import BreakingWorld, Trying, breaking_world, moved
+from tests.worlds.repos import commit
 
+from distwright.builds.resolve import build_order
+from distwright.checks import asking
+from distwright.checks.asking import Wanted
 from distwright.checks.culprit import question
-from distwright.checks.inquiries import ask
+from distwright.checks.inquiries import ask, holder_of
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import find_target
+from distwright.errors import BadInput
+from distwright.model import plain
 from distwright.model.records import InquiryState
+from distwright.store.holds import holds_of
 
 Breaks = Callable[[Trying], str]
 
@@ -227,3 +236,76 @@ def test_a_mixture_that_apt_refuses_leaves_the_sources_that_it_can_be(tmp_path: 
     assert found["text"] == (
         f"one of these breaks it: bar 2.0 from serial {serial} of archive debian, libfoo 2.0 from serial {serial} of archive debian"
     )
+
+
+def test_only_mixtures_that_are_asked_for_are_made_and_what_moved_is_read_once(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path)
+    for version in ("1.0", "2.0"):
+        world.record(*moved(int(version[0])), *[make_deb(f"lib{number:02}", version) for number in range(40)])
+    world.breaks = lambda tried: "build" if tried.versions["lib17"] == "2.0" else ""
+    only, (_, good, bad) = world.commits[0], world.serials
+    number = ask_culprit(world, (good, only), (bad, only))
+    world.run(limit=3)  # both ends, and the first mixture
+    with world.context.database.read() as tx:
+        held = {hold.target for hold in holds_of(tx, holder_of(number))}
+    kept = set(plain.text_map(world.inquiry(number).progress, "compared").values())
+    assert kept
+    assert kept < held
+    world.run()
+    row = world.inquiry(number)
+    assert (row.answer or {})["text"] == f"lib17 2.0 from serial {bad} of archive debian breaks it"
+    progress: Any = row.progress
+    assert len(progress["digests"]) == len(world.built) < 12, "of 43 mixtures"
+    assert len(progress["compared"]) == 1
+
+
+def test_a_build_that_somebody_else_ends_meanwhile_is_not_repeated(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path, serials=5)
+    world.breaks = new_libfoo(2)
+    ask_culprit(world, (world.serials[0], world.commits[0]), (world.serials[4], world.commits[0]))
+    context = world.context
+    world.run(limit=2)  # both ends; a trial of serial 3 is asked for, and 2 will be
+    ground = replace(context.ground(), pins={"debian": world.serials[1]})
+    world.build(build_order(context.database, ground, repo="greeter", tag="1.0"))
+    tried = [tried.versions["bar"] for tried in world.built if "pins" not in tried.job.inputs["environment"]]  # type: ignore[operator]
+    assert sorted(tried) == ["1.0", "2.0", "3.0", "5.0"]
+    assert "package.build" in {tried.job.kind for tried in world.built}
+
+
+@pytest.mark.parametrize("where", ["aside", "nowhere"])
+def test_an_end_from_which_no_commits_lead_to_the_other_is_told_before_anything_is_built(
+    world: BreakingWorld, where: str
+) -> None:
+    made = commit(world.context.paths, "greeter", {"text": "aside"}, branch="aside")
+    aside = made if where == "aside" else "f" * 40
+    number = ask_culprit(world, (world.serials[0], aside), (world.serials[0], world.commits[-1]))
+    why = f"not on the way to {world.commits[-1][:12]} in greeter" if where == "aside" else "not in repo greeter"
+    world.look()  # nothing has run yet
+    row = world.inquiry(number)
+    assert row.state is InquiryState.STOPPED
+    assert row.answer == {"what": "none", "text": f"commit {aside[:12]} is {why}", "told": {}, "known": 0, "builds": 0}
+
+
+@pytest.mark.parametrize("guilty", ["upstream", "commits"])
+def test_with_a_good_commit_that_is_gone_it_can_still_be_told_whether_upstream_did_it(
+    world: BreakingWorld, guilty: str
+) -> None:
+    world.breaks = new_libfoo(2) if guilty == "upstream" else lambda _tried: "build"
+    old, new = world.serials
+    head = world.commits[-1]
+    found = answer(world, ask_culprit(world, (old, "f" * 40), (new, head)))
+    assert found["text"] == (
+        f"libfoo 2.0 from serial {new} of archive debian breaks it"
+        if guilty == "upstream"
+        else f"greeter does not build with debian {old} at {head[:12]}: build: build failed; "
+        f"commit {'f' * 12} is not in repo greeter"
+    )
+
+
+def test_a_person_is_told_at_once_that_no_commits_lead_there(world: BreakingWorld) -> None:
+    aside = commit(world.context.paths, "greeter", {"text": "aside"}, branch="aside")
+    context = world.context
+    with pytest.raises(BadInput, match=f"commit {aside[:12]} is not on the way to {world.commits[-1][:12]}"):
+        asking.ask_culprit(
+            context.database, context.ground(), "greeter", Wanted((aside,)), Wanted((world.commits[-1],)), "user ada"
+        )

@@ -1,14 +1,15 @@
 """What moved between two serials: by source, each after what it needs, and environments in which only a part has moved."""
 
+import json
 from collections.abc import Mapping
 
 from tests.worlds.packages import MadeDeb, make_deb
 
 from distwright.builds.environment import EnvironmentRecipe
-from distwright.checks.moved import MovedSource, mixed_recipe, moved_sources
+from distwright.checks.moved import Moved, MovedSource, mixed_recipe, moved_sources
 from distwright.formats.packages import PackageEntry, package_entry
 from distwright.jobs.step import ShelfEntry
-from distwright.model.digests import sha256_of
+from distwright.model.digests import canonical_json, sha256_of
 
 OLD, NEW = sha256_of(b"old"), sha256_of(b"new")
 
@@ -21,14 +22,14 @@ def test_the_packages_of_a_source_move_together_and_what_stays_is_not_named() ->
     before = packages(make_deb("libx1", "1", source="xx"), make_deb("libx-dev", "1", source="xx"), make_deb("yy", "1"))
     after = packages(make_deb("libx2", "2", source="xx"), make_deb("libx-dev", "2", source="xx"), make_deb("yy", "1"))
     x = MovedSource("xx", "1", "2", {"libx1": ("1", ""), "libx-dev": ("1", "2"), "libx2": ("", "2")})
-    assert moved_sources(before, after, None) == (x,)
-    assert moved_sources(before, after, {"libx-dev", "yy"}) == (x,)
-    assert moved_sources(before, after, {"yy"}) == ()
+    assert moved_sources(before, after).ordered() == (x,)
+    assert moved_sources(before, after).ordered({"libx-dev", "yy"}) == (x,)
+    assert moved_sources(before, after).ordered({"yy"}) == ()
 
 
 def test_a_source_that_is_gone_or_new_moves_too() -> None:
     before, after = packages(make_deb("gone", "1")), packages(make_deb("new", "2"))
-    assert [one.name for one in moved_sources(before, after, None)] == [
+    assert [one.name for one in moved_sources(before, after).ordered()] == [
         "gone 1 (which is gone)",
         "new 2 (which is new)",
     ]
@@ -36,7 +37,7 @@ def test_a_source_that_is_gone_or_new_moves_too() -> None:
 
 def test_a_version_of_its_own_is_the_packages_not_the_sources() -> None:
     before, after = packages(make_deb("zz", "1.1", source="src (1)")), packages(make_deb("zz", "2.1", source="src (2)"))
-    assert moved_sources(before, after, None) == (MovedSource("src", "1", "2", {"zz": ("1.1", "2.1")}),)
+    assert moved_sources(before, after).ordered() == (MovedSource("src", "1", "2", {"zz": ("1.1", "2.1")}),)
 
 
 def test_a_source_comes_after_those_that_it_needs_in_their_new_version() -> None:
@@ -46,13 +47,21 @@ def test_a_source_comes_after_those_that_it_needs_in_their_new_version() -> None
         make_deb("mm", "2", depends="zz (>= 1)"),
         make_deb("zz", "2"),
     )
-    assert [one.source for one in moved_sources(before, after, None)] == ["mm", "zz", "aa"]
+    assert [one.source for one in moved_sources(before, after).ordered()] == ["mm", "zz", "aa"]
 
 
 def test_sources_that_need_each_other_stay_in_the_order_of_their_names() -> None:
     before = packages(make_deb("aa", "1"), make_deb("bb", "1"))
     after = packages(make_deb("aa", "2", depends="bb (= 2)"), make_deb("bb", "2", depends="aa (= 2)"))
-    assert [one.source for one in moved_sources(before, after, None)] == ["aa", "bb"]
+    assert [one.source for one in moved_sources(before, after).ordered()] == ["aa", "bb"]
+
+
+def test_what_moved_is_kept_with_all_that_its_order_follows_from() -> None:
+    before = packages(make_deb("aa", "1", depends="zz"), make_deb("gone", "1"), make_deb("zz", "1"))
+    after = packages(make_deb("aa", "2", depends="zz (>= 2)"), make_deb("zz", "2"))
+    moved = moved_sources(before, after)
+    assert [one.source for one in moved.ordered()] == ["gone", "zz", "aa"]
+    assert Moved.from_json(json.loads(canonical_json(moved.to_json()))) == moved
 
 
 def recipe(document: object) -> EnvironmentRecipe:

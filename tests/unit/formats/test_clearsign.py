@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from tests.unit.formats.worlds import CHANGES, DSC, clearsigned
 
 from distwright.errors import BadInput
-from distwright.formats.clearsign import is_clearsigned, strip_clearsign
+from distwright.formats.clearsign import is_clearsigned, strip_clearsign, without_armour
 
 
 @pytest.mark.parametrize("text", [CHANGES, DSC, b"", b"- dash\n--- dashes\n-\n\nend\n"])
 def test_the_text_comes_out_as_it_went_in(text: bytes) -> None:
     assert is_clearsigned(clearsigned(text))
-    assert strip_clearsign(clearsigned(text)) == text
+    assert strip_clearsign(clearsigned(text)) == without_armour(clearsigned(text)) == without_armour(text) == text
 
 
 @settings(max_examples=100, deadline=None)
