@@ -28,7 +28,6 @@ from distwright.jobs.step import (
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import Outcome
-from distwright.store.holds import Hold
 
 KIND = KindName("package.autopkgtest", 1)
 TESTS_LIMIT = 500
@@ -100,7 +99,7 @@ def lines_of(outputs: Inputs) -> tuple[SummaryLine, ...]:
 
 def autopkgtest_order(
     source: str, version: str, source_files: dict[str, Sha256], *, state: EnvironmentRecipe, testbed: EnvironmentRecipe,
-    checkers: EnvironmentRecipe, holds: tuple[Hold, ...] = (),
+    checkers: EnvironmentRecipe,
 ) -> JobOrder:  # fmt: skip
     """Order the tests of a source against the packages of a state. testbed: what they begin in, of that state or an older one."""
     inputs: dict[str, Json] = {
@@ -111,7 +110,7 @@ def autopkgtest_order(
         "testbed": testbed_of(testbed).to_json(),
         "checkers": checkers.to_json(),
     }
-    return JobOrder(KIND, inputs, f"test {source} {version}", priority=PRIORITY_DAILY, holds=holds)
+    return JobOrder(KIND, inputs, f"test {source} {version}", priority=PRIORITY_DAILY)
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from distwright.archive.resolve import Ground, NotReadyError
 from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused, quoted
+from distwright.jobs.keeping import hold_what_job_leaves, needs_of
 from distwright.jobs.order import JobOrder, cancel, place_order
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -14,7 +15,7 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Inquiry, InquiryState, Job
 from distwright.store.database import Database, Transaction
 from distwright.store.events import newest_events
-from distwright.store.holds import Hold, replace_holds
+from distwright.store.holds import Hold, add_holds, drop_holds
 from distwright.store.inquiries import end_inquiry, find_inquiry, insert_inquiry, list_inquiries, move_inquiry
 from distwright.store.jobs import count_done, find_by_digest, find_job
 
@@ -34,14 +35,14 @@ class Effect(Protocol):
 class Move:
     """What a look gives. orders: asked next (known ones cost nothing, and none is placed twice). progress: kept until then.
 
-    answer: None to go on. holds: what the inquiry needs from now on; None: what it held before. effects: written with it, once.
-    waits_for: why nothing is asked yet. is_stopped: it ends without the answer that was wanted.
+    answer: None to go on. holds: what the inquiry needs until it ends, beside what its orders name and its jobs leave. effects:
+    written with it, once. waits_for: why nothing is asked yet. is_stopped: it ends without the answer that was wanted.
     """
 
     orders: Sequence[JobOrder] = ()
     progress: Mapping[str, Json] | None = None
     answer: Mapping[str, Json] | None = None
-    holds: Sequence[Hold] | None = None
+    holds: Sequence[Hold] = ()
     effects: Sequence[Effect] = ()
     waits_for: str = ""
     is_stopped: bool = False
@@ -64,9 +65,9 @@ def ask_with(
     tx: Transaction, kind: str, subject: str, asked: Mapping[str, Json], actor: str, now: datetime, *,
     holds: Sequence[Hold] = (),
 ) -> int:  # fmt: skip
-    """Open an inquiry in a transaction that says why; give its number."""
+    """Open an inquiry in a transaction that says why; give its number. It holds what is asked names, and `holds`."""
     number = insert_inquiry(tx, kind, subject, asked, actor, now)
-    replace_holds(tx, holder_of(number), list(holds), now)
+    add_holds(tx, holder_of(number), [*holds, *needs_of(tx, dict(asked))], now)
     return number
 
 
@@ -170,8 +171,9 @@ def _write(
         state = InquiryState.STOPPED if move.is_stopped else InquiryState.DONE
         counts: dict[str, Json] = {"builds": len(plain.members(row.progress, _MADE)) if _MADE in row.progress else 0}
         end_inquiry(tx, row.id, state, {**move.answer, **counts}, now)
-        replace_holds(tx, holder_of(row.id), move.holds or [], now)
+        drop_holds(tx, [holder_of(row.id)])
         return []
+    add_holds(tx, holder_of(row.id), move.holds, now)
     placed, made = set(placed_jobs(row)), set(made_jobs(row))
     jobs = []
     for order in move.orders:
@@ -179,6 +181,8 @@ def _write(
         if known is not None and known.id in placed:
             continue
         job = place_order(tx, order, now, config_commit=commit, objects=ground.objects, may_repeat=True)
+        add_holds(tx, holder_of(row.id), order.holds, now)
+        hold_what_job_leaves(tx, holder_of(row.id), job, now)
         placed.add(job.id)
         was_asked = known is not None and known.state is not JobState.DONE
         if job.state is not JobState.DONE and not was_asked:
@@ -190,8 +194,6 @@ def _write(
     # A job that was known already is done, but this look did not see it.
     progress: dict[str, Json] = {**kept, **waits, _PLACED: sorted(placed), _MADE: sorted(made), _DONE: done}
     move_inquiry(tx, row.id, seen_event=last, progress=progress)
-    if move.holds is not None:
-        replace_holds(tx, holder_of(row.id), list(move.holds), now)
     return jobs
 
 
@@ -241,7 +243,7 @@ def stop(tx: Transaction, number: int, actor: str, now: datetime) -> None:
     row = get_inquiry(tx, number)
     if not end_inquiry(tx, number, InquiryState.STOPPED, {"error": f"stopped by {actor}", "hint": "ask again"}, now):
         raise Refused(f"inquiry {number} is {row.state}", hint=f"distwright package inquiry {number}")
-    replace_holds(tx, holder_of(number), [], now)
+    drop_holds(tx, [holder_of(number)])
     wanted = {job for other in list_inquiries(tx, only_open=True, limit=None) for job in placed_jobs(other)}
     for job_id in made_jobs(row):
         job = find_job(tx, job_id)

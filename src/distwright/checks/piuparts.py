@@ -27,7 +27,6 @@ from distwright.jobs.step import (
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import Outcome
-from distwright.store.holds import Hold
 
 KIND = KindName("package.piuparts", 1)
 _TIMEOUT_S = 2 * 3600
@@ -66,7 +65,7 @@ exit $status
 
 def piuparts_order(
     source: str, version: str, debs: Mapping[str, Sha256], *, state: EnvironmentRecipe, testbed: EnvironmentRecipe,
-    checkers: EnvironmentRecipe, holds: tuple[Hold, ...] = (),
+    checkers: EnvironmentRecipe,
 ) -> JobOrder:  # fmt: skip
     """Order that packages are installed, upgraded to from a state, and removed. testbed: what the root is made of."""
     inputs: dict[str, Json] = {
@@ -77,9 +76,7 @@ def piuparts_order(
         "testbed": testbed_of(testbed).to_json(),
         "checkers": checkers.to_json(),
     }
-    return JobOrder(
-        KIND, inputs, f"install, upgrade and remove {source} {version}", priority=PRIORITY_DAILY, holds=holds
-    )
+    return JobOrder(KIND, inputs, f"install, upgrade and remove {source} {version}", priority=PRIORITY_DAILY)
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:

@@ -10,7 +10,7 @@ from distwright.checks.answers import Twins, answer_of, known_job, stage_of, twi
 from distwright.checks.bisection import Answer
 from distwright.checks.filing import BUILDS
 from distwright.checks.inquiries import made_jobs, placed_jobs
-from distwright.checks.lines import Serials, holds_on, named, recipe_at, recipe_of
+from distwright.checks.lines import Serials, named, recipe_at, recipe_of
 from distwright.checks.targets import Target, pinned, target_trial
 from distwright.errors import BadInput, NotFound, Refused
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
@@ -126,8 +126,7 @@ class Search:
         recipe = self.mixes[state.mix] if state.mix else self.recipe_at(dict(state.serials))
         inputs = {**self._base(state.commit), "environment": recipe.to_json()}
         title = f"try {self.target.source} with {state.name}"
-        needed = tuple(holds_on(dict(state.serials), CULPRIT))
-        order = JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY, holds=needed)
+        order = JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY)
         self.digests[state.name] = order.digest
         return order
 

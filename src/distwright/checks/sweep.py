@@ -83,7 +83,6 @@ def _begin(database: Database, ground: Ground, row: Inquiry) -> Move:
     wanted = {plain.text(row.asked, "archive")} if is_automatic else set(serials)
     members: list[dict[str, Json]] = []
     orders: dict[str, JobOrder] = {}
-    holds: list[Hold] = []
     for target in _chosen(database, ground, wanted, is_automatic=is_automatic):
         member: dict[str, Json] = {
             "source": target.source,
@@ -101,13 +100,11 @@ def _begin(database: Database, ground: Ground, row: Inquiry) -> Move:
             known = known_job(tx, order.digest, (), twins_of(tx, target.source))
         if known is None:
             orders[order.digest] = order
-        holds += order.holds
         answer: dict[str, Json] = {} if known is None else {"job": known.id}
         members.append({**member, "order": str(order.digest), "serials": dict(at), **answer})
     if not any(member["state"] == _ASKED for member in members):
         return Move(progress={"targets": list(members)}, answer=_answer(members))
-    unique = {(hold.kind, hold.target): hold for hold in holds}
-    return Move(orders=list(orders.values()), progress={"targets": list(members)}, holds=list(unique.values()))
+    return Move(orders=list(orders.values()), progress={"targets": list(members)})
 
 
 def _chosen(database: Database, ground: Ground, archives: set[str], *, is_automatic: bool) -> list[Target]:
