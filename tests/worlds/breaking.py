@@ -99,14 +99,19 @@ class BreakingWorld:
         """Run what is ordered until nothing is left, or so many jobs; give their number."""
         for count in range(limit):
             self.take_in()
-            job = claim_next(self.context.database, ["local"], "test", self.context.clock, [TRY, BUILD])
-            if job is None:
+            if not self.run_next():
                 return count
-            self.context.clock += timedelta(seconds=40)
-            self._end(job)
             self.look()  # before it is filed, as another worker might
         self.take_in()
         return limit
+
+    def run_next(self) -> bool:
+        """Run the next job, and nothing that follows from it; say whether there was one."""
+        job = claim_next(self.context.database, ["local"], "test", self.context.clock, [TRY, BUILD])
+        if job is not None:
+            self.context.clock += timedelta(seconds=40)
+            self._end(job)
+        return job is not None
 
     def build(self, order: JobOrder) -> Job:
         """Run an order that somebody else has placed."""

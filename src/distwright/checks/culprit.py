@@ -21,7 +21,7 @@ from distwright.checks.search import CULPRIT, Search, State, search_of, state_of
 from distwright.checks.targets import Target
 from distwright.errors import BadUsage
 from distwright.model import plain
-from distwright.model.digests import Json
+from distwright.model.digests import Json, digest_of
 from distwright.model.records import Inquiry
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold, serial_hold
@@ -180,7 +180,12 @@ def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) 
     for moved in (near, every):
         if not moved:
             continue
-        step = _moved_step(search, _Mixtures(before, after, archive, moved), bad, is_all=len(moved) == len(every))
+        step = _moved_step(
+            search,
+            _Mixtures(before, after, archive, dict(good.serials)[archive], moved),
+            bad,
+            is_all=len(moved) == len(every),
+        )
         if step is None:
             return None
         if isinstance(step, Named):
@@ -196,11 +201,12 @@ def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) 
 def _moved_step(search: Search, line: "_Mixtures", bad: State, *, is_all: bool) -> Named | NoBreak | None:
     """Take one step of a bisection of sources; None if it has asked something. is_all: nothing else has moved."""
     last = len(line.moved)
-    states = [line.state(search, bad, count) for count in range(last)] + [bad]
+    states = [*line.states(search, bad), bad]
     if last == 1 and is_all:
         return Named(0, 1)  # there is nothing else, so nothing needs to be built
-    step = next_step(last, {0: Answer.GOOD} | search.answers(states))
-    if isinstance(step, Named) and step.good == 0 and not is_all and states[0].name not in search.told:
+    answers = search.answers(states)
+    step = next_step(last, {0: Answer.GOOD} | answers)
+    if isinstance(step, Named) and step.good == 0 and not is_all and 0 not in answers:
         step = Probe(0)  # nothing but what else has moved speaks for the first source: ask without it
     if isinstance(step, Probe):
         search.asked(states[step.state])
@@ -210,19 +216,26 @@ def _moved_step(search: Search, line: "_Mixtures", bad: State, *, is_all: bool) 
 
 @dataclass(frozen=True, slots=True)
 class _Mixtures:
-    """Environments between two serials: the first sources have moved, the others have not."""
+    """Environments between `serial` of an archive and a later one: the first sources have moved, the others have not."""
 
     before: EnvironmentRecipe
     after: EnvironmentRecipe
     archive: str
+    serial: str
     moved: Sequence[MovedSource]
 
-    def state(self, search: Search, bad: State, count: int) -> State:
-        """Give the state in which `count` sources have moved, and let the search know its environment."""
+    def states(self, search: Search, bad: State) -> list[State]:
+        """Give the states in which 0, 1, … sources have moved, but for the last, and let the search know their environments."""
+        moved: list[Json] = [[one.source, one.before, one.after, sorted(one.packages)] for one in self.moved]
+        line = digest_of([self.before.to_json(), self.after.to_json(), moved]).short
+        return [self._state(search, bad, count, line) for count in range(len(self.moved))]
+
+    def _state(self, search: Search, bad: State, count: int, line: str) -> State:
         upto = f", up to {self.moved[count - 1].source}" if count else ""
-        state = state_of(dict(bad.serials), bad.commit, f"{count} of {len(self.moved)} sources moved{upto}")
+        mix = f"{count} of {len(self.moved)} sources moved{upto}, from {self.archive} {self.serial}"
+        state = state_of(dict(bad.serials), bad.commit, mix, line)
         gone, held = self.moved[:count], self.moved[count:]
-        search.mixes[state.mix] = mixed_recipe(self.before, self.after, self.archive, held, gone)
+        search.mixes[state.key] = mixed_recipe(self.before, self.after, self.archive, held, gone)
         return state
 
 

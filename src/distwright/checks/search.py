@@ -1,7 +1,7 @@
 """What a search for a culprit has at hand: trials of one package in any state, their answers, and those to ask next."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from distwright.archive.resolve import Ground
 from distwright.builds.environment import EnvironmentRecipe
@@ -27,26 +27,35 @@ CULPRIT = "culprit"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A package at a commit ("" for what was uploaded) with serials; mix names the environment in which only a part has moved."""
+    """A package at a commit ("" for what was uploaded) with serials; mix names the environment in which only a part has moved.
+
+    line: the digest of everything that the mixture is made of, which its name does not tell.
+    """
 
     serials: tuple[tuple[str, str], ...]
     commit: str
     mix: str = ""
+    line: str = ""
 
     @property
     def name(self) -> str:
-        """What people read, and what it is kept under."""
+        """What people read."""
         at = f" at {self.commit[:12]}" if self.commit else ""
         return f"{named(dict(self.serials))}{at}{f', {self.mix}' if self.mix else ''}"
 
+    @property
+    def key(self) -> str:
+        """What its order is kept under."""
+        return f"{self.name} ({self.line})" if self.line else self.name
+
     def at(self, commit: str) -> "State":
         """Give the same state at another commit."""
-        return State(self.serials, commit, self.mix)
+        return replace(self, commit=commit)
 
 
-def state_of(serials: Serials, commit: str, mix: str = "") -> State:
+def state_of(serials: Serials, commit: str, mix: str = "", line: str = "") -> State:
     """Make a state."""
-    return State(tuple(sorted(serials.items())), commit, mix)
+    return State(tuple(sorted(serials.items())), commit, mix, line)
 
 
 @dataclass(slots=True)
@@ -54,8 +63,8 @@ class Search:
     """One look of a search.
 
     recipe: the environment as it was first asked about: what is ours in it stays as it was. bases: commit -> inputs of its trial
-    without the environment. no_base: commits of which no trial can be ordered. digests: state -> its order. told: what is answered.
-    mixes: environments by the name that states give them. stage: where the failure that is looked for stops. orders: asked next.
+    without the environment. no_base: commits of which no trial can be ordered. digests: key of a state -> its order. told: what is
+    answered. mixes: environments by the keys of states. stage: where the failure that is looked for stops. orders: asked next.
     tried: commits that any trial knows.
     """
 
@@ -104,9 +113,9 @@ class Search:
 
     def job(self, state: State) -> Job | None:
         """Find the job that answers a state; raises what its order raises."""
-        if state.name not in self.digests:
+        if state.key not in self.digests:
             self.order(state)
-        digest = Sha256(self.digests[state.name])
+        digest = Sha256(self.digests[state.key])
         with self.database.read() as tx:
             return known_job(tx, digest, placed_jobs(self.row), self.twins)
 
@@ -123,11 +132,11 @@ class Search:
 
     def order(self, state: State) -> JobOrder:
         """Order the trial of a state; raises what the order of its commit raises."""
-        recipe = self.mixes[state.mix] if state.mix else self.recipe_at(dict(state.serials))
+        recipe = self.mixes[state.key] if state.mix else self.recipe_at(dict(state.serials))
         inputs = {**self._base(state.commit), "environment": recipe.to_json()}
         title = f"try {self.target.source} with {state.name}"
         order = JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY)
-        self.digests[state.name] = order.digest
+        self.digests[state.key] = order.digest
         return order
 
     def recipe_at(self, serials: Serials) -> EnvironmentRecipe:

@@ -11,7 +11,10 @@ from distwright.checks.culprit import question
 from distwright.checks.inquiries import ask
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import find_target
-from distwright.model.records import InquiryState
+from distwright.jobs.order import retry
+from distwright.model.outcomes import Outcome
+from distwright.model.records import InquiryState, Job
+from distwright.store.jobs import list_jobs
 
 Breaks = Callable[[Trying], str]
 
@@ -227,3 +230,35 @@ def test_a_mixture_that_apt_refuses_leaves_the_sources_that_it_can_be(tmp_path: 
     assert found["text"] == (
         f"one of these breaks it: bar 2.0 from serial {serial} of archive debian, libfoo 2.0 from serial {serial} of archive debian"
     )
+
+
+def test_a_mixture_of_other_serials_is_another_question(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path, serials=3)
+    commit = world.commits[0]
+    luck = ["broken"]
+
+    def breaks(tried: Trying) -> str:
+        if tried.versions["bar"] == "2.0" and luck:
+            return luck[0]
+        return "build" if float(tried.versions["bar"]) >= 3 and float(tried.versions["libfoo-dev"]) >= 2 else ""
+
+    world.breaks = breaks
+    number = ask_culprit(world, (world.serials[0], commit), (world.serials[2], commit))
+    while not (waiting := [job for job in jobs(world) if job.outcome is None and "sources moved" in job.title]):
+        assert world.run(limit=1)
+    [mixture] = waiting
+    assert mixture.title.endswith(f"1 of 2 sources moved, up to bar, from debian {world.serials[0]}")
+    luck.clear()
+    [unlucky] = [job for job in jobs(world) if job.outcome is Outcome.BROKEN]
+    with world.context.database.write() as tx:
+        retry(tx, unlucky.id, world.context.clock)
+    while world.run_next():
+        pass  # both are done before anybody looks
+    world.run()
+    found = world.inquiry(number).answer or {}
+    assert found["text"] == f"bar 3.0 from serial {world.serials[2]} of archive debian breaks it"
+
+
+def jobs(world: BreakingWorld) -> list[Job]:
+    with world.context.database.read() as tx:
+        return list_jobs(tx)
