@@ -1,6 +1,6 @@
 """Findings over time: seen for the first time, seen again, seen no more, come back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from distwright.model.versions import DebVersion, compare
 from distwright.store.database import Transaction
 from distwright.store.findings import find_finding, list_findings, mark_fixed, set_finding
 
-NOT_REPRODUCIBLE = "not-reproducible"
+NOT_REPRODUCIBLE = "not-reproducible"  # key: suite/architecture
 FAILS = "fails-to-build"  # key: environment/suite
 
 
@@ -59,17 +59,24 @@ def add_evidence(tx: Transaction, kind: str, subject: str, key: str, more: Mappi
 
 
 def builds_again(
-    tx: Transaction, kind: str, subject: str, version: str, serials: Mapping[str, str], now: datetime
-) -> None:
+    tx: Transaction, kind: str, subject: str, version: str, serials: Mapping[str, str], now: datetime,
+    is_about: Callable[[KnownFinding], bool],
+) -> None:  # fmt: skip
     """Close what is known against a source that was built well: in this version or an older one, with these serials or older ones.
 
-    Evidence of such a finding has `version` and `serials` (archive -> serial) of the state that it was last seen in.
+    is_about: says whether the build tells anything of what a finding is about. Evidence of such a finding has `version` and
+    `serials` (archive -> serial) of the state that it was last seen in.
     """
     for known in list_findings(tx, kind=kind, subject=subject):
         try:
-            was, at = plain.text(known.evidence, "version"), plain.text_map(known.evidence, "serials")
-            is_older = compare(DebVersion(was), DebVersion(version)) <= 0
+            at = plain.text_map(known.evidence, "serials")
+            is_older = not is_newer(known, version)
         except BadInput:
             continue
-        if is_older and all(serial <= serials.get(archive, "") for archive, serial in at.items()):
+        if is_older and is_about(known) and all(serial <= serials.get(archive, "") for archive, serial in at.items()):
             see_no_more(tx, kind, subject, known.key, now)
+
+
+def is_newer(known: KnownFinding, version: str) -> bool:
+    """Say whether a finding was last seen in a later version than this; raise BadInput if its evidence has none."""
+    return compare(DebVersion(plain.text(known.evidence, "version")), DebVersion(version)) > 0

@@ -9,9 +9,9 @@ from distwright.checks.answers import known_job, twins_of
 from distwright.checks.culprit import holds_of_line, question
 from distwright.checks.filing import BUILDS, READER, SWEEP, is_swept
 from distwright.checks.findings import FAILS, see, see_no_more
-from distwright.checks.history import Break, Tried, break_of, tried_of
+from distwright.checks.history import Break, Tried, break_of, on_the_way, tried_of
 from distwright.checks.inquiries import Effect, Move, answered, ask, ask_with, placed_jobs
-from distwright.checks.lines import holds_on, recipe_of, serials_in
+from distwright.checks.lines import holds_on, made_of, recipe_of, serials_in
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import Target, pinned, target_trial, targets, used_archives
 from distwright.errors import BadUsage, DistwrightError, NotFound
@@ -62,10 +62,10 @@ def look(database: Database, ground: Ground, row: Inquiry) -> Move:
         jobs = [_job_of(tx, row, member) if member["state"] == _ASKED else None for member in members]
         if any(job is not None and job.outcome in _DECIDED and not _is_filed(tx, job) for job in jobs):
             return Move(waits_for="its last results are being filed")  # another worker ended a job a moment ago
-        for member, job in zip(members, jobs, strict=True):
-            now = member if job is None else {**member, **_ended(job)}
-            effects += [] if job is None else _effects(tx, ground, now, job)
-            left.append(now)
+    for member, job in zip(members, jobs, strict=True):
+        now = member if job is None else {**member, **_ended(job)}
+        effects += [] if job is None else _effects(database, ground, now, job)
+        left.append(now)
     progress: dict[str, Json] = {"targets": list(left)}
     is_open = any(member["state"] == _ASKED for member in left)
     return Move(progress=progress, effects=effects, answer=None if is_open else _answer(left))
@@ -140,24 +140,29 @@ def _ended(job: Job) -> dict[str, Json]:
     return {"state": state, "job": job.id, "message": "" if state == "ok" else job.message}
 
 
-def _effects(tx: Transaction, ground: Ground, member: plain.Plain, job: Job) -> list[Effect]:
+def _effects(database: Database, ground: Ground, member: plain.Plain, job: Job) -> list[Effect]:
     """Say what follows from one answer: a finding that is seen or seen no more. An older serial says nothing of now."""
     target = Target.from_json(plain.mapping(member, "target"))
     serials = plain.text_map(member, "serials")
-    newest = {archive: newest_snapshot(tx, archive) for archive in serials}
+    with database.read() as tx:
+        newest = {archive: newest_snapshot(tx, archive) for archive in serials}
     is_now = all(row is not None and row.serial == serials[archive] for archive, row in newest.items())
     if member["state"] == "unknown" or not is_now:
         return []
     if member["state"] == "ok":
         return [partial(see_no_more, kind=FAILS, subject=target.source, key=target.key)]
-    tried = tried_of(tx, ground.config, target.source)
+    with database.read() as tx:
+        every = tried_of(tx, ground.config, target.source, made_of(recipe_of(job.inputs)))
+    tried = on_the_way(ground, target.repo, every, target.commit)
     failing = next((one for one in tried if one.trial.job == job.id), None)
     broke = None if failing is None else break_of(tried, failing)
+    with database.read() as tx:
+        holds = _line_of(tx, broke)
     evidence: dict[str, Json] = {
         "version": target.version, "commit": target.commit, "serials": dict(serials), "job": job.id, "message": job.message,
         **({} if broke is None else _since(broke)),
     }  # fmt: skip
-    return [partial(_see_failure, target=target, evidence=evidence, holds=_line_of(tx, broke), broke=broke)]
+    return [partial(_see_failure, target=target, evidence=evidence, holds=holds, broke=broke)]
 
 
 def _since(broke: Break) -> dict[str, Json]:

@@ -36,6 +36,11 @@ def commits_between(repo: Path, good: str, bad: str) -> tuple[str, ...]:
     return tuple(listing)
 
 
+def first_parents(repo: Path, commit: str) -> frozenset[str]:
+    """Give a commit and all that lead to it along first parents."""
+    return frozenset(git(repo, "rev-list", "--first-parent", commit).decode().split())
+
+
 def commit_line(repo: Path, commit: str) -> CommitLine:
     """Say who made a commit (a full name), and its subject."""
     author, _, subject = (
