@@ -69,10 +69,10 @@ class BreakingWorld:
         self.serials.append(str(row.serial))
         return str(row.serial)
 
-    def commit(self, text: str, tag: str | None = None, version: str = "1.0") -> str:
+    def commit(self, text: str, tag: str | None = None, version: str = "1.0", branch: str = "main") -> str:
         """Commit a change of the package to its repo."""
         files = {"debian/changelog": changelog("greeter", version), "debian/control": CONTROL, "text": text}
-        self.commits.append(commit(self.context.paths, "greeter", files, tag=tag))
+        self.commits.append(commit(self.context.paths, "greeter", files, tag=tag, branch=branch))
         return self.commits[-1]
 
     def upload(self, version: str) -> None:

@@ -11,10 +11,13 @@ from tests.worlds.times import NOW
 from tests.worlds.uploads import Suite
 
 from distwright.builds.resolve import build_order
+from distwright.builds.trying import commit_trial
 from distwright.checks.filing import BUILDS, SWEEP
 from distwright.checks.findings import FAILS
 from distwright.config.model import Config
-from distwright.model.digests import sha256_of
+from distwright.jobs.order import JobOrder
+from distwright.model import plain
+from distwright.model.digests import Json, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import FindingState, InquiryState, Trial
 from distwright.store.findings import list_findings
@@ -84,6 +87,45 @@ def test_the_search_tells_more_exactly_since_when_it_fails(world: BreakingWorld)
         {"debian": world.serials[3]},
         {"debian": world.serials[2]},
     )
+
+
+def trial(world: BreakingWorld, commit: str, **changed: Json) -> JobOrder:
+    """Order the trial of a commit, in the environment that is configured unless it is changed."""
+    order = commit_trial(world.context.database, world.context.ground(), repo="greeter", commit=commit)
+    environment = {**plain.mapping(order.inputs, "environment"), **changed}
+    return replace(order, inputs={**order.inputs, "environment": environment})
+
+
+def last_good(world: BreakingWorld) -> Json:
+    """Say what the newest finding names as the last good state, before anybody searches."""
+    world.take_in()
+    while world.run_next():
+        world.take_in()
+        found = world.finding()
+        if found is not None:
+            return found.evidence.get("last_good")
+    raise AssertionError("nothing failed")
+
+
+def test_a_good_build_in_another_environment_is_not_the_last_good_one(world: BreakingWorld) -> None:
+    world.context.config, sweeping = without_sweeps(world.context.config), world.context.config
+    world.record(*moved(2))
+    world.build(trial(world, world.commits[0], architecture="i386"))
+    world.build(trial(world, world.commits[0], include=["clang"]))
+    world.breaks, world.context.config = since(2), sweeping
+    world.record(*moved(3))
+    assert last_good(world) == {"debian": world.serials[0]}
+
+
+def test_a_good_build_of_a_branch_beside_is_not_the_last_good_one(world: BreakingWorld) -> None:
+    world.commit("second", tag="2.0", version="2.0")
+    world.upload("2.0")
+    world.context.config, sweeping = without_sweeps(world.context.config), world.context.config
+    world.record(*moved(2))
+    world.build(trial(world, world.commit("beside", version="1.9", branch="topic")))
+    world.breaks, world.context.config = since(2), sweeping
+    world.record(*moved(3))
+    assert last_good(world) == {"debian": world.serials[0]}
 
 
 def without_sweeps(config: Config) -> Config:
