@@ -6,7 +6,8 @@ world.sweep()
 world.run()
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -28,13 +29,16 @@ from distwright.checks.inquiries import advance_inquiries, get_inquiry
 from distwright.checks.looks import LOOKS
 from distwright.checks.moved import packages_at
 from distwright.checks.sweep import ask_sweep
+from distwright.errors import OutOfSpace
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import Failure, StepResult
 from distwright.model import plain
+from distwright.model.digests import Sha256
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Inquiry, Job, KnownFinding
 from distwright.store.findings import find_finding
+from distwright.store.objects import FileObjects, ObjectWriter
 
 CONTROL = "Source: greeter\nBuild-Depends: libfoo-dev\n"
 
@@ -182,6 +186,17 @@ class BreakingWorld:
             f"Checksums-Sha256:\n {'0' * 64} 1 greeter_1.0_amd64.deb\nBuild-Architecture: amd64\n"
             f"Installed-Build-Depends:\n {installed}\n"
         ).encode()
+
+
+class FullDisk(FileObjects):
+    """Objects on a disk whose last byte is taken before a new one is whole."""
+
+    @contextmanager
+    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
+        """Raise OutOfSpace in the end."""
+        with super().writing(expect) as writer:
+            yield writer
+            raise OutOfSpace("no space left", hint="df")
 
 
 def breaking_world(folder: Path, *, serials: int = 1) -> BreakingWorld:

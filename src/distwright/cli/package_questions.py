@@ -7,7 +7,7 @@ import click
 
 from distwright.app import App, open_app
 from distwright.checks.asking import Wanted, ask_culprit
-from distwright.checks.inquiries import waits_for
+from distwright.checks.inquiries import again_at, tries_of, waits_for
 from distwright.checks.sweep import ask_sweep
 from distwright.cli.options import json_option, print_json, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
@@ -215,6 +215,9 @@ def _outcome(row: ShownInquiry) -> str:
     if answer is None:
         waits = waits_for(row.inquiry)
         left = sum(1 for job in row.jobs if job.outcome is None)
+        if again := again_at(row.inquiry):
+            tries = tries_of(row.inquiry)
+            return f"cannot go on: {waits}; tried {tries} times, and again from {shown_time(again)} on"
         return f"waits for {waits}" if waits else f"{left} of {len(row.jobs)} jobs are left"
     if "error" in answer:
         return f"{answer['error']} ({answer['hint']})"
@@ -234,6 +237,8 @@ def _inquiry(row: ShownInquiry) -> dict[str, Json]:
         "began": shown_time(inquiry.began_at),
         "ended": shown_time(inquiry.ended_at),
         "waits for": waits_for(inquiry),
+        "tries": tries_of(inquiry),
+        "again": shown_time(again_at(inquiry)),
         "jobs": [{"job": job.id, "title": job.title, "result": str(job.outcome or job.state)} for job in row.jobs],
         "answer": None if inquiry.answer is None else dict(inquiry.answer),
     }

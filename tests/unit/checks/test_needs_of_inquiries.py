@@ -14,6 +14,7 @@ from distwright.archive.garbage import FRESH, GRACE, collect
 from distwright.archive.own_snapshots import drop_snapshots
 from distwright.archive.tree import TreeRoot
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.trying import KIND as TRY
 from distwright.builds.trying import commit_trial
 from distwright.checks import impact
 from distwright.checks.candidates import ARCHIVE, Candidate, CandidatePackage, entry_of
@@ -148,7 +149,7 @@ def placed(world: BreakingWorld) -> list[Job]:
 def test_an_order_that_only_names_a_state_holds_its_serial_until_it_is_done(world: BreakingWorld) -> None:
     context = world.context
     world.run()
-    order = JobOrder(impact.TRY, {"environment": recipe(world).to_json()}, "try it")
+    order = JobOrder(TRY, {"environment": recipe(world).to_json()}, "try it")
     with context.database.write() as tx:
         job = place_order(tx, order, context.clock)
     assert f"{world.serials[0]} is needed by job {job.id}: " in can_drop(world, world.serials[0])
