@@ -38,14 +38,18 @@ def see_no_more(tx: Transaction, kind: str, subject: str, key: str, now: datetim
 
 
 def see_all(
-    tx: Transaction, kind: str, subject: str, found: Iterable[tuple[str, Mapping[str, Json]]], now: datetime
-) -> None:
-    """Note everything of a kind that is so about a subject now, by (key, evidence); the rest of that kind is so no more."""
+    tx: Transaction, kind: str, subject: str, found: Iterable[tuple[str, Mapping[str, Json]]], now: datetime,
+    is_meant: Callable[[KnownFinding], bool],
+) -> None:  # fmt: skip
+    """Note everything of a kind that is so about a subject now, by (key, evidence).
+
+    The rest of that kind is so no more, as far as it is meant.
+    """
     present = dict(found)
     for key, evidence in present.items():
         see(tx, kind, subject, key, evidence, now)
     for known in list_findings(tx, kind=kind, subject=subject):
-        if known.key not in present:
+        if known.key not in present and is_meant(known):
             see_no_more(tx, kind, subject, known.key, now)
 
 
