@@ -226,7 +226,9 @@ def _end(one: Tried) -> tuple[Mapping[str, str], str]:
 
 def _answer(members: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     states = [member["state"] for member in members]
-    counts = {name: states.count(name) for name in ("ok", "failed", "unknown", _NOT_ASKED)}
+    counts = {name: states.count(name) for name in ("ok", "failed", "unknown")} | {
+        "not_asked": states.count(_NOT_ASKED)
+    }
     text = f"{counts['ok']} build, {counts['failed']} do not, {counts['unknown']} could not be tried"
-    text += f", {counts[_NOT_ASKED]} could not be asked" if counts[_NOT_ASKED] else ""
+    text += f", {counts['not_asked']} could not be asked" if counts["not_asked"] else ""
     return {"text": text if members else "there is no package of ours to try", **counts, "targets": list(members)}

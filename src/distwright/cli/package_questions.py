@@ -49,7 +49,8 @@ def sweep(serials: tuple[str, ...], wait: bool, follow: bool, state: str | None,
     row = _run(app, ask_sweep(app.database, app.ground(), _pairs(serials), _actor()), wait=wait, follow=follow)
     _show_sweep(row, as_json=as_json)
     answer = row.inquiry.answer
-    if row.inquiry.state is InquiryState.STOPPED or (answer is not None and (answer["failed"] or answer["unknown"])):
+    bad = ("failed", "unknown", "not_asked")
+    if row.inquiry.state is InquiryState.STOPPED or (answer is not None and any(answer.get(key) for key in bad)):
         raise click.exceptions.Exit(1)
 
 
@@ -97,6 +98,7 @@ def history(source: str | None, limit: int, state: str | None, as_json: bool) ->
             "source": row.trial.subject,
             "version": row.trial.version,
             "commit": row.trial.commit[:12],
+            "architecture": row.architecture,
             "outcome": row.trial.outcome.value,
             "with": ", ".join(f"{name} {serial}" for name, serial in row.serials.items()),
             "at": shown_time(row.trial.at),
@@ -111,7 +113,7 @@ def history(source: str | None, limit: int, state: str | None, as_json: bool) ->
         return print_json({"trials": list(rows), "failing": [_failing(one) for one in found]})
     for one in found:
         click.echo(_failing_text(one))
-    headings = ("source", "version", "commit", "outcome", "with", "at", "seconds", "job", "message")
+    headings = ("source", "version", "commit", "architecture", "outcome", "with", "at", "seconds", "job", "message")
     print_rows(rows, headings, as_json=False, empty="nothing was built yet: distwright package build REPO --tag TAG")
     return None
 

@@ -45,6 +45,7 @@ def test_history_begins_with_since_when_it_fails_and_what_broke_it(world: Breaki
         ("failed", f"debian {bad}", "build: build failed"),
         ("ok", f"debian {good}", ""),
     ]
+    assert [row["architecture"] for row in answer["trials"]] == ["amd64", "amd64"]
     assert [row["since"] for row in answer["failing"]] == [{"debian": bad}]
     assert line.run("package", "history", "other", as_json=True).answer == {"trials": [], "failing": []}
 
