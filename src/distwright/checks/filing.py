@@ -6,7 +6,7 @@ from functools import partial
 
 from distwright.builds.destinations import BUILD_KIND
 from distwright.checks.findings import FAILS, NOT_REPRODUCIBLE, builds_again, is_newer, see, see_no_more
-from distwright.checks.inquiries import ask_with, waits_for
+from distwright.checks.inquiries import ask_with
 from distwright.checks.lines import made_of, made_of_table, recipe_of
 from distwright.config.model import Config
 from distwright.errors import BadInput
@@ -162,7 +162,7 @@ def _sweep(tx: Transaction, config: Config, archive: str, serial: str, now: date
     if newest is None or newest.serial != serial or not is_swept(config, archive):
         return
     for row in list_inquiries(tx, kind=SWEEP, only_open=True, limit=None):
-        if "archive" in row.asked and (row.seen_event < 0 or waits_for(row)):
+        if "archive" in row.asked and "targets" not in row.progress:
             return
     ask_with(tx, SWEEP, f"{archive}/{serial}", {"archive": archive, "serial": serial}, "", now)
 

@@ -10,7 +10,17 @@ from distwright.checks.culprit import holds_of_line, question
 from distwright.checks.filing import BUILDS, READER, SWEEP, is_swept
 from distwright.checks.findings import FAILS, see, see_no_more
 from distwright.checks.history import Break, Tried, break_of, on_the_way, tried_of
-from distwright.checks.inquiries import OUR_FAULTS, Effect, Move, answered, ask, ask_with, placed_jobs, tries_of
+from distwright.checks.inquiries import (
+    OUR_FAULTS,
+    Effect,
+    Move,
+    again_at,
+    answered,
+    ask,
+    ask_with,
+    placed_jobs,
+    tries_of,
+)
 from distwright.checks.lines import holds_on, made_of, recipe_of, serials_in
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import Target, pinned, target_trial, targets, used_archives
@@ -30,7 +40,7 @@ from distwright.store.jobs import find_job
 from distwright.store.trials import last_seconds
 
 _LATER, _ASKED, _NOT_ASKED = "later", "asked", "not asked"
-_PATIENCE = 8  # looks in vain, over some three hours, until what is left is named: the next sweep waits for this one
+_PATIENCE = 8  # looks in vain, over some three hours, until what is left is named
 _DECIDED = (Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT)
 
 
@@ -89,10 +99,10 @@ def _is_automatic(row: Inquiry) -> bool:
 
 
 def _earlier(database: Database, row: Inquiry) -> int | None:
-    """Find the sweep that this one waits for, if nobody has asked for it."""
+    """Find the sweep that this one waits for, if nobody has asked for it: at most one runs, but for those that cannot go on."""
     with database.read() as tx:
         others = list_inquiries(tx, kind=SWEEP, only_open=True, limit=None)
-    earlier = [other.id for other in others if other.id < row.id and _is_automatic(other)]
+    earlier = [other.id for other in others if other.id < row.id and _is_automatic(other) and again_at(other) is None]
     return min(earlier, default=None) if _is_automatic(row) else None
 
 

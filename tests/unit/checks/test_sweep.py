@@ -284,6 +284,18 @@ def test_what_is_never_ready_is_named_and_does_not_keep_the_next_sweep_waiting(l
     assert str(member["message"]).startswith("archive security has no snapshot")
 
 
+def test_a_sweep_that_cannot_go_on_does_not_keep_the_next_one_waiting(late: BreakingWorld) -> None:
+    late.record(*moved(2))
+    late.run()
+    late.record(*moved(3))
+    late.run()
+    with late.context.database.read() as tx:
+        rows = [row for row in list_inquiries(tx, kind=SWEEP) if row.state is InquiryState.OPEN]
+    assert [row.subject for row in rows] == [f"debian/{serial}" for serial in reversed(late.serials[1:])]
+    assert [tried.versions["bar"] for tried in late.built[-2:]] == ["2.0", "3.0"]
+    assert {waits_for(row).partition(":")[0] for row in rows} == {"sent"}
+
+
 def test_trouble_of_this_machine_is_no_answer_about_a_package(world: BreakingWorld) -> None:
     world.commit("second", tag="2.0", version="2.0")
     world.upload("2.0")
