@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 from tests.worlds.breaking import BreakingWorld, Trying, breaking_world
 
+from distwright.builds.trying import commit_trial
+from distwright.checks import asking
+from distwright.checks.asking import Wanted
 from distwright.checks.culprit import question
 from distwright.checks.inquiries import ask
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import find_target
+from distwright.errors import BadUsage
 from distwright.jobs.order import retry
+from distwright.model import plain
 from distwright.model.outcomes import Outcome
 from distwright.model.records import InquiryState, Job
 from distwright.store.jobs import list_jobs
@@ -262,3 +267,26 @@ def test_a_mixture_of_other_serials_is_another_question(tmp_path: Path) -> None:
 def jobs(world: BreakingWorld) -> list[Job]:
     with world.context.database.read() as tx:
         return list_jobs(tx)
+
+
+def test_a_failure_that_nobody_names_is_one_of_the_default_branch(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path)
+    world.run()
+    beside = world.commit("beside", branch="topic")
+    ahead = world.commit("ahead")
+    world.breaks = lambda tried: "build" if tried.commit in (beside, ahead) else ""
+
+    def attempt(commit: str) -> None:
+        world.build(commit_trial(world.context.database, world.context.ground(), repo="greeter", commit=commit))
+
+    def asked() -> plain.Plain:
+        database, ground = world.context.database, world.context.ground()
+        return world.inquiry(asking.ask_culprit(database, ground, "greeter", Wanted(), Wanted(), "ada")).asked
+
+    attempt(beside)
+    with pytest.raises(BadUsage, match="the good state of greeter is the bad one"):
+        asked()
+    attempt(ahead)
+    attempt(beside)
+    state = {"serials": {"debian": world.serials[0]}}
+    assert (asked()["good"], asked()["bad"]) == ({**state, "commit": world.commits[0]}, {**state, "commit": ahead})
