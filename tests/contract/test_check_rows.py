@@ -7,7 +7,9 @@ from tests.worlds.times import DAY, NOW
 
 from distwright.model.digests import sha256_of
 from distwright.model.outcomes import Outcome
-from distwright.model.records import FindingState, InquiryState, KnownFinding, Trial
+from distwright.model.records import FindingState, InquiryState, KnownFinding, Snapshot, Trial
+from distwright.model.serials import Serial
+from distwright.store.archives import find_snapshots_by_digests, insert_snapshot
 from distwright.store.findings import find_finding, list_findings, mark_fixed, set_finding
 from distwright.store.inquiries import end_inquiry, find_inquiry, insert_inquiry, list_inquiries, move_inquiry
 from distwright.store.jobs import claim, count_done, finish_queued
@@ -126,3 +128,23 @@ def test_jobs_that_are_done_are_counted(open_again: OpenAgain) -> None:
         assert count_done(tx, [job.id for job in jobs]) == 2
         assert count_done(tx, [jobs[2].id, 99]) == 1
         assert count_done(tx, []) == 0
+
+
+def test_snapshots_are_found_by_their_documents_among_many_other_digests(open_again: OpenAgain) -> None:
+    row = Snapshot("debian", Serial("2024011001"), STATE, NOW, None, "")
+    again = replace(row, serial=Serial("2024011101"))
+    with open_again().write() as tx:
+        for one in (
+            again,
+            row,
+            replace(row, archive="security"),
+            replace(row, serial=Serial("2024011201"), digest=OTHER),
+        ):
+            insert_snapshot(tx, one)
+    many = [sha256_of(b"%d" % number) for number in range(1200)]
+    with open_again().read() as tx:
+        found = find_snapshots_by_digests(tx, [*many[:600], STATE, *many[600:], STATE])
+        assert sorted(found, key=str) == sorted([again, replace(row, archive="security")], key=str), (
+            "the newest of each archive"
+        )
+        assert find_snapshots_by_digests(tx, []) == []

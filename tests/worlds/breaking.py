@@ -6,7 +6,8 @@ world.sweep()
 world.run()
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -28,13 +29,16 @@ from distwright.checks.inquiries import advance_inquiries, get_inquiry
 from distwright.checks.looks import LOOKS
 from distwright.checks.moved import packages_at
 from distwright.checks.sweep import ask_sweep
+from distwright.errors import OutOfSpace
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import Failure, StepResult
 from distwright.model import plain
+from distwright.model.digests import Sha256
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Inquiry, Job, KnownFinding
 from distwright.store.findings import find_finding
+from distwright.store.objects import FileObjects, ObjectWriter
 
 CONTROL = "Source: greeter\nBuild-Depends: libfoo-dev\n"
 
@@ -69,10 +73,10 @@ class BreakingWorld:
         self.serials.append(str(row.serial))
         return str(row.serial)
 
-    def commit(self, text: str, tag: str | None = None, version: str = "1.0") -> str:
+    def commit(self, text: str, tag: str | None = None, version: str = "1.0", branch: str = "main") -> str:
         """Commit a change of the package to its repo."""
         files = {"debian/changelog": changelog("greeter", version), "debian/control": CONTROL, "text": text}
-        self.commits.append(commit(self.context.paths, "greeter", files, tag=tag))
+        self.commits.append(commit(self.context.paths, "greeter", files, tag=tag, branch=branch))
         return self.commits[-1]
 
     def upload(self, version: str) -> None:
@@ -99,14 +103,19 @@ class BreakingWorld:
         """Run what is ordered until nothing is left, or so many jobs; give their number."""
         for count in range(limit):
             self.take_in()
-            job = claim_next(self.context.database, ["local"], "test", self.context.clock, [TRY, BUILD])
-            if job is None:
+            if not self.run_next():
                 return count
-            self.context.clock += timedelta(seconds=40)
-            self._end(job)
             self.look()  # before it is filed, as another worker might
         self.take_in()
         return limit
+
+    def run_next(self) -> bool:
+        """Run the next job, and nothing that follows from it; say whether there was one."""
+        job = claim_next(self.context.database, ["local"], "test", self.context.clock, [TRY, BUILD])
+        if job is not None:
+            self.context.clock += timedelta(seconds=40)
+            self._end(job)
+        return job is not None
 
     def build(self, order: JobOrder) -> Job:
         """Run an order that somebody else has placed."""
@@ -177,6 +186,17 @@ class BreakingWorld:
             f"Checksums-Sha256:\n {'0' * 64} 1 greeter_1.0_amd64.deb\nBuild-Architecture: amd64\n"
             f"Installed-Build-Depends:\n {installed}\n"
         ).encode()
+
+
+class FullDisk(FileObjects):
+    """Objects on a disk whose last byte is taken before a new one is whole."""
+
+    @contextmanager
+    def writing(self, expect: Sha256 | None = None) -> Iterator[ObjectWriter]:
+        """Raise OutOfSpace in the end."""
+        with super().writing(expect) as writer:
+            yield writer
+            raise OutOfSpace("no space left", hint="df")
 
 
 def breaking_world(folder: Path, *, serials: int = 1) -> BreakingWorld:

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from distwright.archive.resolve import Ground, NotReadyError
 from distwright.checks.culprit import check_ends, holds_of_line, question
-from distwright.checks.history import Tried, break_of, last_good, tried_of
+from distwright.checks.history import Tried, break_of, last_good, on_the_way, tried_of
 from distwright.checks.inquiries import ask
-from distwright.checks.lines import Serials
+from distwright.checks.lines import Serials, made_of_table
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import Target, find_target, used_archives
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadUsage, NotFound, quoted
 from distwright.store.archives import find_snapshot, list_snapshots, newest_snapshot
 from distwright.store.database import Database, Transaction
-from distwright.tools.git import resolve
+from distwright.tools.git import refs, resolve
+from distwright.tools.git_history import first_parents
 
 _SERIAL = re.compile(r"[0-9]{10}")
 
@@ -54,10 +55,14 @@ def ask_culprit(
         if isinstance(ground.config.archives[name], UpstreamArchive)
     ]
     named_bad, named_good = (_named(database, ground, target, archives, wanted) for wanted in (bad, good))
+    made = made_of_table(ground.config, target.environment)
     with database.read() as tx:
-        tried = [one for one in tried_of(tx, ground.config, source) if one.serials.keys() == set(archives)]
-        first = _failing(tried, target) if not bad.words else None
-        broke = None if first is None else break_of(tried, first)
+        tried = [one for one in tried_of(tx, ground.config, source, made) if one.serials.keys() == set(archives)]
+    first = _failing(on_the_way(ground, target.repo, tried, _head(ground, target)), target) if not bad.words else None
+    newest = target.commit if first is None else first.trial.commit
+    tried = on_the_way(ground, target.repo, tried, named_bad.commit or newest)
+    broke = None if first is None else break_of(tried, first)
+    with database.read() as tx:
         if broke is not None:
             bad_end = (broke.bad.serials, broke.bad.trial.commit)
         else:
@@ -81,6 +86,15 @@ def ask_culprit(
         holds = holds_of_line(tx, good_end[0], bad_end[0])
     check_ends(ground, target, good_end, bad_end)
     return ask(database, CULPRIT, source, question(target, good_end, bad_end), actor, ground.now, holds=holds)
+
+
+def _head(ground: Ground, target: Target) -> str:
+    """Give the newest commit that leads on from what a suite has of a package."""
+    if not target.repo:
+        return ""
+    where, branch = ground.paths.repo(target.repo), ground.config.repos[target.repo].default_branch
+    head = refs(where).get(f"refs/heads/{branch}", target.commit)
+    return head if target.commit in first_parents(where, head) else target.commit
 
 
 def _failing(tried: Sequence[Tried], target: Target) -> Tried | None:

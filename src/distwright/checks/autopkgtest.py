@@ -26,7 +26,6 @@ from distwright.jobs.step import (
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
-from distwright.store.holds import Hold
 
 KIND = KindName("package.autopkgtest", 1)
 TESTS_LIMIT = 500
@@ -98,7 +97,7 @@ def lines_of(outputs: Inputs) -> tuple[SummaryLine, ...]:
 
 def autopkgtest_order(
     source: str, version: str, source_files: dict[str, Sha256], *, state: EnvironmentRecipe, testbed: EnvironmentRecipe,
-    checkers: EnvironmentRecipe, holds: tuple[Hold, ...] = (),
+    checkers: EnvironmentRecipe,
 ) -> JobOrder:  # fmt: skip
     """Order the tests of a source against the packages of a state. testbed: what they begin in, of that state or an older one."""
     inputs: dict[str, Json] = {
@@ -107,7 +106,7 @@ def autopkgtest_order(
         "source_files": {name: str(digest) for name, digest in sorted(source_files.items())},
         **inputs_of(state, testbed, checkers),
     }
-    return JobOrder(KIND, inputs, f"test {source} {version}", priority=PRIORITY_DAILY, holds=holds)
+    return JobOrder(KIND, inputs, f"test {source} {version}", priority=PRIORITY_DAILY)
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:

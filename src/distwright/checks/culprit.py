@@ -21,7 +21,7 @@ from distwright.checks.search import CULPRIT, Search, State, search_of, state_of
 from distwright.checks.targets import Target
 from distwright.errors import BadInput, BadUsage, NotFound
 from distwright.model import plain
-from distwright.model.digests import Json
+from distwright.model.digests import Json, digest_of
 from distwright.model.records import Inquiry
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold, serial_hold
@@ -206,7 +206,8 @@ def _of_sources(search: Search, good: State, bad: State, steps: Sequence[Step]) 
     for moved in (near, every):
         if not moved:
             continue
-        step = _moved_step(search, _Mixtures(before, after, archive, moved), bad, is_all=len(moved) == len(every))
+        mixtures = _mixtures(before, after, archive, dict(good.serials)[archive], moved)
+        step = _moved_step(search, mixtures, bad, is_all=len(moved) == len(every))
         if step is None:
             return None
         if isinstance(step, Named):
@@ -244,20 +245,34 @@ def _moved_step(search: Search, line: "_Mixtures", bad: State, *, is_all: bool) 
 
 @dataclass(frozen=True, slots=True)
 class _Mixtures:
-    """Environments between two serials: the first sources have moved, the others have not."""
+    """Environments between `serial` of an archive and a later one: the first sources have moved, the others have not.
+
+    line: the digest of all that they are made of.
+    """
 
     before: EnvironmentRecipe
     after: EnvironmentRecipe
     archive: str
+    serial: str
     moved: Sequence[MovedSource]
+    line: str
 
     def state(self, search: Search, bad: State, count: int) -> State:
         """Give the state in which `count` sources have moved, and let the search know its environment."""
         upto = f", up to {self.moved[count - 1].source}" if count else ""
-        state = state_of(dict(bad.serials), bad.commit, f"{count} of {len(self.moved)} sources moved{upto}")
+        mix = f"{count} of {len(self.moved)} sources moved{upto}, from {self.archive} {self.serial}"
+        state = state_of(dict(bad.serials), bad.commit, mix, self.line)
         gone, held = self.moved[:count], self.moved[count:]
-        search.mixes[state.mix] = mixed_recipe(self.before, self.after, self.archive, held, gone)
+        search.mixes[state.key] = mixed_recipe(self.before, self.after, self.archive, held, gone)
         return state
+
+
+def _mixtures(
+    before: EnvironmentRecipe, after: EnvironmentRecipe, archive: str, serial: str, moved: Sequence[MovedSource]
+) -> _Mixtures:
+    rows: list[Json] = [[one.source, one.before, one.after, sorted(one.packages)] for one in moved]
+    line = digest_of([before.to_json(), after.to_json(), rows]).short
+    return _Mixtures(before, after, archive, serial, moved, line)
 
 
 def _told(moved: Sequence[MovedSource]) -> list[Json]:

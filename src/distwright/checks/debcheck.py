@@ -23,7 +23,6 @@ from distwright.jobs.step import (
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
-from distwright.store.holds import Hold
 
 KIND = KindName("suite.debcheck", 1)
 _TIMEOUT_S = 3600
@@ -54,16 +53,14 @@ fi
 # inputs: environment (the state that is asked about), sources (stanzas of Sources: whose build dependencies count), checkers.
 
 
-def debcheck_order(
-    state: EnvironmentRecipe, sources: Sha256, checkers: EnvironmentRecipe, title: str, holds: tuple[Hold, ...] = ()
-) -> JobOrder:
+def debcheck_order(state: EnvironmentRecipe, sources: Sha256, checkers: EnvironmentRecipe, title: str) -> JobOrder:
     """Order the check of a state. sources: stanzas whose build dependencies are looked at."""
     inputs: dict[str, Json] = {
         "environment": state.to_json(),
         "sources": str(sources),
         "checkers": checkers.to_json(),
     }
-    return JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY, holds=holds)
+    return JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY)
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:

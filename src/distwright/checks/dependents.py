@@ -29,7 +29,6 @@ from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, J
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.versions import DebVersion
-from distwright.store.holds import Hold
 
 KIND = KindName("package.dependents", 1)
 _NAMES_SHOWN = 50
@@ -129,9 +128,7 @@ def _found(row: plain.Plain) -> Found:
     )  # fmt: skip
 
 
-def dependents_order(
-    candidate: Candidate, reference: EnvironmentRecipe, *, depth: int, limit: int, holds: tuple[Hold, ...] = ()
-) -> JobOrder:
+def dependents_order(candidate: Candidate, reference: EnvironmentRecipe, *, depth: int, limit: int) -> JobOrder:
     """Order the search. limit: how many sources are built at most, and how many tested."""
     inputs: dict[str, Json] = {
         "candidate": candidate.to_json(),
@@ -139,7 +136,7 @@ def dependents_order(
         "depth": depth,
         "limit": limit,
     }
-    return JobOrder(KIND, inputs, f"find what depends on {candidate.name}", priority=PRIORITY_DAILY, holds=holds)
+    return JobOrder(KIND, inputs, f"find what depends on {candidate.name}", priority=PRIORITY_DAILY)
 
 
 @dataclass(slots=True)

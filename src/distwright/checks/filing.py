@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
-from distwright.checks.findings import FAILS, NOT_REPRODUCIBLE, builds_again, see, see_no_more
-from distwright.checks.inquiries import ask_with, waits_for
+from distwright.builds.destinations import BUILD_KIND
+from distwright.checks.findings import FAILS, NOT_REPRODUCIBLE, builds_again, is_newer, see, see_no_more
+from distwright.checks.inquiries import ask_with
+from distwright.checks.lines import made_of, made_of_table, recipe_of
 from distwright.config.model import Config
 from distwright.errors import BadInput
 from distwright.jobs.step import Inputs
@@ -12,10 +15,11 @@ from distwright.model import plain
 from distwright.model.digests import Sha256
 from distwright.model.events import EventKind, StoredEvent
 from distwright.model.outcomes import Outcome
-from distwright.model.records import Trial
+from distwright.model.records import FindingState, Job, KnownFinding, Trial
 from distwright.store.archives import find_snapshot_by_digest, newest_snapshot
 from distwright.store.database import Database, Transaction
 from distwright.store.events import cursor_of, events_after, move_cursor
+from distwright.store.findings import find_finding
 from distwright.store.inquiries import list_inquiries
 from distwright.store.jobs import attempts_of, find_job
 from distwright.store.trials import set_trial
@@ -54,31 +58,64 @@ def _file(tx: Transaction, config: Config, stored: StoredEvent, now: datetime) -
             message = plain.text(body, "message") if "message" in body else ""
             trial = _trial(tx, stored, outcome, message)
         elif kind is EventKind.BUILD_COMPARED:
-            subject, verdict = plain.text(body, "source"), plain.text(body, "verdict")
+            _file_comparison(tx, stored, now)
         elif kind is EventKind.SNAPSHOT_RECORDED:
-            subject, verdict = plain.text(body, "archive"), plain.text(body, "serial")
-        else:
-            return
+            subject, serial = plain.text(body, "archive"), plain.text(body, "serial")
     except (BadInput, ValueError):
         return
-    if kind in _BUILT:
-        if trial is not None:
-            _file_trial(tx, trial, now)
-    elif kind is EventKind.SNAPSHOT_RECORDED:
-        _sweep(tx, config, subject, verdict, now)
-    elif verdict == "same":
-        see_no_more(tx, NOT_REPRODUCIBLE, subject, "", now)
-    elif verdict == "differs":
-        see(tx, NOT_REPRODUCIBLE, subject, "", body, now)
+    if kind is EventKind.SNAPSHOT_RECORDED:
+        _sweep(tx, config, subject, serial, now)
+    elif kind in _BUILT and trial is not None:
+        _file_trial(tx, config, trial, now)
 
 
-def _file_trial(tx: Transaction, trial: Trial, now: datetime) -> None:
+def _file_comparison(tx: Transaction, stored: StoredEvent, now: datetime) -> None:
+    """Open or close the finding of a suite and an architecture, if the build went into the suite: what is only tried is nobody's.
+
+    Raises BadInput.
+    """
+    body = stored.event.body
+    source, version, verdict = (plain.text(body, key) for key in ("source", "version", "verdict"))
+    job = None if stored.event.job is None else find_job(tx, stored.event.job)
+    if job is None or not plain.text(body, "archive") or verdict not in ("same", "differs"):
+        return
+    key = f"{plain.text(body, 'suite')}/{recipe_of(job.inputs).architecture}"
+    see_no_more(tx, NOT_REPRODUCIBLE, source, "", now)  # as older versions wrote it, of any suite
+    known = find_finding(tx, NOT_REPRODUCIBLE, source, key)
+    if known is not None and known.state is not FindingState.FIXED and is_newer(known, version):
+        return
+    if verdict == "same":
+        see_no_more(tx, NOT_REPRODUCIBLE, source, key, now)
+    else:
+        see(tx, NOT_REPRODUCIBLE, source, key, body, now)
+
+
+def _file_trial(tx: Transaction, config: Config, trial: Trial, now: datetime) -> None:
     set_trial(tx, trial)
-    if trial.question == BUILDS and trial.outcome is Outcome.OK:
+    job = find_job(tx, trial.job)
+    if job is not None and trial.question == BUILDS and trial.outcome is Outcome.OK:
         rows = {name.partition("/")[0]: document for name, document in trial.states.items()}
         found = {archive: find_snapshot_by_digest(tx, archive, document) for archive, document in rows.items()}
         serials = {archive: str(row.serial) for archive, row in found.items() if row is not None}
-        builds_again(tx, FAILS, trial.subject, trial.version, serials, now)
+        is_about = partial(_is_about, config, job, trial)
+        builds_again(tx, FAILS, trial.subject, trial.version, serials, now, is_about)
+
+
+def _is_about(config: Config, job: Job, trial: Trial, known: KnownFinding) -> bool:
+    """Say whether a build tells of what a finding `environment/suite` is about: made in that environment, for that suite.
+
+    It went there, or it was the very commit that failed. Of an environment that is configured no more, any will do.
+    """
+    environment, _, suite = known.key.partition("/")
+    if plain.text(job.inputs, "suite") != suite:
+        return False
+    if environment in config.environments and made_of_table(config, environment) != made_of(recipe_of(job.inputs)):
+        return False
+    if job.kind == BUILD_KIND.name:
+        table = config.suites.get(suite)
+        return table is not None and table.archive == plain.text(job.inputs, "archive")
+    same = (known.evidence.get("commit"), known.evidence.get("version")) == (trial.commit, trial.version)
+    return trial.commit != "" and same
 
 
 def _trial(tx: Transaction, stored: StoredEvent, outcome: Outcome, message: str) -> Trial | None:
@@ -125,7 +162,7 @@ def _sweep(tx: Transaction, config: Config, archive: str, serial: str, now: date
     if newest is None or newest.serial != serial or not is_swept(config, archive):
         return
     for row in list_inquiries(tx, kind=SWEEP, only_open=True, limit=None):
-        if "archive" in row.asked and (row.seen_event < 0 or waits_for(row)):
+        if "archive" in row.asked and "targets" not in row.progress:
             return
     ask_with(tx, SWEEP, f"{archive}/{serial}", {"archive": archive, "serial": serial}, "", now)
 

@@ -1,6 +1,6 @@
 """Findings over time: seen for the first time, seen again, seen no more, come back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from distwright.model.versions import DebVersion, compare
 from distwright.store.database import Transaction
 from distwright.store.findings import find_finding, list_findings, mark_fixed, set_finding
 
-NOT_REPRODUCIBLE = "not-reproducible"
+NOT_REPRODUCIBLE = "not-reproducible"  # key: suite/architecture
 FAILS = "fails-to-build"  # key: environment/suite
 
 
@@ -38,14 +38,18 @@ def see_no_more(tx: Transaction, kind: str, subject: str, key: str, now: datetim
 
 
 def see_all(
-    tx: Transaction, kind: str, subject: str, found: Iterable[tuple[str, Mapping[str, Json]]], now: datetime
-) -> None:
-    """Note everything of a kind that is so about a subject now, by (key, evidence); the rest of that kind is so no more."""
+    tx: Transaction, kind: str, subject: str, found: Iterable[tuple[str, Mapping[str, Json]]], now: datetime,
+    is_meant: Callable[[KnownFinding], bool],
+) -> None:  # fmt: skip
+    """Note everything of a kind that is so about a subject now, by (key, evidence).
+
+    The rest of that kind is so no more, as far as it is meant.
+    """
     present = dict(found)
     for key, evidence in present.items():
         see(tx, kind, subject, key, evidence, now)
     for known in list_findings(tx, kind=kind, subject=subject):
-        if known.key not in present:
+        if known.key not in present and is_meant(known):
             see_no_more(tx, kind, subject, known.key, now)
 
 
@@ -59,17 +63,24 @@ def add_evidence(tx: Transaction, kind: str, subject: str, key: str, more: Mappi
 
 
 def builds_again(
-    tx: Transaction, kind: str, subject: str, version: str, serials: Mapping[str, str], now: datetime
-) -> None:
+    tx: Transaction, kind: str, subject: str, version: str, serials: Mapping[str, str], now: datetime,
+    is_about: Callable[[KnownFinding], bool],
+) -> None:  # fmt: skip
     """Close what is known against a source that was built well: in this version or an older one, with these serials or older ones.
 
-    Evidence of such a finding has `version` and `serials` (archive -> serial) of the state that it was last seen in.
+    is_about: says whether the build tells anything of what a finding is about. Evidence of such a finding has `version` and
+    `serials` (archive -> serial) of the state that it was last seen in.
     """
     for known in list_findings(tx, kind=kind, subject=subject):
         try:
-            was, at = plain.text(known.evidence, "version"), plain.text_map(known.evidence, "serials")
-            is_older = compare(DebVersion(was), DebVersion(version)) <= 0
+            at = plain.text_map(known.evidence, "serials")
+            is_older = not is_newer(known, version)
         except BadInput:
             continue
-        if is_older and all(serial <= serials.get(archive, "") for archive, serial in at.items()):
+        if is_older and is_about(known) and all(serial <= serials.get(archive, "") for archive, serial in at.items()):
             see_no_more(tx, kind, subject, known.key, now)
+
+
+def is_newer(known: KnownFinding, version: str) -> bool:
+    """Say whether a finding was last seen in a later version than this; raise BadInput if its evidence has none."""
+    return compare(DebVersion(plain.text(known.evidence, "version")), DebVersion(version)) > 0

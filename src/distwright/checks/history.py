@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from distwright.archive.resolve import Ground
 from distwright.checks.filing import BUILDS
-from distwright.checks.lines import Serials, is_before
+from distwright.checks.lines import MadeOf, Serials, is_before, made_of, recipe_of
 from distwright.config.model import Config
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.model.digests import Sha256
@@ -12,7 +13,9 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import Trial
 from distwright.store.archives import find_snapshot_by_digest
 from distwright.store.database import Transaction
+from distwright.store.jobs import find_job
 from distwright.store.trials import list_trials
+from distwright.tools.git_history import first_parents
 
 BAD = (Outcome.FAILED, Outcome.TIMED_OUT)
 
@@ -43,11 +46,14 @@ class Break:
     bad: Tried
 
 
-def tried_of(tx: Transaction, config: Config, source: str) -> list[Tried]:
-    """List the builds of a source that were tried, newest first, whose snapshots are all here still."""
+def tried_of(tx: Transaction, config: Config, source: str, made: MadeOf) -> list[Tried]:
+    """List the builds of a source that were tried in an environment, newest first, whose snapshots are all here still."""
     documents: dict[tuple[str, Sha256], str | None] = {}
     found = []
     for trial in list_trials(tx, BUILDS, source):
+        job = find_job(tx, trial.job)
+        if job is None or made_of(recipe_of(job.inputs)) != made:
+            continue
         serials: dict[str, str | None] = {}
         for name, document in trial.states.items():
             archive = name.partition("/")[0]
@@ -61,6 +67,15 @@ def tried_of(tx: Transaction, config: Config, source: str) -> list[Tried]:
         if named.keys() == serials.keys():
             found.append(Tried(trial, named))
     return found
+
+
+def on_the_way(ground: Ground, repo: str, tried: Iterable[Tried], commit: str) -> list[Tried]:
+    """Choose what was tried of the commits that lead to this one along first parents: a branch beside them says nothing of it.
+
+    repo: "" for a source that was uploaded, all of whose versions count.
+    """
+    line = frozenset(first_parents(ground.paths.repo(repo), commit)) if repo else {""}
+    return [one for one in tried if one.trial.commit in line]
 
 
 def break_of(tried: Sequence[Tried], failing: Tried) -> Break:

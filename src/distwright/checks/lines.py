@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from distwright.archive.snapshots import parse_snapshot
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.config.model import Config
 from distwright.errors import BadUsage, NotFound
 from distwright.jobs.step import Inputs, ShelfEntry
 from distwright.model import plain
@@ -73,6 +74,21 @@ def snapshots_of(tx: Transaction, archives: Iterable[str]) -> list[Snapshot]:
 def recipe_of(inputs: Inputs) -> EnvironmentRecipe:
     """Read the environment that an order names."""
     return EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
+
+
+MadeOf = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+"""What stays of an environment while the states of its suites move: architecture, variant, packages added, names of suites."""
+
+
+def made_of(recipe: EnvironmentRecipe) -> MadeOf:
+    """Say what an environment is made of, at whatever states."""
+    return recipe.architecture, recipe.variant, recipe.include, tuple(entry.name for entry in recipe.shelf)
+
+
+def made_of_table(config: Config, environment: str) -> MadeOf:
+    """Say what a configured environment is made of."""
+    table = config.environments[environment]
+    return table.architecture, table.variant, tuple(table.include), tuple(table.from_)
 
 
 def archives_of(recipe: EnvironmentRecipe) -> tuple[str, ...]:

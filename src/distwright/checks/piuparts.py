@@ -25,7 +25,6 @@ from distwright.jobs.step import (
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
-from distwright.store.holds import Hold
 
 KIND = KindName("package.piuparts", 1)
 _TIMEOUT_S = 2 * 3600
@@ -77,7 +76,7 @@ exit {UNTRIED}
 
 def piuparts_order(
     source: str, version: str, debs: Mapping[str, Sha256], *, state: EnvironmentRecipe, testbed: EnvironmentRecipe,
-    checkers: EnvironmentRecipe, holds: tuple[Hold, ...] = (),
+    checkers: EnvironmentRecipe,
 ) -> JobOrder:  # fmt: skip
     """Order that packages are installed, upgraded to from a state, and removed. testbed: what the root is made of."""
     inputs: dict[str, Json] = {
@@ -87,9 +86,7 @@ def piuparts_order(
         **inputs_of(state, testbed, checkers),
         "form": 2,
     }
-    return JobOrder(
-        KIND, inputs, f"install, upgrade and remove {source} {version}", priority=PRIORITY_DAILY, holds=holds
-    )
+    return JobOrder(KIND, inputs, f"install, upgrade and remove {source} {version}", priority=PRIORITY_DAILY)
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:

@@ -1,17 +1,19 @@
 """The review of what was built: lintian on the packages, blhc on the log, in the environment of the checkers, without network.
 
-Its findings are the rows of kinds `lintian` and `hardening-flags` about the source: each review replaces all of them.
+Its findings are the rows of kinds `lintian` and `hardening-flags` about the source in a suite: each review replaces all of them.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from distwright.archive.resolve import Ground, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe, environment_step, root_of
 from distwright.builds.resolve import environment_recipe, table_from
 from distwright.checks.blhc import EXIT_BAD_ARGUMENTS, EXIT_LIMIT, parse_blhc
 from distwright.checks.findings import see_all
+from distwright.checks.lines import recipe_of
 from distwright.checks.lintian import ARGV, parse_lintian
 from distwright.config.model import Config
 from distwright.errors import BadInput, WorkFailed
@@ -35,8 +37,8 @@ from distwright.jobs.step import (
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import Outcome
-from distwright.model.records import Job, Trial
-from distwright.model.versions import DebVersion
+from distwright.model.records import Job, KnownFinding, Trial
+from distwright.model.versions import DebVersion, compare
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import Hold
 from distwright.store.jobs import find_job
@@ -58,24 +60,29 @@ exec blhc --arch "$1" build.log >blhc.txt
 """
 
 # inputs: source, version, files (name -> digest, with the .changes), log (digest; absent: it was not kept), environment (of the
-# checkers).
+# checkers), place (`suite/architecture` that it was built for; absent: nobody said).
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build left. files: packages, source and .changes by name. log: what it printed, if that was kept."""
+    """What a build left. files: packages, source and .changes by name. log: what it printed, if that was kept.
+
+    place: `suite/architecture` that it was built for.
+    """
 
     source: str
     version: str
     files: Mapping[str, Sha256]
     log: Sha256 | None = None
+    place: str = ""
 
 
 def built_of(inputs: Inputs, outputs: Inputs) -> Built:
     """Read what a finished `package.build` says it left. Raises BadInput."""
     files = plain.digest_map(outputs, "files") | {plain.text(outputs, "changes_name"): plain.digest(outputs, "changes")}
     log = plain.digest(outputs, "log") if "log" in outputs else None
-    return Built(plain.text(inputs, "source"), plain.text(inputs, "version"), files, log)
+    place = f"{plain.text(inputs, 'suite')}/{recipe_of(inputs).architecture}"
+    return Built(plain.text(inputs, "source"), plain.text(inputs, "version"), files, log, place)
 
 
 def order_of_build(database: Database, ground: Ground, job: Job) -> JobOrder | None:
@@ -110,6 +117,8 @@ def review_order(built: Built, checkers: EnvironmentRecipe, holds: tuple[Hold, .
     }
     if built.log is not None:
         inputs["log"] = str(built.log)
+    if built.place:
+        inputs["place"] = built.place
     title = f"review {built.source} {built.version}"
     return JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY, holds=holds)
 
@@ -167,12 +176,13 @@ def _file(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     except BadInput as error:
         raise WorkFailed(error.message, hint="distwright job log JOB") from error
     source, version = plain.text(inputs, "source"), plain.text(inputs, "version")
-    now = context.now()
+    now, place = context.now(), _place(inputs)
     with context.write() as tx:
-        if not _is_superseded(tx, source, version):
+        if not _is_superseded(tx, source, version, place):
             for kind, found in rows.items():
-                about: dict[str, Json] = {"version": version, "job": context.job}
-                see_all(tx, kind, source, [(key, {**evidence, **about}) for key, evidence in found], now)
+                about: dict[str, Json] = {"version": version, "job": context.job, "place": place}
+                named = [(f"{key} in {place}" if place else key, {**evidence, **about}) for key, evidence in found]
+                see_all(tx, kind, source, named, now, is_meant=partial(_is_of, place))
         _note(tx, context, source, version, summary(rows), now)
     values: dict[str, Json] = {kind: [key for key, _ in found] for kind, found in rows.items()}
     values |= {"summary": summary(rows), **said}
@@ -191,10 +201,24 @@ def summary(rows: Mapping[str, Iterable[tuple[str, Mapping[str, Json]]]]) -> str
     return ", ".join(f"{name}: {count}" for name, count in sorted(counts.items())) or "nothing to say"
 
 
-def _is_superseded(tx: Transaction, source: str, version: str) -> bool:
-    newest = [trial.version for trial in list_trials(tx, QUESTION, source)]
-    mine = DebVersion(version).sort_key()
-    return any(DebVersion(other).sort_key() > mine for other in newest)
+def _place(inputs: Inputs) -> str:
+    return plain.text(inputs, "place") if "place" in inputs else ""
+
+
+def _is_of(place: str, known: KnownFinding) -> bool:
+    """Say whether a finding is of a place, or was written when nobody said of which."""
+    return known.evidence.get("place", "") in ("", place)
+
+
+def _is_superseded(tx: Transaction, source: str, version: str, place: str) -> bool:
+    """Say whether a later version was reviewed that was built for the same place."""
+    later = [
+        trial
+        for trial in list_trials(tx, QUESTION, source)
+        if compare(DebVersion(trial.version), DebVersion(version)) > 0
+    ]
+    jobs = [find_job(tx, trial.job) for trial in later]
+    return any(job is not None and _place(job.inputs) == place for job in jobs)
 
 
 def _note(tx: Transaction, context: Context, source: str, version: str, message: str, now: datetime) -> None:

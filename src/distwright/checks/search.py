@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from distwright.archive.resolve import Ground
 from distwright.builds.environment import EnvironmentRecipe
@@ -10,7 +10,7 @@ from distwright.builds.trying import KIND
 from distwright.checks.answers import Builds, answer_of, builds_of, stage_of
 from distwright.checks.bisection import Answer
 from distwright.checks.inquiries import answered, made_jobs, placed_jobs
-from distwright.checks.lines import Serials, holds_on, named, recipe_at, recipe_of
+from distwright.checks.lines import Serials, named, recipe_at, recipe_of
 from distwright.checks.moved import Moved, moved_sources, packages_at
 from distwright.checks.targets import Target, pinned, target_trial
 from distwright.errors import BadInput, NotFound, Refused
@@ -28,26 +28,35 @@ CULPRIT = "culprit"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A package at a commit ("" for what was uploaded) with serials; mix names the environment in which only a part has moved."""
+    """A package at a commit ("" for what was uploaded) with serials; mix names the environment in which only a part has moved.
+
+    line: the digest of everything that the mixture is made of, which its name does not tell.
+    """
 
     serials: tuple[tuple[str, str], ...]
     commit: str
     mix: str = ""
+    line: str = ""
 
     @property
     def name(self) -> str:
-        """What people read, and what it is kept under."""
+        """What people read."""
         at = f" at {self.commit[:12]}" if self.commit else ""
         return f"{named(dict(self.serials))}{at}{f', {self.mix}' if self.mix else ''}"
 
+    @property
+    def key(self) -> str:
+        """What its order is kept under."""
+        return f"{self.name} ({self.line})" if self.line else self.name
+
     def at(self, commit: str) -> "State":
         """Give the same state at another commit."""
-        return State(self.serials, commit, self.mix)
+        return replace(self, commit=commit)
 
 
-def state_of(serials: Serials, commit: str, mix: str = "") -> State:
+def state_of(serials: Serials, commit: str, mix: str = "", line: str = "") -> State:
     """Make a state."""
-    return State(tuple(sorted(serials.items())), commit, mix)
+    return State(tuple(sorted(serials.items())), commit, mix, line)
 
 
 @dataclass(slots=True)
@@ -55,8 +64,8 @@ class Search:
     """One look of a search.
 
     recipe: the environment as it was first asked about: what is ours in it stays as it was. bases: commit -> inputs of its trial
-    without the environment. no_base: commits of which no trial can be ordered. digests: state -> its order. told: what is answered.
-    mixes: environments by the name that states give them. stage: where the failure that is looked for stops. orders: asked next.
+    without the environment. no_base: commits of which no trial can be ordered. digests: key of a state -> its order. told: what is
+    answered. mixes: environments by the keys of states. stage: where the failure that is looked for stops. orders: asked next.
     builds: what was tried by whomever. twins: order -> the build of its state by somebody else that answers it.
     compared: two environments, by digest -> the object that says what moved between them.
     """
@@ -110,9 +119,9 @@ class Search:
 
     def job(self, state: State) -> Job | None:
         """Find the job that answers a state; raises what its order raises."""
-        if state.name not in self.digests:
+        if state.key not in self.digests:
             self.order(state)
-        digest = Sha256(self.digests[state.name])
+        digest = Sha256(self.digests[state.key])
         with self.database.read() as tx:
             return answered(tx, digest, placed_jobs(self.row)) or find_job(tx, self.twins.get(digest, 0))
 
@@ -129,12 +138,11 @@ class Search:
 
     def order(self, state: State) -> JobOrder:
         """Order the trial of a state; raises what the order of its commit raises."""
-        recipe = self.mixes[state.mix] if state.mix else self.recipe_at(dict(state.serials))
+        recipe = self.mixes[state.key] if state.mix else self.recipe_at(dict(state.serials))
         inputs = {**self._base(state.commit), "environment": recipe.to_json()}
         title = f"try {self.target.source} with {state.name}"
-        needed = tuple(holds_on(dict(state.serials), CULPRIT))
-        order = JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY, holds=needed)
-        self.digests[state.name] = order.digest
+        order = JobOrder(KIND, inputs, title, priority=PRIORITY_DAILY)
+        self.digests[state.key] = order.digest
         with self.database.read() as tx:
             twin = self.builds.twin(tx, order)
         if twin is not None:

@@ -4,14 +4,24 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
-from distwright.archive.resolve import Ground
+from distwright.archive.resolve import Ground, NotReadyError
 from distwright.checks.answers import builds_of
 from distwright.checks.culprit import holds_of_line, question
 from distwright.checks.filing import BUILDS, READER, SWEEP, is_swept
 from distwright.checks.findings import FAILS, see, see_no_more
-from distwright.checks.history import Break, Tried, break_of, tried_of
-from distwright.checks.inquiries import Effect, Move, answered, ask, ask_with, placed_jobs
-from distwright.checks.lines import holds_on, recipe_of, serials_in
+from distwright.checks.history import Break, Tried, break_of, on_the_way, tried_of
+from distwright.checks.inquiries import (
+    OUR_FAULTS,
+    Effect,
+    Move,
+    again_at,
+    answered,
+    ask,
+    ask_with,
+    placed_jobs,
+    tries_of,
+)
+from distwright.checks.lines import holds_on, made_of, recipe_of, serials_in
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import Target, pinned, target_trial, targets, used_archives
 from distwright.errors import BadUsage, DistwrightError, NotFound
@@ -29,7 +39,8 @@ from distwright.store.inquiries import list_inquiries
 from distwright.store.jobs import find_job
 from distwright.store.trials import last_seconds
 
-_ASKED = "asked"
+_LATER, _ASKED, _NOT_ASKED = "later", "asked", "not asked"
+_PATIENCE = 8  # looks in vain, over some three hours, until what is left is named
 _DECIDED = (Outcome.OK, Outcome.FAILED, Outcome.TIMED_OUT)
 
 
@@ -52,62 +63,81 @@ def ask_sweep(database: Database, ground: Ground, serials: Mapping[str, str], ac
 
 
 def look(database: Database, ground: Ground, row: Inquiry) -> Move:
-    """Order all trials at first; then see how they end."""
+    """Order all trials at first, and later those that could not be ordered then; see how they end."""
     if "targets" not in row.progress:
-        return _begin(database, ground, row)
-    members = [plain.mapping({"target": one}, "target") for one in plain.members(row.progress, "targets")]
+        if earlier := _earlier(database, row):
+            return Move(waits_for=f"inquiry {earlier}")
+        members = _members(database, ground, row)
+    else:
+        members = [plain.mapping({"target": one}, "target") for one in plain.members(row.progress, "targets")]
+    orders: dict[str, JobOrder] = {}
     effects: list[Effect] = []
     left: list[Mapping[str, Json]] = []
+    members = [_ordered(database, ground, row, one, orders) if one["state"] == _LATER else one for one in members]
     with database.read() as tx:
         jobs = [_job_of(tx, row, member) if member["state"] == _ASKED else None for member in members]
         if any(job is not None and job.outcome in _DECIDED and not _is_filed(tx, job) for job in jobs):
             return Move(waits_for="its last results are being filed")  # another worker ended a job a moment ago
-        for member, job in zip(members, jobs, strict=True):
-            now = member if job is None else {**member, **_ended(job)}
-            effects += [] if job is None else _effects(tx, ground, now, job)
-            left.append(now)
+    for member, job in zip(members, jobs, strict=True):
+        now = member if job is None else {**member, **_ended(job)}
+        effects += [] if job is None else _effects(database, ground, now, job)
+        left.append(now)
+    states = {member["state"] for member in left}
+    trouble = ""
+    if _LATER in states and _ASKED not in states:
+        trouble = next(f"{member['source']}: {member['message']}" for member in left if member["state"] == _LATER)
+    if trouble and tries_of(row) >= _PATIENCE:
+        left = [{**member, "state": _NOT_ASKED} if member["state"] == _LATER else member for member in left]
+        trouble = ""
     progress: dict[str, Json] = {"targets": list(left)}
-    is_open = any(member["state"] == _ASKED for member in left)
-    return Move(progress=progress, effects=effects, answer=None if is_open else _answer(left))
+    is_open = trouble or _ASKED in states
+    return Move(list(orders.values()), progress, None if is_open else _answer(left), effects=effects, trouble=trouble)
 
 
-def _begin(database: Database, ground: Ground, row: Inquiry) -> Move:
-    is_automatic = "archive" in row.asked
-    if is_automatic:
-        with database.read() as tx:
-            others = list_inquiries(tx, kind=SWEEP, only_open=True, limit=None)
-        earlier = [other.id for other in others if other.id < row.id and "archive" in other.asked]
-        if earlier:
-            return Move(waits_for=f"inquiry {min(earlier)}")
-    serials = {} if is_automatic else plain.text_map(row.asked, "serials")
-    wanted = {plain.text(row.asked, "archive")} if is_automatic else set(serials)
-    members: list[dict[str, Json]] = []
-    orders: dict[str, JobOrder] = {}
-    holds: list[Hold] = []
-    for target in _chosen(database, ground, wanted, is_automatic=is_automatic):
-        member: dict[str, Json] = {
-            "source": target.source,
-            "key": target.key,
-            "target": target.to_json(),
-            "state": _ASKED,
-        }
-        try:
-            order = target_trial(database, pinned(ground, serials), target)
-        except DistwrightError as error:  # one that cannot be asked keeps no other from being asked
-            members.append({**member, "state": "unknown", "message": f"{error.message} ({error.hint})"})
-            continue
-        with database.read() as tx:
-            at = serials_in(tx, recipe_of(order.inputs)) or {}
-            known = answered(tx, order.digest) or builds_of(tx, target.source).twin(tx, order)
-        if known is None:
-            orders[order.digest] = order
-        holds += order.holds
-        answer: dict[str, Json] = {} if known is None else {"job": known.id}
-        members.append({**member, "order": str(order.digest), "serials": dict(at), **answer})
-    if not any(member["state"] == _ASKED for member in members):
-        return Move(progress={"targets": list(members)}, answer=_answer(members))
-    unique = {(hold.kind, hold.target): hold for hold in holds}
-    return Move(orders=list(orders.values()), progress={"targets": list(members)}, holds=list(unique.values()))
+def _is_automatic(row: Inquiry) -> bool:
+    return "archive" in row.asked
+
+
+def _earlier(database: Database, row: Inquiry) -> int | None:
+    """Find the sweep that this one waits for, if nobody has asked for it: at most one runs, but for those that cannot go on."""
+    with database.read() as tx:
+        others = list_inquiries(tx, kind=SWEEP, only_open=True, limit=None)
+    earlier = [other.id for other in others if other.id < row.id and _is_automatic(other) and again_at(other) is None]
+    return min(earlier, default=None) if _is_automatic(row) else None
+
+
+def _members(database: Database, ground: Ground, row: Inquiry) -> list[Mapping[str, Json]]:
+    """List what is tried; none of it is asked yet."""
+    wanted = {plain.text(row.asked, "archive")} if _is_automatic(row) else set(plain.text_map(row.asked, "serials"))
+    return [
+        {"source": target.source, "key": target.key, "target": target.to_json(), "state": _LATER}
+        for target in _chosen(database, ground, wanted, is_automatic=_is_automatic(row))
+    ]
+
+
+def _ordered(
+    database: Database, ground: Ground, row: Inquiry, member: Mapping[str, Json], orders: dict[str, JobOrder]
+) -> Mapping[str, Json]:
+    """Add the order of a trial, unless its answer is known.
+
+    One that cannot be asked keeps no other from being asked: if what it needs is not there yet, or this machine fails, it is tried
+    again in a later look; anything else is its answer.
+    """
+    target = Target.from_json(plain.mapping(member, "target"))
+    serials = {} if _is_automatic(row) else plain.text_map(row.asked, "serials")
+    try:
+        order = target_trial(database, pinned(ground, serials), target)
+    except DistwrightError as error:
+        state = _LATER if isinstance(error, (NotReadyError, *OUR_FAULTS)) else "unknown"
+        return {**member, "state": state, "message": f"{error.message} ({error.hint})"}
+    with database.read() as tx:
+        at = serials_in(tx, recipe_of(order.inputs)) or {}
+        known = answered(tx, order.digest) or builds_of(tx, target.source).twin(tx, order)
+    if known is None:
+        orders[order.digest] = order
+    answer: dict[str, Json] = {} if known is None else {"job": known.id}
+    asked = {key: value for key, value in member.items() if key != "message"}
+    return {**asked, "state": _ASKED, "order": str(order.digest), "serials": dict(at), **answer}
 
 
 def _chosen(database: Database, ground: Ground, archives: set[str], *, is_automatic: bool) -> list[Target]:
@@ -143,24 +173,29 @@ def _ended(job: Job) -> dict[str, Json]:
     return {"state": state, "job": job.id, "message": "" if state == "ok" else job.message}
 
 
-def _effects(tx: Transaction, ground: Ground, member: plain.Plain, job: Job) -> list[Effect]:
+def _effects(database: Database, ground: Ground, member: plain.Plain, job: Job) -> list[Effect]:
     """Say what follows from one answer: a finding that is seen or seen no more. An older serial says nothing of now."""
     target = Target.from_json(plain.mapping(member, "target"))
     serials = plain.text_map(member, "serials")
-    newest = {archive: newest_snapshot(tx, archive) for archive in serials}
+    with database.read() as tx:
+        newest = {archive: newest_snapshot(tx, archive) for archive in serials}
     is_now = all(row is not None and row.serial == serials[archive] for archive, row in newest.items())
     if member["state"] == "unknown" or not is_now:
         return []
     if member["state"] == "ok":
         return [partial(see_no_more, kind=FAILS, subject=target.source, key=target.key)]
-    tried = tried_of(tx, ground.config, target.source)
+    with database.read() as tx:
+        every = tried_of(tx, ground.config, target.source, made_of(recipe_of(job.inputs)))
+    tried = on_the_way(ground, target.repo, every, target.commit)
     failing = next((one for one in tried if one.trial.job == job.id), None)
     broke = None if failing is None else break_of(tried, failing)
+    with database.read() as tx:
+        holds = _line_of(tx, broke)
     evidence: dict[str, Json] = {
         "version": target.version, "commit": target.commit, "serials": dict(serials), "job": job.id, "message": job.message,
         **({} if broke is None else _since(broke)),
     }  # fmt: skip
-    return [partial(_see_failure, target=target, evidence=evidence, holds=_line_of(tx, broke), broke=broke)]
+    return [partial(_see_failure, target=target, evidence=evidence, holds=holds, broke=broke)]
 
 
 def _since(broke: Break) -> dict[str, Json]:
@@ -201,6 +236,9 @@ def _end(one: Tried) -> tuple[Mapping[str, str], str]:
 
 def _answer(members: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     states = [member["state"] for member in members]
-    counts = {name: states.count(name) for name in ("ok", "failed", "unknown")}
+    counts = {name: states.count(name) for name in ("ok", "failed", "unknown")} | {
+        "not_asked": states.count(_NOT_ASKED)
+    }
     text = f"{counts['ok']} build, {counts['failed']} do not, {counts['unknown']} could not be tried"
+    text += f", {counts['not_asked']} could not be asked" if counts["not_asked"] else ""
     return {"text": text if members else "there is no package of ours to try", **counts, "targets": list(members)}

@@ -5,6 +5,7 @@ import getpass
 import click
 
 from distwright.app import open_app
+from distwright.checks.inquiries import waits_for
 from distwright.cli.options import json_option, print_json, print_table, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import WorkFailed
@@ -78,7 +79,8 @@ def impact(
 def print_impact(row: Inquiry, *, as_json: bool) -> None:
     """Print the answer of an impact, and end as it says. Raises WorkFailed if there is none."""
     if row.answer is None:
-        raise WorkFailed(f"inquiry {row.id} has no answer yet", hint="distwright job list; then ask again")
+        why = f": {waits_for(row)}" if waits_for(row) else ""
+        raise WorkFailed(f"inquiry {row.id} has no answer yet{why}", hint=f"distwright package inquiry {row.id}")
     if row.state is not InquiryState.DONE:
         more = f" ({row.answer.get('hint', '')})"
         raise WorkFailed(

@@ -7,7 +7,7 @@ import click
 
 from distwright.app import App, open_app
 from distwright.checks.asking import Wanted, ask_culprit
-from distwright.checks.inquiries import waits_for
+from distwright.checks.inquiries import again_at, tries_of, waits_for
 from distwright.checks.sweep import ask_sweep
 from distwright.cli.options import json_option, print_json, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
@@ -49,7 +49,8 @@ def sweep(serials: tuple[str, ...], wait: bool, follow: bool, state: str | None,
     row = _run(app, ask_sweep(app.database, app.ground(), _pairs(serials), _actor()), wait=wait, follow=follow)
     _show_sweep(row, as_json=as_json)
     answer = row.inquiry.answer
-    if row.inquiry.state is InquiryState.STOPPED or (answer is not None and (answer["failed"] or answer["unknown"])):
+    bad = ("failed", "unknown", "not_asked")
+    if row.inquiry.state is InquiryState.STOPPED or (answer is not None and any(answer.get(key) for key in bad)):
         raise click.exceptions.Exit(1)
 
 
@@ -97,6 +98,7 @@ def history(source: str | None, limit: int, state: str | None, as_json: bool) ->
             "source": row.trial.subject,
             "version": row.trial.version,
             "commit": row.trial.commit[:12],
+            "architecture": row.architecture,
             "outcome": row.trial.outcome.value,
             "with": ", ".join(f"{name} {serial}" for name, serial in row.serials.items()),
             "at": shown_time(row.trial.at),
@@ -111,7 +113,7 @@ def history(source: str | None, limit: int, state: str | None, as_json: bool) ->
         return print_json({"trials": list(rows), "failing": [_failing(one) for one in found]})
     for one in found:
         click.echo(_failing_text(one))
-    headings = ("source", "version", "commit", "outcome", "with", "at", "seconds", "job", "message")
+    headings = ("source", "version", "commit", "architecture", "outcome", "with", "at", "seconds", "job", "message")
     print_rows(rows, headings, as_json=False, empty="nothing was built yet: distwright package build REPO --tag TAG")
     return None
 
@@ -215,6 +217,9 @@ def _outcome(row: ShownInquiry) -> str:
     if answer is None:
         waits = waits_for(row.inquiry)
         left = sum(1 for job in row.jobs if job.outcome is None)
+        if again := again_at(row.inquiry):
+            tries = tries_of(row.inquiry)
+            return f"cannot go on: {waits}; tried {tries} times, and again from {shown_time(again)} on"
         return f"waits for {waits}" if waits else f"{left} of {len(row.jobs)} jobs are left"
     if "error" in answer:
         return f"{answer['error']} ({answer['hint']})"
@@ -234,6 +239,8 @@ def _inquiry(row: ShownInquiry) -> dict[str, Json]:
         "began": shown_time(inquiry.began_at),
         "ended": shown_time(inquiry.ended_at),
         "waits for": waits_for(inquiry),
+        "tries": tries_of(inquiry),
+        "again": shown_time(again_at(inquiry)),
         "jobs": [{"job": job.id, "title": job.title, "result": str(job.outcome or job.state)} for job in row.jobs],
         "answer": None if inquiry.answer is None else dict(inquiry.answer),
     }

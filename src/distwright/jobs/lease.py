@@ -143,10 +143,8 @@ def _write_end(
             append_event(tx, event)
         end_attempt_holds(tx, job, now)
         if end.retry_at is None:
-            # What a job without an heir leaves when it is ok has holders of its own; when it is not ok, it is evidence.
-            is_kept = heir or end.outcome is not Outcome.OK
-            left: Json = [end.outputs, [event.body for event in events]] if is_kept else None
-            end_job_holds(tx, job, now, heir=heir, left=left)
+            left: Json = [end.outputs, [event.body for event in events]]
+            end_job_holds(tx, job, now, heir=heir, left=left, is_ok=end.outcome is Outcome.OK)
         if end.retry_at is None and end.outcome in _BAD_ENDS:
             body: dict[str, Json] = {"job": job.id, "kind": job.kind, "title": job.title}
             body |= {"outcome": end.outcome.value, "message": end.message}

@@ -7,6 +7,7 @@ from datetime import datetime
 from distwright.checks.filing import BUILDS
 from distwright.checks.findings import FAILS
 from distwright.checks.inquiries import get_inquiry, placed_jobs, stop
+from distwright.checks.lines import recipe_of
 from distwright.model.digests import Sha256
 from distwright.model.outcomes import JobState
 from distwright.model.records import Inquiry, InquiryState, Job, KnownFinding, Trial
@@ -20,10 +21,14 @@ from distwright.store.trials import list_trials
 
 @dataclass(frozen=True, slots=True)
 class ShownTrial:
-    """A trial. serials: archive -> the serial that its state has here; a state of ours, or one that is gone, by its digest."""
+    """A trial. serials: archive -> the serial that its state has here; a state of ours, or one that is gone, by its digest.
+
+    architecture: of its environment, "" if its job is gone.
+    """
 
     trial: Trial
     serials: Mapping[str, str]
+    architecture: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,11 @@ def serials_of(tx: Transaction, states: Mapping[str, Sha256]) -> dict[str, str]:
 def trials(database: Database, source: str | None, limit: int) -> list[ShownTrial]:
     """List the trials of builds, newest first."""
     with database.read() as tx:
-        return [ShownTrial(row, serials_of(tx, row.states)) for row in list_trials(tx, BUILDS, source, limit=limit)]
+        rows = [(row, find_job(tx, row.job)) for row in list_trials(tx, BUILDS, source, limit=limit)]
+        return [
+            ShownTrial(row, serials_of(tx, row.states), "" if job is None else recipe_of(job.inputs).architecture)
+            for row, job in rows
+        ]
 
 
 def inquiries(database: Database, limit: int) -> list[Inquiry]:

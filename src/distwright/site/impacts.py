@@ -19,7 +19,6 @@ from distwright.model.outcomes import JobState
 from distwright.model.records import Inquiry, InquiryState, Job
 from distwright.store.archives import live_publication
 from distwright.store.database import Database
-from distwright.store.holds import Hold, holds_on_all
 from distwright.store.inquiries import list_inquiries
 from distwright.store.jobs import find_job
 from distwright.store.suites import list_suites
@@ -37,7 +36,7 @@ def ask_impact(
     """
     package_name(source)
     environment, place = environment_for(ground.config, source, suite)
-    reference, holds = _reference(database, ground, environment, place)
+    reference = _reference(database, ground, environment, place)
     candidate = _candidate(database, ground, source, named, reference)
     if candidate.entry.name in {entry.name for entry in reference.shelf}:
         raise Refused(
@@ -50,15 +49,13 @@ def ask_impact(
         with database.read() as tx:
             resolved = resolve_suites(tx, ground, table_from(ground.config, name))
         checkers = environment_recipe(ground.config, name, resolved)
-        holds = (*holds, *resolved.holds)
     limits = limits_of_builds(ground.config.environments[environment])
     asked = Question(candidate, reference, checkers, depth, limit, limits).to_json()
     with database.read() as tx:
         for row in list_inquiries(tx, kind=impact.KIND, only_open=True):
             if row.asked == asked:  # it was interrupted, or somebody else waits for it
                 return row.id
-    needed = [*holds, *holds_on_all(asked)]
-    return ask(database, impact.KIND, candidate.name, asked, actor, ground.now, holds=needed)
+    return ask(database, impact.KIND, candidate.name, asked, actor, ground.now)
 
 
 def environment_for(config: Config, source: str, suite: str | None) -> tuple[str, str | None]:
@@ -87,9 +84,7 @@ def environment_for(config: Config, source: str, suite: str | None) -> tuple[str
     return found, f"{table.archive}/{suite}"
 
 
-def _reference(
-    database: Database, ground: Ground, environment: str, place: str | None
-) -> tuple[EnvironmentRecipe, tuple[Hold, ...]]:
+def _reference(database: Database, ground: Ground, environment: str, place: str | None) -> EnvironmentRecipe:
     """Give the state without the candidate: what the environment reads, and the suite of ours, if it has something already."""
     names = table_from(ground.config, environment)
     with database.read() as tx:
@@ -97,7 +92,7 @@ def _reference(
             archive, _, suite = place.partition("/")
             names = (*names, place) if live_publication(tx, archive, suite) is not None else names
         resolved = resolve_suites(tx, ground, names)
-    return environment_recipe(ground.config, environment, resolved), resolved.holds
+    return environment_recipe(ground.config, environment, resolved)
 
 
 def _candidate(

@@ -14,6 +14,8 @@ from distwright.store.database import Transaction, inserted_id
 from distwright.store.schema import events, publications, snapshots
 from distwright.store.times import from_text, maybe_from_text, to_text
 
+_ASKED_AT_ONCE = 500  # parameters of a query: a database has a limit
+
 
 def insert_snapshot(tx: Transaction, row: Snapshot) -> None:
     """Add a snapshot; its serial must be new in its archive."""
@@ -67,6 +69,17 @@ def find_snapshot_by_digest(tx: Transaction, archive: str, digest: Sha256) -> Sn
     )
     row = tx.connection.execute(query).first()
     return None if row is None else _snapshot(row)
+
+
+def find_snapshots_by_digests(tx: Transaction, digests: Iterable[Sha256]) -> list[Snapshot]:
+    """Find the newest snapshot of each archive with each of these documents; most digests are of something else."""
+    wanted = sorted(set(digests))
+    found: dict[tuple[str, Sha256], Snapshot] = {}
+    for start in range(0, len(wanted), _ASKED_AT_ONCE):
+        query = sa.select(snapshots).where(snapshots.c.digest.in_(wanted[start : start + _ASKED_AT_ONCE]))
+        for row in map(_snapshot, tx.connection.execute(query.order_by(snapshots.c.serial))):
+            found[row.archive, row.digest] = row
+    return list(found.values())
 
 
 def delete_snapshot(tx: Transaction, archive: str, serial: str) -> None:

@@ -15,7 +15,8 @@ from distwright.store.times import maybe_from_text, to_text
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """kind "serial": target is `archive/serial`. kind "object": target is a SHA-256. holder: `job 12`, `suite petrel/main`.
+    """kind "serial": target is `archive/serial`. kind "object": target is a SHA-256. kind "job": target is its number, and what it
+    leaves will be needed (jobs/keeping.py). holder: `job 12`, `suite petrel/main`.
 
     until: when it ends by itself; None: when its holder lets go.
     """

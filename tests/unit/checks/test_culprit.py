@@ -11,16 +11,20 @@ from tests.worlds.breaking import BreakingWorld, Trying, breaking_world, moved
 from tests.worlds.repos import commit
 
 from distwright.builds.resolve import build_order
+from distwright.builds.trying import commit_trial
 from distwright.checks import asking
 from distwright.checks.asking import Wanted
 from distwright.checks.culprit import question
 from distwright.checks.inquiries import ask, holder_of
 from distwright.checks.search import CULPRIT
 from distwright.checks.targets import find_target
-from distwright.errors import BadInput
+from distwright.errors import BadInput, BadUsage
+from distwright.jobs.order import retry
 from distwright.model import plain
-from distwright.model.records import InquiryState
+from distwright.model.outcomes import Outcome
+from distwright.model.records import InquiryState, Job
 from distwright.store.holds import holds_of
+from distwright.store.jobs import list_jobs
 
 Breaks = Callable[[Trying], str]
 
@@ -309,3 +313,58 @@ def test_a_person_is_told_at_once_that_no_commits_lead_there(world: BreakingWorl
         asking.ask_culprit(
             context.database, context.ground(), "greeter", Wanted((aside,)), Wanted((world.commits[-1],)), "user ada"
         )
+
+
+def test_a_mixture_of_other_serials_is_another_question(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path, serials=3)
+    commit = world.commits[0]
+    luck = ["broken"]
+
+    def breaks(tried: Trying) -> str:
+        if tried.versions["bar"] == "2.0" and luck:
+            return luck[0]
+        return "build" if float(tried.versions["bar"]) >= 3 and float(tried.versions["libfoo-dev"]) >= 2 else ""
+
+    world.breaks = breaks
+    number = ask_culprit(world, (world.serials[0], commit), (world.serials[2], commit))
+    while not (waiting := [job for job in jobs(world) if job.outcome is None and "sources moved" in job.title]):
+        assert world.run(limit=1)
+    [mixture] = waiting
+    assert mixture.title.endswith(f"1 of 2 sources moved, up to bar, from debian {world.serials[0]}")
+    luck.clear()
+    [unlucky] = [job for job in jobs(world) if job.outcome is Outcome.BROKEN]
+    with world.context.database.write() as tx:
+        retry(tx, unlucky.id, world.context.clock)
+    while world.run_next():
+        pass  # both are done before anybody looks
+    world.run()
+    found = world.inquiry(number).answer or {}
+    assert found["text"] == f"bar 3.0 from serial {world.serials[2]} of archive debian breaks it"
+
+
+def jobs(world: BreakingWorld) -> list[Job]:
+    with world.context.database.read() as tx:
+        return list_jobs(tx)
+
+
+def test_a_failure_that_nobody_names_is_one_of_the_default_branch(tmp_path: Path) -> None:
+    world = breaking_world(tmp_path)
+    world.run()
+    beside = world.commit("beside", branch="topic")
+    ahead = world.commit("ahead")
+    world.breaks = lambda tried: "build" if tried.commit in (beside, ahead) else ""
+
+    def attempt(commit: str) -> None:
+        world.build(commit_trial(world.context.database, world.context.ground(), repo="greeter", commit=commit))
+
+    def asked() -> plain.Plain:
+        database, ground = world.context.database, world.context.ground()
+        return world.inquiry(asking.ask_culprit(database, ground, "greeter", Wanted(), Wanted(), "ada")).asked
+
+    attempt(beside)
+    with pytest.raises(BadUsage, match="the good state of greeter is the bad one"):
+        asked()
+    attempt(ahead)
+    attempt(beside)
+    state = {"serials": {"debian": world.serials[0]}}
+    assert (asked()["good"], asked()["bad"]) == ({**state, "commit": world.commits[0]}, {**state, "commit": ahead})

@@ -9,18 +9,19 @@ import pytest
 from tests.worlds.breaking import BreakingWorld, breaking_world, moved
 from tests.worlds.installation import config
 
+from distwright.builds.resolve import build_order
 from distwright.builds.trying import commit_trial
 from distwright.checks.filing import BUILDS, READER, SWEEP, file_results, is_swept
 from distwright.checks.findings import FAILS, NOT_REPRODUCIBLE, see
 from distwright.config.model import Config
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import KindName
+from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
-from distwright.model.records import FindingState
 from distwright.store.events import append_event, cursor_of, move_cursor
-from distwright.store.findings import find_finding
+from distwright.store.findings import list_findings
 from distwright.store.inquiries import list_inquiries
 from distwright.store.trials import list_trials
 
@@ -101,39 +102,124 @@ def test_an_event_that_is_not_as_ours_are_holds_up_nothing(
         assert cursor_of(tx, READER) == len(world.context.events())
 
 
+def compare(world: BreakingWorld, verdict: str, version: str = "1.0", suite: str = "devel", **changed: str) -> None:
+    """Say what came of a second build, in an environment of amd64 unless it is changed."""
+    order = commit_trial(world.context.database, world.context.ground(), repo="greeter", commit=world.commits[0])
+    archive = changed.pop("archive", "petrel")
+    environment = {**plain.mapping(order.inputs, "environment"), **changed}
+    inputs: dict[str, Json] = {**order.inputs, "environment": environment}
+    with world.context.database.write() as tx:
+        job = place_order(tx, JobOrder(KindName("package.rebuild", 1), inputs, "rebuild"), world.context.clock)
+    body: dict[str, Json] = {
+        "source": "greeter", "version": version, "archive": archive, "suite": suite, "verdict": verdict, "message": ""
+    }  # fmt: skip
+    happen(world, EventKind.BUILD_COMPARED, body, job.id)
+    file(world)
+
+
+def differing(world: BreakingWorld) -> dict[str, str]:
+    with world.context.database.read() as tx:
+        return {row.key: row.state.value for row in list_findings(tx, kind=NOT_REPRODUCIBLE, fixed=True)}
+
+
 def test_a_second_build_that_differs_is_a_finding_until_one_is_the_same(world: BreakingWorld) -> None:
     for verdict, state in (("differs", "new"), ("unknown", "new"), ("same", "fixed")):
-        body = {"source": "greeter", "version": "1.0", "verdict": verdict, "message": ""}
-        happen(world, EventKind.BUILD_COMPARED, body)
-        file(world)
-        with world.context.database.read() as tx:
-            found = find_finding(tx, NOT_REPRODUCIBLE, "greeter", "")
-        assert found is not None
-        assert found.state == state
+        compare(world, verdict)
+        assert differing(world) == {"devel/amd64": state}
+
+
+def test_a_comparison_tells_of_its_suite_and_architecture_alone(world: BreakingWorld) -> None:
+    compare(world, "differs", "1.1")
+    compare(world, "same", "1.1", architecture="i386")
+    compare(world, "same", "1.1", suite="topic")
+    compare(world, "same", "1.1", archive="")
+    compare(world, "same", "1.0")
+    assert differing(world) == {"devel/amd64": "new"}
+    compare(world, "differs", "1.1", suite="topic")
+    compare(world, "differs", "1.1", suite="tried", archive="")
+    assert differing(world) == {"devel/amd64": "new", "topic/amd64": "new"}, "what is only tried is in no suite"
+    compare(world, "same", "1.2")
+    assert differing(world) == {"devel/amd64": "fixed", "topic/amd64": "new"}
+
+
+def test_a_comparison_closes_what_an_older_version_wrote_of_any_suite(world: BreakingWorld) -> None:
+    with world.context.database.write() as tx:
+        see(tx, NOT_REPRODUCIBLE, "greeter", "", {"version": "1.0"}, world.context.clock)
+    compare(world, "differs")
+    assert differing(world) == {"": "fixed", "devel/amd64": "new"}
+
+
+def fail(world: BreakingWorld, version: str = "1.0", serial: str = "2024011101", key: str = "build/devel") -> None:
+    """Note that the package fails, with a serial."""
+    evidence: dict[str, Json] = {"version": version, "serials": {"debian": serial}, "commit": world.commits[0]}
+    with world.context.database.write() as tx:
+        see(tx, FAILS, "greeter", key, evidence, world.context.clock)
+
+
+def failing(world: BreakingWorld) -> list[str]:
+    with world.context.database.read() as tx:
+        return [row.key for row in list_findings(tx, kind=FAILS)]
+
+
+def built_order(world: BreakingWorld) -> JobOrder:
+    """Order the build that goes into the suite."""
+    return build_order(world.context.database, world.context.ground(), repo="greeter", tag="1.0")
 
 
 @pytest.mark.parametrize(
-    ("version", "serial", "state"),
+    ("version", "serial", "left"),
     [
-        ("1.0", "2024011101", FindingState.FIXED),
-        ("0.9", "2024010101", FindingState.FIXED),
-        ("1.1", "2024011101", FindingState.NEW),
-        ("1.0", "2024011201", FindingState.NEW),
+        ("1.0", "2024011101", []),
+        ("0.9", "2024010101", []),
+        ("1.1", "2024011101", ["build/devel"]),
+        ("1.0", "2024011201", ["build/devel"]),
     ],
     ids=["this state", "an older one", "a newer version failed", "a newer serial failed"],
 )
 def test_a_good_build_closes_what_failed_before_it(
-    world: BreakingWorld, version: str, serial: str, state: FindingState
+    world: BreakingWorld, version: str, serial: str, left: list[str]
 ) -> None:
     assert world.serials == ["2024011101"]
     world.context.config = quiet()
-    evidence: dict[str, Json] = {"version": version, "serials": {"debian": serial}}
-    with world.context.database.write() as tx:
-        see(tx, FAILS, "greeter", "build/devel", evidence, world.context.clock)
-    world.build(commit_trial(world.context.database, world.context.ground(), repo="greeter", commit=world.commits[0]))
-    found = world.finding()
-    assert found is not None
-    assert found.state is state
+    fail(world, version, serial)
+    world.build(built_order(world))
+    assert failing(world) == left
+
+
+def test_a_build_for_another_suite_or_in_another_environment_tells_nothing_of_this_one(world: BreakingWorld) -> None:
+    world.context.config = quiet()
+    fail(world)
+    order = built_order(world)
+    environment = plain.mapping(order.inputs, "environment")
+    elsewhere: list[dict[str, Json]] = [
+        {"suite": "topic"},
+        {"archive": "other"},
+        {"environment": {**environment, "architecture": "i386"}, "binary_only": True},
+        {"environment": {**environment, "include": ["clang"]}},
+    ]
+    for changed in elsewhere:
+        world.build(replace(order, inputs={**order.inputs, **changed}))
+        assert failing(world) == ["build/devel"], changed
+    world.build(order)
+    assert failing(world) == []
+
+
+def test_a_trial_closes_only_what_is_known_of_its_very_commit(world: BreakingWorld) -> None:
+    world.context.config = quiet()
+    fail(world)
+    ground = world.context.ground()
+    world.build(commit_trial(world.context.database, ground, repo="greeter", commit=world.commit("on a branch")))
+    assert failing(world) == ["build/devel"]
+    world.build(commit_trial(world.context.database, ground, repo="greeter", commit=world.commits[0]))
+    assert failing(world) == []
+
+
+def test_what_failed_in_an_environment_that_is_gone_is_closed_by_any_build_into_its_suite(world: BreakingWorld) -> None:
+    world.context.config = quiet()
+    fail(world, key="gone/devel")
+    fail(world, key="gone/other")
+    world.build(built_order(world))
+    assert failing(world) == ["gone/other"]
 
 
 def sweeps(world: BreakingWorld) -> list[str]:

@@ -1,7 +1,10 @@
 """Inquiries: asked until answered, whatever is killed, slow, broken or stopped on the way."""
 
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,16 +19,19 @@ from distwright.checks.inquiries import (
     Look,
     Move,
     advance_inquiries,
+    again_at,
     answered,
     ask,
     get_inquiry,
     holder_of,
     made_jobs,
+    pause_after,
     placed_jobs,
     stop,
+    tries_of,
     waits_for,
 )  # fmt: skip
-from distwright.errors import Busy, NotFound, Refused
+from distwright.errors import Busy, NotFound, OutOfSpace, ProgramFailed, Refused
 from distwright.jobs.lease import Ending, Retry, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.model.digests import Json
@@ -35,7 +41,7 @@ from distwright.model.records import Inquiry, InquiryState, Job
 from distwright.store.database import Database
 from distwright.store.events import append_event
 from distwright.store.findings import list_findings
-from distwright.store.holds import holds_of, serial_hold
+from distwright.store.holds import Hold, holds_of, serial_hold
 from distwright.store.jobs import find_by_digest, list_jobs
 
 HOLD = serial_hold("", "debian", "2024011001", "it is asked about")
@@ -191,16 +197,19 @@ def test_a_job_that_somebody_begins_again_is_waited_for(world: World) -> None:
 
 def test_what_an_open_inquiry_needs_is_held_until_it_ends(world: World) -> None:
     number = ask(world.database, "count", "x", {}, "", world.context.clock, holds=[HOLD])
-    held = [replace(HOLD, holder=holder_of(number))]
-    for _ in range(3):
+
+    def held() -> list[Hold]:
         with world.database.read() as tx:
-            assert holds_of(tx, holder_of(number)) == held
+            return [hold for hold in holds_of(tx, holder_of(number)) if hold.kind == "serial"]
+
+    needed = [replace(HOLD, holder=holder_of(number))]
+    for _ in range(3):
+        assert held() == needed
         world.advance()
         world.end()
     world.counting.trouble = [NotReadyError("no snapshot yet", hint="record one")]
     world.advance()
-    with world.database.read() as tx:
-        assert holds_of(tx, holder_of(number)) == held, "also while it waits"
+    assert held() == needed, "also while it waits"
     world.counting.trouble = []
     world.advance()
     with world.database.read() as tx:
@@ -236,13 +245,69 @@ def test_one_that_cannot_be_answered_stops_and_says_why(world: World, trouble: E
     assert str((row.answer or {})["error"]).replace("\\", "") in (message, message.replace('"', "'"))
 
 
-def test_trouble_of_this_machine_ends_nothing(world: World) -> None:
+def test_one_that_waits_is_written_only_when_something_changes(world: World) -> None:
     number = world.ask()
-    world.counting.trouble = [Busy("the database is held", hint="try again")]
-    assert world.advance() == 0
-    assert world.row(number).state is InquiryState.OPEN
+    world.counting.trouble = [NotReadyError("no snapshot yet", hint="record one")]
+    world.advance()
+    with closing(sqlite3.connect(world.context.paths.root / "db.sqlite")) as reader:
+        before = version_of(reader)
+        world.advance()
+        assert version_of(reader) == before
+        world.happen()
+        before = version_of(reader)
+        world.advance()
+        assert version_of(reader) == before, "what happens elsewhere is no news of it"
+        world.counting.trouble = [NotReadyError("no suite yet", hint="publish one")]
+        world.advance()
+        assert version_of(reader) != before
+    assert (world.counting.looks, waits_for(world.row(number))) == (4, "no suite yet (publish one)")
+
+
+def version_of(reader: sqlite3.Connection) -> int:
+    """Say which state of the database this is: another one after each write of somebody else."""
+    (version,) = reader.execute("PRAGMA data_version").fetchone()
+    return int(version)
+
+
+def test_trouble_of_this_machine_ends_nothing_and_is_named(world: World) -> None:
+    number = world.ask()
+    world.counting.trouble = [OutOfSpace("the disk is full", hint="df")]
+    world.advance()
+    row = world.row(number)
+    assert (row.state, waits_for(row), tries_of(row)) == (InquiryState.OPEN, "the disk is full (df)", 1)
+    assert again_at(row) == world.context.clock + timedelta(minutes=1)
     world.counting.trouble = []
+    world.happen()
+    assert world.advance() == 0, "not yet"
+    world.context.clock += timedelta(minutes=1)
     assert world.advance() == 1
+    row = world.row(number)
+    assert (waits_for(row), tries_of(row), again_at(row)) == ("", 0, None)
+    assert len(world.jobs()) == 1
+
+
+def test_trouble_is_looked_at_ever_more_seldom(world: World) -> None:
+    number = world.ask()
+    world.counting.trouble = [ProgramFailed("git failed", hint="look at it")]
+    for _ in range(1000):
+        world.advance()
+        world.context.clock += timedelta(minutes=1)
+    assert [int(pause_after(tries) / timedelta(minutes=1)) for tries in (1, 2, 3, 6, 7, 100)] == [1, 2, 4, 32, 60, 60]
+    assert world.counting.looks == tries_of(world.row(number)) == 6 + 16
+
+
+def test_trouble_does_not_keep_a_job_that_ends_from_being_looked_at(world: World) -> None:
+    number = world.ask()
+    world.advance()
+    world.counting.trouble = [Busy("the database is held", hint="try again")]
+    world.end()
+    world.advance()
+    assert placed_jobs(world.row(number)) == (1,), "what was asked before stays known"
+    assert world.advance() == 0
+    world.counting.trouble = []
+    world.context.clock += timedelta(minutes=1)
+    assert world.advance() == 1
+    assert world.row(number).progress["so far"] == ["ok"]
 
 
 def test_a_kind_of_a_newer_version_is_left_alone(world: World) -> None:

@@ -59,9 +59,11 @@ def lintian(*tags: str) -> bytes:
     return json.dumps({"groups": [{"input_files": [{"path": "./greeter_1.0.dsc", "hints": hints}]}]}).encode()
 
 
-def review(context: WorldContext, version: str, report: bytes | None, log: bytes | None = None) -> Json:
+def review(
+    context: WorldContext, version: str, report: bytes | None, log: bytes | None = None, place: str = ""
+) -> Json:
     """Review a version as a worker does, from what the checkers left; give the outputs."""
-    order = review_order(Built("greeter", version, {"greeter.changes": DIGEST}), RECIPE)
+    order = review_order(Built("greeter", version, {"greeter.changes": DIGEST}, place=place), RECIPE)
     with context.database.write() as tx:
         job = place_order(tx, order, NOW)
     claimed = claim_next(context.database, ["local"], holder_name(), NOW)
@@ -116,6 +118,29 @@ def test_a_review_of_an_older_version_changes_nothing(context: WorldContext) -> 
     assert known(context) == before
 
 
+def test_a_review_tells_of_its_suite_and_architecture_alone(context: WorldContext) -> None:
+    review(context, "2.0", lintian("bad-rpath"), place="topic/amd64")
+    review(context, "1.0", lintian("bad-rpath", "no-manual-page"), place="devel/amd64")
+    review(context, "1.0", lintian(), place="devel/i386")
+    review(context, "1.1", lintian("no-manual-page"), place="devel/amd64")
+    review(context, "0.9", lintian("bad-rpath"), place="devel/amd64")
+    assert known(context) == [
+        (LINTIAN, "bad-rpath source in devel/amd64", FindingState.FIXED),
+        (LINTIAN, "bad-rpath source in topic/amd64", FindingState.NEW),
+        (LINTIAN, "no-manual-page source in devel/amd64", FindingState.NEW),
+    ]
+
+
+def test_a_review_replaces_what_older_versions_wrote_of_any_suite(context: WorldContext) -> None:
+    review(context, "1.0", lintian("bad-rpath", "no-manual-page"))
+    review(context, "1.0", lintian("bad-rpath"), place="devel/amd64")
+    assert known(context) == [
+        (LINTIAN, "bad-rpath source", FindingState.FIXED),
+        (LINTIAN, "bad-rpath source in devel/amd64", FindingState.NEW),
+        (LINTIAN, "no-manual-page source", FindingState.FIXED),
+    ]
+
+
 def test_what_was_not_looked_at_is_not_called_fixed(context: WorldContext) -> None:
     review(context, "1.0", lintian("bad-rpath"), BLHC)
     review(context, "1.1", None, None)
@@ -153,15 +178,17 @@ def test_what_blhc_finds_is_no_failure_of_blhc(exit_code: int, cut: str, outcome
 
 
 def test_what_a_build_left_is_read_from_its_outputs() -> None:
-    inputs: dict[str, Json] = {"source": "greeter", "version": "1.0"}
+    inputs: dict[str, Json] = {
+        "source": "greeter", "version": "1.0", "suite": "devel", "environment": RECIPE.to_json()
+    }  # fmt: skip
     outputs: dict[str, Json] = {
         "files": {"greeter_1.0.dsc": DIGEST},
         "changes": DIGEST,
         "changes_name": "greeter.changes",
     }
     files = {"greeter_1.0.dsc": DIGEST, "greeter.changes": DIGEST}
-    assert built_of(inputs, outputs) == Built("greeter", "1.0", files)
-    assert built_of(inputs, {**outputs, "log": DIGEST}) == Built("greeter", "1.0", files, DIGEST)
+    assert built_of(inputs, outputs) == Built("greeter", "1.0", files, None, "devel/amd64")
+    assert built_of(inputs, {**outputs, "log": DIGEST}) == Built("greeter", "1.0", files, DIGEST, "devel/amd64")
 
 
 def test_checkers_are_those_of_the_environment_that_it_is_built_in() -> None:
@@ -181,7 +208,9 @@ def test_a_finished_build_is_reviewed_in_the_present_state_of_the_checkers(conte
     context.fetcher = UpstreamFetcher({MIRROR: upstream})
     record(record_request(), context, context.paths.cache / "pool")
     text = CONFIG.replace('include = ["debhelper"]', 'include = ["debhelper"]\ncheckers = "tools"')
-    inputs: dict[str, Json] = {"repo": "greeter", "suite": "devel", "source": "greeter", "version": "1.0"}
+    inputs: dict[str, Json] = {
+        "repo": "greeter", "suite": "devel", "source": "greeter", "version": "1.0", "environment": RECIPE.to_json()
+    }  # fmt: skip
     outputs: dict[str, Json] = {"files": {"a.deb": DIGEST}, "changes": DIGEST, "changes_name": "greeter.changes"}
     with context.database.write() as tx:
         place_order(tx, JobOrder(BUILD, inputs, "build greeter 1.0"), NOW)

@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.worlds.archive import make_deb, make_source, make_upload
-from tests.worlds.breaking import BreakingWorld, Trying, breaking_world, moved
+from tests.worlds.breaking import BreakingWorld, FullDisk, Trying, breaking_world, moved
 from tests.worlds.times import NOW
 from tests.worlds.uploads import Suite
 
 from distwright.builds.resolve import build_order
+from distwright.builds.trying import commit_trial
 from distwright.checks.filing import BUILDS, SWEEP
 from distwright.checks.findings import FAILS
+from distwright.checks.inquiries import waits_for
 from distwright.config.model import Config
-from distwright.model.digests import sha256_of
+from distwright.jobs.order import JobOrder
+from distwright.model import plain
+from distwright.model.digests import Json, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import FindingState, InquiryState, Trial
 from distwright.store.findings import list_findings
@@ -84,6 +89,45 @@ def test_the_search_tells_more_exactly_since_when_it_fails(world: BreakingWorld)
         {"debian": world.serials[3]},
         {"debian": world.serials[2]},
     )
+
+
+def trial(world: BreakingWorld, commit: str, **changed: Json) -> JobOrder:
+    """Order the trial of a commit, in the environment that is configured unless it is changed."""
+    order = commit_trial(world.context.database, world.context.ground(), repo="greeter", commit=commit)
+    environment = {**plain.mapping(order.inputs, "environment"), **changed}
+    return replace(order, inputs={**order.inputs, "environment": environment})
+
+
+def last_good(world: BreakingWorld) -> Json:
+    """Say what the newest finding names as the last good state, before anybody searches."""
+    world.take_in()
+    while world.run_next():
+        world.take_in()
+        found = world.finding()
+        if found is not None:
+            return found.evidence.get("last_good")
+    raise AssertionError("nothing failed")
+
+
+def test_a_good_build_in_another_environment_is_not_the_last_good_one(world: BreakingWorld) -> None:
+    world.context.config, sweeping = without_sweeps(world.context.config), world.context.config
+    world.record(*moved(2))
+    world.build(trial(world, world.commits[0], architecture="i386"))
+    world.build(trial(world, world.commits[0], include=["clang"]))
+    world.breaks, world.context.config = since(2), sweeping
+    world.record(*moved(3))
+    assert last_good(world) == {"debian": world.serials[0]}
+
+
+def test_a_good_build_of_a_branch_beside_is_not_the_last_good_one(world: BreakingWorld) -> None:
+    world.commit("second", tag="2.0", version="2.0")
+    world.upload("2.0")
+    world.context.config, sweeping = without_sweeps(world.context.config), world.context.config
+    world.record(*moved(2))
+    world.build(trial(world, world.commit("beside", version="1.9", branch="topic")))
+    world.breaks, world.context.config = since(2), sweeping
+    world.record(*moved(3))
+    assert last_good(world) == {"debian": world.serials[0]}
 
 
 def without_sweeps(config: Config) -> Config:
@@ -196,3 +240,72 @@ def test_an_uploaded_source_is_searched_for_its_culprit_over_serials(world: Brea
     assert found.subject == "sent"
     text = f"bar 2.0 from serial {bad} of archive debian breaks it"
     assert found.evidence["culprit"]["text"] == text  # type: ignore[call-overload, index]
+
+
+def builds_later(config: Config, *archives: str) -> Config:
+    """Build what is uploaded in an environment of its own."""
+    late = config.environments["build"].model_copy(update={"from_": tuple(f"{one}/stable" for one in archives)})
+    suites = {"devel": config.suites["devel"].model_copy(update={"environment": "late"})}
+    return replace(config, environments={**config.environments, "late": late}, suites=suites)
+
+
+@pytest.fixture
+def late(world: BreakingWorld) -> BreakingWorld:
+    """Have a source that is built with an archive of which nothing is recorded, beside another one."""
+    world.context.config = builds_later(world.context.config, "debian", "security")
+    Suite(world.context).accept(make_upload(make_source("sent", "1.0"), make_deb("sent", "1.0")))
+    world.commit("second", tag="2.0", version="2.0")
+    world.upload("2.0")
+    return world
+
+
+def test_what_is_not_ready_is_asked_later_and_holds_up_nothing(late: BreakingWorld) -> None:
+    number = late.sweep()
+    late.run()
+    row = late.inquiry(number)
+    assert (row.state, [tried.job.title for tried in late.built[1:]]) == (InquiryState.OPEN, ["try greeter 2.0"])
+    assert waits_for(row).startswith("sent: archive security has no snapshot")
+    late.context.config = builds_later(late.context.config, "debian")
+    late.context.clock += timedelta(minutes=1)
+    late.run()
+    assert (late.inquiry(number).answer or {})["text"] == "2 build, 0 do not, 0 could not be tried"
+
+
+def test_what_is_never_ready_is_named_and_does_not_keep_the_next_sweep_waiting(late: BreakingWorld) -> None:
+    number = late.sweep()
+    for _ in range(40):
+        late.run()
+        late.context.clock += timedelta(minutes=10)
+    answer = late.inquiry(number).answer or {}
+    assert answer["text"] == "1 build, 0 do not, 0 could not be tried, 1 could not be asked"
+    [sent] = [one for one in plain.members(answer, "targets") if plain.mapping({"": one}, "")["source"] == "sent"]
+    member = plain.mapping({"": sent}, "")
+    assert member["state"] == "not asked"
+    assert str(member["message"]).startswith("archive security has no snapshot")
+
+
+def test_a_sweep_that_cannot_go_on_does_not_keep_the_next_one_waiting(late: BreakingWorld) -> None:
+    late.record(*moved(2))
+    late.run()
+    late.record(*moved(3))
+    late.run()
+    with late.context.database.read() as tx:
+        rows = [row for row in list_inquiries(tx, kind=SWEEP) if row.state is InquiryState.OPEN]
+    assert [row.subject for row in rows] == [f"debian/{serial}" for serial in reversed(late.serials[1:])]
+    assert [tried.versions["bar"] for tried in late.built[-2:]] == ["2.0", "3.0"]
+    assert {waits_for(row).partition(":")[0] for row in rows} == {"sent"}
+
+
+def test_trouble_of_this_machine_is_no_answer_about_a_package(world: BreakingWorld) -> None:
+    world.commit("second", tag="2.0", version="2.0")
+    world.upload("2.0")
+    objects = world.context.objects
+    world.context.objects = FullDisk(world.context.paths.objects)
+    number = world.sweep()
+    world.run()
+    row = world.inquiry(number)
+    assert (row.state, waits_for(row)) == (InquiryState.OPEN, "greeter: no space left (df)")
+    world.context.objects = objects
+    world.context.clock += timedelta(minutes=1)
+    world.run()
+    assert (world.inquiry(number).answer or {})["text"] == "1 build, 0 do not, 0 could not be tried"

@@ -1,9 +1,10 @@
 """Commands about what stops building: what a person types, and what comes back."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.worlds.breaking import BreakingWorld, breaking_world, moved
+from tests.worlds.breaking import BreakingWorld, FullDisk, breaking_world, moved
 from tests.worlds.commands import CommandLine
 from tests.worlds.installation import CONFIG
 
@@ -44,6 +45,7 @@ def test_history_begins_with_since_when_it_fails_and_what_broke_it(world: Breaki
         ("failed", f"debian {bad}", "build: build failed"),
         ("ok", f"debian {good}", ""),
     ]
+    assert [row["architecture"] for row in answer["trials"]] == ["amd64", "amd64"]
     assert [row["since"] for row in answer["failing"]] == [{"debian": bad}]
     assert line.run("package", "history", "other", as_json=True).answer == {"trials": [], "failing": []}
 
@@ -72,6 +74,21 @@ def test_a_sweep_that_workers_shall_do_is_asked_shown_and_stopped(world: Breakin
     assert "stopped by user" in stopped.text
     assert line.run("package", "inquiry", number, "--stop").exit_code == 3
     assert world.run() == 0, "its job is cancelled"
+
+
+def test_one_that_this_machine_cannot_look_at_says_why_and_when_it_is_tried_again(
+    world: BreakingWorld, line: CommandLine
+) -> None:
+    world.commit("second", tag="2.0", version="2.0")
+    world.upload("2.0")
+    number = str(world.sweep())
+    world.context.objects = FullDisk(world.context.paths.objects)
+    world.take_in()
+    again = f"{world.context.clock + timedelta(minutes=1):%Y-%m-%d %H:%M:%S}"
+    said = line.run("package", "inquiry", number).text.splitlines()[-1]
+    assert said == f"cannot go on: greeter: no space left (df); tried 1 times, and again from {again} on"
+    answer = line.run("package", "inquiry", number, as_json=True).answer
+    assert (answer["waits for"], answer["tries"], answer["again"]) == ("greeter: no space left (df)", 1, again)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from tests.habits.samples import EARLIER, INPUTS
 from tests.worlds.state import COUNT, placed
 from tests.worlds.times import NOW
 
-from distwright.jobs.keeping import hold_for_attempt
+from distwright.jobs.keeping import hold_for_attempt, hold_what_job_leaves
 from distwright.jobs.lease import Ending, Retry, claim_next, end_attempt
-from distwright.jobs.order import JobOrder, cancel, place_order, retry
+from distwright.jobs.order import JobOrder, cancel, get_job, place_order, retry
 from distwright.jobs.step import JobKind, StepResult
 from distwright.model.digests import Json, digests_in, sha256_of
 from distwright.model.events import Event, EventKind
@@ -155,3 +155,22 @@ def _all(database: Database) -> list[Hold]:
 def _announced(database: Database) -> list[Event]:
     with database.read() as tx:
         return [stored.event for stored in events_after(tx, 0)]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.OK, Outcome.FAILED])
+def test_who_waits_for_a_job_holds_what_it_leaves_from_the_moment_that_it_ends(
+    database: Database, outcome: Outcome
+) -> None:
+    job = placed(database, ORDER)
+    with database.write() as tx:
+        hold_what_job_leaves(tx, "inquiry 7", job, NOW)
+    waiting = [Hold("inquiry 7", "job", "1", "count"), Hold("inquiry 7", "object", SOURCE, "tree.source")]
+    assert [hold for hold in held(database) if hold.holder == "inquiry 7"] == waiting
+    end_attempt(database, claimed(database), Ending(outcome, "the end", {"out": MADE}), NOW, retry=Retry.NEVER)
+    left = Hold("inquiry 7", "object", MADE, "0.out")
+    assert sorted(held(database), key=str) == sorted(
+        [*waiting, left, *([Hold("job 1", "object", MADE, "0.out")] if outcome is Outcome.FAILED else [])], key=str
+    )
+    with database.write() as tx:
+        hold_what_job_leaves(tx, "inquiry 8", get_job(tx, 1), NOW)
+        assert {hold.target for hold in holds_of(tx, "inquiry 8")} == {"1", SOURCE, MADE}, "it has ended before"
