@@ -169,7 +169,15 @@ class LocalRunner:
             )
             finished = run(command, is_cancelled=gauge.look, watch=guard.look)
             gauge.look()
-            return finished if finished.cut else replace(finished, cut=guard.last_look())
+            if finished.cut or finished.saw:
+                return finished
+            cut = guard.last_look()
+            if not cut and guard.was_robbed(finished.exit_code):
+                raise ProgramFailed(
+                    f"{argv[0]} had passed no limit when this machine had no memory left and killed processes",
+                    hint="journalctl --dmesg --grep 'Out of memory'; then let fewer jobs run here at a time",
+                )
+            return replace(finished, cut=cut)
 
     def _look_for_architecture(self, plan: Plan) -> None:
         """A machine that cannot run an architecture's programs is our fault, and another machine may. Raises ProgramFailed."""
