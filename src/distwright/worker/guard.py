@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.jobs.limits import Limits
+from distwright.tools.du import taken
 from distwright.tools.sandbox import Sandbox
 from distwright.worker.cgroups import Group, base_of, look_for_groups, make_group
 from distwright.worker.space import DiskGauge
@@ -62,7 +63,7 @@ def guarding(limits: Limits, work: Path, sandbox: Sandbox, name: str) -> Iterato
         if group is not None:
             stack.callback(group.close)
         if limits.disk_mb:
-            disk = DiskGauge(work, limits.disk_mb, sandbox)
+            disk = DiskGauge(work, limits.disk_mb, lambda is_cancelled: taken(work, sandbox, is_cancelled))
             stack.callback(disk.close)
         yield Guard(limits, group, watchdog, disk, killed_for_memory())
 
