@@ -30,7 +30,6 @@ from distwright.worker.workfolder import collect, collect_found, fill
 
 _TAIL_LINES = 15
 _ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
-_LOG_LIMIT_BYTES = 256 << 20
 _LOG = "log"  # in the work folder, where only we see it
 
 
@@ -145,6 +144,7 @@ class LocalRunner:
             name: self._filled(text, tokens, plan, rooted=planned.root is not None)
             for name, text in planned.environment
         }
+        limits = planned.limits.or_else(context.limits)
         context.log(f"$ {Command(argv, 0).shown}")
         with contextlib.ExitStack() as stack:
             door = None
@@ -154,15 +154,15 @@ class LocalRunner:
                 wrapped = context.sandbox.alone_argv(argv, door)
             else:
                 wrapped = context.sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door)
-            guard = stack.enter_context(guarding(planned.limits, work, context.sandbox, f"{work.name}-{number}"))
+            guard = stack.enter_context(guarding(limits, work, context.sandbox, f"{work.name}-{number}"))
             command = Command(
                 guard.wrapped(wrapped),
-                timeout_s=planned.timeout_s,
+                timeout_s=limits.hours * 3600 or planned.timeout_s,
                 environment={"HOME": "/nonexistent", **environment},
                 cwd=work / "files",
                 log=context.log_path,
                 copy=work / _LOG if plan.keep_log else None,
-                output_limit_bytes=planned.limits.output_mb << 20 or _LOG_LIMIT_BYTES,
+                output_limit_bytes=limits.output_mb << 20,
                 until=(planned.until or "").encode(),
                 never=(planned.never or "").encode(),
                 keep_fds=() if door is None else (door.channel,),
