@@ -24,7 +24,7 @@ from distwright.tools.qemu import accelerator
 from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run
 from distwright.tools.sandbox import Door, RootFolders
 from distwright.worker.context import JobContext
-from distwright.worker.guard import guarding
+from distwright.worker.guard import Guard, guarding
 from distwright.worker.space import SpaceGauge
 from distwright.worker.workfolder import collect, collect_found, fill
 
@@ -169,15 +169,7 @@ class LocalRunner:
             )
             finished = run(command, is_cancelled=gauge.look, watch=guard.look)
             gauge.look()
-            if finished.cut or finished.saw:
-                return finished
-            cut = guard.last_look()
-            if not cut and guard.was_robbed(finished.exit_code):
-                raise ProgramFailed(
-                    f"{argv[0]} had passed no limit when this machine had no memory left and killed processes",
-                    hint="journalctl --dmesg --grep 'Out of memory'; then let fewer jobs run here at a time",
-                )
-            return replace(finished, cut=cut)
+            return _with_cut(finished, guard, argv[0])
 
     def _look_for_architecture(self, plan: Plan) -> None:
         """A machine that cannot run an architecture's programs is our fault, and another machine may. Raises ProgramFailed."""
@@ -213,6 +205,19 @@ class LocalRunner:
         seen = _Tokens("/work", tokens.server) if rooted else tokens
         cache, sandbox = self._context.paths.cache, self._context.sandbox
         return seen.fill_in(text, plan, lambda kernel: accelerator(cache, sandbox, Path(tokens.work) / kernel))
+
+
+def _with_cut(finished: Finished, guard: Guard, name: str) -> Finished:
+    """Name the limit for which the kernel has ended a program. One that this machine had no memory for raises ProgramFailed."""
+    if finished.cut or finished.saw:
+        return finished
+    cut = guard.last_look()
+    if not cut and guard.was_robbed(finished.exit_code):
+        raise ProgramFailed(
+            f"{name} had passed no limit when this machine had no memory left and killed processes",
+            hint="look at journalctl --dmesg --grep 'Out of memory', and let fewer jobs run here at a time",
+        )
+    return replace(finished, cut=cut)
 
 
 def _look_for_programs(plan: Plan) -> None:
