@@ -32,8 +32,13 @@ def gauge_of(folder: Path, answers: Iterator[Taken | Exception]) -> DiskGauge:
 
 def looked(gauge: DiskGauge) -> str:
     """Look until the gauge says something."""
-    found: list[str] = []
-    wait_until(lambda: found.append(gauge.look(os.getpid())) or found[-1], "an answer of the gauge")
+    found = [""]
+
+    def look() -> str:
+        found.append(gauge.look(os.getpid()))
+        return found[-1]
+
+    wait_until(look, "an answer of the gauge")
     return found[-1]
 
 
