@@ -17,6 +17,7 @@ from distwright.builds.judging_builds import judge_build
 from distwright.builds.package import PACKAGE_BUILD, plan_build
 from distwright.jobs.lease import Ending
 from distwright.jobs.step import Conclusion, Earlier, Inputs, JobKind, Plan, Step
+from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.events import EventKind
 from distwright.model.outcomes import Outcome
@@ -52,7 +53,7 @@ class Builder:
     number: int = 9000
 
     def build(self, script: str, depends: str = "", limits: Mapping[str, Json] | None = None) -> Ending:
-        """Build a package whose test runs a script of bash; sign nothing. hours 0 of the limits stands for two minutes."""
+        """Build a package whose test runs a script of bash; sign nothing. Any hours of the limits stand for two minutes."""
         self.number += 1
         digest = self.shop.objects.put(_tree({
             "debian/changelog": CHANGELOG, "debian/control": CONTROL.format(more=depends), "debian/rules": RULES,
@@ -92,7 +93,8 @@ def _conclude(_inputs: Inputs, earlier: Earlier, _now: object, _job: int) -> Con
 def _plan(inputs: Inputs, earlier: Earlier) -> Plan:
     made = plan_build(inputs, earlier)
     [command] = made.commands
-    return replace(made, commands=(replace(command, timeout_s=command.timeout_s or 120),))
+    is_short = "hours" in plain.mapping(inputs, "limits")
+    return replace(made, commands=(replace(command, timeout_s=120) if is_short else command,))
 
 
 KIND = JobKind(

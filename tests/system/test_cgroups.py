@@ -24,15 +24,23 @@ def ended(name, limits, *argv):
         assert (guard.group is None, guard.watchdog) == (False, None)
         done = run(Command(guard.wrapped(argv), timeout_s=120), watch=guard.look)
         cut = done.cut or guard.last_look()
+        robbed = not cut and guard.was_robbed(done.exit_code)
     left = (base_of(look_for_groups()).folder / name).exists()
-    print(name, "|", cut, "|", "" if cut else done.exit_code, "|", left, flush=True)
+    code = "robbed" if robbed else "" if cut else done.exit_code
+    print(name, "|", cut, "|", code, "|", left, *done.stdout.decode().split(), flush=True)
 
 HOG = "held = []\nwhile True: held.append(bytearray(b'1') * (8 << 20))"
+LIFT = '''
+mkdir -p /tmp/seen; mount -t cgroup2 none /tmp/seen; cat /proc/self/cgroup
+ls /tmp/seen | grep -E '^(memory|pids).max'; mkdir /tmp/seen/more 2>/dev/null || echo refused
+'''
 def tell():
     ended("well", Limits(memory_mb=300, processes=50), "python3", "-c", "x = bytearray(b'1') * (100 << 20)")
     ended("memory", Limits(memory_mb=100), "python3", "-c", HOG)
     ended("tmpfs", Limits(memory_mb=100), "sh", "-c", "head -c 200000000 /dev/zero >/tmp/x; sleep 100")
     ended("forks", Limits(processes=30), "sh", "-c", "for i in $(seq 100); do sleep 100 & done; wait")
+    ended("machine", Limits(memory_mb=9000), "python3", "-c", HOG)
+    ended("inside", Limits(memory_mb=100, processes=30), "unshare", "--cgroup", "--mount", "sh", "-c", LIFT)
     ended("daemon", Limits(processes=30), "sh", "-c", "setsid sleep 1000 & exit 3")
     print("daemons:", sum(b"sleep\x001000" in (p / "cmdline").read_bytes() for p in Path("/proc").glob("[0-9]*")), flush=True)
 
@@ -55,6 +63,8 @@ well |  | 0 | False
 memory | memory limit of 100 MB |  | False
 tmpfs | memory limit of 100 MB |  | False
 forks | process limit of 30 |  | False
+machine |  | robbed | False
+inside |  | 0 | False 0::/ refused
 daemon |  | 3 | False
 daemons: 0
 """
@@ -75,5 +85,5 @@ def test_kernel_keeps_the_limits_where_groups_are_delegated(killed_line: KilledL
     [boot] = [job for job in line.answer("job", "list") if job["kind"] == "image.boot"]
     digest = line.answer("job", "show", str(boot["job"]))["inputs"]["vmlinuz"]
     kernel = line.state / "objects" / "sha256" / digest[:2] / digest[2:]
-    said = run_in_guest(kernel, SCRIPT, tmp_path, ("choom", "prlimit", "setpriv"))
+    said = run_in_guest(kernel, SCRIPT, tmp_path, ("choom", "prlimit", "setpriv", "unshare"))
     assert said == WANT

@@ -241,11 +241,32 @@ def test_identity_of_a_plan_is_all_of_it_and_the_versions_of_its_programs(shop: 
     keys = [runner.key(one) for one in (plan, *others)]
     assert len(set(keys)) == len(keys)
     assert runner.key(replace(plan, place=dict(plan.place))) == keys[0]
-    limited = replace(plan, commands=(replace(command, limits=Limits(memory_mb=1)),))
+    limited = replace(plan, commands=(replace(command, limits=Limits(memory_mb=1, hours=9)),))
     assert runner.key(limited) == keys[0], "what ended well within limits is what would have without"
 
 
 # How commands end
+
+
+def test_program_whose_plan_says_no_limits_has_those_of_the_machine(shop: Workshop) -> None:
+    context = shop.context()
+    assert min(context.limits.memory_mb, context.limits.disk_mb, context.limits.processes, context.limits.output_mb) > 0
+    context.limits = Limits(memory_mb=100, disk_mb=100, processes=50, output_mb=1)
+    hog = "my @held; push @held, 'x' x (16 << 20) while 1"
+    for command, cut in (
+        (PlannedCommand(("perl", "-e", hog), 60), "memory limit of 100 MB"),
+        (PlannedCommand(("perl", "-e", hog), 60, limits=Limits(memory_mb=200, disk_mb=500)), "memory limit of 200 MB"),
+        (shell("cat /dev/zero >x; sleep 100"), "disk limit of 100 MB"),
+        (shell("for i in $(seq 100); do sleep 100 & done; wait"), "process limit of 50"),
+        (shell("yes; true"), "output limit of 1 MB"),
+    ):
+        ending = execute(kind_of(step(command, repeat=True)), {}, context)
+        assert (ending.outcome, cut in ending.message) == (Outcome.FAILED, True), ending.message
+
+
+def test_hours_of_the_limits_are_the_time_of_a_program(shop: Workshop) -> None:
+    command = PlannedCommand(("sleep", "1.5"), 1, limits=Limits(hours=1))
+    assert execute(kind_of(step(command)), {}, shop.context()).outcome is Outcome.OK
 
 
 def test_first_command_that_fails_is_the_last(shop: Workshop) -> None:

@@ -172,6 +172,39 @@ def test_who_kills_everything_it_sees_kills_itself_and_nobody_else(
     assert "exit" in ending.message
 
 
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.skipif(
+    not os.access(MEMORY / "memory.limit_in_bytes", os.W_OK), reason="needs a small machine: cgroup version 1"
+)
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    {
+        "itself": (HOG, Outcome.BROKEN),
+        "a child": (f"unless (fork) {{ {HOG} }} wait; exit 1", Outcome.BROKEN),
+        "a child that nobody misses": (f"unless (fork) {{ {HOG} }} wait; exit 0", Outcome.OK),
+        "nobody": ("exit 1", Outcome.FAILED),
+    }.values(),
+)
+def test_who_ends_badly_because_the_machine_has_no_memory_left_is_not_at_fault(script: str, outcome: Outcome) -> None:
+    machine = MEMORY / f"small-{uuid.uuid4()}"
+    machine.mkdir()
+    try:
+        (machine / "memory.limit_in_bytes").write_text(str(400 << 20))
+        with state_folder() as folder:
+            ending = performed(lambda: _execute_within(machine, folder, perl(script, Limits(memory_mb=100_000))), None)
+    finally:
+        machine.rmdir()
+    assert ending.outcome is outcome
+    assert ("no memory left" in ending.message) == (outcome is Outcome.BROKEN)
+
+
+def _execute_within(machine: Path, folder: Path, command: PlannedCommand) -> Ending:
+    (machine / "cgroup.procs").write_text("0")
+    return _execute(folder / "state", sandbox_for(os.geteuid()), command)
+
+
 def test_host_is_not_to_be_read(perform: Callable[[PlannedCommand], Ending]) -> None:
     script = """
         cat /etc/shadow /etc/gshadow && exit 11

@@ -184,6 +184,20 @@ def test_host_program_can_change_nothing_but_its_work_and_empty_folders(cell: Ce
 # What it can reach
 
 
+GROUPS = """
+find / -path /proc -prune -o \\( -name cgroup.procs -o -name memory.max \\) -print
+for over in /sys/fs/cgroup /sys/fs /sys; do umount -l $over 2>/dev/null; done
+find /sys -name cgroup.procs -print
+grep -v ':/$' /proc/self/cgroup; echo looked; true
+"""
+
+
+def test_no_control_group_of_the_machine_is_seen_or_uncovered(cell: Cell) -> None:
+    """Who was delegated groups owns them, and is root inside: limits that he can see he can lift."""
+    for ended in (cell.run("sh", "-uc", GROUPS), cell.run_host_program("sh", "-uc", GROUPS)):
+        assert ended.checked().stdout == b"looked\n"
+
+
 WRITES = {
     "kernel settings": "echo 1 > /proc/sys/kernel/sysrq",
     "kernel triggers": "echo h > /proc/sysrq-trigger",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+from distwright.jobs.limits import Limits
 from distwright.jobs.step import (
     Earlier,
     Inputs,
@@ -145,12 +146,23 @@ def mmdebstrap_argv(recipe: EnvironmentRecipe, options: Sequence[str], target: s
     )  # fmt: skip
 
 
-def in_architecture(plan: Callable[[Inputs, Earlier], Plan]) -> Callable[[Inputs, Earlier], Plan]:
-    """Let the plans of a step that works in the root of `inputs["environment"]` say what architecture the machine must run."""
+def in_environment(plan: Callable[[Inputs, Earlier], Plan]) -> Callable[[Inputs, Earlier], Plan]:
+    """Let the plans of a step that works in the root of `inputs["environment"]` say what architecture the machine must run.
+
+    What runs in that root and has no limits gets those of the order, for builds in that environment, but for their time.
+    """
 
     def planned(inputs: Inputs, earlier: Earlier) -> Plan:
         recipe = EnvironmentRecipe.from_json(plain.mapping(inputs, "environment"))
-        return replace(plan(inputs, earlier), architecture=recipe.foreign)
+        made = replace(plan(inputs, earlier), architecture=recipe.foreign)
+        if "limits" not in inputs:
+            return made
+        limits = replace(Limits.from_json(plain.mapping(inputs, "limits")), hours=0)
+        commands = [
+            command if command.root is None else replace(command, limits=command.limits.or_else(limits))
+            for command in made.commands
+        ]
+        return replace(made, commands=tuple(commands))
 
     return planned
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from distwright.archive.indexes import pool_of
 from distwright.archive.tree import parse_root
-from distwright.builds.environment import EnvironmentRecipe, environment_step, in_architecture, root_of
+from distwright.builds.environment import EnvironmentRecipe, environment_step, in_environment, root_of
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import (
     Action,
@@ -114,7 +114,7 @@ SUITE_INSTALL = JobKind(
     (
         environment_step("environment", "environment"),
         Action("published", _find_files),
-        Step("install", in_architecture(_plan), repeat=True),
+        Step("install", in_environment(_plan), repeat=True),
     ),
     _conclude,
 )

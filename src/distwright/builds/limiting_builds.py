@@ -10,7 +10,6 @@ from distwright.model import plain
 from distwright.model.digests import Json
 
 LOG = "log"
-_HOUR_S = 3600
 # Exit codes of our wrapper of sbuild: the package says no, its dependencies do, it is not for this architecture; else we failed.
 PACKAGE, DEPENDENCIES, OTHER_ARCHITECTURE, OURS = 100, 101, 102, 103
 _CODES: Mapping[str, int] = {
@@ -61,12 +60,9 @@ def limits_of_builds(table: Environment) -> dict[str, Json]:
 def within_limits(plan: Plan, inputs: Inputs) -> Plan:
     """Give the plan of sbuild the limits of its order; from form 2 on, also what keeps its log, its stage and its .udebs."""
     if "limits" in inputs:
-        given = dict(plain.mapping(inputs, "limits"))
-        hours = given.pop("hours", None)
-        limits = Limits.from_json(given)
         [command] = plan.commands
-        timeout_s = command.timeout_s if hours is None else plain.number({"hours": hours}, "hours") * _HOUR_S
-        plan = replace(plan, commands=(replace(command, limits=limits, timeout_s=timeout_s),))
+        limits = Limits.from_json(plain.mapping(inputs, "limits"))
+        plan = replace(plan, commands=(replace(command, limits=limits),))
     if form_of(inputs) < 2:
         return plan
     codes = ", ".join(f"'{stage}' => {code}" for stage, code in _CODES.items())

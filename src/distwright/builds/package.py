@@ -4,7 +4,7 @@ from datetime import datetime
 
 from distwright.builds.changes_with_source import hashes_of, with_source
 from distwright.builds.destinations import BUILD_KIND
-from distwright.builds.environment import EnvironmentRecipe, environment_step, in_architecture, root_of
+from distwright.builds.environment import EnvironmentRecipe, environment_step, in_environment, root_of
 from distwright.builds.judging_builds import conclude_failed_build, judge_build, judge_source
 from distwright.builds.limiting_builds import LOG, within_limits
 from distwright.builds.source_step import dsc_of, plan_source
@@ -164,8 +164,8 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     return Conclusion(outputs, f"built {subject}", [event], heir=f"build {job}")
 
 
-SOURCE_STEP = Step("source", in_architecture(plan_source), judge_source)
-BUILD_STEP = Step("build", in_architecture(plan_build), judge_build)
+SOURCE_STEP = Step("source", in_environment(plan_source), judge_source)
+BUILD_STEP = Step("build", in_environment(plan_build), judge_build)
 PACKAGE_BUILD = JobKind(
     KIND,
     (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP, Action("sign", sign_changes)),

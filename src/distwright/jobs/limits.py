@@ -1,7 +1,7 @@
 """What a program may use of a machine before it is ended. Values only: who enforces them stands in worker/."""
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Self
 
 from distwright.errors import BadInput
@@ -11,17 +11,19 @@ from distwright.model.digests import Json
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Each 0 if there is none.
+    """Each 0 if nothing is said of it; then the machine's hold (`limits_of_machine`).
 
     memory_mb: MiB of memory that nobody else could use: of all its processes together, and of the tmpfs that it fills.
     disk_mb: MiB that it adds below the work folder, deleted files that it holds open included; and one inode for each 4 KiB.
-    processes: processes and threads at a time. output_mb: MiB that it prints.
+    processes: processes and threads at a time. output_mb: MiB that it prints. hours: hours until it is ended, instead of the
+    planned `timeout_s`.
     """
 
     memory_mb: int = 0
     disk_mb: int = 0
     processes: int = 0
     output_mb: int = 0
+    hours: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what is no limit."""
@@ -33,6 +35,10 @@ class Limits:
     def are_watched(self) -> bool:
         """Say whether somebody must look at the program while it runs; what it prints is counted anyway."""
         return bool(self.memory_mb or self.disk_mb or self.processes)
+
+    def or_else(self, others: "Limits") -> "Limits":
+        """Give these, and of `others` what these do not say."""
+        return replace(self, **{name: value for name, value in asdict(others).items() if not getattr(self, name)})
 
     def to_json(self) -> Json:
         """Give the part of a plan's identity: the limits that there are."""
@@ -48,6 +54,15 @@ class Limits:
 
 
 NO_LIMITS = Limits()
+
+
+def limits_of_machine(memory_mb: int) -> Limits:
+    """Give what any program may use on a machine with so much memory if its plan says nothing of it.
+
+    As much as does no harm to the machine, and no honest program needs more: mksquashfs takes a quarter of the memory for itself,
+    and an image of some GiB is there four times while it is made.
+    """
+    return Limits(memory_mb=max(8192, memory_mb // 2), disk_mb=65536, processes=8192, output_mb=256)
 
 
 _PASSED = re.compile(r"(?:memory|disk|process|output) limit of ")

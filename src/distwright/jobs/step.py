@@ -115,7 +115,8 @@ class PlannedCommand:
     root: digest of a root file system (tar) to run in, with nothing else of the machine visible; None runs the host's program as
     the sandbox user, who sees the machine's programs only. Both begin in the work folder, see no other, and have no network;
     reads_shelf: but the shelf. until: end it with success when its output has this text; never: end it as failed when it has
-    this one. limits: what it may use; past one it is ended as failed, and `CommandEnd.cut` names it.
+    this one. limits: what it may use, if more or less than the machine lets any program; past one it is ended as failed, and
+    `CommandEnd.cut` names it.
     """
 
     argv: tuple[str, ...]

@@ -36,6 +36,6 @@ def chosen(given: str | None, option: str, environment: Mapping[str, str], varia
 def state_paths(given: str | None) -> StatePaths:
     """Say where the state is, whether it exists or not: by the one path that has neither `..` nor a link in it.
 
-    The sandbox shows a work folder at its own place only (tools/hide_machine.py), and no other way to it.
+    The sandbox shows a work folder at its own place only (tools/enter_root.py), and no other way to it.
     """
     return StatePaths(state_folder(given, os.environ, os.geteuid()).resolve())

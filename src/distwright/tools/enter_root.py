@@ -1,10 +1,16 @@
-"""Enter a root file system for good: run by the host's Python inside a new user, mount and pid namespace, as its root.
+"""Enter a root for good: run by the host's Python as root of new mount and pid namespaces, in front of a sandboxed program.
 
 A script, not a module of ours: the sandbox user may be unable to read our files, so its text is handed over by `-c`. It must use
 system calls and not mount(8), for after pivot_root the programs are those of the new root, which may have no umount.
 
-Arguments: lower upper scratch merged work program [argument …]. The program begins in /work of lower+upper; nothing else of the
-machine is left to see.
+Arguments: `rooted` lower upper scratch merged work program [argument …]: the root is lower+upper, the program begins in /work.
+Or `alone` program [argument …], for programs of the machine, below which maintainer scripts run as root of a namespace, in a
+chroot that such a root can leave. What they find outside is what we put together: the machine's programs, what these need of
+/etc, devices, and the folder that we are started in, at its place. Nothing of it is theirs to change but that folder and empty
+ones.
+
+Either way nothing else of the machine is left to see, and of /sys not /sys/fs. Control groups are there: who was delegated them
+owns them, is root inside, and could change them, and take away again whatever we would mount over them.
 """
 
 import ctypes
@@ -12,7 +18,36 @@ import os
 import sys
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 2, 4, 8, 4096, 16384, 1 << 18, 2
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+SYS_PIVOT_ROOT = {
+    "x86_64": 155,
+    "aarch64": 41,
+    "riscv64": 41,
+    "i686": 217,
+    "armv7l": 218,
+    "ppc64le": 203,
+    "s390x": 217,
+}.get(os.uname().machine, 41)
+PROGRAMS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
+# Who is who, how programs and libraries are found, what perl and dpkg read. No configuration of any service.
+SETTINGS = (
+    *(
+        "alternatives",
+        "debian_version",
+        "dpkg",
+        "group",
+        "hosts",
+        "ld.so.cache",
+        "ld.so.conf",
+        "ld.so.conf.d",
+        "localtime",
+    ),
+    *("login.defs", "nsswitch.conf", "os-release", "passwd", "perl", "protocols", "services", "subgid", "subuid"),
+)
+DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+OF_THE_MACHINE = ("console", "kvm")
+LINKS = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx"))
+EMPTY = ("mnt", "run", "tmp", "var/tmp")  # mmdebstrap mounts on /mnt
+SIZE = ",size=256m"  # of what is written to them; what is large goes to the folder
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -29,60 +64,67 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     check(_libc.mount(*arguments, ctypes.c_ulong(flags), data.encode() or None), f"mount {target}")
 
 
-def build(lower: str, upper: str, scratch: str, merged: str, work: str) -> None:
-    """Put the root together below `merged`."""
-    mount("none", "/", flags=MS_REC | MS_PRIVATE)
-    mount("overlay", merged, "overlay", data=f"lowerdir={lower},upperdir={upper},workdir={scratch},userxattr")
-    for folder in ("dev/shm", "dev/pts", "proc", "sys", "work"):
-        os.makedirs(f"{merged}/{folder}", exist_ok=True)  # pathlib would double the start-up time
-    for name in DEVICES:
-        with open(f"{merged}/dev/{name}", "wb"):
-            pass
-        mount(f"/dev/{name}", f"{merged}/dev/{name}", flags=MS_BIND)
-    mount("tmpfs", f"{merged}/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
-    mount("devpts", f"{merged}/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666")
-    for name, target in (
-        ("fd", "/proc/self/fd"),
-        ("stdin", "fd/0"),
-        ("stdout", "fd/1"),
-        ("stderr", "fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ):
-        link = f"{merged}/dev/{name}"
+def show(root: str, *places: str) -> None:
+    """Show files, folders and symlinks of the machine at their places below `root`, those that there are."""
+    for place in places:
+        source, target = f"/{place}", f"{root}/{place}"
+        if os.path.islink(source):
+            os.symlink(os.readlink(source), target)
+        elif os.path.isdir(source):
+            os.makedirs(target, exist_ok=True)  # pathlib would double the start-up time
+            mount(source, target, flags=MS_BIND | MS_REC)
+        elif os.path.exists(source):
+            with open(target, "wb"):
+                pass
+            mount(source, target, flags=MS_BIND)
+
+
+def show_kernel(root: str, devices: tuple[str, ...], size: str) -> None:
+    """Show what every program needs of the kernel; /proc is that of the pid namespace that we are in."""
+    for folder in ("dev/pts", "dev/shm", "proc", "sys"):
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+    show(root, *(f"dev/{name}" for name in devices), *(f"sys/{name}" for name in os.listdir("/sys") if name != "fs"))
+    for name, target in LINKS:
+        link = f"{root}/dev/{name}"
         if os.path.lexists(link):
             os.unlink(link)
         os.symlink(target, link)
-    mount("/sys", f"{merged}/sys", flags=MS_BIND | MS_REC)
-    mount("proc", f"{merged}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    mount("tmpfs", f"{root}/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, f"mode=1777{size}")
+    mount("devpts", f"{root}/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=666")
+    mount("proc", f"{root}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def build_rooted(lower: str, upper: str, scratch: str, merged: str, work: str) -> None:
+    """Put the root together below `merged`."""
+    mount("overlay", merged, "overlay", data=f"lowerdir={lower},upperdir={upper},workdir={scratch},userxattr")
+    show_kernel(merged, DEVICES, "")
+    os.makedirs(f"{merged}/work", exist_ok=True)
     mount(work, f"{merged}/work", flags=MS_BIND)
 
 
-def enter(merged: str) -> None:
-    """Make `merged` the root and let go of the old one."""
-    os.chdir(merged)
+def build_alone(root: str, held: int) -> None:
+    """Put together what is to be seen of the machine, on top of the folder `root`, which `held` is and which stays there."""
+    mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=0755{SIZE}")
+    for folder in ("etc", *EMPTY):
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+    for folder in ("tmp", "var/tmp"):
+        os.chmod(f"{root}/{folder}", 0o1777)
+    show(root, *PROGRAMS, *(f"etc/{name}" for name in SETTINGS))
+    show_kernel(root, (*DEVICES, *OF_THE_MACHINE), SIZE)
+    os.makedirs(f"{root}{root}", exist_ok=True)
+    mount(f"/proc/self/fd/{held}", f"{root}{root}", flags=MS_BIND)  # not MS_REC: it is covered by `root` itself
+
+
+def enter(root: str, work: str) -> None:
+    """Make `root` the root, let go of the old one, and go to the folder `work` of the new one."""
+    os.chdir(root)
     check(_libc.syscall(ctypes.c_long(SYS_PIVOT_ROOT), b".", b"."), "pivot_root")
     check(_libc.umount2(b".", MNT_DETACH), "umount of the machine's root")
-    os.chdir("/work")
+    os.chdir(work)
 
 
-SYS_PIVOT_ROOT = {
-    "x86_64": 155,
-    "aarch64": 41,
-    "riscv64": 41,
-    "i686": 217,
-    "armv7l": 218,
-    "ppc64le": 203,
-    "s390x": 217,
-}.get(os.uname().machine, 41)
-
-
-def main() -> None:
-    """Do it."""
-    lower, upper, scratch, merged, work, *program = sys.argv[1:]
-    check(_libc.sethostname(b"distwright", 10), "sethostname")
-    build(lower, upper, scratch, merged, work)
-    enter(merged)
-    # Not os.execvp: it imports a module for its search, and the machine's modules are gone.
+def become(program: list[str]) -> None:
+    """Become the program. Not os.execvp: it imports a module for its search, and the machine's modules may be gone."""
     names = program[:1] if "/" in program[0] else [f"{folder}/{program[0]}" for folder in os.environ["PATH"].split(":")]
     reason = "not found"
     for name in names:
@@ -91,6 +133,26 @@ def main() -> None:
         except OSError as error:
             reason = error.strerror or reason
     sys.exit(f"sandbox: {program[0]}: {reason}")
+
+
+def main() -> None:
+    """Do it."""
+    way, *words = sys.argv[1:]
+    mask = os.umask(0o022)
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    if way == "rooted":
+        lower, upper, scratch, merged, work, *program = words
+        check(_libc.sethostname(b"distwright", 10), "sethostname")
+        build_rooted(lower, upper, scratch, merged, work)
+        enter(merged, "/work")
+    else:
+        program, here = words, os.getcwd()
+        held = os.open(".", os.O_PATH | os.O_DIRECTORY)
+        build_alone(here, held)
+        os.close(held)
+        enter(here, here)
+    os.umask(mask)
+    become(program)
 
 
 main()

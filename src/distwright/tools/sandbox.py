@@ -21,8 +21,7 @@ SANDBOX_USER = "distwright"
 _ENTER_ROOT = Path(__file__).with_name("enter_root.py")
 _IN_USER_NAMESPACE = ("unshare", "--map-root-user", "--map-auto")
 _PYTHON = ("/usr/bin/python3", "-I", "-S", "-c")
-_ALONE = ("--mount", "--pid", "--ipc", "--uts", "--net", "--fork", "--kill-child")
-_HIDE_MACHINE = Path(__file__).with_name("hide_machine.py")
+_ALONE = ("--mount", "--pid", "--ipc", "--uts", "--net", "--cgroup", "--fork", "--kill-child")
 _OPEN_DOOR = Path(__file__).with_name("open_door.py")
 # What newuidmap needs where it is not set-uid root, for root is not mapped; see `_in_namespaces`.
 _MAPPING_CAPS = "-all,+setuid,+setgid"
@@ -72,9 +71,9 @@ class Sandbox:
 
         It must be started in its work folder, the only one that it can change or that keeps anything.
         """
-        before = (*(() if door is None else door.opened), *_PYTHON, _HIDE_MACHINE.read_text())
+        before = (*(() if door is None else door.opened), *_PYTHON, _ENTER_ROOT.read_text(), "alone")
         if self.user is not None:
-            return self._as_user(program, network=("--net",), before=before)
+            return self._as_user(program, namespaces=("--net", "--cgroup"), before=before)
         return self.argv(_in_namespaces(program, before, keeps_ids=door is not None))
 
     def rooted_argv(self, folders: RootFolders, program: Sequence[str], door: Door | None = None) -> tuple[str, ...]:
@@ -84,15 +83,15 @@ class Sandbox:
         """
         places = (folders.lower, folders.upper, folders.scratch, folders.merged, folders.work)
         opened = () if door is None else door.opened
-        inner = (*_IN_USER_NAMESPACE, *_ALONE, *opened, *_PYTHON, _ENTER_ROOT.read_text(), *map(str, places), *program)
-        return self.argv(inner)
+        entering = (*_PYTHON, _ENTER_ROOT.read_text(), "rooted", *map(str, places))
+        return self.argv((*_IN_USER_NAMESPACE, *_ALONE, *opened, *entering, *program))
 
     def _as_user(
-        self, program: Sequence[str], *, network: tuple[str, ...] = (), before: tuple[str, ...] = ()
+        self, program: Sequence[str], *, namespaces: tuple[str, ...] = (), before: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
         user = str(self.user)
         as_user = ("setpriv", "--reuid", user, "--regid", user, "--init-groups", "--pdeathsig", "KILL", "--")
-        in_namespace = ("unshare", "--pid", *network, "--fork", "--kill-child", "--mount-proc", "--")
+        in_namespace = ("unshare", "--pid", *namespaces, "--fork", "--kill-child", "--mount-proc", "--")
         return ("setpriv", "--pdeathsig", "KILL", "--", *in_namespace, *before, *as_user, *program)
 
     def make_folder(self, path: Path) -> None:
@@ -148,7 +147,7 @@ def _in_namespaces(program: Sequence[str], before: tuple[str, ...], *, keeps_ids
     mapped = _own_ids() if keeps_ids else ("--map-current-user",)
     caps = _MAPPING_CAPS if keeps_ids else "-all"
     kept = ("setpriv", "--inh-caps", caps, "--ambient-caps", caps, "--pdeathsig", "KILL", "--")
-    namespaces = ("--mount", "--net", "--pid", "--fork", "--kill-child")
+    namespaces = ("--mount", "--net", "--pid", "--cgroup", "--fork", "--kill-child")
     return ("unshare", "--keep-caps", *mapped, *namespaces, "--", *before, *kept, *program)
 
 

@@ -18,7 +18,10 @@ _LEAF = "distwright"
 _WANTED = frozenset({"memory", "pids"})
 _GONE_WITHIN_S = 5.0
 _ENTER = 'echo 0 >"$0"; exec "$@"'
-_OOM_KILL = re.compile(rb"^oom(?:_group)?_kill [1-9]", re.MULTILINE)
+_INSIDE = "inside"
+# Of memory.events: `oom` counts what our limit refused, `oom_kill` whom any out-of-memory killer took, the machine's too.
+_OUT_OF_MEMORY = re.compile(rb"^oom [1-9]", re.MULTILINE)
+_KILLED = re.compile(rb"^oom_kill [1-9]", re.MULTILINE)
 _FORK_REFUSED = re.compile(rb"^max [1-9]", re.MULTILINE)
 
 
@@ -83,7 +86,11 @@ def look_for_groups() -> Found:
 
 
 def make_group(base: Base, name: str, limits: Limits) -> "Group":
-    """Make a group with these limits. Raises OSError where the kernel refuses after all."""
+    """Make a group with these limits, and one in it for the program. Raises OSError where the kernel refuses after all.
+
+    Whoever mounts this file system inside sees the inner group at its top, which has no limits to lift and may have no group below.
+    No controller is passed down, so the outer one counts all that happens in it.
+    """
     assert base.folder is not None  # noqa: S101  # whoever calls has asked `base_of`
     control = base.folder / "cgroup.subtree_control"
     if not set(_text(control).split()) >= _WANTED:
@@ -100,7 +107,18 @@ def make_group(base: Base, name: str, limits: Limits) -> "Group":
             (folder / "memory.swap.max").write_text("0")
     if limits.processes:
         (folder / "pids.max").write_text(str(limits.processes))
+    (folder / _INSIDE).mkdir()
+    (folder / "cgroup.max.descendants").write_text("1")
     return Group(folder, limits)
+
+
+def passed(limits: Limits, pids_events: bytes, memory_events: bytes) -> str:
+    """Name the limit of ours that a group has passed, by its pids.events and memory.events; "" for none."""
+    if limits.processes and _FORK_REFUSED.search(pids_events):
+        return words_of("process", limits.processes)
+    if limits.memory_mb and _OUT_OF_MEMORY.search(memory_events) and _KILLED.search(memory_events):
+        return words_of("memory", limits.memory_mb)
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +130,15 @@ class Group:
 
     def entered(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Wrap a program so that it begins in the group."""
-        return ("sh", "-euc", _ENTER, str(self.folder / "cgroup.procs"), *argv)
+        return ("sh", "-euc", _ENTER, str(self.folder / _INSIDE / "cgroup.procs"), *argv)
 
     def look(self) -> str:
         """Name the limit that was passed, as `CommandEnd.cut` does: the kernel has refused or killed already."""
-        if self.limits.processes and _FORK_REFUSED.search(_read(self.folder / "pids.events")):
-            return words_of("process", self.limits.processes)
-        if self.limits.memory_mb and _OOM_KILL.search(_read(self.folder / "memory.events")):
-            return words_of("memory", self.limits.memory_mb)
-        return ""
+        return passed(self.limits, _read(self.folder / "pids.events"), _read(self.folder / "memory.events"))
+
+    def has_lost(self) -> bool:
+        """Say whether an out-of-memory killer has taken one of its processes: the machine's, if no limit was passed."""
+        return _KILLED.search(_read(self.folder / "memory.events")) is not None
 
     def close(self) -> None:
         """End what is left in it, and remove it."""

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from distwright.archive.shelf import Mirrors, no_mirrors
 from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.jobs.lease import fenced_write
+from distwright.jobs.limits import Limits, limits_of_machine
 from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
 from distwright.signing.named import named_signer
@@ -30,7 +31,7 @@ _PLAIN_EVERY_S = 15.0
 
 @dataclass(slots=True)
 class JobContext:
-    """The Context of one attempt; tell: sends progress to the parent process."""
+    """The Context of one attempt; tell: sends progress to the parent process; limits: of programs whose plans say nothing of it."""
 
     database: Database
     objects: ObjectStore
@@ -44,6 +45,7 @@ class JobContext:
     is_cancelled: Callable[[], bool]
     alternates: Sequence[ObjectStore] = ()
     mirrors: Mirrors = no_mirrors
+    limits: Limits = field(default_factory=lambda: limits_of_machine(_memory_mb()))
     last_progress: float = 0.0
 
     @property
@@ -81,6 +83,10 @@ class JobContext:
     def signer(self, *credentials: str) -> Signer:
         """Give the signer of a role, which signs with all of these keys."""
         return strong_signer(self.paths, credentials, self)
+
+
+def _memory_mb() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def signer_of(paths: StatePaths, credentials: Sequence[str]) -> Signer:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.jobs.limits import Limits
+from distwright.tools.du import taken
 from distwright.tools.sandbox import Sandbox
 from distwright.worker.cgroups import Group, base_of, look_for_groups, make_group
 from distwright.worker.space import DiskGauge
-from distwright.worker.watchdog import Watchdog, guarded
+from distwright.worker.watchdog import Watchdog, guarded, killed_for_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Guard:
     group: Group | None = None
     watchdog: Watchdog | None = None
     disk: DiskGauge | None = None
+    killed_before: int = 0
 
     def wrapped(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Put before a program what it must begin with."""
@@ -39,6 +41,16 @@ class Guard:
         """Say whether the kernel has ended a program that is no more for passing a limit."""
         return "" if self.group is None else self.group.look()
 
+    def was_robbed(self, exit_code: int) -> bool:
+        """Say whether a program that is no more, and has passed no limit, ended badly and the machine's memory may be why.
+
+        A program some of whose processes were taken may say so in any way, so its exit code says nothing. Without a group nobody
+        knows whose process it was: then the doubt is for the program, which is tried again.
+        """
+        if exit_code == 0:
+            return False
+        return killed_for_memory() > self.killed_before if self.group is None else self.group.has_lost()
+
 
 @contextlib.contextmanager
 def guarding(limits: Limits, work: Path, sandbox: Sandbox, name: str) -> Iterator[Guard]:
@@ -51,9 +63,9 @@ def guarding(limits: Limits, work: Path, sandbox: Sandbox, name: str) -> Iterato
         if group is not None:
             stack.callback(group.close)
         if limits.disk_mb:
-            disk = DiskGauge(work, limits.disk_mb, sandbox)
+            disk = DiskGauge(work, limits.disk_mb, lambda is_cancelled: taken(work, sandbox, is_cancelled))
             stack.callback(disk.close)
-        yield Guard(limits, group, watchdog, disk)
+        yield Guard(limits, group, watchdog, disk, killed_for_memory())
 
 
 def _group(limits: Limits, name: str) -> Group | None:

@@ -24,13 +24,12 @@ from distwright.tools.qemu import accelerator
 from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run
 from distwright.tools.sandbox import Door, RootFolders
 from distwright.worker.context import JobContext
-from distwright.worker.guard import guarding
+from distwright.worker.guard import Guard, guarding
 from distwright.worker.space import SpaceGauge
 from distwright.worker.workfolder import collect, collect_found, fill
 
 _TAIL_LINES = 15
 _ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
-_LOG_LIMIT_BYTES = 256 << 20
 _LOG = "log"  # in the work folder, where only we see it
 
 
@@ -145,6 +144,7 @@ class LocalRunner:
             name: self._filled(text, tokens, plan, rooted=planned.root is not None)
             for name, text in planned.environment
         }
+        limits = planned.limits.or_else(context.limits)
         context.log(f"$ {Command(argv, 0).shown}")
         with contextlib.ExitStack() as stack:
             door = None
@@ -154,22 +154,22 @@ class LocalRunner:
                 wrapped = context.sandbox.alone_argv(argv, door)
             else:
                 wrapped = context.sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door)
-            guard = stack.enter_context(guarding(planned.limits, work, context.sandbox, f"{work.name}-{number}"))
+            guard = stack.enter_context(guarding(limits, work, context.sandbox, f"{work.name}-{number}"))
             command = Command(
                 guard.wrapped(wrapped),
-                timeout_s=planned.timeout_s,
+                timeout_s=limits.hours * 3600 or planned.timeout_s,
                 environment={"HOME": "/nonexistent", **environment},
                 cwd=work / "files",
                 log=context.log_path,
                 copy=work / _LOG if plan.keep_log else None,
-                output_limit_bytes=planned.limits.output_mb << 20 or _LOG_LIMIT_BYTES,
+                output_limit_bytes=limits.output_mb << 20,
                 until=(planned.until or "").encode(),
                 never=(planned.never or "").encode(),
                 keep_fds=() if door is None else (door.channel,),
             )
             finished = run(command, is_cancelled=gauge.look, watch=guard.look)
             gauge.look()
-            return finished if finished.cut else replace(finished, cut=guard.last_look())
+            return _with_cut(finished, guard, argv[0])
 
     def _look_for_architecture(self, plan: Plan) -> None:
         """A machine that cannot run an architecture's programs is our fault, and another machine may. Raises ProgramFailed."""
@@ -205,6 +205,19 @@ class LocalRunner:
         seen = _Tokens("/work", tokens.server) if rooted else tokens
         cache, sandbox = self._context.paths.cache, self._context.sandbox
         return seen.fill_in(text, plan, lambda kernel: accelerator(cache, sandbox, Path(tokens.work) / kernel))
+
+
+def _with_cut(finished: Finished, guard: Guard, name: str) -> Finished:
+    """Name the limit for which the kernel has ended a program. One that this machine had no memory for raises ProgramFailed."""
+    if finished.cut or finished.saw:
+        return finished
+    cut = guard.last_look()
+    if not cut and guard.was_robbed(finished.exit_code):
+        raise ProgramFailed(
+            f"{name} had passed no limit when this machine had no memory left and killed processes",
+            hint="look at journalctl --dmesg --grep 'Out of memory', and let fewer jobs run here at a time",
+        )
+    return replace(finished, cut=cut)
 
 
 def _look_for_programs(plan: Plan) -> None:

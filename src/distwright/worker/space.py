@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from distwright.errors import DistwrightError
+from distwright.errors import DistwrightError, ProgramFailed
 from distwright.jobs.limits import words_of
-from distwright.tools.du import Taken, taken
-from distwright.tools.sandbox import Sandbox
+from distwright.tools.du import Taken
 from distwright.worker.watchdog import tree_of
 
 _EMPTY_BYTES = 32 << 20  # more than a program writes between two looks, and less than any build needs
@@ -39,6 +38,10 @@ class SpaceGauge:
 
 _INODE_BYTES = 4096  # what one counts for: files without content fill a file system too
 _EVERY_S, _SHARE = 60.0, 100
+_SOONER, _MOST_FAILURES = 1 / 12, 3
+_CLOSE_S = 10.0
+# Walks a folder; ends early with Interrupted when the function that it is given says so. Raises ProgramFailed.
+Walk = Callable[[Callable[[], bool]], Taken]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +64,66 @@ def has_passed(use: Taken, most_bytes: int) -> bool:
 
 
 class DiskGauge:
-    """Looks at what a work folder really takes. du(1) walks it in a thread of its own, and only when it can have grown too much.
+    """Looks at what a work folder really takes. It is walked in a thread of its own, and only when it can have grown too much.
 
     That is so when the file system has lost enough since the last walk; and once a minute, for somebody else may have freed
-    meanwhile what was written here. So a big tree costs little, and what others write ends nobody's job.
+    meanwhile what was written here. So a big tree costs little, and what others write ends nobody's job. A walk that fails is
+    tried again soon: a limit that nobody can keep is no limit, so after some failures there is an error.
     """
 
-    def __init__(self, place: Path, disk_mb: int, sandbox: Sandbox) -> None:
-        """Begin with what is in `place` now: that is not the program's."""
-        self._place, self._disk_mb, self._sandbox = place, disk_mb, sandbox
-        self._first = taken(place, sandbox)
+    def __init__(self, place: Path, disk_mb: int, walk: Walk, every_s: float = _EVERY_S) -> None:
+        """Begin with what is in `place` now: that is not the program's. walk: says what is; every_s: how often, at least."""
+        self._place, self._disk_mb, self._walk_once, self._every_s = place, disk_mb, walk, every_s
+        self._closing = threading.Event()
+        self._first = walk(self._closing.is_set)
         self._last, self._free = Taken(0, 0), _free(place)
         self._walked, self._pause_s = time.monotonic(), 0.0
         self._walk: threading.Thread | None = None
         self._is_over = False
+        self._failures: list[DistwrightError | OSError] = []  # since the last walk that did well
 
     def look(self, pid: int) -> str:
-        """Say that the limit is passed, once a walk has found so; begin one if it may be."""
+        """Say that the limit is passed, once a walk has found so; begin one if it may be.
+
+        Raises ProgramFailed if walks fail, so that it cannot be told.
+        """
         if self._is_over:
             return words_of("disk", self._disk_mb)
-        if self._walk is None or not self._walk.is_alive():
-            waited_s = time.monotonic() - self._walked
-            may_be = may_have_passed(self._last, self._free, _free(self._place), self._disk_mb << 20)
-            if waited_s > max(_EVERY_S, self._pause_s) or (may_be and waited_s > self._pause_s / 10):
-                self._walk = threading.Thread(target=self._measure, args=(pid,), daemon=True)
-                self._walk.start()
+        if self._walk is not None and self._walk.is_alive():
+            return ""
+        if len(self._failures) >= _MOST_FAILURES:
+            raise ProgramFailed(
+                f"nobody can say what {self._place} takes, so its disk limit cannot be kept: {self._failures[-1]}",
+                hint="look at the disk: df -h; dmesg",
+            )
+        if self._is_due():
+            self._walk = threading.Thread(target=self._measure, args=(pid,), daemon=True)
+            self._walk.start()
         return ""
 
     def close(self) -> None:
-        """Wait for a walk that is under way."""
+        """End a walk that is under way; one that the kernel does not let end (a disk that hangs) ends with this process."""
+        self._closing.set()
         if self._walk is not None:
-            self._walk.join()
+            self._walk.join(timeout=_CLOSE_S)
+
+    def _is_due(self) -> bool:
+        waited_s = time.monotonic() - self._walked
+        if self._failures:
+            return waited_s > self._every_s * _SOONER
+        may_be = may_have_passed(self._last, self._free, _free(self._place), self._disk_mb << 20)
+        return waited_s > max(self._every_s, self._pause_s) or (may_be and waited_s > self._pause_s / 10)
 
     def _measure(self, pid: int) -> None:
-        began, free = time.monotonic(), _free(self._place)
-        with contextlib.suppress(DistwrightError):  # a folder that vanishes under the walk: the next one sees
-            now = taken(self._place, self._sandbox)
+        began = time.monotonic()
+        try:
+            free = _free(self._place)
+            now = self._walk_once(self._closing.is_set)
             held = sum(_held_bytes(pid, self._place))
+        except (DistwrightError, OSError) as error:
+            self._failures.append(error)
+        else:
+            self._failures.clear()
             self._last = Taken(now.size_bytes - self._first.size_bytes + held, now.inodes - self._first.inodes)
             self._free = free
             self._is_over = has_passed(self._last, self._disk_mb << 20)

@@ -109,6 +109,12 @@ def tree_of(pid: int, most_tasks: int | None = None) -> tuple[list[int], int]:
     return found, tasks
 
 
+def killed_for_memory() -> int:
+    """Say how many processes the out-of-memory killers of this machine have taken since it started (proc_vmstat(5))."""
+    words = next((line.split() for line in _read("/proc/vmstat").splitlines() if line.startswith(b"oom_kill ")), [])
+    return int(words[1]) if words else 0
+
+
 def has_children_files() -> bool:
     """Say whether this kernel lists the children of a thread, without which nobody can watch."""
     return Path("/proc/thread-self/children").exists()

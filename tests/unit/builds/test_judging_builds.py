@@ -92,12 +92,12 @@ def test_source_that_is_wrong_is_named_by_its_first_error() -> None:
 def test_build_of_form_2_has_limits_and_keeps_its_log_and_its_udebs() -> None:
     before = plan_build(INPUTS, EARLIER)
     [command] = FORM_2.commands
-    assert (command.limits, command.timeout_s) == (Limits(500, 9000, 200, 20), 7200)
+    assert (command.limits, command.timeout_s) == (Limits(500, 9000, 200, 20, hours=2), before.commands[0].timeout_s)
     assert (FORM_2.keep_log, FORM_2.collect["udeb"]) == ("log", "out/*.udeb")
     assert "'install-deps' => 101" in FORM_2.templates["sbuild"]
     same = replace(
         FORM_2, keep_log="", collect=before.collect, templates=before.templates,
-        commands=(replace(command, limits=NO_LIMITS, timeout_s=before.commands[0].timeout_s),),
+        commands=(replace(command, limits=NO_LIMITS),),
     )  # fmt: skip
     assert same == before
     assert within_limits(before, INPUTS) == before, "an old order plans what it always did"

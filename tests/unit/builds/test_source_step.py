@@ -1,11 +1,14 @@
 """The step that makes the source package: what its plan says for each kind of inputs."""
 
+from dataclasses import replace
+
 import pytest
 from tests.unit.builds.test_package import DSC, EARLIER, INPUTS, RECIPE, ROOT, TREE
 
-from distwright.builds.package import PACKAGE_BUILD, plan_build
+from distwright.builds.package import PACKAGE_BUILD, SOURCE_STEP, plan_build
 from distwright.builds.source_step import plan_source
 from distwright.errors import BadInput
+from distwright.jobs.limits import NO_LIMITS, Limits
 from distwright.jobs.step import Plan, StepResult
 from distwright.model.digests import Json, sha256_of
 
@@ -50,6 +53,18 @@ def test_pristine_tar_comes_from_the_shelf_into_a_root_that_nothing_else_sees() 
         "".join(f"{line}\n" for line in RECIPE.source_lines()),
     )
     assert made.programs == (), "nothing of the machine"
+
+
+def test_what_unpacks_the_source_has_the_limits_of_its_build_and_a_time_of_its_own() -> None:
+    upstream: list[Json] = [{"name": NAME, "tree": CONTENT, "delta": DELTA}]
+    for more in ({"upstream": upstream}, {"source_files": {"greeter_1.0.dsc": DSC}}, {}):
+        inputs = {**INPUTS, **more}
+        before = SOURCE_STEP.plan(inputs, EARLIER)
+        limited = SOURCE_STEP.plan({**inputs, "limits": {"hours": 9, "memory_mb": 500, "disk_mb": 70}}, EARLIER)
+        assert {command.limits for command in before.commands} == {NO_LIMITS}
+        assert limited.commands == tuple(
+            replace(command, limits=Limits(memory_mb=500, disk_mb=70)) for command in before.commands
+        )
 
 
 @pytest.mark.parametrize("name", ["../x.tar.gz", "a/b.tar.gz", ".x", "x y"])

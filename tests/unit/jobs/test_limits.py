@@ -1,9 +1,11 @@
 """Limits as values: what is not there is not written, and what was passed has a name."""
 
+from dataclasses import replace
+
 import pytest
 
 from distwright.errors import BadInput
-from distwright.jobs.limits import NO_LIMITS, Limits, is_limit, words_of
+from distwright.jobs.limits import NO_LIMITS, Limits, is_limit, limits_of_machine, words_of
 from distwright.jobs.step import Plan, PlannedCommand
 
 
@@ -17,6 +19,14 @@ def test_limits_come_back_from_json_and_none_are_not_written() -> None:
     assert "keep_log" not in str(Plan((command,)).to_json())
     limited = Plan((PlannedCommand(("true",), 1, limits=limits),), keep_log="log")
     assert Plan.from_json(limited.to_json()) == limited
+
+
+def test_what_a_plan_does_not_say_the_machine_does() -> None:
+    machine = limits_of_machine(64_000)
+    assert NO_LIMITS.or_else(machine) == machine
+    assert Limits(memory_mb=1, hours=3).or_else(machine) == replace(machine, memory_mb=1, hours=3)
+    assert (machine.memory_mb, limits_of_machine(2000).memory_mb) == (32_000, 8192)
+    assert machine.hours == 0, "each command says its time"
 
 
 @pytest.mark.parametrize("value", [{"memory_mb": -1}, {"memory_mb": "1"}, {"memory": 1}, {"memory_mb": True}, 3])

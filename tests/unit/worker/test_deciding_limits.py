@@ -7,6 +7,7 @@ import pytest
 from distwright.jobs.limits import Limits
 from distwright.tools.du import Taken
 from distwright.worker.cgroups import Base, Found, base_of, find_group
+from distwright.worker.cgroups import passed as passed_in_group
 from distwright.worker.space import Free, has_passed, may_have_passed
 from distwright.worker.watchdog import Use, guarded, next_look_s, passed
 
@@ -71,6 +72,22 @@ def test_group_that_we_are_in_is_found() -> None:
         (MOUNTS.replace(" / /sys/fs/cgroup rw,n", " /a /sys/fs/cgroup rw,n"), "0::/\n"),
     ):
         assert find_group(mounts, membership) is None
+
+
+EVENTS = "low 0\nhigh 0\nmax {}\noom {}\noom_kill {}\noom_group_kill {}\n"
+OF_GROUPS = {
+    "nothing": (EVENTS.format(0, 0, 0, 0), 0, ""),
+    "our limit": (EVENTS.format(30, 1, 2, 1), 0, "memory limit of 10 MB"),
+    "the machine's memory": (EVENTS.format(0, 0, 2, 0), 0, ""),
+    "the machine's, after its files were dropped from memory": (EVENTS.format(30, 0, 2, 0), 0, ""),
+    "refused and not killed": (EVENTS.format(30, 1, 0, 0), 0, ""),
+    "forks": (EVENTS.format(0, 0, 0, 0), 3, "process limit of 5"),
+}
+
+
+@pytest.mark.parametrize(("memory", "refused", "named"), OF_GROUPS.values(), ids=OF_GROUPS)
+def test_limit_is_named_only_if_it_was_ours(memory: str, refused: int, named: str) -> None:
+    assert passed_in_group(LIMITS, f"max {refused}\n".encode(), memory.encode()) == named
 
 
 GROUP, BOTH = Path("/sys/fs/cgroup/x"), frozenset({"cpu", "memory", "pids"})
