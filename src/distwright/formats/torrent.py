@@ -57,7 +57,7 @@ def torrent(name: str, hashes: Hashes, *, trackers: Sequence[str] = (), web_seed
 def hash_file(file: BinaryIO, size: int) -> Hashes:
     """Read a file of `size` bytes, more than 0, once, and hash it. Memory: one piece. Raises BadInput if it has another size."""
     if size <= 0:
-        raise BadInput("an empty file has no torrent", hint="share a file that has something in it")
+        raise BadInput("an empty file has no torrent", hint="name a file that is not empty")
     length = piece_length_of(size)
     pieces: list[bytes] = []
     trees: list[bytes] = []
@@ -69,7 +69,7 @@ def hash_file(file: BinaryIO, size: int) -> Hashes:
         leaves = [hashlib.sha256(piece[at : at + _BLOCK]).digest() for at in range(0, len(piece), _BLOCK)]
         trees.append(_root(leaves, length // _BLOCK))
     if read != size:
-        raise BadInput(f"a file of {size} bytes has {read}", hint="nothing may change it while it is read")
+        raise BadInput(f"a file of {size} bytes has {read}", hint="leave it alone while it is read, then try again")
     if len(trees) == 1:  # such a tree is as high as its blocks want, and has no layer of pieces
         return Hashes(size, length, pieces[0], b"", _root(leaves, 1))
     empty_piece = _root([], length // _BLOCK)
