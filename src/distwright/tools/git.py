@@ -262,12 +262,18 @@ def _entries(repo: Path, tree: str, path: str = "", *, limit_bytes: int) -> Iter
             )
         if any(part in ("", ".", "..") for part in name.split("/")):
             raise BadInput(f"{quoted(name)} in {repo.stem} leads out of its tree", hint="remove it from the repository")
+        if not size.isdigit():  # BAD, says ls-tree
+            raise _missing(target, repo)
         total += int(size)
         if int(size) > FILE_LIMIT_BYTES:
             raise _too_large(f"{quoted(name)} in {repo.stem}", FILE_LIMIT_BYTES)
         if total > limit_bytes:
             raise _too_large(f"what is in {tree[:12]} of {repo.stem}", limit_bytes)
         yield _Entry(mode, target, int(size), name)
+
+
+def _missing(target: str, repo: Path) -> BadInput:
+    return BadInput(f"object {target} is missing in {repo.stem}", hint=f"git -C {repo} fsck")
 
 
 def _too_large(what: str, limit_bytes: int) -> Refused:
@@ -295,11 +301,12 @@ def _batch(repo: Path, entries: Sequence[_Entry]) -> Iterator[tuple[_Entry, byte
     at = 0
     for entry in entries:
         end = bytes(output[at : at + 200]).index(b"\n") + at
-        found, _kind, size = bytes(output[at:end]).decode().split(" ")
-        if found != entry.target:
-            raise BadInput(f"object {entry.target} is missing in {repo.stem}", hint=f"git -C {repo} fsck")
-        yield entry, bytes(output[end + 1 : end + 1 + int(size)])
-        at = end + 2 + int(size)
+        found, kind, *size = bytes(output[at:end]).decode().split(" ")
+        if found != entry.target or kind == "missing":
+            raise _missing(entry.target, repo)
+        length = int(size[0])
+        yield entry, bytes(output[end + 1 : end + 1 + length])
+        at = end + 2 + length
 
 
 def _folders(prefix: str, paths: Sequence[str]) -> list[str]:

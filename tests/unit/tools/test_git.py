@@ -171,3 +171,14 @@ def test_only_commits_and_tags_that_are_there_exist(paths: StatePaths) -> None:
     empty_tree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
     assert existing_commits(repo, [head, "1" * 40, empty_tree, "--all", ""]) == {head}
     assert existing_commits(repo, []) == set()
+
+
+def test_a_repo_that_has_lost_a_file_is_named_with_what_finds_the_rest(paths: StatePaths) -> None:
+    head = commit(paths, "live", {"a": "1"})
+    repo = paths.repo("live")
+    lost = git(repo, "rev-parse", f"{head}:a").decode().strip()
+    (repo / "objects" / lost[:2] / lost[2:]).unlink()
+    for read in (lambda: files_at(repo, head, ""), lambda: tar_of(repo, head)):
+        with pytest.raises(BadInput, match=f"object {lost} is missing in live") as caught:
+            read()
+        assert caught.value.hint == f"git -C {repo} fsck"
