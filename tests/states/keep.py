@@ -12,13 +12,19 @@ from distwright.archive.resolve import accept_order, publish_request
 from distwright.archive.retiring_suite import retire_suite
 from distwright.archive.suites import Who, branch_suite, publish_suite
 from distwright.archive.uploads import accept_upload
+from distwright.checks.findings import see
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import place_order
+from distwright.model.digests import sha256_of
 from distwright.model.outcomes import Outcome
+from distwright.model.records import Trial
 from distwright.repos.pushes import take_in_pushes
 from distwright.site.applied import apply_config
+from distwright.store.database import Transaction
 from distwright.store.holds import add_holds, serial_hold
+from distwright.store.inquiries import insert_inquiry
 from distwright.store.suites import get_suite
+from distwright.store.trials import set_trial
 from tests.unit.archive.requests import record_request
 from tests.worlds.archive import Upstream, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import CONFIG, WorldContext, close_worlds, make_context
@@ -60,6 +66,7 @@ def fill(folder: Path) -> WorldContext:
     with context.database.write() as tx:
         held = serial_hold("", "debian", recorded.row.serial, "for a kept state", context.clock + timedelta(days=30))
         add_holds(tx, "user keeper", [held], context.clock)
+        _answers(tx, context)
     context.database.close()
     return context
 
@@ -80,6 +87,17 @@ def _upload(context: WorldContext, version: str) -> None:
     result = accept_upload(context, job.inputs)
     end_attempt(context.database, job, Ending(Outcome.OK, "accepted", dict(result.values)), context.clock)
     context.job, context.fence = None, 0
+
+
+def _answers(tx: Transaction, context: WorldContext) -> None:
+    """Keep what was found out about a package: a trial that failed, the finding, and a question that is open."""
+    failed = Trial(
+        0, "builds", "greeter", "1.1", "", {}, sha256_of(b"order"), 2, Outcome.FAILED, "build: greeter.c:1: error: no", 7,
+        context.clock,
+    )  # fmt: skip
+    set_trial(tx, failed)
+    see(tx, "fails-to-build", "greeter", "devel", {"version": "1.1", "message": failed.message}, context.clock)
+    insert_inquiry(tx, "sweep", "", {"serials": {}}, "user keeper", context.clock)
 
 
 def main() -> None:

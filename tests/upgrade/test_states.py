@@ -14,6 +14,8 @@ from distwright.archive.resolve import publish_request
 from distwright.archive.retiring import Policy, retire_snapshots
 from distwright.archive.suites import Who, packages_of, publish_suite, undo_change
 from distwright.archive.tidying import tidy_suite
+from distwright.model.outcomes import Outcome
+from distwright.model.records import InquiryState
 from distwright.site.endings import renew
 from distwright.site.views import (
     jobs,
@@ -26,6 +28,9 @@ from distwright.site.views import (
     uploads,
 )
 from distwright.store.archives import list_publications
+from distwright.store.findings import list_findings
+from distwright.store.inquiries import list_inquiries
+from distwright.store.trials import list_trials
 from tests.states.keep import FOLDER, fill
 from tests.worlds.archive import make_deb
 from tests.worlds.client import see_suite
@@ -33,17 +38,24 @@ from tests.worlds.installation import close_worlds
 from tests.worlds.repos import commit
 
 NOW = "today"
+WITHOUT_ANSWERS = ("v0.1.0", "v0.2.0")  # nothing was asked about packages yet
 KEPT = sorted(path.name.removesuffix(".tar.xz") for path in FOLDER.glob("v*.tar.xz"))
 
 
 @pytest.fixture(params=[*KEPT, NOW])
-def app(request: pytest.FixtureRequest, tmp_path: Path) -> App:
+def version(request: pytest.FixtureRequest) -> str:
+    """Say which version left a state."""
+    return str(request.param)
+
+
+@pytest.fixture
+def app(version: str, tmp_path: Path) -> App:
     """Open a state, as a command of today does."""
-    if request.param == NOW:
+    if version == NOW:
         fill(tmp_path / "state")
         close_worlds()
     else:
-        subprocess.run(["tar", "-C", tmp_path, "-xJf", FOLDER / f"{request.param}.tar.xz"], check=True)
+        subprocess.run(["tar", "-C", tmp_path, "-xJf", FOLDER / f"{version}.tar.xz"], check=True)
     return open_app(str(tmp_path / "state"))
 
 
@@ -108,3 +120,17 @@ def test_what_is_needed_is_known_and_what_ends_is_looked_at(app: App) -> None:
     assert [(one.row.serial, one.stays) for one in judged] == [(serial, True)]
     assert {ending.subject for ending in renew(context)} <= {f"snapshot debian/{serial}"}
     assert tidy_suite(context, "petrel", "devel", "user ada") == []
+
+
+def test_what_was_found_out_is_known(app: App, version: str) -> None:
+    with app.database.read() as tx:
+        found = [(row.kind, row.subject, row.key, row.evidence["message"]) for row in list_findings(tx)]
+        trials = [(row.subject, row.version, row.outcome, row.message) for row in list_trials(tx, "builds")]
+        asked = [(row.kind, row.actor, row.state) for row in list_inquiries(tx)]
+    if version in WITHOUT_ANSWERS:
+        assert (found, trials, asked) == ([], [], [])
+        return
+    why = "build: greeter.c:1: error: no"
+    assert found == [("fails-to-build", "greeter", "devel", why)]
+    assert trials == [("greeter", "1.1", Outcome.FAILED, why)]
+    assert asked == [("sweep", "user keeper", InquiryState.OPEN)]
