@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import format_datetime
 from pathlib import Path
@@ -93,6 +93,11 @@ def world() -> Iterator[World]:
         yield World(builder, int(rows[0]["job"]))
 
 
+def is_lost(row: Mapping[str, str]) -> bool:
+    """Say whether the mirror of this machine does not have the source any more: then the row says so, and is no test's matter."""
+    return row["verdict"] == "cannot say" and "upstream no longer has" in row["why"]
+
+
 @pytest.fixture(scope="module")
 def answer(world: World) -> dict[str, Any]:
     """Ask what the candidate breaks of what is in the suite."""
@@ -113,7 +118,7 @@ def test_what_the_candidate_breaks_is_told_from_what_never_did_build(answer: dic
 
 def test_everything_else_is_as_it_was(answer: dict[str, Any]) -> None:
     """Tests of the library and its users ran, and its packages were upgraded and removed."""
-    others = [row for row in answer["rows"] if row["question"] != "builds"]
+    others = [row for row in answer["rows"] if row["question"] != "builds" and not is_lost(row)]
     asked = {row["question"] for row in others}
     assert {"tests", "install-remove"} <= asked
     assert {

@@ -68,6 +68,15 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfetched:
+    """A source that no mirror has any more. is_built: it was to be built, not only to be tested."""
+
+    name: str
+    why: str
+    is_built: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FoundAll:
     """What the job found. debs: the candidate's packages as the state has them now, by file name. reference: its source now.
 
@@ -84,7 +93,7 @@ class FoundAll:
     left_count: int = 0
     unreadable: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
-    unfetched: tuple[tuple[str, str], ...] = ()
+    unfetched: tuple[Unfetched, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Give the job's outputs."""
@@ -97,7 +106,7 @@ class FoundAll:
             "left_count": self.left_count,
             "unreadable": list(self.unreadable),
             "lacking": list(self.lacking),
-            "unfetched": [list(pair) for pair in self.unfetched],
+            "unfetched": [[one.name, one.why, one.is_built] for one in self.unfetched],
         }
 
 
@@ -112,13 +121,13 @@ def found_all(outputs: Inputs) -> FoundAll:
         left_count=plain.number(outputs, "left_count"),
         unreadable=plain.texts(outputs, "unreadable"),
         lacking=plain.texts(outputs, "lacking"),
-        unfetched=tuple(_pair(pair) for pair in plain.members(outputs, "unfetched")),
+        unfetched=tuple(_unfetched(row) for row in plain.members(outputs, "unfetched")),
     )
 
 
-def _pair(row: Json) -> tuple[str, str]:
-    name, why = plain.texts({"row": row}, "row")
-    return name, why
+def _unfetched(row: Json) -> Unfetched:
+    name, why, *more = row if isinstance(row, Sequence) and not isinstance(row, str) else ()
+    return Unfetched(str(name), str(why), more != [False])  # which an older version did not write
 
 
 def _found(row: plain.Plain) -> Found:
@@ -200,7 +209,7 @@ def _perform(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         left_count=len(left),
         unreadable=chosen.unreadable[:_NAMES_SHOWN],
         lacking=tuple(sorted(set(candidate.packages) - set(state.packages))),
-        unfetched=tuple(fetch.lost.items()),
+        unfetched=tuple(Unfetched(name, why, name in built) for name, why in fetch.lost.items()),
     )
     return StepResult({}, values=result.to_json())
 

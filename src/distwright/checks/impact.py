@@ -220,7 +220,8 @@ def answer_of(
 ) -> dict[str, Json]:
     """Make the table of what the jobs said (pure)."""
     lost = [
-        row_of(name, "", BUILDS, Answer(Result.UNKNOWN), Answer(Result.UNKNOWN, why)) for name, why in found.unfetched
+        row_of(one.name, "", BUILDS if one.is_built else TESTS, Answer(Result.UNKNOWN), Answer(Result.UNKNOWN, one.why))
+        for one in found.unfetched
     ]
     rows = ordered(
         [*lost, *(row for part, before, after in answers for row in rows_of(part, before, after, found.lacking))]

@@ -79,10 +79,24 @@ def test_a_source_that_the_mirror_has_lost_is_named_and_hides_nobody(tmp_path: P
     record(record_request(), made, made.paths.cache / "pool")
     found = search(made)
     assert [one.name for one in found.found] == ["keeper", "crooked", "tester"]
-    ((name, why),) = found.unfetched
-    assert name == "counter"
-    assert "no longer has" in why
+    (lost,) = found.unfetched
+    assert (lost.name, lost.is_built) == ("counter", True)
+    assert "no longer has" in lost.why
     assert found_all(found.to_json()) == found
+    of_an_older_version = {**found.to_json(), "unfetched": [[lost.name, lost.why]]}
+    assert found_all(of_an_older_version) == found
+
+
+def test_one_that_was_to_be_tested_only_is_lost_for_its_tests(tmp_path: Path) -> None:
+    upstream = Upstream()
+    sources, debs = world()
+    upstream.add(*sources, *debs)
+    upstream.publish()
+    upstream.forget("tester_1.tar.gz")
+    made = make_context(tmp_path, upstream)
+    record(record_request(), made, made.paths.cache / "pool")
+    (lost,) = search(made).unfetched
+    assert (lost.name, lost.is_built) == ("tester", False)
 
 
 def test_the_next_one_takes_the_place_of_what_the_mirror_has_lost(tmp_path: Path) -> None:
@@ -95,7 +109,7 @@ def test_the_next_one_takes_the_place_of_what_the_mirror_has_lost(tmp_path: Path
     record(record_request(), made, made.paths.cache / "pool")
     found = search(made, limit=1)
     assert [one.name for one in found.found if one.is_built] == ["crooked"]
-    assert ([name for name, _ in found.unfetched], found.left) == (["keeper"], ("counter",))
+    assert ([one.name for one in found.unfetched], found.left) == (["keeper"], ("counter",))
 
 
 def test_of_the_same_version_ours_is_looked_at() -> None:

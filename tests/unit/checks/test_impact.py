@@ -11,7 +11,7 @@ from tests.worlds.times import NOW
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.checks import impact
 from distwright.checks.candidates import ARCHIVE, Candidate, CandidatePackage
-from distwright.checks.dependents import Found, FoundAll
+from distwright.checks.dependents import Found, FoundAll, Unfetched
 from distwright.checks.impact import Question, parts_of
 from distwright.checks.inquiries import advance_inquiries, ask, get_inquiry
 from distwright.checks.looks import LOOKS
@@ -246,10 +246,21 @@ def test_a_search_that_refuses_the_candidate_ends_the_question(context: WorldCon
 
 
 def test_a_source_that_no_mirror_has_is_not_called_fine(context: WorldContext) -> None:
-    lost = replace(FOUND, found=(), debs={}, unfetched=(("counter", "upstream no longer has it"),))
+    lost = replace(
+        FOUND,
+        found=(),
+        debs={},
+        unfetched=(
+            Unfetched("counter", "upstream no longer has it", is_built=True),
+            Unfetched("tester", "it is gone", is_built=False),
+        ),
+    )
     ends = {**ENDS, "find what depends on tally 2": (Outcome.OK, "", lost.to_json())}
     row = inquire(context, ends, Question(CANDIDATE, REFERENCE, None, 1, 20))
-    assert rows_of(row) == [("counter", "builds", "unknown", "unknown", "cannot say", "upstream no longer has it")]
+    assert rows_of(row) == [
+        ("counter", "builds", "unknown", "unknown", "cannot say", "upstream no longer has it"),
+        ("tester", "tests", "unknown", "unknown", "cannot say", "it is gone"),
+    ]
     assert row.answer is not None
     assert row.answer["verdict"] == "unknown"
 
