@@ -135,6 +135,9 @@ def _stopped_at_the_end(running: Sequence[Running]) -> Iterator[None]:
 
 def main(arguments: Sequence[str]) -> int:
     """Take options of pytest, and files or folders to run (all tests without them)."""
+    # A shell that starts it in the background has it ignore Ctrl-C; and who ends it wants what it started ended, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     folders = [word.rstrip("/") for word in arguments if not word.startswith("-") and (ROOT / word).exists()]
     options = [word for word in arguments if word.rstrip("/") not in folders]
     if any("::" in word or (ROOT / word).is_file() for word in arguments):
