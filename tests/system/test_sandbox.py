@@ -5,6 +5,7 @@ import pwd
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -96,6 +97,31 @@ def test_changes_go_to_the_upper_folder_and_the_root_stays_as_it_was(cell: Cell)
     assert cell.shell("echo new > /etc/new; rm /etc/owned; ls /etc") == "new\n"
     assert sorted(file.name for file in (cell.home / "lower" / "etc").iterdir()) == ["owned"]
     assert (cell.folders.upper / "etc" / "new").read_text() == "new\n"
+
+
+@pytest.mark.parametrize("name", ["dev", "dev/null", "dev/shm", "dev/fd", "proc", "sys", "sys/block", "work"])
+def test_root_whose_folders_lead_out_changes_nothing_of_the_machine(cell: Cell, name: str) -> None:
+    """A maintainer script can spoil the root that its own job gives; who enters it next does so with the machine in view."""
+    hostile, victim = cell.home / f"hostile-{uuid.uuid4()}", cell.home / f"victim-{uuid.uuid4()}"
+    sandbox = sandbox_for(os.geteuid())
+    sandbox.unpack(cell.home / "root.tar", hostile)
+    if name == "dev/null":
+        victim.write_text("kept")
+    else:
+        victim.mkdir()
+        (victim / "kept").touch()
+    sandbox.give(victim)
+    place = hostile / name
+    if place.is_dir():
+        place.rmdir()
+    place.symlink_to(victim)
+    spoilt = replace(cell, folders=replace(cell.folders, lower=hostile))
+    ended = spoilt.run("sh", "-c", "echo spoilt > /dev/null; ls /dev")
+    assert victim.read_text() == "kept" if victim.is_file() else os.listdir(victim) == ["kept"]
+    assert (ended.exit_code == 0) == ("/" in name), ended.stderr
+    if "/" not in name:
+        assert f"/{name} of the root is no folder" in ended.stderr.decode() + ended.stdout.decode()
+    sandbox.remove(hostile)
 
 
 def test_work_folder_is_shared_with_us(cell: Cell) -> None:

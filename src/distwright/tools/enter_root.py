@@ -95,10 +95,21 @@ def show_kernel(root: str, devices: tuple[str, ...], size: str) -> None:
 
 
 def build_rooted(lower: str, upper: str, scratch: str, merged: str, work: str) -> None:
-    """Put the root together below `merged`."""
+    """Put the root together below `merged`.
+
+    Whoever spoilt it may have put symlinks there, which lead to the machine's own files until we have entered: nothing is made in
+    a folder of the root, only in new file systems on top of it.
+    """
     mount("overlay", merged, "overlay", data=f"lowerdir={lower},upperdir={upper},workdir={scratch},userxattr")
+    for name in ("dev", "proc", "sys", "work"):
+        place = f"{merged}/{name}"
+        if not os.path.lexists(place):
+            os.mkdir(place)
+        if os.path.islink(place) or not os.path.isdir(place):
+            sys.exit(f"sandbox: /{name} of the root is no folder")
+    for name in ("dev", "sys"):
+        mount("tmpfs", f"{merged}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode=0755{SIZE}")
     show_kernel(merged, DEVICES, "")
-    os.makedirs(f"{merged}/work", exist_ok=True)
     mount(work, f"{merged}/work", flags=MS_BIND)
 
 
