@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distwright.errors import NotFound, Refused
+import distwright.store.objects as objects_module
+from distwright.errors import BadInput, NotFound, Refused
 from distwright.model.digests import sha256_of
 from distwright.store.adopting import FoundFile, found_file
 from distwright.store.memory import MemoryObjects
@@ -41,6 +42,19 @@ def test_bytes_come_back_under_their_digest(store: ObjectStore) -> None:
 def test_any_bytes_are_kept_as_they_are(content: bytes) -> None:
     memory = MemoryObjects()
     assert memory.read(memory.put(content)) == content
+
+
+def test_what_is_too_large_to_be_read_at_once_is_refused_and_can_be_opened(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects_module, "READ_LIMIT_BYTES", len(CONTENT) - 1)
+    store.put(CONTENT)
+    with pytest.raises(
+        BadInput, match=f"object {DIGEST} has {len(CONTENT)} bytes, {len(CONTENT) - 1} are read at once"
+    ):
+        store.read(DIGEST)
+    with store.open(DIGEST) as file:
+        assert file.read() == CONTENT
 
 
 def test_empty_object_is_an_object(store: ObjectStore) -> None:

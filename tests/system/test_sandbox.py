@@ -117,7 +117,7 @@ def test_root_whose_folders_lead_out_changes_nothing_of_the_machine(cell: Cell, 
     place.symlink_to(victim)
     spoilt = replace(cell, folders=replace(cell.folders, lower=hostile))
     ended = spoilt.run("sh", "-c", "echo spoilt > /dev/null; ls /dev")
-    assert victim.read_text() == "kept" if victim.is_file() else os.listdir(victim) == ["kept"]
+    assert victim.read_text() == "kept" if victim.is_file() else [file.name for file in victim.iterdir()] == ["kept"]
     assert (ended.exit_code == 0) == ("/" in name), ended.stderr
     if "/" not in name:
         assert f"/{name} of the root is no folder" in ended.stderr.decode() + ended.stdout.decode()

@@ -1,18 +1,19 @@
 """The work folder of a step: what is put into it, and what is taken out though hostile programs were in it."""
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from distwright.errors import BadInput, DistwrightError, NotFound, Refused
+from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, Refused
 from distwright.model.digests import sha256_of
 from distwright.store.memory import MemoryObjects
 from distwright.store.objects import FileObjects
 from distwright.tools.sandbox import Sandbox, sandbox_for
-from distwright.worker.workfolder import collect, fill
+from distwright.worker.workfolder import collect, collect_found, fill
 
 pytestmark = pytest.mark.system
 OUTSIDE = b"not for them\n"
@@ -202,3 +203,26 @@ def test_refused_output_leaves_no_file_open(work: Path, objects: MemoryObjects) 
                 collect(work, {"out": wanted}, objects)
         assert sorted(Path("/proc/self/fd").iterdir()) == before, make.__name__
         (work / "x.deb").rmdir() if make is _folder else (work / "x.deb").unlink()
+
+
+def test_files_that_are_longer_than_what_they_take_of_the_disk_are_not_copied(
+    work: Path, objects: MemoryObjects
+) -> None:
+    for name in ("one", "two"):
+        (work / name).touch()
+        os.truncate(work / name, 3 << 20)
+    wanted = {"one": "one", "two": "two"}
+    assert sorted(collect(work, wanted, objects, limit_bytes=6 << 20)) == ["one", "two"]
+    with pytest.raises(Refused, match=f"output two has {3 << 20} bytes, {2 << 20} are left of what all may have"):
+        collect(work, wanted, objects, limit_bytes=5 << 20)
+    said: list[str] = []
+    assert list(collect_found(work, wanted, objects, said.append, limit_bytes=1 << 20)) == []
+    assert [line.partition(":")[0] for line in said] == ["one is not kept", "two is not kept"]
+
+
+def test_an_output_that_would_fill_the_disk_is_our_trouble_before_it_does(work: Path, objects: MemoryObjects) -> None:
+    (work / "large").touch()
+    os.truncate(work / "large", shutil.disk_usage(work).free + 1)
+    with pytest.raises(OutOfSpace, match="are free here"):
+        collect(work, {"large": "large"}, objects, limit_bytes=1 << 60)
+    assert objects._content == {}

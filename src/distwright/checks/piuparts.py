@@ -120,7 +120,7 @@ def _trouble(end: CommandEnd) -> str:
 
 def reason_of(log: bytes) -> str:
     """Say what piuparts held against the packages first, with the line that follows; "" if it does not say."""
-    lines = log[:_LOG_BYTES].decode(errors="replace").splitlines()
+    lines = log.decode(errors="replace").splitlines()
     for number, line in enumerate(lines):
         match = _REASON.fullmatch(line)
         if match is None or match[1] == "piuparts run ends.":
@@ -133,7 +133,8 @@ def reason_of(log: bytes) -> str:
 def _read(context: Context, _inputs: Inputs, earlier: Earlier) -> StepResult:
     kept = earlier["piuparts"].outputs
     passed = context.objects.read(kept["status"]).strip() == b"0"
-    why = "" if passed else reason_of(context.objects.read(kept["log"])) or "piuparts does not say why"
+    with context.objects.open(kept["log"]) as log:
+        why = "" if passed else reason_of(log.read(_LOG_BYTES)) or "piuparts does not say why"
     return StepResult({}, values={"passed": passed, "why": why})
 
 

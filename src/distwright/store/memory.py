@@ -12,7 +12,7 @@ from typing import BinaryIO
 from distwright.errors import Refused
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, open_found
-from distwright.store.objects import ObjectWriter, missing
+from distwright.store.objects import ObjectWriter, missing, refuse_large
 
 
 class MemoryObjects:
@@ -57,10 +57,14 @@ class MemoryObjects:
 
     def open(self, digest: Sha256) -> BinaryIO:
         """Open for reading."""
-        return io.BytesIO(self.read(digest))
+        return io.BytesIO(self._of(digest))
 
     def read(self, digest: Sha256) -> bytes:
         """Give all bytes."""
+        refuse_large(digest, len(self._of(digest)))
+        return self._of(digest)
+
+    def _of(self, digest: Sha256) -> bytes:
         if digest not in self._content:
             raise missing(digest)
         return self._content[digest]

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from distwright.errors import DiskFailed, Lost, Refused, Rotten, disk_error
+from distwright.errors import BadInput, DiskFailed, Lost, Refused, Rotten, disk_error
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile, adopt_files
 from distwright.store.leftovers import drop_partials
@@ -21,6 +21,7 @@ from distwright.store.touching import touch_file
 from distwright.store.trash import Trash
 
 _CHUNK = 1 << 20
+READ_LIMIT_BYTES = 512 << 20
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM)  # another file system, too many links, a file system without links
 
 
@@ -78,7 +79,11 @@ class ObjectStore(Protocol):
         ...
 
     def read(self, digest: Sha256) -> bytes:
-        """Give all bytes of a (small) object, which are what its name says. Raises Lost; Rotten if they are not any more."""
+        """Give all bytes of a small object, which are what its name says.
+
+        Raises Lost; Rotten if they are not any more; BadInput for more than READ_LIMIT_BYTES, which only a program that was
+        not meant to can have left: what may be large is opened.
+        """
         ...
 
     def has(self, digest: Sha256) -> bool:
@@ -142,6 +147,15 @@ class ObjectStore(Protocol):
     def drop_leftovers(self) -> int:
         """Remove what writers left that are gone; say how many."""
         ...
+
+
+def refuse_large(digest: Sha256, size: int) -> None:
+    """Refuse to read an object whole that has more than READ_LIMIT_BYTES. Raises BadInput."""
+    if size > READ_LIMIT_BYTES:
+        raise BadInput(
+            f"object {digest} has {size} bytes, {READ_LIMIT_BYTES} are read at once",
+            hint="look at what left it: distwright job log JOB",
+        )
 
 
 class FileObjects:
@@ -232,6 +246,7 @@ class FileObjects:
     def read(self, digest: Sha256) -> bytes:
         """Give all bytes, checked: what is made of them must not spread what a disk has done to them."""
         with _disk_named(self.path(digest)), self.open(digest) as file:
+            refuse_large(digest, os.fstat(file.fileno()).st_size)
             content = file.read()
         if hashlib.sha256(content).hexdigest() != digest:
             raise rotten(digest)

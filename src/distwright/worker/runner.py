@@ -103,7 +103,8 @@ class LocalRunner:
         self, work: Path, end: StepEnd, judge: Callable[[StepEnd], Verdict], *, failed: bool
     ) -> tuple[StepEnd, Verdict]:
         objects, files = self._context.objects, work / "files"
-        always = collect_found(files, end.plan.collect_always, objects, self._context.log)
+        limit_bytes = self._outputs_limit_bytes(end.plan)
+        always = collect_found(files, end.plan.collect_always, objects, self._context.log, limit_bytes=limit_bytes)
         if end.plan.keep_log:
             always[end.plan.keep_log] = objects.put_file(work / _LOG)
         end = replace(end, outputs=always)
@@ -112,10 +113,15 @@ class LocalRunner:
             if verdict.outcome is not Outcome.OK:
                 return end, verdict
         try:
-            whole = replace(end, outputs={**always, **collect(files, end.plan.collect, objects)})
+            collected = collect(files, end.plan.collect, objects, limit_bytes=limit_bytes)
+            whole = replace(end, outputs={**always, **collected})
         except (BadInput, Refused) as error:
             return end, Verdict(Outcome.FAILED, f"{error.message} ({error.hint})")
         return whole, verdict if failed else judge(whole)
+
+    def _outputs_limit_bytes(self, plan: Plan) -> int:
+        """Say how much a step may leave: as much as its programs may write, though files can be longer than that."""
+        return max(command.limits.or_else(self._context.limits).disk_mb for command in plan.commands) << 20
 
     def _text(self, plan: Plan, work: Path) -> str:
         if not plan.keep_log:

@@ -8,12 +8,14 @@ import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from distwright.errors import BadInput, Refused, quoted
+from distwright.errors import BadInput, OutOfSpace, Refused, quoted
 from distwright.model.digests import Sha256
 from distwright.store.objects import ObjectStore
 from distwright.tools.sandbox import Sandbox
 
 _CHUNK = 1 << 20
+OUTPUTS_LIMIT_BYTES = 64 << 30  # of one step, if nobody says less
+_FREE_BYTES = 256 << 20  # what is left for the database and everybody else
 
 
 def fill(
@@ -41,31 +43,41 @@ def _copy(objects: ObjectStore, digest: Sha256, target: Path) -> None:
     target.chmod(0o444)
 
 
-def collect(work: Path, wanted: Mapping[str, str], objects: ObjectStore) -> dict[str, Sha256]:
+def collect(
+    work: Path, wanted: Mapping[str, str], objects: ObjectStore, *, limit_bytes: int = OUTPUTS_LIMIT_BYTES
+) -> dict[str, Sha256]:
     """Keep the outputs: name -> file, or `name/file` for each file that a pattern with `*` matches.
 
-    What sandboxed programs left is hostile: only regular files with one name are read, never through a symlink. Raises
-    Refused for anything else, BadInput if a plain name is missing.
+    What sandboxed programs left is hostile: only regular files with one name are read, never through a symlink, and no more than
+    `limit_bytes` of all of them: a file may be longer than what it takes of the disk. Raises Refused for anything else,
+    BadInput if a plain name is missing, OutOfSpace before they would fill the disk.
     """
     found: dict[str, Sha256] = {}
+    left = limit_bytes
     for name, pattern in wanted.items():
         folder, _, last = str(_safe(pattern)).rpartition("/")
         for file_name in _matching(work, folder, last):
             key = f"{name}/{file_name}" if "*" in last else name
-            found[key] = _keep(work, PurePosixPath(folder) / file_name, objects)
+            found[key], size = _keep(work, PurePosixPath(folder) / file_name, objects, left)
+            left -= size
         if "*" not in last and name not in found:
             raise BadInput(f"the program did not leave {pattern}", hint="distwright job log JOB")
     return found
 
 
 def collect_found(
-    work: Path, wanted: Mapping[str, str], objects: ObjectStore, log: Callable[[str], None]
+    work: Path,
+    wanted: Mapping[str, str],
+    objects: ObjectStore,
+    log: Callable[[str], None],
+    *,
+    limit_bytes: int = OUTPUTS_LIMIT_BYTES,
 ) -> dict[str, Sha256]:
     """Keep those of the outputs that are there and are plain files; say in the log which are not."""
     found: dict[str, Sha256] = {}
     for name, pattern in wanted.items():
         try:
-            found |= collect(work, {name: pattern}, objects)
+            found |= collect(work, {name: pattern}, objects, limit_bytes=limit_bytes)
         except (BadInput, Refused) as error:
             log(f"{name} is not kept: {error.message}")
     return found
@@ -84,7 +96,7 @@ def _matching(work: Path, folder: str, pattern: str) -> Iterator[str]:
         yield name
 
 
-def _keep(work: Path, path: PurePosixPath, objects: ObjectStore) -> Sha256:
+def _keep(work: Path, path: PurePosixPath, objects: ObjectStore, limit_bytes: int) -> tuple[Sha256, int]:
     folder = _open_folder(work, path.parent)
     try:
         descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
@@ -96,10 +108,26 @@ def _keep(work: Path, path: PurePosixPath, objects: ObjectStore) -> Sha256:
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(descriptor)
         raise Refused(f"output {path} is not a plain file with one name", hint="distwright job log JOB")
-    with os.fdopen(descriptor, "rb") as file, objects.writing() as writer:
-        while piece := file.read(_CHUNK):
-            writer.write(piece)
-    return writer.digest
+    with os.fdopen(descriptor, "rb") as file:
+        _check_size(path, status.st_size, limit_bytes, os.fstatvfs(descriptor))
+        with objects.writing() as writer:
+            while piece := file.read(_CHUNK):
+                writer.write(piece)
+    return writer.digest, status.st_size
+
+
+def _check_size(path: PurePosixPath, size: int, limit_bytes: int, disk: os.statvfs_result) -> None:
+    if size > limit_bytes:
+        raise Refused(
+            f"output {path} has {size} bytes, {max(limit_bytes, 0)} are left of what all may have",
+            hint="distwright job log JOB",
+        )
+    free = disk.f_bavail * disk.f_frsize
+    if size > free - _FREE_BYTES:
+        raise OutOfSpace(
+            f"output {path} has {size} bytes, {free} are free here",
+            hint="free some space, or look at distwright job log JOB for why it is so large",
+        )
 
 
 def _open_folder(work: Path, below: PurePosixPath) -> int:
