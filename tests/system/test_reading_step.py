@@ -1,7 +1,9 @@
 """A step that reads the shelf: what goes wrong there is never the work's fault, and harmless if the program got over it."""
 
+import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from tests.system.line import state_folder
@@ -128,4 +130,24 @@ def test_index_that_has_rotted_in_the_store_is_our_fault() -> None:
                 shop.objects.path(digest).chmod(0o644)
                 shop.objects.path(digest).write_bytes(b"rotten")
         assert execute(kind_of(reading), {}, context).outcome is Outcome.BROKEN
+        shop.database.close()
+
+
+def test_program_that_asks_for_more_than_it_may_write_fails_and_no_more_is_fetched() -> None:
+    large = [
+        make_deb(name, content={f"usr/share/{name}": hashlib.shake_256(name.encode()).hexdigest(700_000)})
+        for name in ("large", "larger")
+    ]
+    with state_folder() as folder:
+        shop = workshop(folder / "state", sandbox_for(os.geteuid()))
+        context = shop.context()
+        context.limits = replace(context.limits, disk_mb=1)
+        mirror = Mirror()
+        mirror.upstream.add(*large)
+        mirror.upstream.publish()
+        one, other = (f"{{shelf:debian/stable}}/{deb.pool_path()}" for deb in large)
+        script = f"curl -sf {one} {one} {other} >/dev/null || curl -sf $deb >out"
+        ending = execute(kind_of(reading_step(shop, context, script, mirror)), {}, context)
+        assert (ending.outcome, "fetch limit of 1 MB" in ending.message) == (Outcome.FAILED, True), ending
+        assert [shop.objects.has(deb.sha256) for deb in (*large, HELLO)] == [True, False, True]
         shop.database.close()

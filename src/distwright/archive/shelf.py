@@ -71,8 +71,11 @@ class Shelf:
         *,
         signed: bool = False,
         mirrors: Mirrors = no_mirrors,
+        limit_bytes: int = 0,
     ) -> None:
         """Open the documents of all entries; raise NotFound if one is not in the object store.
+
+        limit_bytes: of all different pool files that it gives, 0 for no limit: a program could ask for a whole archive.
 
         signed: serve upstream's own InRelease too, for clients that have no other way to trust us, and all that it names: what was
         not recorded is fetched as pool files are. mirrors: where this machine
@@ -86,6 +89,8 @@ class Shelf:
         self._lock = threading.Lock()
         self._fetching: WeakValueDictionary[Sha256, threading.Lock] = WeakValueDictionary()
         self._fetched: dict[tuple[str, str], Fetched] = {}
+        self._limit_bytes, self._given_bytes, self.passed_limit = limit_bytes, 0, False
+        self._counted: set[tuple[str, str]] = set()
         self._suites = [self._own(entry) if entry.is_own else self._recorded(entry) for entry in entries]
 
     @property
@@ -189,6 +194,7 @@ class Shelf:
             return self._fetching.setdefault(digest, threading.Lock())
 
     def _pool_file(self, suite: _Suite, file: PoolFile) -> tuple[BinaryIO, int]:
+        self._count(suite, file)
         with self._lock_of(file.sha256):
             if not self._holdings.objects.has(file.sha256):
                 self._fetch(suite, file)
@@ -199,6 +205,20 @@ class Shelf:
                     name.archive, name.suite, file.path, file.sha256, file.size_bytes
                 )
         return self._holdings.objects.open(file.sha256), file.size_bytes
+
+    def _count(self, suite: _Suite, file: PoolFile) -> None:
+        """Count a file the first time that it is asked for. Raises Refused past the limit."""
+        with self._lock:
+            if not self._limit_bytes or (suite.entry.archive, file.path) in self._counted:
+                return
+            if self._given_bytes + file.size_bytes > self._limit_bytes:
+                self.passed_limit = True
+                raise Refused(
+                    f"{file.path} would be more than the {self._limit_bytes} bytes that may be asked for",
+                    hint="look at distwright job log JOB for what wants so much",
+                )
+            self._counted.add((suite.entry.archive, file.path))
+            self._given_bytes += file.size_bytes
 
     def _fetch(self, suite: _Suite, file: PoolFile) -> None:
         """Fetch a file from the first mirror that gives what was signed; one that did not answer before is asked last."""

@@ -65,7 +65,7 @@ def limits_of_machine(memory_mb: int) -> Limits:
     return Limits(memory_mb=max(8192, memory_mb // 2), disk_mb=65536, processes=8192, output_mb=256)
 
 
-_PASSED = re.compile(r"(?:memory|disk|process|output) limit of ")
+_PASSED = re.compile(r"(?:memory|disk|process|output|fetch) limit of ")
 
 
 def is_limit(cut: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from distwright.archive.shelf import Shelf
 from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused
 from distwright.formats.log_text import log_text
-from distwright.jobs.limits import NO_LIMITS, is_limit
+from distwright.jobs.limits import NO_LIMITS, is_limit, words_of
 from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd, Verdict
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import Outcome
@@ -71,7 +71,10 @@ class LocalRunner:
         work = context.paths.work / f"{context.job}-{context.fence}-{step}"
         context.sandbox.remove(work)
         with _objects_of_ours():
-            shelf = Shelf(plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors)
+            shelf = Shelf(
+                plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors,
+                limit_bytes=self._disk_limit_bytes(plan),
+            )  # fmt: skip
         try:
             self._look_for_architecture(plan)
             _look_for_programs(plan)
@@ -84,11 +87,13 @@ class LocalRunner:
                     fill(work / "files", plan.place, written, context.objects, context.sandbox)
                 gauge = SpaceGauge(work, context.is_cancelled)
                 ends = self._run_all(plan, work, tokens, gauge)
+            if shelf.passed_limit and ends and not ends[-1].cut:
+                ends[-1] = replace(ends[-1], cut=words_of("fetch", self._disk_limit_bytes(plan) >> 20))
             failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
             was_limited = bool(ends) and is_limit(ends[-1].cut)
             # What a program asked for again and got has done no harm, unless it gave up all the same.
             trouble = server.errors if failed else server.unserved
-            if trouble:
+            if trouble and not shelf.passed_limit:
                 raise DistwrightError(trouble[0].message, hint=trouble[0].hint) from trouble[0]
             if failed and gauge.was_empty and not was_limited:
                 raise _no_space(work)
@@ -103,7 +108,7 @@ class LocalRunner:
         self, work: Path, end: StepEnd, judge: Callable[[StepEnd], Verdict], *, failed: bool
     ) -> tuple[StepEnd, Verdict]:
         objects, files = self._context.objects, work / "files"
-        limit_bytes = self._outputs_limit_bytes(end.plan)
+        limit_bytes = self._disk_limit_bytes(end.plan)
         always = collect_found(files, end.plan.collect_always, objects, self._context.log, limit_bytes=limit_bytes)
         if end.plan.keep_log:
             always[end.plan.keep_log] = objects.put_file(work / _LOG)
@@ -119,9 +124,10 @@ class LocalRunner:
             return end, Verdict(Outcome.FAILED, f"{error.message} ({error.hint})")
         return whole, verdict if failed else judge(whole)
 
-    def _outputs_limit_bytes(self, plan: Plan) -> int:
-        """Say how much a step may leave: as much as its programs may write, though files can be longer than that."""
-        return max(command.limits.or_else(self._context.limits).disk_mb for command in plan.commands) << 20
+    def _disk_limit_bytes(self, plan: Plan) -> int:
+        """Say how much a step may leave and may fetch: as much as its programs may write, though files can be longer than that."""
+        limits = [command.limits.or_else(self._context.limits) for command in plan.commands]
+        return max((each.disk_mb for each in limits), default=self._context.limits.disk_mb) << 20
 
     def _text(self, plan: Plan, work: Path) -> str:
         if not plan.keep_log:
