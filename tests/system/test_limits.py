@@ -14,11 +14,13 @@ import pytest
 from tests.system.line import state_folder
 from tests.worlds.cells import IS_ROOT
 from tests.worlds.processes import living
+from tests.worlds.rootfs import root_tar
 from tests.worlds.work import kind_of, shell, step, workshop
 
 from distwright.jobs.lease import Ending
 from distwright.jobs.limits import Limits
 from distwright.jobs.step import PlannedCommand
+from distwright.model.digests import sha256_of
 from distwright.model.outcomes import Outcome
 from distwright.tools.sandbox import SANDBOX_USER, Sandbox, sandbox_for
 from distwright.worker.execute import execute
@@ -36,6 +38,10 @@ def sh(script: str, limits: Limits, timeout_s: int = 60) -> PlannedCommand:
     return shell(script, timeout_s, limits=limits)
 
 
+def rooted(script: str, limits: Limits) -> PlannedCommand:
+    return PlannedCommand(("sh", "-euc", script), 60, root=sha256_of(root_tar()), limits=limits)
+
+
 @pytest.fixture(params=STARTERS)
 def perform(request: pytest.FixtureRequest) -> Iterator[Callable[[PlannedCommand], Ending]]:
     """Give what executes a command as one started by root, and as one started by a plain user, and looks at what is left."""
@@ -51,6 +57,7 @@ def perform(request: pytest.FixtureRequest) -> Iterator[Callable[[PlannedCommand
 
 def _execute(folder: Path, sandbox: Sandbox, command: PlannedCommand) -> Ending:
     shop = workshop(folder / "state", sandbox)
+    shop.objects.put(root_tar())
     ending = execute(kind_of(step(command, repeat=True)), {}, shop.context())
     assert list(shop.paths.work.iterdir()) == []
     assert str(folder) not in Path("/proc/self/mountinfo").read_text()
@@ -113,6 +120,11 @@ PASSED: Mapping[str, tuple[PlannedCommand, str]] = {
     "a bomb unpacked": (
         sh("head -c 90000000 /dev/zero | gzip -1 >b; cat b b b b b b b | zcat >x; sleep 9", Limits(disk_mb=200)),
         "disk limit of 200 MB",
+    ),
+    "disk of a root": (rooted("head -c 300000000 /dev/zero >/tmp/x; sleep 100", Limits(disk_mb=100)), "disk limit of 100 MB"),
+    "disk of a root without a name": (
+        rooted("exec 3>/tmp/x; rm /tmp/x; head -c 300000000 /dev/zero >&3; sleep 100", Limits(disk_mb=100)),
+        "disk limit of 100 MB",
     ),
     "output": (sh("yes; true", Limits(output_mb=3)), "output limit of 3 MB"),
 }  # fmt: skip

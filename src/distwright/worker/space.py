@@ -137,14 +137,18 @@ def _free(place: Path) -> Free:
 
 
 def _held_bytes(pid: int, place: Path) -> Iterator[int]:
-    """Give the sizes of files that have no name any more and are open in a process that descends from `pid`, each once."""
-    device, seen = place.stat().st_dev, set()
+    """Give the sizes of files that have no name any more and are open in a process that descends from `pid`, each once.
+
+    Those of a program's root, an overlay of its own, too: what is written there is below `place` as well.
+    """
+    devices, seen = {place.stat().st_dev}, set()
     for one in tree_of(pid)[0]:
         with contextlib.suppress(OSError):
+            devices.add(os.stat(f"/proc/{one}/root").st_dev)  # noqa: PTH116  # as in watchdog.py
             for name in os.listdir(f"/proc/{one}/fd"):  # noqa: PTH208  # as in watchdog.py
                 with contextlib.suppress(OSError):
                     status = os.stat(f"/proc/{one}/fd/{name}")  # noqa: PTH116  # as above
-                    is_held = stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev == device
-                    if is_held and status.st_ino not in seen:
-                        seen.add(status.st_ino)
+                    is_held = stat.S_ISREG(status.st_mode) and status.st_nlink == 0 and status.st_dev in devices
+                    if is_held and (status.st_dev, status.st_ino) not in seen:
+                        seen.add((status.st_dev, status.st_ino))
                         yield status.st_blocks * 512
