@@ -71,7 +71,8 @@ def conclude_failed_build(
     }
     if LOG in failure.outputs:
         body["log"] = str(failure.outputs[LOG])
-    return Conclusion({}, failure.message, [Event(EventKind.BUILD_FAILED, now, subject, body, job)])
+    outputs: dict[str, Json] = {"stage": body["stage"]}  # a search for a culprit looks for failures of one stage
+    return Conclusion(outputs, failure.message, [Event(EventKind.BUILD_FAILED, now, subject, body, job)])
 
 
 def _failed(error: FirstError | None, stage: str, end: StepEnd) -> Verdict:

@@ -1,6 +1,6 @@
 """The job that finds who depends on a candidate in a state, and fetches what is needed to try: sources, and the packages of now."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -193,14 +193,17 @@ def _perform(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
     )
     ours = state.sources.get(candidate.source)
     of_now = None
-    if ours is not None:
+    if ours is not None and (files_of_now := fetch.kept(ours.name, lambda: fetch.source(ours))) is not None:
         of_now = Found(
-            ours.name, ours.version, 0, ours.is_own, is_built=False, is_tested=ours.has_tests, files=fetch.source(ours)
+            ours.name, ours.version, 0, ours.is_own, is_built=False, is_tested=ours.has_tests, files=files_of_now
         )  # fmt: skip
-    present = [name for name in candidate.packages if name in state.packages]
+    debs = fetch.kept(
+        candidate.source,
+        lambda: fetch.packages(state.packages[name] for name in candidate.packages if name in state.packages),
+    )
     result = FoundAll(
         found=found,
-        debs={key: digest for name in present for key, digest in fetch.package(*state.packages[name]).items()},
+        debs=debs or {},
         reference=of_now,
         build_needs=context.objects.put(
             _build_needs(source for source in state.sources.values() if _is_checked(source, needed))
@@ -308,21 +311,30 @@ class _Fetch:
             raise self._error
 
     def _try(self, source: SourceStanza) -> None:
+        if (files := self.kept(source.name, lambda: self.source(source))) is not None:
+            self.files[source.name] = files
+
+    def kept(self, name: str, fetch: Callable[[], dict[str, Sha256]]) -> dict[str, Sha256] | None:
+        """Fetch something of a source; None if that cannot be, and then it is among what is lost."""
         try:
-            self.files[source.name] = self.source(source)
+            return fetch()
         except (Unreachable, Refused) as error:
-            self._context.log(f"{source.name}: {error.message}")
-            self.lost[source.name] = shown(error.message)
+            self._context.log(f"{name}: {error.message}")
+            self.lost[name] = shown(error.message)
             self._error = error
+        return None
 
     def source(self, source: SourceStanza) -> dict[str, Sha256]:
         """Fetch the files of a source."""
         return self._files(source.place, TreeEntry("main/source", source.name, DebVersion(source.version), source.raw))
 
-    def package(self, place: int, raw: bytes) -> dict[str, Sha256]:
-        """Fetch a package."""
-        name, version = _name_of(raw)
-        return self._files(place, TreeEntry("main/binary-all", name, DebVersion(version), raw))
+    def packages(self, wanted: Iterable[tuple[int, bytes]]) -> dict[str, Sha256]:
+        """Fetch packages, by the place of their suite and their stanza."""
+        found: dict[str, Sha256] = {}
+        for place, raw in wanted:
+            name, version = _name_of(raw)
+            found |= self._files(place, TreeEntry("main/binary-all", name, DebVersion(version), raw))
+        return found
 
     def _files(self, place: int, entry: TreeEntry) -> dict[str, Sha256]:
         archive = self._recipe.shelf[place].archive

@@ -61,12 +61,12 @@ def _file(tx: Transaction, config: Config, stored: StoredEvent, now: datetime) -
             _file_comparison(tx, stored, now)
         elif kind is EventKind.SNAPSHOT_RECORDED:
             subject, serial = plain.text(body, "archive"), plain.text(body, "serial")
+        if kind in _BUILT and trial is not None:
+            _file_trial(tx, config, trial, now)
     except (BadInput, ValueError):
         return
     if kind is EventKind.SNAPSHOT_RECORDED:
         _sweep(tx, config, subject, serial, now)
-    elif kind in _BUILT and trial is not None:
-        _file_trial(tx, config, trial, now)
 
 
 def _file_comparison(tx: Transaction, stored: StoredEvent, now: datetime) -> None:

@@ -186,7 +186,10 @@ def _effects(database: Database, ground: Ground, member: plain.Plain, job: Job) 
         return [partial(see_no_more, kind=FAILS, subject=target.source, key=target.key)]
     with database.read() as tx:
         every = tried_of(tx, ground.config, target.source, made_of(recipe_of(job.inputs)))
-    tried = on_the_way(ground, target.repo, every, target.commit)
+    try:
+        tried = on_the_way(ground, target.repo, every, target.commit)
+    except (DistwrightError, OSError):  # a commit or a repo that is gone must not keep the answers of all others
+        tried = []
     failing = next((one for one in tried if one.trial.job == job.id), None)
     broke = None if failing is None else break_of(tried, failing)
     with database.read() as tx:

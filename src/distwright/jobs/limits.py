@@ -56,13 +56,18 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-def limits_of_machine(memory_mb: int) -> Limits:
-    """Give what any program may use on a machine with so much memory if its plan says nothing of it.
+def limits_of_machine(memory_mb: int, free_mb: int) -> Limits:
+    """Give what any program may use on a machine with so much memory and free disk if its plan says nothing of it.
 
     As much as does no harm to the machine, and no honest program needs more: mksquashfs takes a quarter of the memory for itself,
-    and an image of some GiB is there four times while it is made.
+    and an image of some GiB is there four times while it is made. On a small machine 3/4 of the memory, and half of the disk.
     """
-    return Limits(memory_mb=max(8192, memory_mb // 2), disk_mb=65536, processes=8192, output_mb=256)
+    return Limits(
+        memory_mb=min(max(8192, memory_mb // 2), memory_mb * 3 // 4),
+        disk_mb=min(65536, free_mb // 2),
+        processes=8192,
+        output_mb=256,
+    )
 
 
 _PASSED = re.compile(r"(?:memory|disk|process|output|fetch) limit of ")

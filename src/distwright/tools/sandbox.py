@@ -73,7 +73,7 @@ class Sandbox:
         """
         before = (*(() if door is None else door.opened), *_PYTHON, _ENTER_ROOT.read_text(), "alone")
         if self.user is not None:
-            return self._as_user(program, namespaces=("--net", "--cgroup"), before=before)
+            return self._as_user(program, namespaces=("--net", "--ipc", "--uts", "--cgroup"), before=before)
         return self.argv(_in_namespaces(program, before, keeps_ids=door is not None))
 
     def rooted_argv(self, folders: RootFolders, program: Sequence[str], door: Door | None = None) -> tuple[str, ...]:
@@ -106,9 +106,9 @@ class Sandbox:
             os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
 
     def unpack(self, archive: Path, target: Path) -> None:
-        """Unpack a root file system (tar, compressed or not) with its owners into the new folder `target`."""
+        """Unpack a root file system (a plain tar: no larger than it is) with its owners into the new folder `target`."""
         self.make_folder(target)
-        script = 'umask 022; exec tar --extract --numeric-owner --exclude="./dev/*" --directory "$1" --file "$2"'
+        script = 'umask 022; exec tar --extract --numeric-owner --exclude="./dev/*" --directory "$1" --file - <"$2"'
         inner = (*_IN_USER_NAMESPACE, "sh", "-c", script, "unpack", str(target), str(archive))
         run(Command(self.argv(inner), timeout_s=600)).checked()
 
@@ -147,7 +147,7 @@ def _in_namespaces(program: Sequence[str], before: tuple[str, ...], *, keeps_ids
     mapped = _own_ids() if keeps_ids else ("--map-current-user",)
     caps = _MAPPING_CAPS if keeps_ids else "-all"
     kept = ("setpriv", "--inh-caps", caps, "--ambient-caps", caps, "--pdeathsig", "KILL", "--")
-    namespaces = ("--mount", "--net", "--pid", "--cgroup", "--fork", "--kill-child")
+    namespaces = ("--mount", "--net", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child")
     return ("unshare", "--keep-caps", *mapped, *namespaces, "--", *before, *kept, *program)
 
 

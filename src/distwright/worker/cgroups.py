@@ -112,13 +112,21 @@ def make_group(base: Base, name: str, limits: Limits) -> "Group":
     return Group(folder, limits)
 
 
-def passed(limits: Limits, pids_events: bytes, memory_events: bytes) -> str:
-    """Name the limit of ours that a group has passed, by its pids.events and memory.events; "" for none."""
-    if limits.processes and _FORK_REFUSED.search(pids_events):
+def passed(limits: Limits, pids_events: bytes, memory_events: bytes, pids_peak: bytes = b"") -> str:
+    """Name the limit of ours that a group has passed, by its pids.events, memory.events and pids.peak; "" for none.
+
+    Before Linux 6.11 a fork that a group above has refused, TasksMax of our service say, is counted here as well; then there never
+    were as many as our limit. A kernel that has no peak is believed.
+    """
+    if limits.processes and _FORK_REFUSED.search(pids_events) and not _is_below(pids_peak, limits.processes):
         return words_of("process", limits.processes)
     if limits.memory_mb and _OUT_OF_MEMORY.search(memory_events) and _KILLED.search(memory_events):
         return words_of("memory", limits.memory_mb)
     return ""
+
+
+def _is_below(pids_peak: bytes, processes: int) -> bool:
+    return pids_peak.strip().isdigit() and int(pids_peak) < processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +142,13 @@ class Group:
 
     def look(self) -> str:
         """Name the limit that was passed, as `CommandEnd.cut` does: the kernel has refused or killed already."""
-        return passed(self.limits, _read(self.folder / "pids.events"), _read(self.folder / "memory.events"))
+        events = (_read(self.folder / name) for name in ("pids.events", "memory.events", "pids.peak"))
+        return passed(self.limits, *events)
 
     def has_lost(self) -> bool:
-        """Say whether an out-of-memory killer has taken one of its processes: the machine's, if no limit was passed."""
-        return _KILLED.search(_read(self.folder / "memory.events")) is not None
+        """Say whether a process was taken or refused: by the machine or a group above us, if no limit was passed."""
+        refused = _FORK_REFUSED.search(_read(self.folder / "pids.events"))
+        return refused is not None or _KILLED.search(_read(self.folder / "memory.events")) is not None
 
     def close(self) -> None:
         """End what is left in it, and remove it."""

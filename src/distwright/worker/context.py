@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from distwright.archive.shelf import Mirrors, no_mirrors
 from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.jobs.lease import fenced_write
-from distwright.jobs.limits import Limits, limits_of_machine
+from distwright.jobs.limits import NO_LIMITS, Limits, limits_of_machine
 from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
 from distwright.signing.named import named_signer
@@ -45,8 +45,12 @@ class JobContext:
     is_cancelled: Callable[[], bool]
     alternates: Sequence[ObjectStore] = ()
     mirrors: Mirrors = no_mirrors
-    limits: Limits = field(default_factory=lambda: limits_of_machine(_memory_mb()))
+    limits: Limits = NO_LIMITS
     last_progress: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Look at the machine for what is not said."""
+        self.limits = self.limits.or_else(limits_of_machine(_memory_mb(), _free_mb(self.paths.root)))
 
     @property
     def log_path(self) -> Path:
@@ -83,6 +87,11 @@ class JobContext:
     def signer(self, *credentials: str) -> Signer:
         """Give the signer of a role, which signs with all of these keys."""
         return strong_signer(self.paths, credentials, self)
+
+
+def _free_mb(place: Path) -> int:
+    disk = os.statvfs(place)
+    return disk.f_bavail * disk.f_frsize >> 20
 
 
 def _memory_mb() -> int:

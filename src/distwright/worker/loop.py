@@ -1,5 +1,6 @@
 """The worker's loop: claim, fork, watch, renew the lease, write the end. One job at a time per worker."""
 
+import contextlib
 import json
 import os
 import selectors
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from distwright.errors import Busy, DiskFailed, OutOfSpace
+from distwright.errors import Busy, DiskFailed, OutOfSpace, ProgramFailed
 from distwright.jobs.lease import LEASE_S, Ending, Retry, claim_next, end_attempt, holder_name, reap, renew
 from distwright.jobs.step import JobKind
 from distwright.model.outcomes import Outcome
@@ -90,11 +91,16 @@ class Worker:
         with_lease = self._leased()
         for folder in folders:
             if "-".join(folder.name.split("-")[:2]) not in with_lease:
-                self.sandbox.remove(folder)
+                self._remove(folder)
         for fresh in self.paths.roots.glob("new-*-*"):
             if not Path(f"/proc/{fresh.name.split('-')[1]}").exists():
-                self.sandbox.remove(fresh)
+                self._remove(fresh)
         FileObjects(self.paths.objects).drop_leftovers()
+
+    def _remove(self, folder: Path) -> None:
+        """Remove what somebody left; what takes longer than rm(1) may take is begun again by the next worker."""
+        with contextlib.suppress(ProgramFailed):
+            self.sandbox.remove(folder)
 
     def run_one(self) -> bool:
         """Run the next job to its end; say whether there was one. Ctrl-C cancels the attempt, then KeyboardInterrupt is raised."""

@@ -102,7 +102,14 @@ class LocalRunner:
         except OSError as error:
             raise _our_fault(error, work) from error
         finally:
-            context.sandbox.remove(work)
+            self._remove(work)
+
+    def _remove(self, work: Path) -> None:
+        """Remove the work folder. That it cannot be done now changes nothing of what was found out: the next worker does it."""
+        try:
+            self._context.sandbox.remove(work)
+        except (DistwrightError, OSError) as error:
+            self._context.log(f"{work.name} is left for the next worker to remove: {error}")
 
     def _judged(
         self, work: Path, end: StepEnd, judge: Callable[[StepEnd], Verdict], *, failed: bool
@@ -166,7 +173,7 @@ class LocalRunner:
                 wrapped = context.sandbox.alone_argv(argv, door)
             else:
                 wrapped = context.sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door)
-            guard = stack.enter_context(guarding(limits, work, context.sandbox, f"{work.name}-{number}"))
+            guard = stack.enter_context(guarding(limits, work, context.sandbox, f"{os.getpid()}-{work.name}-{number}"))
             command = Command(
                 guard.wrapped(wrapped),
                 timeout_s=limits.hours * 3600 or planned.timeout_s,
@@ -226,8 +233,8 @@ def _with_cut(finished: Finished, guard: Guard, name: str) -> Finished:
     cut = guard.last_look()
     if not cut and guard.was_robbed(finished.exit_code):
         raise ProgramFailed(
-            f"{name} had passed no limit when this machine had no memory left and killed processes",
-            hint="look at journalctl --dmesg --grep 'Out of memory', and let fewer jobs run here at a time",
+            f"{name} had passed no limit when this machine had no memory or no processes left for it",
+            hint="look at journalctl --dmesg --grep 'Out of memory' and at TasksMax of the service; let fewer jobs run here",
         )
     return replace(finished, cut=cut)
 

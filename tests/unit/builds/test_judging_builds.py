@@ -131,6 +131,7 @@ def test_failed_build_is_announced_with_stage_and_log() -> None:
         "repo": "greeter", "tag": "1.0", "commit": "0" * 40, "archive": "petrel", "suite": "devel", "source": "greeter",
         "version": "1.0", "outcome": "failed", "stage": "test", "message": "build: test: FAIL: a.sh", "log": log,
     }  # fmt: skip
+    assert ended.outputs == {"stage": "test"}, "a search for a culprit asks whether it stopped where it is looked for"
     assert PACKAGE_BUILD.conclude_failed is conclude_failed_build
 
 

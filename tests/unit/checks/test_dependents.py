@@ -112,6 +112,19 @@ def test_the_next_one_takes_the_place_of_what_the_mirror_has_lost(tmp_path: Path
     assert ([one.name for one in found.unfetched], found.left) == (["keeper"], ("counter",))
 
 
+def test_what_the_mirror_has_lost_of_the_candidate_itself_leaves_the_rest_to_be_asked(tmp_path: Path) -> None:
+    upstream = Upstream()
+    sources, debs = world()
+    upstream.add(*sources, *debs)
+    upstream.publish()
+    upstream.forget(library("1").file_name)
+    made = make_context(tmp_path, upstream)
+    record(record_request(), made, made.paths.cache / "pool")
+    found = search(made)
+    assert (found.debs, [one.name for one in found.unfetched]) == ({}, ["tally"])
+    assert len(found.found) == 4
+
+
 def test_of_the_same_version_ours_is_looked_at() -> None:
     state = State()
     theirs, ours = (make_source("one").stanza().encode() for _ in range(2))

@@ -1,5 +1,6 @@
 """The sweep: all ours against a new serial, once; what fails is a finding that says since when, and closes when it builds again."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -133,6 +134,19 @@ def test_a_good_build_of_a_branch_beside_is_not_the_last_good_one(world: Breakin
 def without_sweeps(config: Config) -> Config:
     build = config.environments["build"].model_copy(update={"sweep": False})
     return replace(config, environments={**config.environments, "build": build})
+
+
+def test_a_repo_that_is_gone_when_the_answers_come_keeps_none_of_them_away(world: BreakingWorld) -> None:
+    world.breaks = since(2)
+    world.record(*moved(2))
+    world.take_in()  # asked, not built yet
+    shutil.rmtree(world.context.paths.repo("greeter"))
+    world.run()
+    found = world.finding()
+    assert found is not None
+    assert ("since" in found.evidence, found.evidence["message"]) == (False, "build: build failed")
+    with world.context.database.read() as tx:
+        assert [row.state for row in list_inquiries(tx, kind=SWEEP)] == [InquiryState.DONE] * 2
 
 
 def test_a_finding_stays_the_same_while_it_fails_and_closes_when_it_builds_again(world: BreakingWorld) -> None:

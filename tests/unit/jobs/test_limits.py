@@ -22,10 +22,13 @@ def test_limits_come_back_from_json_and_none_are_not_written() -> None:
 
 
 def test_what_a_plan_does_not_say_the_machine_does() -> None:
-    machine = limits_of_machine(64_000)
+    machine = limits_of_machine(64_000, 400_000)
     assert NO_LIMITS.or_else(machine) == machine
     assert Limits(memory_mb=1, hours=3).or_else(machine) == replace(machine, memory_mb=1, hours=3)
-    assert (machine.memory_mb, limits_of_machine(2000).memory_mb) == (32_000, 8192)
+    assert (machine.memory_mb, machine.disk_mb) == (32_000, 65536)
+    small, smaller = limits_of_machine(12_000, 40_000), limits_of_machine(4000, 40_000)
+    assert [one.memory_mb for one in (small, smaller)] == [8192, 3000], "never all of it"
+    assert small.disk_mb == 20_000
     assert machine.hours == 0, "each command says its time"
 
 
@@ -36,7 +39,13 @@ def test_what_is_no_limit_is_refused(value: object) -> None:
 
 
 def test_only_these_limits_are_limits() -> None:
-    names = [words_of(what, 3) for what in ("memory", "disk", "output", "process")]
-    assert names == ["memory limit of 3 MB", "disk limit of 3 MB", "output limit of 3 MB", "process limit of 3"]
+    names = [words_of(what, 3) for what in ("memory", "disk", "output", "fetch", "process")]
+    assert names == [
+        "memory limit of 3 MB",
+        "disk limit of 3 MB",
+        "output limit of 3 MB",
+        "fetch limit of 3 MB",
+        "process limit of 3",
+    ]
     assert all(map(is_limit, names))
     assert not any(map(is_limit, ["", "time limit of 3 s", "'panic' in its output", "a memory limit of 3 MB"]))

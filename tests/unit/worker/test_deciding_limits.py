@@ -51,6 +51,22 @@ def test_inodes_count_for_four_kibibytes_each() -> None:
     assert (has_passed(Taken(0, 2560), 10 * MB), has_passed(Taken(0, 2561), 10 * MB)) == (False, True)
 
 
+REFUSED = b"max 3\n"
+
+
+@pytest.mark.parametrize(
+    ("events", "peak", "cut"),
+    [
+        (REFUSED, b"5\n", "process limit of 5"),
+        (REFUSED, b"", "process limit of 5"),
+        (REFUSED, b"4\n", ""),
+        (b"max 0\n", b"5\n", ""),
+    ],
+)
+def test_a_fork_that_a_group_above_has_refused_passes_no_limit_of_ours(events: bytes, peak: bytes, cut: str) -> None:
+    assert passed_in_group(LIMITS, events, b"", peak) == cut
+
+
 MOUNTS = """\
 22 27 0:21 / /sys rw,nosuid - sysfs sysfs rw
 30 22 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
