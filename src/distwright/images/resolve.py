@@ -19,7 +19,8 @@ from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
 from distwright.images.mentions import mentioned_names
-from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_recipe
+from distwright.images.recipe import Recipe, includes_tar, parse_recipe
+from distwright.images.recipe_files import ImageFile
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
