@@ -16,7 +16,7 @@ _OLD_WORDS = (
     "LINUX_LIVE", "KERNEL_LIVE", "INITRD_LIVE", "APPEND_LIVE", "LINUX_INSTALL", "LINUX_ADVANCED_INSTALL",
     "LB_BOOTAPPEND_LIVE", "LB_BOOTAPPEND_LIVE_FAILSAFE", "LB_BOOTAPPEND_INSTALL",
 )  # fmt: skip
-_OLD = re.compile(rf"(?<![@A-Z_])({'|'.join(_OLD_WORDS)})(?![@A-Z_])")
+OLD_WORD = re.compile(rf"(?<![@A-Z_])({'|'.join(_OLD_WORDS)})(?![@A-Z_])")
 # What nobody has here: an installer, a memory test.
 _ABSENT = (
     "KERNEL_GI", "INITRD_GI", "APPEND_GI", "KERNEL_DI", "INITRD_DI", "APPEND_DI", "APPEND_INSTALL", "LB_BOOTAPPEND_INSTALL",
@@ -49,7 +49,7 @@ def grub_of(files: list[ImageFile], problems: list[str]) -> dict[str, ImageFile]
             problems += [
                 f"{file.path}:{number}: live-build's old {word}, write @{word}@"
                 for number, line in enumerate(file.content.decode(errors="replace").splitlines(), start=1)
-                for word in _OLD.findall(line)
+                for word in OLD_WORD.findall(line)
             ]
         found[name] = file
     return found

@@ -97,7 +97,7 @@ def test_pins_count_in_the_build_in_the_image_or_in_both() -> None:
 
 
 def test_a_pin_by_host_is_refused_where_it_would_never_count() -> None:
-    pin = 'Package: *\nPin: origin "deb.debian.org"\nPin-Priority: 99\n'
+    pin = 'Package: *\nPin: origin "archive.example"\nPin-Priority: 99\n'
     assert problems({"archives/a.pref.chroot": pin, "archives/b.pref": pin, "archives/c.pref.binary": pin}) == [
         f"archives/{name}:2: a pin by host counts in the image only: pin by release, or call it .pref.binary"
         for name in ("a.pref.chroot", "b.pref")
