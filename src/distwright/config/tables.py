@@ -146,6 +146,10 @@ class Image(Table, frozen=True):
     recommends: bool = Field(
         default=False, description="Whether what its packages recommend is installed too, as live-build does."
     )
+    documentation: bool = Field(
+        default=False,
+        description="Whether manual pages and /usr/share/doc are kept, as live-build does; false: copyright files only.",
+    )
     title: ShownName | None = Field(
         default=None,
         description="What the boot menu calls it; @VERSION@ is its version. Unset: the name of the site and the version.",

@@ -31,7 +31,23 @@ _KEY = re.compile(r"archives/([^/]+)\.key(\.chroot|\.binary)?")
 _CONF = re.compile(r"archives/[^/]+\.conf")
 _PREF = re.compile(r"archives/[^/]+\.pref")
 _HOST_PIN = re.compile(r"^Pin:\s*origin\b", re.IGNORECASE | re.MULTILINE)
-_READS_CONFIG = re.compile(r"/live-build/config|\$\{?LB_")
+_STANDARD_LEFT = {
+    "5000-update-apt-file-cache.hook.chroot": "is live-build's own and asks the network for apt-file's lists, which no image has",
+}
+_FAILS_HERE = (
+    (
+        re.compile(r"^[^#]*(/live-build/config|\$\{?LB_)"),
+        "live-build's config/ and LB_ variables are not there: write the value",
+    ),
+    (
+        re.compile(r"^[^#]*\b(apt|apt-get|aptitude)\b.*\b(install|update|(dist-|full-)?upgrade)\b"),
+        "a hook has neither network nor lists of packages: name packages in a package list",
+    ),
+    (
+        re.compile(r"^[^#]*\b(wget|curl|git +clone|pip3? +install)\b"),
+        "a hook has no network: bring the file as an include or a package",
+    ),
+)
 _SOURCED = re.compile(r"^\s*(?:source|configfile)\s+/boot/grub/(\S+)", re.MULTILINE)
 _ORDINARY = (0o644, 0o755, 0o664, 0o775)  # what git makes of its two modes, for somebody with umask 022 or 002
 _OF_TEMPLATES = ("config.cfg", "theme.cfg", "live-theme/theme.txt")
@@ -170,19 +186,20 @@ class _Work:
             self._add(file)
 
     def _hook(self, file: TreeFile) -> None:
+        if file.link is not None and (why := _STANDARD_LEFT.get(file.path.rpartition("/")[2])):
+            self._say(file.path, Verdict.NOT_HONOURED, why)
+            return
         content = file.content
-        if not content.startswith(b"#!"):  # env(1) gives such a file to /bin/sh
-            content = b"#!/bin/sh\n" + content
         how = "in the recipe" if file.link is None else f"in the recipe, as a copy of {file.link}"
-        if content != file.content:
-            how += ", begun with #!/bin/sh"
+        if not content.startswith(b"#!"):  # env(1) gives such a file to /bin/sh
+            content, how = b"#!/bin/sh\n" + content, f"{how}, begun with #!/bin/sh"
+        if file.path.count("/") == 1:
+            how += "; it runs, though live-build 20230502 passes over what is not in normal/ or live/"
         self._add(file, how=how, content=content)
-        if _READS_CONFIG.search(content.decode(errors="replace")):
-            self._say(
-                file.path,
-                Verdict.NOT_HONOURED,
-                "reads live-build's config/ or LB_ variables, which are not there: change it",
-            )
+        for number, line in enumerate(file.content.decode(errors="replace").splitlines(), start=1):
+            for pattern, why in _FAILS_HERE:
+                if pattern.search(line):
+                    self._say(f"{file.path}:{number}", Verdict.NOT_HONOURED, why)
 
     def _conditions(self) -> Values:
         """Give what live-build would compare conditions with: the tree's values where it has some."""

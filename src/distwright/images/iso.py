@@ -92,9 +92,11 @@ exec xorriso -as mkisofs -quiet -o image.iso -volid "$label" -iso-level 3 -r -J 
 # As live-build: GRUB's files, includes.binary/, then the scripts, which start in the medium's tree. A menu of the recipe may want
 # GRUB's modules and a font; signed GRUB has the usual ones built in.
 _MEDIUM = r"""if [ -e with-grub ]; then
-    mkdir -p iso/boot/grub/i386-pc
+    mkdir -p iso/boot/grub/i386-pc iso/boot/grub/fonts
     cp /usr/lib/grub/i386-pc/*.mod /usr/lib/grub/i386-pc/*.lst iso/boot/grub/i386-pc/
+    # By this path, and by where "loadfont unicode" looks.
     cp /usr/share/grub/unicode.pf2 iso/boot/grub/
+    cp /usr/share/grub/unicode.pf2 iso/boot/grub/fonts/
 fi
 if [ -e medium.tar ]; then
     tar --extract --file medium.tar --directory iso --no-same-owner --keep-directory-symlink

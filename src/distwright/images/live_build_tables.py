@@ -199,6 +199,7 @@ def _image(settings: Settings, tables: Tables) -> dict[str, str | bool | list[st
         "architecture": settings.get("LB_ARCHITECTURE", "LB_ARCHITECTURES", default="amd64"),
         "variant": "minbase" if is_small else "important",
         "recommends": settings.get("LB_APT_RECOMMENDS", default="true") == "true",
+        "documentation": True,
         "compression": _compression(settings, tables),
         "kernel_options": [*options, *(() if any(word.startswith("console=") for word in options) else _CONSOLES)],
     }

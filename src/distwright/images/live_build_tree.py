@@ -79,7 +79,7 @@ def _others(place: Path) -> Iterator[Notice]:
             continue
         if any(fnmatch.fnmatchcase(entry.name, pattern) for pattern in _LEFT_BEHIND):
             yield Notice(entry.name, Verdict.NOT_NEEDED, "is what a build left there")
-        elif not (entry.is_dir() and not entry.is_symlink() and not any(_below(entry))):
+        elif not entry.is_dir() or any(path.is_symlink() or not path.is_dir() for path in _below(entry)):
             yield Notice(
                 entry.name, Verdict.NOT_HONOURED, "is outside of config/; what an image needs must be below it"
             )

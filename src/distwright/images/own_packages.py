@@ -41,7 +41,7 @@ def with_own_packages(
     entry = made_entry(objects, tree, components, root.architecture, ARCHIVE, SUITE)
     more = replace(
         root,
-        shelf=(*root.shelf, entry),
+        shelf=(entry, *root.shelf),  # of two files of one version and with one paragraph, apt takes the first
         components={**root.components, entry.name: components},
         include=tuple(sorted({*root.include, *names})),
     )

@@ -38,6 +38,8 @@ def recipe_inputs(
         more["preferences"] = _kept(preferences, objects)
     if table.recommends:
         more["recommends"] = True
+    if table.documentation:
+        more["documentation"] = True
     if recipe.excludes:
         more["excludes"] = str(objects.put(recipe.excludes.encode()))
     if table.compression != DEFAULT_COMPRESSION:

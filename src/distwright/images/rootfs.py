@@ -132,10 +132,14 @@ fi
 _ANSWER = 'sh {work}/essential.sh "$1"'
 _PREFER = 'mkdir -p "$1/etc/apt/preferences.d" && install -m 0644 {work}/preferences/* "$1/etc/apt/preferences.d"'
 _FORGET_PREFERRED = 'for file in {work}/preferences/*; do rm -f "$1/etc/apt/preferences.d/${file##*/}"; done'
+_NO_DOCUMENTATION = (
+    "--dpkgopt", "path-exclude=/usr/share/doc/*", "--dpkgopt", "path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt", "path-exclude=/usr/share/man/*",
+)  # fmt: skip
 _RECOMMENDS = 'APT::Install-Recommends "true"'
 
 # inputs used here: root (EnvironmentRecipe), includes (digest of a tar), hooks (name -> digest), files (name -> text), epoch; if
-# they are there: before (digest of a tar), preseed, preferences (name -> digest), recommends.
+# they are there: before (digest of a tar), preseed, preferences (name -> digest), recommends, documentation.
 
 
 def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
@@ -146,8 +150,8 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
     before = {"before.tar": plain.digest(inputs, "before")} if "before" in inputs else {}
     comes_early = bool(answers) or bool(before)
     options = (
-        "--variant", recipe.variant, "--hook-dir", MERGED_USR_HOOK, "--dpkgopt", "path-exclude=/usr/share/doc/*",
-        "--dpkgopt", "path-include=/usr/share/doc/*/copyright", "--dpkgopt", "path-exclude=/usr/share/man/*",
+        "--variant", recipe.variant, "--hook-dir", MERGED_USR_HOOK,
+        *(() if "documentation" in inputs else _NO_DOCUMENTATION),
         "--customize-hook", FORGET_MACHINE,
         *(("--aptopt", _RECOMMENDS) if "recommends" in inputs else ()),
         *(("--setup-hook", _PREFER, "--customize-hook", _FORGET_PREFERRED) if preferences else ()),

@@ -1,6 +1,7 @@
 """A tree of live-build with every folder filled: each file is in the recipe, or is named with the reason; none is passed over."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ def test_what_is_not_honoured_is_named_with_what_to_do_and_nothing_else_is() -> 
         "config/archives/lost.key", "config/archives/h.pref.chroot", "config/archives/s.conf.chroot", "config/archives/w.auth",
         "config/archives/k.deb", "config/apt/preferences", "config/includes.installer/x", "config/includes.source/x",
         "config/includes/x", "config/includes.bootstrap/x", "config/hooks/normal/3.hook.source",
-        "config/hooks/live/2.hook.container", "config/hooks/live/3.hook.chroot", "config/hooks/normal/9.hook.chroot",
+        "config/hooks/live/2.hook.container", "config/hooks/live/3.hook.chroot:2", "config/hooks/normal/9.hook.chroot",
         "config/preseed/c.cfg.installer", "config/preseed/d.cfg", "config/bootloaders/isolinux/isolinux.cfg",
         "config/bootloaders/syslinux_common/splash.svg", "config/bootloaders/grub-pc/grub.cfg", "config/rootfs/squashfs.sort",
         "config/debian-installer/preseed.cfg", "config/environment.chroot", "config/notes",
@@ -207,6 +208,30 @@ def test_a_tree_with_options_only_is_a_recipe_too() -> None:
     assert lost(found) == {}
 
 
+def test_what_a_hook_cannot_do_here_is_named_with_its_line() -> None:
+    text = f"{SH}# apt-get install x\nDEBIAN_FRONTEND=x apt-get -y install x\nif wget -q https://x; then :; fi\necho ${{LB_MODE}}\n"
+    found = lost(imported({"config/hooks/live/1.hook.chroot": text}))
+    assert {what: how.partition(":")[0] for what, how in found.items()} == {
+        "config/hooks/live/1.hook.chroot:3": "a hook has neither network nor lists of packages",
+        "config/hooks/live/1.hook.chroot:4": "a hook has no network",
+        "config/hooks/live/1.hook.chroot:5": "live-build's config/ and LB_ variables are not there",
+    }
+
+
+def test_of_live_builds_own_hooks_the_one_that_would_fail_is_left_out() -> None:
+    """It sources /live-build/config/binary, which `set -e` does not survive; nearly every tree links it."""
+    name = "config/hooks/normal/5000-update-apt-file-cache.hook.chroot"
+    text = f"{SH}set -e\n. /live-build/config/binary\n".encode()
+    theirs = TreeFile(name, text, 0o755, "/usr/share/live/build/hooks/normal/5000-update-apt-file-cache.hook.chroot")
+    other = TreeFile(
+        "config/hooks/normal/9.hook.chroot", SH.encode(), 0o755, "/usr/share/live/build/hooks/normal/9.hook.chroot"
+    )
+    found = from_live_build(LiveBuildTree((theirs, other)), "x", "r")
+    assert (list(recipe_of(found).hooks.values()), list(lost(found))) == ([SH], [name])
+    mine = from_live_build(LiveBuildTree((replace(theirs, link=None),)), "x", "r")
+    assert (len(recipe_of(mine).hooks), list(lost(mine))) == (1, [f"{name}:3"])
+
+
 def test_live_builds_own_menu_comes_along_where_it_is_installed() -> None:
     templates = tuple(
         TreeFile(name, b"t", 0o644) for name in ("grub.cfg", "config.cfg", "install_gui.cfg", "live-theme/theme.txt")
@@ -234,8 +259,10 @@ def test_a_tree_on_disk_is_read_as_it_is_with_what_else_lies_there(tmp_path: Pat
     place = make_tree(tmp_path / "tree")
     (place / "config/includes.chroot/srv/empty").mkdir(parents=True)
     (place / "config/includes.chroot/etc/folder").symlink_to("/etc")
-    for other in ("cache/x", "local/bin/x", ".git/x", "chroot.files", "local-empty/.", "README"):
-        (place / other).parent.mkdir(parents=True, exist_ok=True)
+    for other in ("cache/x", "local/bin/x", ".git/x", "chroot.files", "scripts/bin/.", "README"):
+        (place / other.removesuffix("/.")).parent.mkdir(parents=True, exist_ok=True)
+        if other.endswith("."):
+            (place / other).mkdir()
         if not other.endswith("."):
             (place / other).write_text("")
     read = read_tree(place, tmp_path / "none")

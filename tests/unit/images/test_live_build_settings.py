@@ -102,7 +102,8 @@ def test_a_tree_that_says_nothing_is_what_live_build_makes_of_it() -> None:
     config = config_of(made)
     image = config.images["live"]
     assert image.from_ == ("debian/bullseye", "debian/bullseye-updates", "debian-security/bullseye-security")
-    assert (image.variant, image.recommends, image.compression, image.label) == ("important", True, "xz", None)
+    assert (image.variant, image.recommends, image.documentation) == ("important", True, True)
+    assert (image.compression, image.label) == ("xz", None)
     assert image.kernel_options == ("quiet", "splash", "console=ttyS0,115200", "console=tty0")
     assert (made.packages, made.said) == (["linux-image-amd64", "debian-archive-keyring"], {})
 

@@ -82,6 +82,7 @@ def test_a_recipe_with_nothing_new_has_the_inputs_that_it_always_had(context: Wo
         ({"bootloaders/grub-pc/splash.png": "x"}, {}, {"menu", "medium"}),
         ({"packages.chroot/a_1_all.deb": OURS.content}, {}, {"preferences"}),
         ({}, {"recommends": True}, {"recommends"}),
+        ({}, {"documentation": True}, {"documentation"}),
         ({}, {"compression": "xz"}, {"compression"}),
         (
             {},
@@ -135,7 +136,8 @@ def test_own_packages_are_a_suite_that_apt_prefers_and_the_manifest_names(contex
         context.objects.read(preferences[1]) == b"Package: ours\nPin: release o=recipe,l=recipe\nPin-Priority: 1001\n"
     )
 
-    entry = ShelfEntry.from_json(plain.members(root, "shelf")[-1])
+    entry = ShelfEntry.from_json(plain.members(root, "shelf")[0])
+    assert plan_root(inputs, {}).commands[0].argv[-6:-4] == ("stable", "root.tar")
     shelf = Shelf([entry], context, context.paths.cache / "pool")
     opened, _ = shelf.find(f"_recipe/{OURS.pool_path()}")
     with opened:
@@ -184,6 +186,12 @@ def test_recommended_packages_come_if_the_table_says_so(context: WorldContext) -
     said = 'APT::Install-Recommends "true"'
     assert said in plan_root(ordered(context, {}, recommends=True), {}).commands[0].argv
     assert said not in plan_root(ordered(context, {}), {}).commands[0].argv
+
+
+def test_documentation_stays_if_the_table_says_so(context: WorldContext) -> None:
+    excluded = "path-exclude=/usr/share/man/*"
+    assert excluded not in plan_root(ordered(context, {}, documentation=True), {}).commands[0].argv
+    assert excluded in plan_root(ordered(context, {}), {}).commands[0].argv
 
 
 @pytest.mark.parametrize(
