@@ -129,6 +129,8 @@ if [ -e "$work/before.tar" ]; then
         <"$work/before.tar"
 fi
 """
+# A package whose configuration file is there before it would have dpkg ask, and nobody is there to answer. apply.sh removes it.
+_KEEP_OURS = 'DPkg::Options:: "--force-confold"'
 _ANSWER = 'sh {work}/essential.sh "$1"'
 _PREFER = 'mkdir -p "$1/etc/apt/preferences.d" && install -m 0644 {work}/preferences/* "$1/etc/apt/preferences.d"'
 _FORGET_PREFERRED = 'for file in {work}/preferences/*; do rm -f "$1/etc/apt/preferences.d/${file##*/}"; done'
@@ -156,6 +158,7 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
         *(("--aptopt", _RECOMMENDS) if "recommends" in inputs else ()),
         *(("--setup-hook", _PREFER, "--customize-hook", _FORGET_PREFERRED) if preferences else ()),
         *(("--essential-hook", _ANSWER) if comes_early else ()),
+        *(("--aptopt", _KEEP_OURS) if before else ()),
     )  # fmt: skip
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("INITRD", "No"), ("TMPDIR", "{work}/tmp"))
     return Plan(

@@ -189,3 +189,23 @@ def test_the_list_that_lb_config_writes_is_written_by_us(text: str, packages: st
 
 def test_a_small_root_stays_small() -> None:
     assert tables("DEBOOTSTRAP_OPTIONS='--variant=minbase'").image["variant"] == "minbase"
+
+
+WRITTEN = Path(__file__).with_name("live_build_20230502")
+
+
+def test_the_files_that_lb_config_writes_are_read_to_the_last_variable() -> None:
+    """Written by `lb config --distribution bookworm` of live-build 1:20230502, with mirrors of ours."""
+    texts = {f"config/{file.name}": file.read_text() for file in WRITTEN.iterdir()}
+    settings = read_settings(texts)
+    written = {line.partition("=")[0] for text in texts.values() for line in text.splitlines() if line[:1].isalpha()}
+    assert (set(settings.values), settings.notices) == (written, ())
+    made = tables_of(settings)
+    notices = [made.said.get(name) or notice_of(name, value) for name, value in settings.values.items()]
+    assert sorted(notice.what.partition("=")[0] for notice in notices if notice.verdict is Verdict.NOT_HONOURED) == [
+        "LB_APT_INDICES", "LB_APT_SOURCE_ARCHIVES", "LB_BOOTAPPEND_LIVE_FAILSAFE", "LB_BOOTLOADER_BIOS", "LB_CHECKSUMS",
+        "LB_FIRMWARE_CHROOT", "LB_ISO_APPLICATION", "LB_ISO_PREPARER", "LB_ISO_PUBLISHER", "LB_ZSYNC",
+    ]  # fmt: skip
+    config = config_of(made)
+    assert config.archives["debian-security"].live_url == "https://security.example/debian-security"
+    assert config.images["live"].label == "Debian bookworm @VERSION@"

@@ -168,6 +168,9 @@ def test_answers_and_early_includes_come_before_all_packages_but_the_essential_o
     plan = plan_root(inputs, {})
     assert hooks_in(plan, "essential") == ['sh {work}/essential.sh "$1"']
     assert plan.write["essential.sh"].startswith("#!/bin/sh\n")
+    keeps = 'DPkg::Options:: "--force-confold"'
+    assert keeps in plan.commands[0].argv
+    assert keeps not in plan_root(ordered(context, {"preseed/a.cfg": "x a/b string c\n"}), {}).commands[0].argv
     assert set(plan.place) == {"preseed/0000-a.cfg", "before.tar"}
     assert tar_in(context, inputs["before"]) == {"etc/a": b"a"}
 
