@@ -102,7 +102,7 @@ def from_live_build(tree: LiveBuildTree, name: str, recipe: str) -> Imported:
 
 
 def _name(text: str) -> str:
-    cleaned = re.sub(r"[^a-z0-9._+-]", "-", text.lower()).strip("._+-")[:64]
+    cleaned = re.sub(r"[^a-z0-9._+-]|\.(?=\.)", "-", text.lower()).strip("._+-")[:64]
     return our_name(cleaned or "live-image", "image")
 
 
@@ -162,8 +162,12 @@ class _Work:
             self._say(path, Verdict.NOT_NEEDED, "is git's")
         elif not file.is_there:
             is_theirs = str(file.link).startswith(STANDARD_HOOKS)
-            why = "is live-build's own hook: import where live-build is installed" if is_theirs else "leads to no file"
-            self._say(path, Verdict.NOT_HONOURED, f"{why}, or put the file itself there, if it is wanted: {file.link}")
+            why = (
+                "is live-build's own hook: import where live-build is installed"
+                if is_theirs
+                else "leads to no file of the tree"
+            )
+            self._say(path, Verdict.NOT_HONOURED, f"{why}; or put the file itself there: {file.link}")
         elif LIST_FILE.fullmatch(path):
             content, lost = converted_list(path, file.content, self._conditions(), self.here)
             how = "in the recipe" if content == file.content else "in the recipe, with its conditions decided"

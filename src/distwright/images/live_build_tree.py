@@ -3,14 +3,15 @@
 import fnmatch
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from distwright.errors import DistwrightError, NotAllowed, NotFound, Refused, disk_error, quoted
 from distwright.images.from_live_build import Imported, LiveBuildTree, TreeFile
 from distwright.images.live_build_variables import Notice, Verdict
 
-TEMPLATES = Path("/usr/share/live/build/bootloaders/grub-pc")  # of Debian's package live-build
+OF_LIVE_BUILD = Path("/usr/share/live/build")  # of Debian's package
+_TEMPLATES = "bootloaders/grub-pc"
 RECIPES, TABLES, KEYS = "images", "distwright.d", "keys"
 _READ = ("config", "auto")
 _LEFT_BEHIND = (
@@ -19,10 +20,11 @@ _LEFT_BEHIND = (
 )  # fmt: skip
 
 
-def read_tree(place: Path, templates: Path = TEMPLATES) -> LiveBuildTree:
+def read_tree(place: Path, of_live_build: Path = OF_LIVE_BUILD) -> LiveBuildTree:
     """Read config/ and auto/ below a folder, whole in memory; nothing of it is run. Raises NotFound if there is neither.
 
-    templates: live-build's own files of GRUB, read if they are there.
+    of_live_build: the folder of live-build's own files, if it is installed. Symlinks are followed there and within the tree, and
+    nowhere else: a tree may be somebody else's, and what they lead to would end in a repository.
     """
     if not any((place / name).is_dir() for name in _READ):
         raise NotFound(
@@ -31,10 +33,12 @@ def read_tree(place: Path, templates: Path = TEMPLATES) -> LiveBuildTree:
     notices = list(_others(place))
     files: list[TreeFile] = []
     folders: list[str] = []
+    templates = of_live_build / _TEMPLATES
+    places = (place.resolve(), of_live_build.resolve())
     try:
         for name in _READ:
             for path in _below(place / name):
-                _take(path, str(path.relative_to(place)), files, folders, notices)
+                _take(path, str(path.relative_to(place)), places, files, folders, notices)
         ours = [TreeFile(str(path.relative_to(templates)), path.read_bytes(), 0o644) for path in _regular(templates)]
     except OSError as error:
         raise _refused(error, place) from error
@@ -99,10 +103,12 @@ def _regular(folder: Path) -> Iterator[Path]:
     return (path for path in _below(folder) if path.is_file()) if folder.is_dir() else iter(())
 
 
-def _take(path: Path, name: str, files: list[TreeFile], folders: list[str], notices: list[Notice]) -> None:
+def _take(
+    path: Path, name: str, places: Sequence[Path], files: list[TreeFile], folders: list[str], notices: list[Notice]
+) -> None:
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
-        is_there = path.is_file()
+        is_there = path.is_file() and any(path.resolve().is_relative_to(one) for one in places)
         where = str(path.readlink())
         content = path.read_bytes() if is_there else b""
         bits = stat.S_IMODE(path.stat().st_mode) if is_there else 0o644

@@ -146,7 +146,7 @@ def _inputs(
     )
     root, own = with_own_packages(root, recipe.debs, ground.objects)
     title = (table.title or f"{config.site.name} {_VERSION}").replace(_VERSION, str(entry.version))
-    label = f"{name} {version}".upper() if table.label is None else table.label.replace(_VERSION, version)
+    own_label = (table.label or "").replace(_VERSION, version)[:_LABEL_LENGTH].rstrip()
     options = (*table.kernel_options, *(() if table.live_user is None else (f"username={table.live_user}",)))
     more = recipe_inputs(recipe, table, ground.objects, own, epoch=epoch, title=title, options=options)
 
@@ -161,7 +161,7 @@ def _inputs(
             "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys)),
             "states": states,
             "title": title,
-            "label": label[:_LABEL_LENGTH].rstrip(),
+            "label": own_label or f"{name} {version}".upper()[:_LABEL_LENGTH],
             "disk_info": full_name,
             "kernel_options": list(options),
             **more,

@@ -200,6 +200,13 @@ def test_modes_and_empty_folders_of_includes_are_set_by_a_hook() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("text", "name"), [("Kiosk 1", "kiosk-1"), ("../x..y", "x-.y"), ("ß", "live-image"), ("x" * 99, "x" * 64)]
+)
+def test_an_image_gets_a_name_that_it_may_have(text: str, name: str) -> None:
+    assert imported({"config/common": f"LB_IMAGE_NAME='{text}'\n"}).name == name
+
+
 def test_a_tree_with_options_only_is_a_recipe_too() -> None:
     found = imported({"auto/config": "lb config --distribution trixie\n"}, "tiny")
     assert recipe_of(found).packages == (
@@ -276,6 +283,24 @@ def test_a_tree_on_disk_is_read_as_it_is_with_what_else_lies_there(tmp_path: Pat
     assert [(notice.what, str(notice.verdict)) for notice in read.notices] == [
         ("README", "not honoured"), ("cache", "not needed"), ("chroot.files", "not needed"), ("local", "not honoured"),
     ]  # fmt: skip
+
+
+def test_a_link_that_leads_out_of_the_tree_brings_nothing_into_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(f"{SH}secret\n")
+    shared = tmp_path / "live-build"
+    (shared / "hooks").mkdir(parents=True)
+    (shared / "hooks" / "theirs").write_text(f"{SH}theirs\n")
+    hooks = tmp_path / "tree" / "config" / "hooks" / "normal"
+    hooks.mkdir(parents=True)
+    (hooks / "1.hook.chroot").symlink_to("../../../../secret")
+    (hooks / "2.hook.chroot").symlink_to(shared / "hooks" / "theirs")
+    (hooks / "3.hook.chroot").symlink_to("../../mine")
+    (tmp_path / "tree" / "config" / "mine").write_text(f"{SH}mine\n")
+    found = from_live_build(read_tree(tmp_path / "tree", shared), "x", "r")
+    assert list(recipe_of(found).hooks.values()) == [f"{SH}theirs\n", f"{SH}mine\n"]
+    assert lost(found)["config/hooks/normal/1.hook.chroot"].startswith(
+        "leads to no file of the tree; or put the file itself"
+    )
 
 
 def test_a_folder_that_is_no_tree_is_refused(tmp_path: Path) -> None:
