@@ -15,7 +15,8 @@ from tests.worlds.cells import HOST_SECRET, IS_ROOT
 from tests.worlds.rootfs import CAPABILITY, tool_root_tar
 from tests.worlds.work import kind_of, workshop
 
-from distwright.images.recipe import ImageFile, Recipe, includes_tar
+from distwright.images.recipe import Recipe, includes_tar
+from distwright.images.recipe_files import ImageFile
 from distwright.images.rootfs import plan_customise
 from distwright.jobs.step import Action, Context, Earlier, Inputs, Step, StepResult
 from distwright.model.digests import Json, Sha256

@@ -81,6 +81,11 @@ class EnvironmentRecipe:
         )
 
     @property
+    def distribution(self) -> str:
+        """What its first suite of an archive is called; one that was made for it alone (archive/made_suite.py) does not count."""
+        return next((entry.suite for entry in self.shelf if not entry.archive.startswith("_")), self.shelf[0].suite)
+
+    @property
     def foreign(self) -> str:
         """Give what plans say of its architecture: nothing of amd64, so that they stay what they were."""
         return "" if self.architecture == _UNSAID else self.architecture
@@ -142,7 +147,7 @@ def mmdebstrap_argv(recipe: EnvironmentRecipe, options: Sequence[str], target: s
     return (
         "mmdebstrap", "--mode=unshare", "--architectures", recipe.architecture,
         "--aptopt", APT_UNPINNED, "--aptopt", "Acquire::Languages none", *include, *options,
-        "--", recipe.shelf[0].suite, target, *recipe.source_lines(),
+        "--", recipe.distribution, target, *recipe.source_lines(),
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from typing import Self
 
 from distwright.archive.chosen import files_of, tree_entries_where
 from distwright.archive.intake import TakenDeb, take_deb
+from distwright.archive.made_suite import made_entry
 from distwright.archive.resolve import Ground, resolve_suites
-from distwright.archive.tree import TreeEntry, TreeRoot, build_tree, parse_root
+from distwright.archive.tree import TreeEntry, build_tree, parse_root
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.checks.reverse_depends import provided_by, source_of
 from distwright.errors import BadUsage, NotFound, Refused, quoted
@@ -25,7 +26,6 @@ from distwright.store.database import Database
 from distwright.store.jobs import find_job
 from distwright.store.objects import ObjectStore
 
-# No archive of ours is called so (model/names.py), and apt asks for it as it stands, without %.
 ARCHIVE = "_candidate"
 BUILDS = ("package.build", "package.try")
 _QUIET = ("NotAutomatic", "ButAutomaticUpgrades")  # else apt would not take the candidate by itself
@@ -213,6 +213,7 @@ def candidate_of_objects(
         )
     root = build_tree(entries, objects.put)
     components = tuple(sorted({entry.list_name.partition("/")[0] for entry in entries}))
+    entry = made_entry(objects, root, components, architecture, ARCHIVE, "candidate")
     sources = {name: digest for name, digest in files.items() if _is_of_source(name)}
     dsc = next((name for name in sources if name.endswith(".dsc")), None)
     tests = False
@@ -223,17 +224,7 @@ def candidate_of_objects(
         named = {file.name for file in described.files} | {dsc}
         sources = {name: digest for name, digest in sources.items() if name in named}
         tests = _has_tests(described.stanza.get("Testsuite", ""))
-    return _candidate(
-        source, entry_of(objects, root, components, architecture), components, entries, sources, has_tests=tests
-    )
-
-
-def entry_of(objects: ObjectStore, root: TreeRoot, components: Sequence[str], architecture: str) -> ShelfEntry:
-    """Keep a tree and give the shelf entry that serves it."""
-    document = objects.put(root.to_bytes())
-    fields = (("Codename", "candidate"), ("Label", "candidate"), ("Origin", "candidate"), ("Suite", "candidate"))
-    lists = tuple(f"{component}/binary-{architecture}" for component in components)
-    return ShelfEntry(ARCHIVE, "candidate", document, is_own=True, fields=fields, lists=lists)
+    return _candidate(source, entry, components, entries, sources, has_tests=tests)
 
 
 def _dsc(content: bytes) -> Dsc:

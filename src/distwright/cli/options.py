@@ -43,7 +43,8 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty
     from rich.console import Console  # late: it costs 30 ms, and answers of most commands are no tables
     from rich.table import Table
 
-    console = Console(width=None if Console().is_terminal else 240)
+    # Text from outside may have brackets and colons, which rich would take for styles and emoji.
+    console = Console(width=None if Console().is_terminal else 240, markup=False, emoji=False, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")

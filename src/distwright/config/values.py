@@ -177,6 +177,14 @@ KernelWord = Annotated[
     AfterValidator(_kernel_word),
     Want("a word of a kernel's command line", "words of a kernel's command line"),
 ]
+VolumeLabel = Annotated[
+    str,
+    _matching(r"[A-Za-z0-9_.~+@-]([ A-Za-z0-9_.~+@:-]{0,62}[A-Za-z0-9_.~+@-])?", "the label of a volume"),
+    Want("1 to 64 letters, digits, spaces and _ . ~ + : - of ASCII", "labels"),
+]
+UserName = Annotated[
+    str, _matching(r"[a-z][a-z0-9_-]{0,31}", "the name of a user"), Want("a name of a-z 0-9 _ -", "names of users")
+]
 ShownText = Annotated[str, AfterValidator(_line), Want("a string that is not empty", "strings that are not empty")]
 SuiteName = Annotated[
     str,

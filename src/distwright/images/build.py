@@ -8,6 +8,7 @@ from distwright.builds.environment import EnvironmentRecipe, environment_step
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.manifest import manifest_of, package_list, parse_installed
 from distwright.images.public import show_image
+from distwright.images.recipe_lists import package_of
 from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, Step, StepResult
 from distwright.model import plain
@@ -29,7 +30,7 @@ def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     }
     installed = parse_installed(context.objects.read(earlier["installed"].outputs["installed"]))
     packages = EnvironmentRecipe.from_json(plain.mapping(inputs, "root")).include
-    mentioned = {*packages, *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
+    mentioned = {*map(package_of, packages), *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
     manifest = manifest_of(name, earlier["root"].fetched, installed, states, context.objects, mentioned)
     listed = package_list(json.loads(manifest))
     return StepResult({"manifest": context.objects.put(manifest), "packages": context.objects.put(listed)})

@@ -1,6 +1,7 @@
 """From a root to a hybrid ISO: squashfs, boot files for BIOS and UEFI, one xorriso. All programs come from the tool root."""
 
 import shlex
+from collections.abc import Sequence
 
 from distwright.builds.environment import root_of
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
@@ -8,29 +9,38 @@ from distwright.model import plain
 
 _SQUASHFS_TIMEOUT_S = 3600
 _ISO_TIMEOUT_S = 1800
-SQUASHFS_LEVEL = 9  # zstd: 12 s of CPU and 134 MB for 577 MB; the default, 15, takes 55 s and gives 133 MB
+# zstd: level 9 takes 12 s of CPU and gives 134 MB for 577 MB; the default of mksquashfs, 15, takes 55 s and gives 133 MB.
+COMPRESSIONS = {
+    "zstd-3": "zstd -Xcompression-level 3",
+    "zstd-9": "zstd -Xcompression-level 9",
+    "zstd-19": "zstd -Xcompression-level 19",
+    "xz": "xz",
+}
+DEFAULT_COMPRESSION = "zstd-9"
 
 # A tar instead of a folder: a folder would keep times of its own. -root-mode: / would come out 0777 (squashfs-tools 4.5.1).
-_SQUASHFS = f"""#!/bin/sh
+_SQUASHFS = """#!/bin/sh
 set -eu
 umask 022
-exec mksquashfs - filesystem.squashfs -tar -root-mode 0755 -comp zstd -Xcompression-level {SQUASHFS_LEVEL} -b 1M \\
-    -noappend -no-progress <root.tar
+exec mksquashfs - filesystem.squashfs -tar -root-mode 0755 -comp @COMPRESSION@ -b 1M \\
+    -noappend -no-progress@EXCLUDES@ <root.tar
 """
 
 # One menu for both firmwares. The signed GRUB loads no modules, so nothing here needs one that it has not built in.
-_GRUB_CFG = """search --no-floppy --set=root --file /.disk/id/@ID@
+_GRUB_HEAD = """search --no-floppy --set=root --file /.disk/id/@ID@
 if serial --unit=0 --speed=115200; then
     terminal_input console serial
     terminal_output console serial
 fi
 set default=0
-set timeout=1
-menuentry {title} {{
+"""
+_ENTRY = """menuentry {title} {{
     linux /live/vmlinuz boot=live components {options}
     initrd /live/initrd.img
 }}
 """
+# A recipe's menu may have anything to choose from, and graphics to look at; it can set another time.
+_TIMEOUT_S, _TIMEOUT_OF_RECIPE_S = 1, 5
 
 _ISO = r"""#!/bin/sh
 set -eu
@@ -49,7 +59,7 @@ sed "1s/@ID@/$id/" grub.cfg >iso/boot/grub/grub.cfg
 cp /usr/lib/shim/shimx64.efi.signed iso/EFI/BOOT/BOOTX64.EFI
 cp /usr/lib/shim/mmx64.efi.signed iso/EFI/BOOT/mmx64.efi
 cp /usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed iso/EFI/BOOT/grubx64.efi
-find iso/EFI -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+@MEDIUM@find iso/EFI -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 # Size of the FAT: the files in whole clusters, 5 % and 64 KiB for tables and folders, rounded up to a MiB.
 bytes=$(stat -c %s iso/EFI/BOOT/* | awk '{ sum += int(($1 + 2047) / 2048) * 2048 } END { print sum }')
 kib=$(((bytes * 105 / 100 / 1024 + 64 + 1023) / 1024 * 1024))
@@ -79,7 +89,38 @@ exec xorriso -as mkisofs -quiet -o image.iso -volid "$label" -iso-level 3 -r -J 
     -append_partition 2 c12a7328-f81f-11d2-ba4b-00a0c93ec93b efi.img -appended_part_as_gpt iso
 """
 
-# inputs used here: title, label, disk_info, kernel_options, epoch.
+# As live-build: GRUB's files, includes.binary/, then the scripts, which start in the medium's tree. A menu of the recipe may want
+# GRUB's modules and a font; signed GRUB has the usual ones built in.
+_MEDIUM = r"""if [ -e with-grub ]; then
+    mkdir -p iso/boot/grub/i386-pc iso/boot/grub/fonts
+    cp /usr/lib/grub/i386-pc/*.mod /usr/lib/grub/i386-pc/*.lst iso/boot/grub/i386-pc/
+    # By this path, and by where "loadfont unicode" looks.
+    cp /usr/share/grub/unicode.pf2 iso/boot/grub/
+    cp /usr/share/grub/unicode.pf2 iso/boot/grub/fonts/
+fi
+if [ -e medium.tar ]; then
+    tar --extract --file medium.tar --directory iso --no-same-owner --keep-directory-symlink
+fi
+for hook in medium-hooks/*.hook.binary; do
+    [ -e "$hook" ] || continue
+    echo "hook ${hook##*/}"
+    install -m 0755 "$hook" medium-hook
+    (cd iso && env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TZ=UTC \
+        SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" ../medium-hook)
+    rm -f medium-hook
+done
+"""
+
+# inputs used here: title, label, disk_info, kernel_options, epoch; if they are there: compression, excludes (digest of a text),
+# menu (text), medium (digest of a tar), medium_hooks (name -> digest).
+
+
+def menu_entry(title: str, options: Sequence[str]) -> str:
+    """Give the entry of GRUB's menu that starts the live system. options: of the kernel.
+
+    GRUB's script language has the shell's words and quotes: a name or an option may hold a quote or a dollar.
+    """
+    return _ENTRY.format(title=shlex.quote(title), options=" ".join(map(shlex.quote, options)))
 
 
 def plan_squashfs(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -87,10 +128,13 @@ def plan_squashfs(inputs: Inputs, earlier: Earlier) -> Plan:
     command = PlannedCommand(
         ("./squashfs.sh",), _SQUASHFS_TIMEOUT_S, root=root_of(earlier["tools"]), environment=(_epoch(inputs),)
     )
+    compression = plain.text(inputs, "compression") if "compression" in inputs else DEFAULT_COMPRESSION
+    excludes = {"excludes": plain.digest(inputs, "excludes")} if "excludes" in inputs else {}
+    script = _SQUASHFS.replace("@COMPRESSION@", COMPRESSIONS[compression])
     return Plan(
         (command,),
-        place={"root.tar": root_of(earlier["customise"])},
-        write={"squashfs.sh": _SQUASHFS},
+        place={"root.tar": root_of(earlier["customise"]), **excludes},
+        write={"squashfs.sh": script.replace("@EXCLUDES@", " -wildcards -ef excludes" if excludes else "")},
         collect={"squashfs": "filesystem.squashfs"},
     )
 
@@ -99,22 +143,33 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the ISO."""
     environment = (_epoch(inputs), ("label", plain.text(inputs, "label")))
     command = PlannedCommand(("./iso.sh",), _ISO_TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
-    # GRUB's script language has the shell's words and quotes: a name or an option may hold a quote or a dollar.
-    options = " ".join(map(shlex.quote, plain.texts(inputs, "kernel_options")))
+    medium = {"medium.tar": plain.digest(inputs, "medium")} if "medium" in inputs else {}
+    hooks = plain.digest_map(inputs, "medium_hooks") if "medium_hooks" in inputs else {}
+    changes_medium = "menu" in inputs or bool(medium) or bool(hooks)
     return Plan(
         (command,),
         place={
             "filesystem.squashfs": earlier["squashfs"].outputs["squashfs"],
             "vmlinuz": earlier["initrd"].outputs["vmlinuz"],
             "initrd.img": earlier["initrd"].outputs["initrd"],
+            **medium,
+            **{f"medium-hooks/{name}": digest for name, digest in hooks.items()},
         },
         write={
-            "iso.sh": _ISO,
-            "grub.cfg": _GRUB_CFG.format(title=shlex.quote(plain.text(inputs, "title")), options=options),
+            "iso.sh": _ISO.replace("@MEDIUM@", _MEDIUM if changes_medium else ""),
+            "grub.cfg": _menu(inputs),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",
+            **({"with-grub": ""} if "menu" in inputs else {}),
         },
         collect={"iso": "image.iso"},
     )
+
+
+def _menu(inputs: Inputs) -> str:
+    if "menu" in inputs:
+        return f"{_GRUB_HEAD}set timeout={_TIMEOUT_OF_RECIPE_S}\n{plain.text(inputs, 'menu')}"
+    entry = menu_entry(plain.text(inputs, "title"), plain.texts(inputs, "kernel_options"))
+    return f"{_GRUB_HEAD}set timeout={_TIMEOUT_S}\n{entry}"
 
 
 def _epoch(inputs: Inputs) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from distwright.errors import BadInput
-from distwright.images.recipe import ImageFile, Recipe
+from distwright.images.recipe import Recipe
 from distwright.model.names import installable_name
 
 _PREFERENCES = re.compile(r"etc/apt/preferences(\.d/[^/]+)?")
@@ -33,13 +33,14 @@ _VERBS = {
 def mentioned_names(recipe: Recipe) -> tuple[str, ...]:
     """Give the names, sorted; those of package lists are not among them, but for what hooks and pins say of them too."""
     found = {name for script in recipe.hooks.values() for name in _in_hook(script)}
-    found |= {name for file in recipe.includes if _PREFERENCES.fullmatch(file.path) for name in _pinned(file)}
+    files = [file.content for file in (*recipe.before, *recipe.includes) if _PREFERENCES.fullmatch(file.path)]
+    found |= {name for content in (*files, *recipe.preferences.values()) for name in _pinned(content)}
     return tuple(sorted(found))
 
 
-def _pinned(file: ImageFile) -> Iterator[str]:
+def _pinned(content: bytes) -> Iterator[str]:
     """Read apt_preferences(5): names, not patterns and not sources."""
-    text = re.sub(r"^#[^\n]*\n?", "", file.content.decode(errors="replace"), flags=re.MULTILINE)
+    text = re.sub(r"^#[^\n]*\n?", "", content.decode(errors="replace"), flags=re.MULTILINE)
     for match in _PINNED.finditer(text):
         yield from _names(match[1].split())
 

@@ -14,12 +14,17 @@ from distwright.builds.resolve import environment_recipe, table_from
 from distwright.config.model import Config
 from distwright.config.tables import Image
 from distwright.config.tables_archive import OwnArchive
-from distwright.errors import BadInput, NotFound, quoted
+from distwright.errors import BadInput, NotFound, listed, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
 from distwright.images.mentions import mentioned_names
-from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_recipe
+from distwright.images.own_packages import with_own_packages
+from distwright.images.recipe import Recipe, includes_tar, parse_recipe
+from distwright.images.recipe_archives import unknown_sources
+from distwright.images.recipe_files import ImageFile
+from distwright.images.recipe_inputs import recipe_inputs
+from distwright.images.recipe_lists import Values, condition_values
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
@@ -27,7 +32,8 @@ from distwright.store.database import Database
 from distwright.tools.git import Blob, file_at, files_at, refs, resolve
 
 CHANGELOG = "debian/changelog"
-ROOT_VARIANT = "minbase"
+_VERSION = "@VERSION@"
+_LABEL_LENGTH = 32  # ECMA-119
 
 
 def image_order(database: Database, ground: Ground, name: str, *, revision: str | None = None) -> JobOrder:
@@ -46,7 +52,8 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
     blobs = files_at(where, commit, f"{table.recipe}/")
     if not blobs:
         raise NotFound(f"{table.repo} has no folder {table.recipe}", hint=f"look at recipe in [image.{name}]")
-    recipe = parse_recipe([_image_file(blob, table.recipe) for blob in blobs])
+    recipe = parse_recipe([_image_file(blob, table.recipe) for blob in blobs], _values(config, table))
+    _check_sources(config, table, recipe)
     keys = {
         archive: _certificate(file_at(where, commit, path), path, table.repo)
         for archive, path in _live_keys(config, table).items()
@@ -56,7 +63,7 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
         resolved = resolve_suites(tx, pinned, tuple(table.from_))
         resolved_tools = resolve_suites(tx, ground, table_from(config, table.tools))
     tools = environment_recipe(config, table.tools, resolved_tools)
-    inputs = _inputs(config, name, commit, entry, recipe, resolved, tools, keys)
+    inputs = _inputs(ground, name, commit, entry, recipe, resolved, tools, keys)
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
     inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
@@ -99,8 +106,27 @@ def boot_order(config: Config, built: Mapping[str, Json]) -> JobOrder:
     return JobOrder(BOOT_KIND, inputs, f"boot {built['name']} (BIOS)")
 
 
+def _values(config: Config, table: Image) -> Values:
+    archive, _, suite = table.from_[0].partition("/")
+    components = config.archives[archive].components
+    return condition_values(table.architecture, suite, components, recommends=table.recommends)
+
+
+def _check_sources(config: Config, table: Image, recipe: Recipe) -> None:
+    """Refuse a recipe that speaks of sources which the image is not made from."""
+    known = []
+    for name in table.from_:
+        archive_name, _, suite = name.partition("/")
+        archive = config.archives[archive_name]
+        known += [(str(archive.live_url or ""), suite, component) for component in archive.components]
+    if problems := unknown_sources(recipe.sources, known):
+        raise BadInput(
+            f"the recipe has problems:\n{listed(problems)}", hint="add the suite to `from`, and live_url to its archive"
+        )
+
+
 def _inputs(
-    config: Config,
+    ground: Ground,
     name: str,
     commit: str,
     entry: ChangelogEntry,
@@ -109,15 +135,20 @@ def _inputs(
     tools: EnvironmentRecipe,
     keys: Mapping[str, str],
 ) -> dict[str, Json]:
-    table = config.images[name]
+    config, table = ground.config, ground.config.images[name]
     branch = config.repos[table.repo].default_branch
     epoch = int(entry.date.timestamp())
     stamp = entry.date.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     version = entry.version.without_epoch  # a colon in a file name reads as a host to rsync and scp
     states: dict[str, Json] = {item.name: str(item.document) for item in resolved.shelf}
     root = EnvironmentRecipe(
-        resolved.shelf, resolved.components, ROOT_VARIANT, recipe.packages, table.architecture, epoch
+        resolved.shelf, resolved.components, table.variant, recipe.packages, table.architecture, epoch
     )
+    root, own = with_own_packages(root, recipe.debs, ground.objects)
+    title = (table.title or f"{config.site.name} {_VERSION}").replace(_VERSION, str(entry.version))
+    own_label = (table.label or "").replace(_VERSION, version)[:_LABEL_LENGTH].rstrip()
+    options = (*table.kernel_options, *(() if table.live_user is None else (f"username={table.live_user}",)))
+    more = recipe_inputs(recipe, table, ground.objects, own, epoch=epoch, title=title, options=options)
 
     def named(full_name: str) -> dict[str, Json]:
         return {
@@ -129,10 +160,11 @@ def _inputs(
             "tools": tools.to_json(),
             "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys)),
             "states": states,
-            "title": f"{config.site.name} {entry.version}",
-            "label": f"{name} {version}".upper()[:32],
+            "title": title,
+            "label": own_label or f"{name} {version}".upper()[:_LABEL_LENGTH],
             "disk_info": full_name,
-            "kernel_options": list(table.kernel_options),
+            "kernel_options": list(options),
+            **more,
         }
 
     # The same commit on another snapshot, with other tools or another configuration is another image, and so has another name.

@@ -10,6 +10,7 @@ from distwright.builds.environment import (
 )
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
+from distwright.model.digests import Sha256
 
 _TIMEOUT_S = 3600
 _INITRD_TIMEOUT_S = 900
@@ -106,16 +107,58 @@ set -eu
 exec dpkg-query --show --showformat='${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n' >installed
 """
 
-# inputs used here: root (EnvironmentRecipe), includes (digest of a tar), hooks (name -> digest), files (name -> text), epoch.
+# Called by mmdebstrap, outside the root, when its essential packages are there and no other: as early as live-build does it.
+# debconf is among them: what is essential depends on it. Programs of the image run in the image.
+_ESSENTIAL = """#!/bin/sh
+set -eu
+root=$1
+work=${0%/*}
+for answers in "$work"/preseed/*.cfg; do
+    [ -e "$answers" ] || continue
+    echo "preseed ${answers##*/}"
+    chroot "$root" debconf-set-selections <"$answers"
+    # What is installed already has asked its questions.
+    sed -e ':join' -e '/\\\\$/{' -e 'N' -e 's/\\\\\\n/ /' -e 'bjoin' -e '}' "$answers" |
+        sed -n 's/^[[:space:]]*\\([^#[:space:]][^[:space:]]*\\)[[:space:]].*/\\1/p' | sort -u | while read -r owner; do
+        status=$(chroot "$root" dpkg-query --show --showformat='${db:Status-Status}' -- "$owner" 2>/dev/null) || continue
+        [ "$status" != installed ] || chroot "$root" dpkg-reconfigure --frontend=noninteractive "$owner" </dev/null
+    done
+done
+if [ -e "$work/before.tar" ]; then
+    chroot "$root" tar --extract --file - --directory / --numeric-owner --no-overwrite-dir --keep-directory-symlink \\
+        <"$work/before.tar"
+fi
+"""
+# A package whose configuration file is there before it would have dpkg ask, and nobody is there to answer. apply.sh removes it.
+_KEEP_OURS = 'DPkg::Options:: "--force-confold"'
+_ANSWER = 'sh {work}/essential.sh "$1"'
+_PREFER = 'mkdir -p "$1/etc/apt/preferences.d" && install -m 0644 {work}/preferences/* "$1/etc/apt/preferences.d"'
+_FORGET_PREFERRED = 'for file in {work}/preferences/*; do rm -f "$1/etc/apt/preferences.d/${file##*/}"; done'
+_NO_DOCUMENTATION = (
+    "--dpkgopt", "path-exclude=/usr/share/doc/*", "--dpkgopt", "path-include=/usr/share/doc/*/copyright",
+    "--dpkgopt", "path-exclude=/usr/share/man/*",
+)  # fmt: skip
+_RECOMMENDS = 'APT::Install-Recommends "true"'
+
+# inputs used here: root (EnvironmentRecipe), includes (digest of a tar), hooks (name -> digest), files (name -> text), epoch; if
+# they are there: before (digest of a tar), preseed, preferences (name -> digest), recommends, documentation.
 
 
 def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
     """Plan the packages, without an initrd (that is a step of its own)."""
     recipe = EnvironmentRecipe.from_json(plain.mapping(inputs, "root"))
+    preferences = _digests(inputs, "preferences", "preferences/")
+    answers = _digests(inputs, "preseed", "preseed/")
+    before = {"before.tar": plain.digest(inputs, "before")} if "before" in inputs else {}
+    comes_early = bool(answers) or bool(before)
     options = (
-        "--variant", recipe.variant, "--hook-dir", MERGED_USR_HOOK, "--dpkgopt", "path-exclude=/usr/share/doc/*",
-        "--dpkgopt", "path-include=/usr/share/doc/*/copyright", "--dpkgopt", "path-exclude=/usr/share/man/*",
+        "--variant", recipe.variant, "--hook-dir", MERGED_USR_HOOK,
+        *(() if "documentation" in inputs else _NO_DOCUMENTATION),
         "--customize-hook", FORGET_MACHINE,
+        *(("--aptopt", _RECOMMENDS) if "recommends" in inputs else ()),
+        *(("--setup-hook", _PREFER, "--customize-hook", _FORGET_PREFERRED) if preferences else ()),
+        *(("--essential-hook", _ANSWER) if comes_early else ()),
+        *(("--aptopt", _KEEP_OURS) if before else ()),
     )  # fmt: skip
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("INITRD", "No"), ("TMPDIR", "{work}/tmp"))
     return Plan(
@@ -124,10 +167,21 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
                 mmdebstrap_argv(recipe, options, "root.tar"), _TIMEOUT_S, reads_shelf=True, environment=environment
             ),
         ),
-        write={"tmp/.keep": ""},
+        place={**preferences, **answers, **before},
+        write={
+            "tmp/.keep": "",
+            **({"essential.sh": _ESSENTIAL} if comes_early else {}),
+        },
         collect={"root": "root.tar"},
         shelf=recipe.shelf,
         programs=MMDEBSTRAP_PROGRAMS,
+    )
+
+
+def _digests(inputs: Inputs, key: str, folder: str) -> dict[str, Sha256]:
+    """Give file -> object for a map of the inputs that need not be there."""
+    return (
+        {f"{folder}{name}": digest for name, digest in plain.digest_map(inputs, key).items()} if key in inputs else {}
     )
 
 

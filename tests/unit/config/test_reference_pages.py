@@ -42,7 +42,7 @@ def test_a_setting_shown_as_its_default_changes_nothing() -> None:
     example = example_toml()
     every = example.splitlines()
     shown = [line[1:] for line in every if re.match(r"#(components|variant|boot_timeout_s|kind|sources) = ", line)]
-    assert len(shown) == 7
+    assert len(shown) == 8
     text = "\n".join(line[1:] if line[1:] in shown else line for line in every)
     assert parse_config([("e", text)]) == parse_config([("e", example)])
 

@@ -27,6 +27,27 @@ def test_an_option_of_the_kernel_is_one_word_for_boot_menus_too(word: str) -> No
     assert problem.endswith(f"want {wanted(Image, ('kernel_options', 1))}")
 
 
+@pytest.mark.parametrize(
+    ("setting", "good", "bad"),
+    [
+        ("label", "Petrel @VERSION@", ["", " x", "x ", "a/b", "café", "$(x)", "x" * 65]),
+        ("live_user", "guest-1", ["", "Guest", "1x", "a b", "a/b", "x" * 33]),
+        ("compression", "zstd-19", ["zstd", "gzip", "zstd-20"]),
+    ],
+)
+def test_what_a_medium_and_a_live_system_show_is_one_plain_word_or_line(
+    setting: str, good: str, bad: list[str]
+) -> None:
+    def problems(value: str) -> list[str]:
+        return problems_with(("boot_expect =", f"{setting} = {json.dumps(value, ensure_ascii=False)}\nboot_expect ="))
+
+    assert problems(good) == []
+    for value in bad:
+        [problem] = problems(value)
+        assert problem.startswith(f"a.toml:29 image.petrel.{setting}: ")
+        assert problem.endswith(f"want {wanted(Image, (setting,))}")
+
+
 def test_a_package_to_include_is_none_that_apt_would_remove() -> None:
     [problem] = problems_of(GOOD, '[environment.x]\nfrom = ["debian/bookworm"]\ninclude = ["g++", "sudo-"]\n')
     assert problem.startswith("b.toml:3 environment.x.include[1]: 'sudo-' ends with '-', by which apt would remove")

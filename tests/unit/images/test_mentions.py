@@ -3,7 +3,8 @@
 import pytest
 
 from distwright.images.mentions import mentioned_names
-from distwright.images.recipe import ImageFile, parse_recipe
+from distwright.images.recipe import parse_recipe
+from distwright.images.recipe_files import ImageFile
 
 LIST = ImageFile("package-lists/base.list.chroot", b"live-boot\n", is_executable=False)
 
@@ -44,3 +45,8 @@ def test_pins_mention_names_and_neither_patterns_nor_sources() -> None:
     more = "package: src:linux /^kde/ gtk* a\n  second\nPin: version 1*\n"
     assert mentioned(preferences=pins, **{"preferences.d/more": more}) == ("firefox-esr", "second", "thunderbird")
     assert mentioned(**{"sources.list.d/preferences": pins}) == ()
+
+
+def test_pins_that_count_while_packages_are_installed_are_mentioned_too() -> None:
+    pin = ImageFile("archives/a.pref.chroot", b"Package: tor\nPin: version *\nPin-Priority: 1\n", is_executable=False)
+    assert mentioned_names(parse_recipe([LIST, pin])) == ("tor",)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distwright.errors import BadInput
-from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_recipe
+from distwright.images.recipe import Recipe, includes_tar, parse_recipe
+from distwright.images.recipe_files import ImageFile
 from distwright.model.digests import sha256_of
 
 EPOCH = 1704888000
@@ -49,26 +50,25 @@ def test_a_recipe_is_its_packages_once_its_includes_and_its_hooks_by_name() -> N
 
 def test_every_problem_is_said_at_once_with_file_and_line() -> None:
     assert problems(
-        plain_file("package-lists/a.list.chroot", "good\n#if ARCHITECTURES amd64\nBad pkg=1.0\n#endif\n! task\n"),
+        plain_file("package-lists/a.list.chroot", "good\n#if COLOUR red\nhidden\n#endif\nBad pkg=x,y\n! task\n"),
         plain_file("package-lists/b.list.binary", "good"),
         plain_file("hooks/plain.hook.chroot", "true\n"),
-        plain_file("hooks/later.hook.binary", "#!/bin/sh\n"),
+        plain_file("hooks/later.hook.source", "#!/bin/sh\n"),
         ImageFile("hooks/bytes.hook.chroot", b"#!/bin/sh\n\xff", is_executable=True),
         plain_file("bootloaders/isolinux.cfg"),
         plain_file("notes.txt"),
         plain_file("docs/README.md"),
     ) == sorted(
         [
-            "package-lists/a.list.chroot:2: conditions are not supported yet",
-            "package-lists/a.list.chroot:4: conditions are not supported yet",
-            "package-lists/a.list.chroot:3: 'Bad' is not a package name",
-            "package-lists/a.list.chroot:3: 'pkg=1.0' is not a package name",
-            "package-lists/a.list.chroot:5: '!' is not a package name",
+            "package-lists/a.list.chroot:2: 'COLOUR' has no value here, only: none",
+            "package-lists/a.list.chroot:5: 'Bad' is not a package name",
+            "package-lists/a.list.chroot:5: 'pkg=x,y' is not a package name",
+            "package-lists/a.list.chroot:6: commands are not run, write the packages that it prints",
             "package-lists/b.list.binary: this version has no use for it",
             "hooks/plain.hook.chroot: does not begin with #!",
-            "hooks/later.hook.binary: this version has no use for it",
+            "hooks/later.hook.source: no image of sources is made, remove it",
             "hooks/bytes.hook.chroot: is not UTF-8 text",
-            "bootloaders/isolinux.cfg: this version has no use for it",
+            "bootloaders/isolinux.cfg: is for another boot loader than GRUB, whose files are in bootloaders/grub-pc/",
             "notes.txt: this version has no use for it",
             "docs/README.md: this version has no use for it",
         ]
@@ -103,7 +103,7 @@ def test_a_recipe_without_packages_is_no_recipe(files: tuple[ImageFile, ...]) ->
 
 
 @pytest.mark.parametrize(
-    "path", ["hooks/normal/0100-x.hook.chroot", "hooks/live/x.hook.chroot", "package-lists/more/x.list.chroot"]
+    "path", ["hooks/more/0100-x.hook.chroot", "hooks/live/more/x.hook.chroot", "package-lists/more/x.list.chroot"]
 )
 def test_what_lies_deeper_than_it_is_looked_for_is_refused_and_never_passed_over(path: str) -> None:
     assert problems(LIST, plain_file(path, "#!/bin/sh\n")) == [f"{path}: this version has no use for it"]

@@ -18,7 +18,8 @@ from distwright.archive.pins import pin_path
 from distwright.archive.record import record
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import BadInput, NotFound, Refused
-from distwright.images.recipe import ImageFile, includes_tar, parse_recipe
+from distwright.images.recipe import includes_tar, parse_recipe
+from distwright.images.recipe_files import ImageFile
 from distwright.images.resolve import _image_file, boot_order, image_order, live_sources
 from distwright.jobs.order import JobOrder
 from distwright.model.digests import Json, canonical_json, sha256_of
