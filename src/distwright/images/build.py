@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from distwright.builds.environment import EnvironmentRecipe, environment_step
+from distwright.images.bills import bills, components_of
+from distwright.images.copyrights import read_copyrights
+from distwright.images.forms import form_of
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.manifest import manifest_of, package_list, parse_installed
 from distwright.images.public import show_image
@@ -17,10 +20,18 @@ from distwright.store.holds import holds_on_all, replace_holds
 
 KIND = KindName("image.build", 1)
 IMAGE_CREDENTIAL = "image"
+# What an account consists of, and how its files are called.
+_ENDINGS = {
+    "manifest": "manifest.json",
+    "packages": "packages",
+    "cdx": "cdx.json",
+    "spdx": "spdx.json",
+    "licences": "licences.json",
+}
 
 
 def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
-    """Write the manifest and the package list; nothing is built on a root that holds what no archive gave."""
+    """Write the manifest, the package list and the bills; nothing is built on a root that holds what no archive gave."""
     name = plain.text(inputs, "name")
     tools = EnvironmentRecipe.from_json(plain.mapping(inputs, "tools"))
     states: dict[str, Mapping[str, Json]] = {
@@ -31,18 +42,20 @@ def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     packages = EnvironmentRecipe.from_json(plain.mapping(inputs, "root")).include
     mentioned = {*packages, *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
     manifest = manifest_of(name, earlier["root"].fetched, installed, states, context.objects, mentioned)
-    listed = package_list(json.loads(manifest))
-    return StepResult({"manifest": context.objects.put(manifest), "packages": context.objects.put(listed)})
+    read = json.loads(manifest)
+    papers = {"manifest": manifest, "packages": package_list(read)}
+    if form_of(inputs) >= 2:
+        with context.objects.open(earlier["installed"].outputs["copyrights"]) as tar:
+            components = components_of(inputs, read, read_copyrights(tar))
+        papers |= bills(inputs, manifest, components)
+    return StepResult({paper: context.objects.put(content) for paper, content in papers.items()})
 
 
 def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Vouch for the image: ISO, manifest and package list, SHA256SUMS and its signature, all public at one moment."""
     name = plain.text(inputs, "name")
-    files: dict[str, Sha256] = {
-        f"{name}.iso": earlier["iso"].outputs["iso"],
-        f"{name}.manifest.json": earlier["account"].outputs["manifest"],
-        f"{name}.packages": earlier["account"].outputs["packages"],
-    }
+    files: dict[str, Sha256] = {f"{name}.iso": earlier["iso"].outputs["iso"]}
+    files |= {f"{name}.{_ENDINGS[paper]}": digest for paper, digest in earlier["account"].outputs.items()}
     sums = "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
     files["SHA256SUMS"] = context.objects.put(sums)
     files["SHA256SUMS.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))

@@ -18,6 +18,7 @@ from distwright.errors import BadInput, NotFound, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
+from distwright.images.forms import form_inputs
 from distwright.images.mentions import mentioned_names
 from distwright.images.recipe import ImageFile, Recipe, includes_tar, parse_recipe
 from distwright.jobs.order import JobOrder
@@ -133,6 +134,7 @@ def _inputs(
             "label": f"{name} {version}".upper()[:32],
             "disk_info": full_name,
             "kernel_options": list(table.kernel_options),
+            **form_inputs(config, name, str(entry.version)),
         }
 
     # The same commit on another snapshot, with other tools or another configuration is another image, and so has another name.

@@ -1,0 +1,36 @@
+"""What an order of an image asks for: its form, and the outputs of its table. What is absent is as it was before it came."""
+
+from distwright.config.model import Config
+from distwright.jobs.step import Inputs
+from distwright.model import plain
+from distwright.model.digests import Json
+
+FORM = 2  # of the orders that are made now
+
+
+def form_of(inputs: Inputs) -> int:
+    """Say which form an order has. From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO."""
+    return plain.number(inputs, "form") if "form" in inputs else 1
+
+
+def wants(inputs: Inputs, output: str) -> bool:
+    """Say whether an output beside the ISO is asked for: `usb`, `netboot`."""
+    return form_of(inputs) >= 2 and output in plain.texts(inputs, "outputs")
+
+
+def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
+    """Give the part of the inputs that came with form 2.
+
+    url: of the site, "" if it has none: what bills and statements are named below. vendors: archive -> origin in lower case, as
+    package URLs have it. version: of the image, as its changelog writes it.
+    """
+    table = config.images[name]
+    archives = {source.partition("/")[0] for source in table.from_}
+    return {
+        "form": FORM,
+        "repo": table.repo,
+        "branch": config.repos[table.repo].default_branch,
+        "version": version,
+        "url": (config.site.url or "").rstrip("/"),
+        "vendors": {archive: (config.archives[archive].origin or archive).lower() for archive in sorted(archives)},
+    }
