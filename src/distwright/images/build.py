@@ -12,6 +12,7 @@ from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.manifest import manifest_of, package_list, parse_installed
 from distwright.images.public import show_image
 from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
+from distwright.images.sources import apt_sources, serials_of, source_packages
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, Step, StepResult
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -27,6 +28,8 @@ _ENDINGS = {
     "cdx": "cdx.json",
     "spdx": "spdx.json",
     "licences": "licences.json",
+    "sources": "sources",
+    "source-packages": "source-packages",
 }
 
 
@@ -41,13 +44,20 @@ def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     installed = parse_installed(context.objects.read(earlier["installed"].outputs["installed"]))
     packages = EnvironmentRecipe.from_json(plain.mapping(inputs, "root")).include
     mentioned = {*packages, *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
-    manifest = manifest_of(name, earlier["root"].fetched, installed, states, context.objects, mentioned)
+    is_whole = form_of(inputs) >= 2
+    manifest = manifest_of(
+        name, earlier["root"].fetched, installed, states, context.objects, mentioned, with_built_using=is_whole
+    )
     read = json.loads(manifest)
     papers = {"manifest": manifest, "packages": package_list(read)}
-    if form_of(inputs) >= 2:
+    if is_whole:
         with context.objects.open(earlier["installed"].outputs["copyrights"]) as tar:
             components = components_of(inputs, read, read_copyrights(tar))
         papers |= bills(inputs, manifest, components)
+        with context.database.read() as tx:
+            serials = serials_of(tx, inputs)
+        papers["sources"] = apt_sources(inputs, serials)
+        papers["source-packages"] = source_packages(inputs, read, context.objects)
     return StepResult({paper: context.objects.put(content) for paper, content in papers.items()})
 
 

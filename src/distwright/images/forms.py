@@ -1,6 +1,7 @@
 """What an order of an image asks for: its form, and the outputs of its table. What is absent is as it was before it came."""
 
 from distwright.config.model import Config
+from distwright.config.tables_archive import OwnArchive
 from distwright.jobs.step import Inputs
 from distwright.model import plain
 from distwright.model.digests import Json
@@ -22,15 +23,22 @@ def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
     """Give the part of the inputs that came with form 2.
 
     url: of the site, "" if it has none: what bills and statements are named below. vendors: archive -> origin in lower case, as
-    package URLs have it. version: of the image, as its changelog writes it.
+    package URLs have it. keyrings: archive -> file that a package of the archive brings. version: as the changelog writes it.
     """
     table = config.images[name]
-    archives = {source.partition("/")[0] for source in table.from_}
+    archives = sorted({source.partition("/")[0] for source in table.from_})
+    keyrings = {archive: _keyring(config, archive) for archive in archives}
     return {
         "form": FORM,
         "repo": table.repo,
         "branch": config.repos[table.repo].default_branch,
         "version": version,
         "url": (config.site.url or "").rstrip("/"),
-        "vendors": {archive: (config.archives[archive].origin or archive).lower() for archive in sorted(archives)},
+        "keyrings": {archive: path for archive, path in keyrings.items() if path.startswith("/")},
+        "vendors": {archive: (config.archives[archive].origin or archive).lower() for archive in archives},
     }
+
+
+def _keyring(config: Config, archive: str) -> str:
+    table = config.archives[archive]
+    return (table.live_key if isinstance(table, OwnArchive) else table.keyring) or ""

@@ -57,6 +57,10 @@ def test_what_came_with_the_form_is_all_that_an_order_says_more() -> None:
         "branch": "main",
         "version": "1:2.0",
         "url": "",
+        "keyrings": {
+            "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",
+            "security": "/usr/share/keyrings/debian-archive-keyring.gpg",
+        },
         "vendors": {"debian": "debian", "petrel": "petrel", "security": "debian"},
     }
 
