@@ -19,6 +19,11 @@ def wants(inputs: Inputs, output: str) -> bool:
     return form_of(inputs) >= 2 and output in plain.texts(inputs, "outputs")
 
 
+def texts_asked(inputs: Inputs, key: str) -> tuple[str, ...]:
+    """Give a list of the inputs that is absent where it is empty: `trackers`, `web_seeds`."""
+    return plain.texts(inputs, key) if key in inputs else ()
+
+
 def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
     """Give the part of the inputs that came with form 2.
 
@@ -27,6 +32,11 @@ def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
     """
     table = config.images[name]
     archives = sorted({source.partition("/")[0] for source in table.from_})
+    asked: dict[str, Json] = {
+        "persistence_mb": table.persistence_mb,
+        "trackers": list(table.trackers),
+        "web_seeds": [seed.rstrip("/") for seed in table.web_seeds],
+    }
     keyrings = {archive: _keyring(config, archive) for archive in archives}
     return {
         "form": FORM,
@@ -35,6 +45,8 @@ def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
         "version": version,
         "url": (config.site.url or "").rstrip("/"),
         "keyrings": {archive: path for archive, path in keyrings.items() if path.startswith("/")},
+        "outputs": sorted(table.outputs),
+        **{key: value for key, value in asked.items() if value},
         "vendors": {archive: (config.archives[archive].origin or archive).lower() for archive in archives},
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import libtorrent
 import pytest
 from tests.unit.archive.requests import record_request
 from tests.unit.images.test_build import DATA, HELLO, fetched
@@ -24,6 +25,7 @@ from distwright.jobs.step import Inputs, ShelfEntry, StepResult
 from distwright.model.digests import Json, sha256_of
 from distwright.signing.verify import Keyring
 
+EPOCH = 1_704_888_000
 DEP5 = b"Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles: *\nLicense: GPL-3+\n"
 OURS = make_deb("petrel-greeter", "1.0", fields={"Built-Using": "greeting (= 1:2.0), lost (= 3)"})
 IN_ROOT = HELLO_AND_DATA + b"petrel-greeter\t1.0\tamd64\tinstalled\n"
@@ -44,8 +46,9 @@ class World:
             self.shelf, {entry.name: ("main",) for entry in self.shelf}, "minbase", ("hello",), "amd64", 1
         ).to_json()
         return {
-            "form": 2, "image": "petrel", "name": "petrel-1", "version": "1", "epoch": 1_704_888_000, "repo": "live",
-            "branch": "main", "commit": "0" * 40, "url": "https://petrel.example", "tools": recipe, "root": recipe,
+            "form": 2, "image": "petrel", "name": "petrel-1", "version": "1", "outputs": ["iso"], "epoch": EPOCH, "repo": "live",
+            "branch": "main", "commit": "0" * 40, "url": "https://petrel.example",
+            "tools": recipe, "root": recipe,
             "states": {entry.name: str(entry.document) for entry in self.shelf}, "files": {"petrel.asc": KEY},
             "vendors": {"debian": "debian", "petrel": "petrel"}, "keyrings": {"debian": "/usr/share/keyrings/debian.gpg"},
         }  # fmt: skip
@@ -193,6 +196,18 @@ def test_without_an_address_the_sources_say_so_and_without_a_key_they_name_none(
     assert made.startswith("# [site] has no url: put the address of the installation before each path.\n\n# debian")
     assert "URIs: /debian/2024011001\n" in made
     assert "Signed-By" not in made
+
+
+def test_the_torrent_is_of_the_iso_and_names_who_has_it(world: World) -> None:
+    found = world.papers({"trackers": ["udp://t.example:1/a"], "web_seeds": ["https://petrel.example/images"]})
+    read = libtorrent.load_torrent_buffer(found["torrent"])
+    assert read.ti is not None
+    assert (read.ti.name(), read.ti.total_size()) == ("petrel-1.iso", len(b"an iso"))
+    assert (read.trackers, read.url_seeds) == (
+        ["udp://t.example:1/a"], ["https://petrel.example/images/petrel-1/petrel-1.iso"],
+    )  # fmt: skip
+    alone = libtorrent.load_torrent_buffer(world.papers()["torrent"])
+    assert (alone.trackers, alone.url_seeds, alone.info_hashes.v2) == ([], [], read.info_hashes.v2)
 
 
 def test_an_image_that_leaves_something_else_than_copyright_files_fails(world: World) -> None:

@@ -1,6 +1,7 @@
 """Orders of images grow: what was ordered before a key came plans what it planned then, to the byte."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tests.habits.samples import EARLIER, EPOCH, INPUTS, RECIPE, STATE, TAR
 from tests.worlds.installation import config
@@ -57,12 +58,29 @@ def test_what_came_with_the_form_is_all_that_an_order_says_more() -> None:
         "branch": "main",
         "version": "1:2.0",
         "url": "",
+        "outputs": ["iso"],
         "keyrings": {
             "debian": "/usr/share/keyrings/debian-archive-keyring.gpg",
             "security": "/usr/share/keyrings/debian-archive-keyring.gpg",
         },
         "vendors": {"debian": "debian", "petrel": "petrel", "security": "debian"},
     }
+
+
+def test_what_a_table_asks_for_is_in_the_order_and_nothing_else() -> None:
+    image = config().images["petrel"].model_copy(
+        update={
+            "outputs": ("usb", "iso"), "persistence_mb": 64, "trackers": ("udp://t.example/announce",),
+            "web_seeds": ("https://petrel.example/images/",),
+        }
+    )  # fmt: skip
+    plain_order = form_inputs(config(), "petrel", "1")
+    asked = form_inputs(replace(config(), images={"petrel": image}), "petrel", "1")
+    assert {key: value for key, value in asked.items() if plain_order.get(key) != value} == {
+        "outputs": ["iso", "usb"], "persistence_mb": 64, "trackers": ["udp://t.example/announce"],
+        "web_seeds": ["https://petrel.example/images"],
+    }  # fmt: skip
+    assert (wants(asked, "usb"), wants(asked, "netboot")) == (True, False)
 
 
 def test_the_sample_of_the_habits_is_of_the_first_form() -> None:
