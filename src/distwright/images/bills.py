@@ -1,6 +1,6 @@
 """The bills of materials of an image: what its manifest names and is installed, with what the copyright files say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from distwright.formats.sbom import Bill, Component, cyclonedx, licence_facts, spdx
@@ -25,17 +25,20 @@ def bills(inputs: Inputs, manifest: bytes, components: list[Component]) -> dict[
     return {"cdx": cyclonedx(bill), "spdx": spdx(bill), "licences": licence_facts(components)}
 
 
-def components_of(inputs: Inputs, manifest: plain.Plain, licences: Licences) -> list[Component]:
-    """Give the packages that are installed. licences: of a package's copyright file, None or no entry if nothing can be read."""
+def components_of(inputs: Inputs, packages: Iterable[plain.Plain], licences: Licences) -> list[Component]:
+    """Give packages of a manifest as components. licences: of copyright files; None or no entry if nothing can be read."""
     vendors = plain.text_map(inputs, "vendors")
-    return [_component(package, vendors, licences) for package in installed_packages(manifest)]
+    return [_component(package, vendors, licences) for package in packages]
 
 
-def installed_packages(manifest: plain.Plain) -> Iterator[plain.Plain]:
+def packages_of(manifest: plain.Plain) -> list[plain.Plain]:
+    """Give all packages of a manifest, those too that a hook has removed again."""
+    return [package for package in plain.members(manifest, "packages") if isinstance(package, Mapping)]
+
+
+def installed_packages(manifest: plain.Plain) -> list[plain.Plain]:
     """Give the packages of a manifest whose files are in the root."""
-    for package in plain.members(manifest, "packages"):
-        if isinstance(package, Mapping) and package["installed"]:
-            yield package
+    return [package for package in packages_of(manifest) if package["installed"]]
 
 
 def url_below(inputs: Inputs, path: str) -> str:

@@ -5,11 +5,13 @@ import json
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import libtorrent
 import pytest
 from tests.unit.archive.requests import record_request
+from tests.unit.formats.test_provenance import read_provenance
 from tests.unit.images.test_build import DATA, HELLO, fetched
 from tests.unit.images.test_build import IN_ROOT as HELLO_AND_DATA
 from tests.worlds.archive import DATE, Upstream, make_deb, make_source, signer
@@ -20,7 +22,8 @@ from distwright.archive.record import record
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.errors import BadInput
 from distwright.formats.deb822 import parse_stanzas
-from distwright.images.build import account, describe
+from distwright.images.accounting import account
+from distwright.images.describing import describe
 from distwright.jobs.step import Inputs, ShelfEntry, StepResult
 from distwright.model.digests import Json, sha256_of
 from distwright.signing.verify import Keyring
@@ -208,6 +211,41 @@ def test_the_torrent_is_of_the_iso_and_names_who_has_it(world: World) -> None:
     )  # fmt: skip
     alone = libtorrent.load_torrent_buffer(world.papers()["torrent"])
     assert (alone.trackers, alone.url_seeds, alone.info_hashes.v2) == ([], [], read.info_hashes.v2)
+
+
+def test_the_provenance_names_what_was_made_and_everything_that_it_was_made_of(world: World) -> None:
+    found = world.papers()
+    message, predicate = read_provenance(found["intoto.json"])
+    assert {one.name: one.digest["sha256"] for one in message.subject} == {"petrel-1.iso": sha256_of(b"an iso")}
+    definition = predicate.build_definition
+    assert definition.build_type == "https://petrel.example/build-types/image.build/form-2"
+    assert dict(definition.external_parameters) == {
+        "image": "petrel", "repo": "live", "branch": "main", "commit": "0" * 40,
+    }  # fmt: skip
+    named = {one.name: (one.uri.partition("?")[0], *one.digest.values()) for one in definition.resolved_dependencies}
+    debian, petrel = (str(entry.document) for entry in world.shelf)
+    assert named == {
+        "live": ("git+https://petrel.example/repo/live@main", "0" * 40),
+        "manifest": (
+            "https://petrel.example/images/petrel-1/petrel-1.manifest.json",
+            sha256_of(found["manifest.json"]),
+        ),
+        "root of the tools": ("https://petrel.example/environment/tools", sha256_of(b"the tool root")),
+        "snapshot of debian/stable, for root": ("https://petrel.example/debian/dists/stable", debian),
+        "snapshot of debian/stable, for tools": ("https://petrel.example/debian/dists/stable", debian),
+        "revision of petrel/devel, for root": ("https://petrel.example/petrel/dists/devel", petrel),
+        "revision of petrel/devel, for tools": ("https://petrel.example/petrel/dists/devel", petrel),
+        "hello 1:2.0+b1": ("pkg:deb/debian/hello@1%3A2.0%2Bb1", HELLO.sha256),
+        "hello-data 2.0": ("pkg:deb/debian/hello-data@2.0", DATA.sha256),
+        "petrel-greeter 1.0": ("pkg:deb/petrel/petrel-greeter@1.0", OURS.sha256),
+    }
+
+
+def test_described_at_another_time_an_image_has_the_same_papers(world: World) -> None:
+    first = world.papers()
+    world.context.clock += timedelta(days=3)
+    second = world.papers()
+    assert {name for name, content in first.items() if second[name] != content} <= {"SHA256SUMS.asc"}
 
 
 def test_an_image_that_leaves_something_else_than_copyright_files_fails(world: World) -> None:
