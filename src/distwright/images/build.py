@@ -7,6 +7,7 @@ from distwright.images.accounting import account
 from distwright.images.describing import describe
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
+from distwright.images.usb import plan_usb
 from distwright.jobs.step import Action, Conclusion, Earlier, Inputs, JobKind, KindName, Step
 from distwright.model import plain
 from distwright.model.digests import Json
@@ -45,6 +46,7 @@ IMAGE_BUILD = JobKind(
         Step("initrd", plan_initrd),
         Step("squashfs", plan_squashfs),
         Step("iso", plan_iso),
+        Step("usb", plan_usb),
         Action("describe", describe),
     ),
     conclude,

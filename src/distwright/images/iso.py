@@ -99,8 +99,6 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the ISO."""
     environment = (_epoch(inputs), ("label", plain.text(inputs, "label")))
     command = PlannedCommand(("./iso.sh",), _ISO_TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
-    # GRUB's script language has the shell's words and quotes: a name or an option may hold a quote or a dollar.
-    options = " ".join(map(shlex.quote, plain.texts(inputs, "kernel_options")))
     return Plan(
         (command,),
         place={
@@ -110,11 +108,18 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
         },
         write={
             "iso.sh": _ISO,
-            "grub.cfg": _GRUB_CFG.format(title=shlex.quote(plain.text(inputs, "title")), options=options),
+            "grub.cfg": boot_menu(inputs),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",
         },
         collect={"iso": "image.iso"},
     )
+
+
+def boot_menu(inputs: Inputs, *more: str) -> str:
+    """Give GRUB's menu; @ID@ in its first line stands for what the medium finds itself by. more: further kernel options."""
+    # GRUB's script language has the shell's words and quotes: a name or an option may hold a quote or a dollar.
+    options = " ".join(map(shlex.quote, [*plain.texts(inputs, "kernel_options"), *more]))
+    return _GRUB_CFG.format(title=shlex.quote(plain.text(inputs, "title")), options=options)
 
 
 def _epoch(inputs: Inputs) -> tuple[str, str]:

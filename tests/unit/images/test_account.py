@@ -17,13 +17,17 @@ from tests.unit.images.test_build import IN_ROOT as HELLO_AND_DATA
 from tests.worlds.archive import DATE, Upstream, make_deb, make_source, signer
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.suite import OwnSuite, own_suite
+from tests.worlds.times import NOW
 
 from distwright.archive.record import record
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.errors import BadInput
 from distwright.formats.deb822 import parse_stanzas
 from distwright.images.accounting import account
+from distwright.images.build import KIND
 from distwright.images.describing import describe
+from distwright.jobs.lease import claim_next, holder_name
+from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import Inputs, ShelfEntry, StepResult
 from distwright.model.digests import Json, sha256_of
 from distwright.signing.verify import Keyring
@@ -51,7 +55,7 @@ class World:
         return {
             "form": 2, "image": "petrel", "name": "petrel-1", "version": "1", "outputs": ["iso"], "epoch": EPOCH, "repo": "live",
             "branch": "main", "commit": "0" * 40, "url": "https://petrel.example",
-            "tools": recipe, "root": recipe,
+            "tools": recipe, "root": recipe, "title": "Petrel 1", "kernel_options": ["quiet"],
             "states": {entry.name: str(entry.document) for entry in self.shelf}, "files": {"petrel.asc": KEY},
             "vendors": {"debian": "debian", "petrel": "petrel"}, "keyrings": {"debian": "/usr/share/keyrings/debian.gpg"},
         }  # fmt: skip
@@ -68,6 +72,7 @@ class World:
             "initrd": StepResult({"vmlinuz": put(b"a kernel"), "initrd": put(b"an initrd")}),
             "squashfs": StepResult({"squashfs": put(b"a squashfs")}),
             "iso": StepResult({"iso": put(b"an iso")}),
+            "usb": StepResult({"usb": put(b"a usb image")}),
         }
 
     def account(self, inputs: Inputs, earlier: Mapping[str, StepResult]) -> dict[str, bytes]:
@@ -239,6 +244,34 @@ def test_the_provenance_names_what_was_made_and_everything_that_it_was_made_of(w
         "hello-data 2.0": ("pkg:deb/debian/hello-data@2.0", DATA.sha256),
         "petrel-greeter 1.0": ("pkg:deb/petrel/petrel-greeter@1.0", OURS.sha256),
     }
+
+
+def test_what_a_table_asks_for_is_public_and_among_the_sums_and_subjects(world: World) -> None:
+    plain, whole = world.papers(), world.papers({"outputs": ["iso", "netboot", "usb"]})
+    more = {"usb.img", "vmlinuz", "initrd.img", "squashfs", "ipxe", "grub.cfg"}
+    assert whole.keys() - plain.keys() == more
+    assert all(f"  petrel-1.{name}\n" in whole["SHA256SUMS"].decode() for name in more)
+    message, _ = read_provenance(whole["intoto.json"])
+    assert {one.name: one.digest["sha256"] for one in message.subject} == {
+        f"petrel-1.{name}": sha256_of(whole[name]) for name in ("iso", "usb.img", "vmlinuz", "initrd.img", "squashfs")
+    }
+    assert (whole["usb.img"], whole["squashfs"]) == (b"a usb image", b"a squashfs")
+
+
+def test_the_log_is_public_as_harmless_text_and_no_sum_or_paper_depends_on_it(world: World) -> None:
+    without = world.papers()
+    with world.context.database.write() as tx:
+        job = place_order(tx, JobOrder(KIND, world.inputs, "build petrel"), NOW)
+    claimed = claim_next(world.context.database, ["local"], holder_name(), NOW)
+    assert claimed is not None
+    world.context.job, world.context.fence = job.id, claimed.fence
+    log = world.context.paths.job_log(job.id, claimed.fence)
+    log.parent.mkdir(parents=True)
+    for said in (b"one\x1b[2J\n", b"two\n"):
+        log.write_bytes(said)
+        found = world.papers()
+        assert found.pop("log") == said.replace(b"\x1b[2J", b"")
+        assert {name for name in found if found[name] != without[name]} <= {"SHA256SUMS.asc"}
 
 
 def test_described_at_another_time_an_image_has_the_same_papers(world: World) -> None:
