@@ -7,6 +7,7 @@ from distwright.model import plain
 from distwright.model.digests import Json
 
 FORM = 2  # of the orders that are made now
+TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an ISO needs
 
 
 def form_of(inputs: Inputs) -> int:
@@ -22,6 +23,19 @@ def wants(inputs: Inputs, output: str) -> bool:
 def texts_asked(inputs: Inputs, key: str) -> tuple[str, ...]:
     """Give a list of the inputs that is absent where it is empty: `trackers`, `web_seeds`."""
     return plain.texts(inputs, key) if key in inputs else ()
+
+
+def missing_tools(config: Config) -> dict[str, tuple[str, ...]]:
+    """Give environment -> packages that it does not name, and that an image which it makes for USB sticks needs.
+
+    What comes along without being named (e2fsprogs, where it is of priority required) is among them: naming it changes nothing.
+    """
+    environments = {image.tools for image in config.images.values() if "usb" in image.outputs}
+    missing = {
+        name: tuple(package for package in TOOLS_FOR_USB if package not in config.environments[name].include)
+        for name in sorted(environments)
+    }
+    return {name: packages for name, packages in missing.items() if packages}
 
 
 def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:

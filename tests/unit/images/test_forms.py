@@ -7,7 +7,7 @@ from tests.habits.samples import EARLIER, EPOCH, INPUTS, RECIPE, STATE, TAR
 from tests.worlds.installation import config
 
 from distwright.images.build import IMAGE_BUILD
-from distwright.images.forms import FORM, form_inputs, form_of, wants
+from distwright.images.forms import FORM, form_inputs, form_of, missing_tools, wants
 from distwright.jobs.step import Plan, Step
 from distwright.model.digests import Json, digest_of, sha256_of
 
@@ -81,6 +81,16 @@ def test_what_a_table_asks_for_is_in_the_order_and_nothing_else() -> None:
         "web_seeds": ["https://petrel.example/images"],
     }  # fmt: skip
     assert (wants(asked, "usb"), wants(asked, "netboot")) == (True, False)
+
+
+def test_an_environment_that_lacks_tools_for_usb_images_is_named_with_what_it_lacks() -> None:
+    whole = config()
+    usb = whole.images["petrel"].model_copy(update={"outputs": ("iso", "usb")})
+    assert missing_tools(whole) == {}
+    assert missing_tools(replace(whole, images={"petrel": usb})) == {"tools": ("e2fsprogs", "fdisk")}
+    tools = whole.environments["tools"].model_copy(update={"include": ("xorriso", "fdisk")})
+    environments = {**whole.environments, "tools": tools}
+    assert missing_tools(replace(whole, images={"petrel": usb}, environments=environments)) == {"tools": ("e2fsprogs",)}
 
 
 def test_the_sample_of_the_habits_is_of_the_first_form() -> None:
