@@ -13,7 +13,7 @@ from distwright.formats.tarheaders import TarEntry, iter_entries
 FILE_LIMIT_KIB = (
     4096  # of one file: the largest of Debian have about 2 MB; what is longer counts as not machine-readable
 )
-TOTAL_LIMIT_BYTES = 512 << 20
+TOTAL_LIMIT_BYTES = 256 << 20
 PACKAGES_LIMIT = 100_000
 _PATH = re.compile(r"usr/share/doc/([a-z0-9][a-z0-9+.-]*)/copyright")
 _HINT = "look at usr/share/doc of the image, which a hook or an include has changed"

@@ -18,7 +18,7 @@ from distwright.formats.sources import iter_source_files
 from distwright.images.bills import installed_packages
 from distwright.jobs.step import Inputs, ShelfEntry
 from distwright.model import plain
-from distwright.store.archives import find_snapshot_by_digest
+from distwright.store.archives import list_snapshots
 from distwright.store.database import Transaction
 from distwright.store.objects import ObjectStore
 
@@ -27,12 +27,12 @@ _MISSING = "-\tno source is recorded"
 
 
 def serials_of(tx: Transaction, inputs: Inputs) -> dict[str, str]:
-    """Give `archive/suite` -> serial of each recorded state that an image was made of."""
+    """Give `archive/suite` -> serial of each recorded state that an image was made of: the first one, which stays the first."""
     found: dict[str, str] = {}
     for entry in _shelf(inputs):
-        row = None if entry.is_own else find_snapshot_by_digest(tx, entry.archive, entry.document)
-        if row is not None:
-            found[entry.name] = row.serial
+        rows = [] if entry.is_own else list_snapshots(tx, entry.archive)
+        if serials := [row.serial for row in rows if row.digest == entry.document]:
+            found[entry.name] = min(serials)
     return found
 
 
