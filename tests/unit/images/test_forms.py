@@ -27,6 +27,10 @@ PLANNED = {
     "squashfs": "1339d02aa5b8f3a31677d62fc20bb049e2a7a513cfc4dfc5c6d2232fc806ce2a",
     "iso": "c354ea20574ff4c6855895ea49eac5b51b5ad4c9ab6b90049f0f1727a205b2d1",
 }
+PLANNED_MORE = {
+    "installed": "2185c6ee6a3c50944cfcd86b74aa46a5a9f1a66ef17ebe7f9ded5e872b7e951e",
+    "usb": "6a1b66477e7dc7410e5fdf0b4ef18f7f40aa99cfc2bd7b24497640c4ebdf9280",
+}
 FORM_2: Mapping[str, Json] = {**FORM_1, **form_inputs(config(), "petrel", "1.0")}
 NOTHING = digest_of(Plan(()).to_json())
 
@@ -49,6 +53,12 @@ def test_an_order_of_now_makes_the_image_with_the_same_steps_and_asks_more_about
     made = plans(FORM_2)
     assert {name for name, digest in made.items() if PLANNED.get(name) != digest} == {"installed"}
     assert set(PLANNED) <= set(made)
+
+
+def test_what_form_2_plans_beyond_that_stays_what_it_is_too() -> None:
+    """Recorded like those of kinds (tests/habits/test_kind_versions.py): a change wants a new form once it was in a release."""
+    made = plans({**FORM_2, "outputs": ["iso", "usb"], "persistence_mb": 64})
+    assert {name: digest for name, digest in made.items() if PLANNED.get(name) != digest} == PLANNED_MORE
 
 
 def test_what_came_with_the_form_is_all_that_an_order_says_more() -> None:
