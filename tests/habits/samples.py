@@ -98,7 +98,7 @@ EARLIER: Mapping[str, StepResult] = {
     "squashfs": StepResult({"squashfs": SQUASHFS}),
     "iso": StepResult({"iso": ISO}),
     "published": StepResult({"dists/devel/InRelease": TREE}, values={"pool": {"pool/main/g/greeter/x.deb": str(DEB)}}),
-    "installed": StepResult({"installed": TAR}),
+    "installed": StepResult({"installed": TAR, "copyrights": TAR}),
     "inspect": StepResult({}),
     "compare": StepResult({}, values={"differences": [], "count": 0, "pairs": {}, "files": 1}),
     "file": StepResult({}, values={"summary": "nothing is wrong"}),

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from spdx_tools.spdx.parser.json.json_parser import parse_from_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 from tests.system.conftest import KILLS, KilledLine
 from tests.system.line import EXAMPLE, Line, processes_of, state_folder
+from tests.unit.formats.test_provenance import read_provenance
 
 pytestmark = pytest.mark.system
 GREETING = "Petrel greets you"
@@ -88,6 +93,42 @@ def test_image_holds_exactly_the_packages_of_its_manifest(killed_line: KilledLin
     )
     listed = [line.partition("\t")[0] for line in next(folder.glob("*.packages")).read_text().splitlines()]
     assert installed == sorted(listed)
+
+
+def test_what_is_said_of_the_image_is_read_by_the_libraries_of_its_formats(killed_line: KilledLine) -> None:
+    folder = Path(killed_line.line.answer("image", "list")[0]["files"])
+    texts = {path.name.removeprefix(f"{folder.name}."): path for path in folder.iterdir()}
+    names = {line.partition("\t")[0] for line in texts["packages"].read_text().splitlines()}
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(texts["cdx.json"].read_text()) is None
+    spdx = parse_from_file(str(texts["spdx.json"]))
+    assert validate_full_spdx_document(spdx) == []
+    assert {package.name for package in spdx.packages} == names | {folder.name}
+    licences = json.loads(texts["licences.json"].read_text())["packages"]
+    assert licences["petrel-greeter:all" if "petrel-greeter:all" in licences else "petrel-greeter:amd64"]
+    assert sum(found is not None for found in licences.values()) > len(licences) // 2
+    sources = {line.split("\t")[0]: line.split("\t")[2] for line in texts["source-packages"].read_text().splitlines()}
+    assert sources["petrel-greeter"].startswith("petrel/bookworm/pool/main/p/petrel-greeter/petrel-greeter_1.0.dsc")
+    assert sources["dpkg"].startswith("debian/bookworm/pool/main/d/dpkg/")
+    message, predicate = read_provenance(texts["intoto.json"].read_bytes())
+    sums = dict(line.split("  ")[::-1] for line in texts["SHA256SUMS"].read_text().splitlines())
+    subjects = {one.name: one.digest["sha256"] for one in message.subject}
+    made = {f"{folder.name}.{ending}" for ending in ("iso", "usb.img", "vmlinuz", "initrd.img", "squashfs")}
+    assert subjects == {name: sums[name] for name in made}
+    assert len(predicate.build_definition.resolved_dependencies) > len(names)
+    assert "log" in texts
+    assert f"{folder.name}.log" not in sums
+
+
+def test_the_disk_for_usb_sticks_has_the_same_live_system(killed_line: KilledLine, tmp_path: Path) -> None:
+    folder = Path(killed_line.line.answer("image", "list")[0]["files"])
+    disk = folder / f"{folder.name}.usb.img"
+    listed = json.loads(subprocess.run(["sfdisk", "--json", disk], check=True, capture_output=True).stdout)
+    parts = listed["partitiontable"]["partitions"]
+    assert [part["name"] for part in parts] == ["GRUB", "live", "persistence"]
+    esp = f"{disk}@@{parts[1]['start'] * 512}"
+    for ending, name in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd.img"), ("squashfs", "filesystem.squashfs")):
+        subprocess.run(["mcopy", "-i", esp, f"::/live/{name}", tmp_path / name], check=True)
+        assert (tmp_path / name).read_bytes() == (folder / f"{folder.name}.{ending}").read_bytes()
 
 
 def test_image_names_live_mirrors_and_nothing_of_this_machine(killed_line: KilledLine, tmp_path: Path) -> None:

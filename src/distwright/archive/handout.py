@@ -80,9 +80,12 @@ def keyring_deb(package: KeyringPackage) -> tuple[str, bytes]:
 def sources_text(
     url: str, suite: str, components: Sequence[str], signed_by: bytes | str, *, kinds: str = "deb deb-src"
 ) -> str:
-    """Write a deb822 source (sources.list(5)). signed_by: an ASCII-armoured certificate, put inline; or the path of a keyring."""
+    """Write a deb822 source (sources.list(5)). signed_by: an ASCII-armoured certificate, put inline; the path of a keyring;
+    or "": then apt takes what the machine trusts for every archive.
+    """
     if isinstance(signed_by, str):
         trust = f" {signed_by}\n"
     else:
         trust = "\n" + "".join(f" {line or '.'}\n" for line in signed_by.decode().strip("\n").split("\n"))
-    return f"Types: {kinds}\nURIs: {url}\nSuites: {suite}\nComponents: {' '.join(components)}\nSigned-By:{trust}"
+    stanza = f"Types: {kinds}\nURIs: {url}\nSuites: {suite}\nComponents: {' '.join(components)}\n"
+    return f"{stanza}Signed-By:{trust}" if signed_by else stanza

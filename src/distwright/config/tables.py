@@ -16,6 +16,7 @@ from distwright.config.values import (
     Line,
     MailAddress,
     Megabytes,
+    MegabytesOrNone,
     NotEmpty,
     OnceEach,
     OurName,
@@ -26,9 +27,11 @@ from distwright.config.values import (
     ShownName,
     ShownText,
     SuiteOfArchive,
+    TrackerUrl,
     UserName,
     VolumeLabel,
     WebUrl,
+    WithIso,
 )
 
 
@@ -171,6 +174,27 @@ class Image(Table, frozen=True):
         default="zstd-9",
         description="How its squashfs is packed, for 577 MB of files on one core: zstd-9 gives 134 MB in 12 s; zstd-3 is quicker, "
         "zstd-19 and xz are smaller and take many times as long.",
+    )
+    outputs: Annotated[tuple[Literal["iso", "usb", "netboot"], ...], OnceEach, WithIso] = Field(
+        default=("iso",),
+        description="What is made: the ISO, always; a disk image for USB sticks (its tools need the packages fdisk and e2fsprogs); "
+        "kernel, initrd and file system as files, for booting over the network.",
+        examples=[["iso", "usb", "netboot"]],
+    )
+    persistence_mb: MegabytesOrNone = Field(
+        default=0,
+        description="MiB of the USB image that keep what is changed in the live system; 0: it keeps nothing.",
+        examples=[1024],
+    )
+    trackers: Annotated[tuple[TrackerUrl, ...], OnceEach] = Field(
+        default=(),
+        description="Trackers that the BitTorrent file of the ISO names.",
+        examples=[["udp://tracker.example.org:6969/announce"]],
+    )
+    web_seeds: Annotated[tuple[WebUrl, ...], OnceEach] = Field(
+        default=(),
+        description="Servers that the BitTorrent file names: addresses below which the folder of each image is.",
+        examples=[["https://build.example.org/images"]],
     )
 
 

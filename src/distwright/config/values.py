@@ -160,7 +160,14 @@ def _each_once(members: Sequence[str]) -> Sequence[str]:
     return members
 
 
+def _with_iso(members: Sequence[str]) -> Sequence[str]:
+    if "iso" not in members:
+        raise ValueError("does not name iso, which is always made: it is what is booted")
+    return members
+
+
 OnceEach = AfterValidator(_each_once)
+WithIso = AfterValidator(_with_iso)
 NotEmpty = Field(min_length=1)
 
 OurName = Annotated[str, AfterValidator(_name), Want("a name of a-z 0-9 . _ + -", "names of a-z 0-9 . _ + -")]
@@ -255,9 +262,15 @@ FetchUrl = Annotated[
     _url("http", "https", "file"),
     Want("an http://, https:// or file:/// URL without a user name or password", "URLs"),
 ]
+TrackerUrl = Annotated[
+    str,
+    _url("http", "https", "udp"),
+    Want("an http://, https:// or udp:// URL without a user name or password", "URLs"),
+]
 ValidDays = Annotated[int, Field(ge=1, le=3650), Want("a whole number of days, 1 to 3650", "numbers of days")]
 KeptCount = Annotated[int, Field(ge=1, le=100_000), Want("a number, 1 to 100000", "numbers")]
 BuildHours = Annotated[int, Field(ge=1, le=168), Want("a whole number of hours, 1 to 168", "numbers of hours")]
 Megabytes = Annotated[int, Field(ge=1, le=1 << 24), Want("a whole number of MiB, from 1", "numbers of MiB")]
+MegabytesOrNone = Annotated[int, Field(ge=0, le=1 << 24), Want("a whole number of MiB, from 0", "numbers of MiB")]
 Processes = Annotated[int, Field(ge=100, le=1 << 20), Want("a whole number, from 100", "whole numbers")]
 BootSeconds = Annotated[int, Field(ge=10, le=7200), Want("a whole number of seconds, 10 to 7200", "numbers of seconds")]

@@ -29,13 +29,15 @@ _OF_GNU_KNOWN = {
     "GPL": ("1.0", "2.0", "3.0"), "LGPL": ("2.0", "2.1", "3.0"), "AGPL": ("1.0", "3.0"), "GFDL": ("1.1", "1.2", "1.3"),
 }  # fmt: skip
 _REFERENCE = "LicenseRef-"
+LINE_LIMIT = 1000  # characters of what joins short names; the longest that Debian 12 has are of about 200
 NAME_LIMIT = 120  # characters of a reference: short names are short, what is longer is a text in the wrong place
 
 
 def licence_names(content: bytes) -> tuple[str, ...] | None:
     """Give the short names that a copyright file has, sorted, each once; None if it is no machine-readable one.
 
-    A name is one line ("GPL-2+ and Expat"). Files that break the syntax are no machine-readable ones: many packages have such.
+    A name is one line ("GPL-2+ and Expat"). Files that break the syntax are no machine-readable ones: many packages have such, and
+    one whose short name has more than LINE_LIMIT characters is one of them.
     """
     try:
         stanzas = list(parse_stanzas(content, hand_written=True))
@@ -43,7 +45,8 @@ def licence_names(content: bytes) -> tuple[str, ...] | None:
         return None
     if not stanzas or not _FORMAT.fullmatch(stanzas[0].get("Format", "").strip()):
         return None
-    return tuple(sorted(set(_names(stanzas))))
+    names = set(_names(stanzas))
+    return tuple(sorted(names)) if all(len(name) <= LINE_LIMIT for name in names) else None
 
 
 def _names(stanzas: list[Stanza]) -> Iterator[str]:

@@ -1,56 +1,19 @@
-"""The image build: tools, root, customisation, manifest, initrd, squashfs, ISO, then checksums and signature."""
+"""The image build: tools, root, customisation, account, initrd, squashfs, ISO, then what vouches for them."""
 
-import json
-from collections.abc import Mapping
 from datetime import datetime
 
-from distwright.builds.environment import EnvironmentRecipe, environment_step
+from distwright.builds.environment import environment_step
+from distwright.images.accounting import account
+from distwright.images.describing import describe
 from distwright.images.iso import plan_iso, plan_squashfs
-from distwright.images.manifest import manifest_of, package_list, parse_installed
-from distwright.images.public import show_image
-from distwright.images.recipe_lists import package_of
 from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
-from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, Step, StepResult
+from distwright.images.usb import plan_usb
+from distwright.jobs.step import Action, Conclusion, Earlier, Inputs, JobKind, KindName, Step
 from distwright.model import plain
-from distwright.model.digests import Json, Sha256
+from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
-from distwright.store.holds import holds_on_all, replace_holds
 
 KIND = KindName("image.build", 1)
-IMAGE_CREDENTIAL = "image"
-
-
-def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
-    """Write the manifest and the package list; nothing is built on a root that holds what no archive gave."""
-    name = plain.text(inputs, "name")
-    tools = EnvironmentRecipe.from_json(plain.mapping(inputs, "tools"))
-    states: dict[str, Mapping[str, Json]] = {
-        "states": plain.mapping(inputs, "states"),
-        "tools": {entry.name: str(entry.document) for entry in tools.shelf},
-    }
-    installed = parse_installed(context.objects.read(earlier["installed"].outputs["installed"]))
-    packages = EnvironmentRecipe.from_json(plain.mapping(inputs, "root")).include
-    mentioned = {*map(package_of, packages), *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
-    manifest = manifest_of(name, earlier["root"].fetched, installed, states, context.objects, mentioned)
-    listed = package_list(json.loads(manifest))
-    return StepResult({"manifest": context.objects.put(manifest), "packages": context.objects.put(listed)})
-
-
-def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
-    """Vouch for the image: ISO, manifest and package list, SHA256SUMS and its signature, all public at one moment."""
-    name = plain.text(inputs, "name")
-    files: dict[str, Sha256] = {
-        f"{name}.iso": earlier["iso"].outputs["iso"],
-        f"{name}.manifest.json": earlier["account"].outputs["manifest"],
-        f"{name}.packages": earlier["account"].outputs["packages"],
-    }
-    sums = "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
-    files["SHA256SUMS"] = context.objects.put(sums)
-    files["SHA256SUMS.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
-    with context.write() as tx:
-        replace_holds(tx, f"image {context.job}", holds_on_all(dict(files)), context.now())
-    show_image(context.paths.public / "images", name, files, context.objects)
-    return StepResult(files)
 
 
 def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:
@@ -83,6 +46,7 @@ IMAGE_BUILD = JobKind(
         Step("initrd", plan_initrd),
         Step("squashfs", plan_squashfs),
         Step("iso", plan_iso),
+        Step("usb", plan_usb),
         Action("describe", describe),
     ),
     conclude,

@@ -157,7 +157,7 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
         },
         write={
             "iso.sh": _ISO.replace("@MEDIUM@", _MEDIUM if changes_medium else ""),
-            "grub.cfg": _menu(inputs),
+            "grub.cfg": boot_menu(inputs),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",
             **({"with-grub": ""} if "menu" in inputs else {}),
         },
@@ -165,10 +165,14 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
     )
 
 
-def _menu(inputs: Inputs) -> str:
+def boot_menu(inputs: Inputs, *more: str) -> str:
+    """Give GRUB's menu; @ID@ in its first line stands for what the medium finds itself by.
+
+    more: further kernel options of our own entry; a menu of the recipe says its own.
+    """
     if "menu" in inputs:
         return f"{_GRUB_HEAD}set timeout={_TIMEOUT_OF_RECIPE_S}\n{plain.text(inputs, 'menu')}"
-    entry = menu_entry(plain.text(inputs, "title"), plain.texts(inputs, "kernel_options"))
+    entry = menu_entry(plain.text(inputs, "title"), [*plain.texts(inputs, "kernel_options"), *more])
     return f"{_GRUB_HEAD}set timeout={_TIMEOUT_S}\n{entry}"
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from distwright.errors import BadInput, WorkFailed, listed, quoted
 from distwright.formats.deb import read_deb
+from distwright.formats.deb822 import Stanza
+from distwright.formats.values import comma_list
 from distwright.jobs.step import Fetched
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json
@@ -43,13 +45,15 @@ def manifest_of(
     states: Mapping[str, Mapping[str, Json]],
     objects: ObjectStore,
     mentioned: Collection[str] = (),
+    *,
+    with_built_using: bool = False,
 ) -> bytes:
     """Give the manifest as canonical JSON.
 
     fetched: what the root was given. installed: what is in it. states: which snapshot or revision each archive had, by what it was
-    for. mentioned: names that the recipe speaks of; those of packages that went in are left out. Reads each package's own control
-    file, so a wrong index cannot lie. Raises BadInput if a file is not a package, and WorkFailed if the root holds a package that
-    came in none of the files.
+    for. mentioned: names that the recipe speaks of; those of packages that went in are left out. with_built_using: the sources too
+    that packages name in Built-Using and Static-Built-Using. Reads each package's own control file, so a wrong index cannot lie.
+    Raises BadInput if a file is not a package, and WorkFailed if the root holds a package that came in none of the files.
     """
     packages: list[dict[str, Json]] = []
     given: set[InstalledPackage] = set()
@@ -77,6 +81,7 @@ def manifest_of(
                 "size_bytes": files[0].size_bytes,
                 "from": sorted(f"{file.archive}/{file.suite}/{file.path}" for file in files),
                 "installed": package in installed,
+                **(_built_using(control) if with_built_using else {}),
             }
         )
     _refuse_strangers(name, installed - given)
@@ -91,6 +96,15 @@ def package_list(manifest: Mapping[str, Json]) -> bytes:
     return "".join(
         f"{package['name']}\t{package['version']}\n" for package in packages if package["installed"]
     ).encode()
+
+
+def _built_using(control: Stanza) -> dict[str, Json]:
+    """Give the sources that are in a package without being its own (Policy 7.8), as `name version`; nothing if there are none."""
+    named = [text for field in ("Built-Using", "Static-Built-Using") for text in comma_list(control.get(field, ""))]
+    parts = [
+        (name, rest.strip(" ()").removeprefix("=").strip()) for name, _, rest in (text.partition(" ") for text in named)
+    ]
+    return {"built_using": [*sorted({f"{name} {version}" for name, version in parts})]} if parts else {}
 
 
 def _refuse_strangers(name: str, strangers: frozenset[InstalledPackage]) -> None:

@@ -18,6 +18,7 @@ from distwright.errors import BadInput, NotFound, listed, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.build import KIND
+from distwright.images.forms import form_inputs
 from distwright.images.mentions import mentioned_names
 from distwright.images.own_packages import with_own_packages
 from distwright.images.recipe import Recipe, includes_tar, parse_recipe
@@ -165,6 +166,7 @@ def _inputs(
             "disk_info": full_name,
             "kernel_options": list(options),
             **more,
+            **form_inputs(config, name, str(entry.version)),
         }
 
     # The same commit on another snapshot, with other tools or another configuration is another image, and so has another name.

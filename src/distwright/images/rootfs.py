@@ -8,6 +8,8 @@ from distwright.builds.environment import (
     mmdebstrap_argv,
     root_of,
 )
+from distwright.images.copyrights import COLLECT
+from distwright.images.forms import form_of
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -15,6 +17,7 @@ from distwright.model.digests import Sha256
 _TIMEOUT_S = 3600
 _INITRD_TIMEOUT_S = 900
 _INSTALLED_TIMEOUT_S = 60
+_COPYRIGHTS_TIMEOUT_S = 300
 
 # In the tool root. Not the image as the root of the command: files that have several names would lose all but one when they are
 # changed in an overlay, and a hook that breaks the image's tar would break the packing.
@@ -209,10 +212,19 @@ def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
     )
 
 
-def plan_installed(_inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the question what is installed."""
-    command = PlannedCommand(("./installed.sh",), _INSTALLED_TIMEOUT_S, root=root_of(earlier["customise"]))
-    return Plan((command,), write={"installed.sh": _INSTALLED}, collect={"installed": "installed"})
+def plan_installed(inputs: Inputs, earlier: Earlier) -> Plan:
+    """Plan the question what is installed; from form 2 on, also under what terms."""
+    root = root_of(earlier["customise"])
+    command = PlannedCommand(("./installed.sh",), _INSTALLED_TIMEOUT_S, root=root)
+    if form_of(inputs) < 2:
+        return Plan((command,), write={"installed.sh": _INSTALLED}, collect={"installed": "installed"})
+    environment = (("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),)
+    copyrights = PlannedCommand(("./copyrights.sh",), _COPYRIGHTS_TIMEOUT_S, root=root, environment=environment)
+    return Plan(
+        (command, copyrights),
+        write={"installed.sh": _INSTALLED, "copyrights.sh": COLLECT},
+        collect={"installed": "installed", "copyrights": "copyrights.tar"},
+    )
 
 
 def plan_initrd(inputs: Inputs, earlier: Earlier) -> Plan:

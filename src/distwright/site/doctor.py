@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from distwright.config.model import Config
 from distwright.errors import DistwrightError, NotFound
+from distwright.images.forms import missing_tools
 from distwright.model.outcomes import JobState
 from distwright.site.applied import load_applied
 from distwright.site.endings import what_ends
@@ -44,7 +46,7 @@ class HealthFinding:
 def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist)."""
     return [
-        *_asked(paths, _programs, _user, _sandbox, _architectures, _space, _sources, _kvm, _limits, _jobs),
+        *_asked(paths, _programs, _user, _sandbox, _architectures, _images, _space, _sources, _kvm, _limits, _jobs),
         *examine_state(paths, now),
     ]
 
@@ -129,16 +131,31 @@ def _architectures(paths: StatePaths) -> HealthFinding:
 
 def _environments_by_architecture(paths: StatePaths) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
+    config = _applied_config(paths)
+    for name, table in sorted(config.environments.items()) if config else ():
+        found.setdefault(table.architecture, []).append(name)
+    return found
+
+
+def _applied_config(paths: StatePaths) -> Config | None:
     if not paths.database.exists():
-        return found
+        return None
     database = Database(paths.database_url)
     try:
         applied = load_applied(database, FileObjects(paths.objects))
     finally:
         database.close()
-    for name, table in sorted(applied[0].environments.items()) if applied else ():
-        found.setdefault(table.architecture, []).append(name)
-    return found
+    return applied[0] if applied else None
+
+
+def _images(paths: StatePaths) -> HealthFinding:
+    """Ask whether the tools of each image have the packages that its outputs need beyond those of an ISO."""
+    config = _applied_config(paths)
+    wanted = missing_tools(config) if config else {}
+    if not wanted:
+        return HealthFinding("images", "well", "their tools have what their outputs need", "")
+    what = "; ".join(f"environment {name} does not include {', '.join(found)}" for name, found in wanted.items())
+    return HealthFinding("images", "note", f"USB images need more tools: {what}", "add them to include of its table")
 
 
 def _space(paths: StatePaths) -> HealthFinding:

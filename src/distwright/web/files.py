@@ -15,7 +15,7 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 # Files of archives and images that people read; whatever else a package brings along is bytes to be saved.
 _TEXT = re.compile(
     r"(?:.*/)?(?:(?:In)?Release|Release\.gpg|Packages|Sources|Contents-[a-z0-9-]+|Translation-[A-Za-z_@-]+|SHA256SUMS"
-    r"|[^/]+\.(?:asc|buildinfo|changes|dsc|json|list|packages|txt))"
+    r"|[^/]+\.(?:asc|buildinfo|changes|dsc|ipxe|json|list|log|packages|source-packages|sources|txt))"
 )
 
 

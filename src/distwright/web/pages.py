@@ -109,13 +109,15 @@ def state_sources(app: App, name: str, state: str, base_url: str) -> str:
     return "\n".join(handout.sources(name, suite, f"{base_url}/{name}", serial=serial, tag=tag) for suite in names)
 
 
-def _images(app: App) -> list[str]:
+def _images(app: App) -> dict[str, list[str]]:
+    """Give the published images, each with its files."""
     folder = app.paths.public / "images"
-    return (
-        sorted(place.name for place in folder.iterdir() if place.is_symlink() and place.is_dir())
-        if folder.exists()
-        else []
-    )
+    found = sorted(folder.iterdir()) if folder.exists() else []
+    return {
+        place.name: sorted(file.name for file in place.iterdir())
+        for place in found
+        if place.is_symlink() and place.is_dir()
+    }
 
 
 def _stage(row: StageRow) -> dict[str, Json]:

@@ -11,13 +11,14 @@ from tests.worlds.breaking import BreakingWorld, breaking_world, moved
 from tests.worlds.installation import WorldContext
 
 from distwright.archive.garbage import FRESH, GRACE, collect
+from distwright.archive.made_suite import made_entry
 from distwright.archive.own_snapshots import drop_snapshots
 from distwright.archive.tree import TreeRoot
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.trying import KIND as TRY
 from distwright.builds.trying import commit_trial
 from distwright.checks import impact
-from distwright.checks.candidates import ARCHIVE, Candidate, CandidatePackage, entry_of
+from distwright.checks.candidates import ARCHIVE, Candidate, CandidatePackage
 from distwright.checks.culprit import question
 from distwright.checks.dependents import FoundAll
 from distwright.checks.impact import Question
@@ -69,7 +70,7 @@ def recipe(world: BreakingWorld) -> EnvironmentRecipe:
 def asked_impact(world: BreakingWorld) -> Question:
     """Ask about a candidate whose packages are here, in the state with the first serial."""
     put = world.context.objects.put
-    entry = entry_of(world.context.objects, TreeRoot({}), ("main",), "amd64")
+    entry = made_entry(world.context.objects, TreeRoot({}), ("main",), "amd64", ARCHIVE, "candidate")
     packages = {"libtally-dev": CandidatePackage("2", (), "libtally-dev_2_all.deb", put(b"deb of the candidate"))}
     sources = {"tally_2.dsc": put(b"dsc of the candidate")}
     state = recipe(world)

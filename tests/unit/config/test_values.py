@@ -48,6 +48,26 @@ def test_what_a_medium_and_a_live_system_show_is_one_plain_word_or_line(
         assert problem.endswith(f"want {wanted(Image, (setting,))}")
 
 
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (
+            'outputs = ["usb"]',
+            "image.petrel.outputs: does not name iso, which is always made: it is what is booted; want ",
+        ),
+        ('outputs = ["iso", "usb", "usb"]', "image.petrel.outputs: 'usb' is in the list twice; want "),
+        ('outputs = ["iso", "floppy"]', "image.petrel.outputs[1]: "),
+        ('trackers = ["ftp://t.example/a"]', "image.petrel.trackers[0]: 'ftp://t.example/a' is not such a URL; want "),
+        ("persistence_mb = -1", "image.petrel.persistence_mb: -1 is out of bounds; want a whole number of MiB, from 0"),
+    ],
+)
+def test_what_comes_out_of_an_image_is_what_can_be_made(line: str, problem: str) -> None:
+    [found] = problems_with(("boot_expect =", f"{line}\nboot_expect ="))
+    assert found.startswith(f"a.toml:29 {problem}")
+    good = 'outputs = ["netboot", "iso"]\npersistence_mb = 0\ntrackers = ["udp://t.example:6969/announce"]'
+    assert problems_with(("boot_expect =", f"{good}\nboot_expect =")) == []
+
+
 def test_a_package_to_include_is_none_that_apt_would_remove() -> None:
     [problem] = problems_of(GOOD, '[environment.x]\nfrom = ["debian/bookworm"]\ninclude = ["g++", "sudo-"]\n')
     assert problem.startswith("b.toml:3 environment.x.include[1]: 'sudo-' ends with '-', by which apt would remove")

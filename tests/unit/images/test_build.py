@@ -13,8 +13,10 @@ from tests.worlds.killing import run_killed_at
 from distwright.archive.tag_manifest import parse_manifest
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.errors import BadInput, NotFound, WorkFailed
+from distwright.images.accounting import account
 from distwright.images.boot import IMAGE_BOOT, judge_boot, plan_boot
-from distwright.images.build import IMAGE_BUILD, account, conclude, describe
+from distwright.images.build import IMAGE_BUILD, conclude
+from distwright.images.describing import describe
 from distwright.images.manifest import manifest_of, package_list, parse_installed
 from distwright.jobs.step import CommandEnd, Fetched, ShelfEntry, StepEnd, StepResult, Verdict
 from distwright.model.digests import Json, Sha256, sha256_of
@@ -281,7 +283,7 @@ def test_a_boot_is_never_taken_from_the_cache_and_a_build_step_may_be() -> None:
     steps = {step.name: getattr(step, "repeat", None) for step in (*IMAGE_BUILD.steps, *IMAGE_BOOT.steps)}
     assert steps == {
         "tools": False, "root": False, "customise": False, "installed": False, "account": None, "initrd": False, "squashfs": False,
-        "iso": False, "describe": None, "inspect": False, "boot": True,
+        "iso": False, "usb": False, "describe": None, "inspect": False, "boot": True,
     }  # fmt: skip
 
 

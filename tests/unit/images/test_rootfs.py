@@ -3,14 +3,18 @@
 import shlex
 
 from tests.habits.samples import EARLIER, INPUTS
+from tests.worlds.installation import config
 
 from distwright.builds.environment import MMDEBSTRAP_PROGRAMS
+from distwright.images.forms import form_inputs
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
+from distwright.images.usb import plan_usb
 from distwright.jobs.step import Plan
 from distwright.model.digests import Json, sha256_of
 
 BUILD = INPUTS["image.build"]
+WHOLE = {**BUILD, **form_inputs(config(), "petrel", "1.0"), "outputs": ["iso", "usb"]}
 
 
 def tokens_in(plan: Plan) -> list[str]:
@@ -33,6 +37,8 @@ def test_no_script_of_ours_is_changed_by_the_machine_that_runs_it() -> None:
         plan_initrd(BUILD, EARLIER),
         plan_squashfs(BUILD, EARLIER),
         plan_iso(BUILD, EARLIER),
+        plan_usb(WHOLE, EARLIER),
+        plan_installed(WHOLE, EARLIER),
     ):
         assert tokens_in(plan) == []
 
@@ -55,11 +61,13 @@ def test_everything_that_shapes_bytes_runs_in_a_root_and_only_mmdebstrap_on_the_
         "initrd": plan_initrd(BUILD, EARLIER),
         "squashfs": plan_squashfs(BUILD, EARLIER),
         "iso": plan_iso(BUILD, EARLIER),
+        "usb": plan_usb(WHOLE, EARLIER),
     }
     roots = {name: [command.root for command in plan.commands] for name, plan in plans.items()}
     tools, image = EARLIER["tools"].outputs["root"], EARLIER["customise"].outputs["root"]
     assert roots == {
         "root": [None], "customise": [tools], "installed": [image], "initrd": [image], "squashfs": [tools], "iso": [tools],
+        "usb": [tools],
     }  # fmt: skip
     assert {name: plan.programs for name, plan in plans.items() if plan.programs} == {"root": MMDEBSTRAP_PROGRAMS}
     for name in set(plans) - {"installed"}:

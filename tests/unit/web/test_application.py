@@ -1,5 +1,6 @@
 """The web face: files are never run as pages, ranges are honoured, wrong addresses are 404, and other names get nothing."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.worlds.web import Browser
 
 from distwright.app import App, open_app
 from distwright.archive.record import record
+from distwright.images.public import show_image
 from distwright.site.applied import apply_config
 from distwright.site.views import snapshots
 from distwright.web.application import HEADERS, web_application
@@ -238,6 +240,18 @@ def test_only_our_own_names_are_answered_to(web: Browser, host: str, status: int
     assert answer.status_code == status
     assert (f"uris: http://{host.lower()}/debian" in answer.text.lower()) == (status == 200)
     assert "evil" not in answer.text
+
+
+def test_the_front_page_has_every_file_of_a_published_image(app: App) -> None:
+    made = {f"petrel-1.{ending}": app.objects.put(ending.encode()) for ending in ("iso", "usb.img", "sources", "log")}
+    made["SHA256SUMS"] = app.objects.put(b"sums")
+    show_image(app.paths.public / "images", "petrel-1", made, app.objects)
+    web = Browser(web_application(app), "http://localhost")
+    links = re.findall(r'href="(/images/[^"]+)"', web.get("/").text)
+    assert links == [f"/images/petrel-1/{name}" for name in sorted(made)]
+    assert [web.get(link).content for link in links] == [app.objects.read(made[name]) for name in sorted(made)]
+    assert web.get("/images/petrel-1/petrel-1.sources").headers["Content-Type"] == "text/plain; charset=utf-8"
+    app.database.close()
 
 
 def test_the_page_comes_without_a_folder_of_images(app: App) -> None:

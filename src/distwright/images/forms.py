@@ -1,0 +1,70 @@
+"""What an order of an image asks for: its form, and the outputs of its table. What is absent is as it was before it came."""
+
+from distwright.config.model import Config
+from distwright.config.tables_archive import OwnArchive
+from distwright.jobs.step import Inputs
+from distwright.model import plain
+from distwright.model.digests import Json
+
+FORM = 2  # of the orders that are made now
+TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an ISO needs
+
+
+def form_of(inputs: Inputs) -> int:
+    """Say which form an order has. From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO."""
+    return plain.number(inputs, "form") if "form" in inputs else 1
+
+
+def wants(inputs: Inputs, output: str) -> bool:
+    """Say whether an output beside the ISO is asked for: `usb`, `netboot`."""
+    return form_of(inputs) >= 2 and output in plain.texts(inputs, "outputs")
+
+
+def texts_asked(inputs: Inputs, key: str) -> tuple[str, ...]:
+    """Give a list of the inputs that is absent where it is empty: `trackers`, `web_seeds`."""
+    return plain.texts(inputs, key) if key in inputs else ()
+
+
+def missing_tools(config: Config) -> dict[str, tuple[str, ...]]:
+    """Give environment -> packages that it does not name, and that an image which it makes for USB sticks needs.
+
+    What comes along without being named (e2fsprogs, where it is of priority required) is among them: naming it changes nothing.
+    """
+    environments = {image.tools for image in config.images.values() if "usb" in image.outputs}
+    missing = {
+        name: tuple(package for package in TOOLS_FOR_USB if package not in config.environments[name].include)
+        for name in sorted(environments)
+    }
+    return {name: packages for name, packages in missing.items() if packages}
+
+
+def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
+    """Give the part of the inputs that came with form 2.
+
+    url: of the site, "" if it has none: what bills and statements are named below. vendors: archive -> origin in lower case, as
+    package URLs have it. keyrings: archive -> file that a package of the archive brings. version: as the changelog writes it.
+    """
+    table = config.images[name]
+    archives = sorted({source.partition("/")[0] for source in table.from_})
+    asked: dict[str, Json] = {
+        "persistence_mb": table.persistence_mb,
+        "trackers": list(table.trackers),
+        "web_seeds": [seed.rstrip("/") for seed in table.web_seeds],
+    }
+    keyrings = {archive: _keyring(config, archive) for archive in archives}
+    return {
+        "form": FORM,
+        "repo": table.repo,
+        "branch": config.repos[table.repo].default_branch,
+        "version": version,
+        "url": (config.site.url or "").rstrip("/"),
+        "keyrings": {archive: path for archive, path in keyrings.items() if path.startswith("/")},
+        "outputs": sorted(table.outputs),
+        **{key: value for key, value in asked.items() if value},
+        "vendors": {archive: (config.archives[archive].origin or archive).lower() for archive in archives},
+    }
+
+
+def _keyring(config: Config, archive: str) -> str:
+    table = config.archives[archive]
+    return (table.live_key if isinstance(table, OwnArchive) else table.keyring) or ""
