@@ -1,5 +1,6 @@
 """What every fetcher does, the one of the worlds included, and how the real one bears a bad network."""
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -76,6 +77,14 @@ def test_empty_file_is_a_file(fetcher: NetFetcher, mirror: Mirror, tmp_path: Pat
     mirror.answers["/empty"] = answer(200)
     (tmp_path / "empty").touch()
     assert [_fetched(fetcher, f"{base}/empty") for base in (mirror.url, f"file://{tmp_path}")] == [b"", b""]
+
+
+def test_a_pipe_or_a_device_on_disk_is_no_file(fetcher: NetFetcher, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero", "."):
+        with pytest.raises(Unreachable, match="cannot be read"):
+            _fetched(fetcher, f"file://{tmp_path}/{name}")
 
 
 def test_a_page_comes_whole_and_is_known_again_where_the_server_says_so(served: Served) -> None:

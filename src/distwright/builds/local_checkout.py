@@ -1,5 +1,6 @@
 """A git checkout of somebody's own, tried as if it were hosted here: what is committed, and nothing else."""
 
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ def try_order(database: Database, ground: Ground, request: TryRequest) -> JobOrd
     configuration does not say where such a package is built, and what `commit_order` raises.
     """
     look = look_at_checkout(request.path)
+    top = shlex.quote(str(look.top))  # hints are typed
     if look.changed:
         shown = [
             *look.changed[:_SHOWN],
@@ -51,12 +53,12 @@ def try_order(database: Database, ground: Ground, request: TryRequest) -> JobOrd
         ]
         raise Refused(
             f"{quoted(str(look.top))} has files that are not committed, and only commits are built:\n{listed(shown)}",
-            hint=f"git -C {look.top} add --all && git -C {look.top} commit; or git -C {look.top} stash --include-untracked",
+            hint=f"git -C {top} add --all && git -C {top} commit; or git -C {top} stash --include-untracked",
         )
     if look.is_shallow:
         raise Refused(
             f"{quoted(str(look.top))} has no history: versions of commits are counted in it",
-            hint=f"git -C {look.top} fetch --unshallow",
+            hint=f"git -C {top} fetch --unshallow",
         )
     with _hosted(ground, look.top) as (elsewhere, hosted):
         name = _source_name(hosted, look.commit, look.top)

@@ -12,8 +12,9 @@ from distwright.archive.resolve import Ground, resolve_suites
 from distwright.archive.tree import TreeEntry, build_tree, parse_root
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.checks.reverse_depends import provided_by, source_of
-from distwright.errors import BadUsage, NotFound, Refused, quoted
+from distwright.errors import BadInput, BadUsage, NotFound, Refused, quoted
 from distwright.formats.clearsign import without_armour
+from distwright.formats.deb import read_deb
 from distwright.formats.deb822 import raw_field
 from distwright.formats.dsc import Dsc, parse_dsc
 from distwright.formats.paths import safe_file_name
@@ -30,6 +31,7 @@ ARCHIVE = "_candidate"
 BUILDS = ("package.build", "package.try")
 _QUIET = ("NotAutomatic", "ButAutomaticUpgrades")  # else apt would not take the candidate by itself
 _DBGSYM = "-dbgsym"
+_DSC_LIMIT_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +178,37 @@ def candidate_of_files(objects: ObjectStore, paths: Sequence[Path], source: str,
             raise NotFound(
                 f"{quoted(str(path))} does not exist", hint="name .deb and .dsc files, a suite or the number of a job"
             )
-        named = [path]
         if path.suffix == ".dsc":
-            named += [path.with_name(safe_file_name(file.name)) for file in _dsc(path.read_bytes()).files]
-        for one in named:
-            if not one.is_file():
-                raise NotFound(
-                    f"{quoted(str(one))} does not exist, which {path.name} names", hint="put it beside the .dsc"
-                )
-            with one.open("rb") as opened, objects.writing() as writer:
-                while piece := opened.read(1 << 20):
-                    writer.write(piece)
-            files[safe_file_name(one.name)] = writer.digest
+            for file in _dsc_of(path).files:
+                files[file.name] = _kept(objects, path.with_name(safe_file_name(file.name)), path.name, file.sha256)
+        files[safe_file_name(path.name)] = _kept(objects, path)
     return candidate_of_objects(objects, files, source, architecture)
+
+
+def _dsc_of(path: Path) -> Dsc:
+    try:
+        return _dsc(path.read_bytes()[:_DSC_LIMIT_BYTES])
+    except BadInput as error:
+        raise BadInput(f"{path.name}: {error.message}", hint=error.hint) from error
+
+
+def _kept(objects: ObjectStore, path: Path, named_by: str = "", wanted: Sha256 | None = None) -> Sha256:
+    """Keep a file if it is what it is called: anybody here can read objects, so a name for another file must not make it one."""
+    if not path.is_file():
+        raise NotFound(f"{quoted(str(path))} does not exist, which {named_by} names", hint="put it beside the .dsc")
+    with path.open("rb") as opened:
+        if path.suffix == ".deb":
+            try:
+                read_deb(opened)
+            except BadInput as error:
+                raise BadInput(f"{path.name} is no package: {error.message}", hint=error.hint) from error
+            opened.seek(0)
+        elif wanted is None and path.suffix != ".dsc":
+            raise BadUsage(f"{path.name} is neither a .deb nor a .dsc", hint="name .deb and .dsc files")
+        with objects.writing(expect=wanted) as writer:
+            while piece := opened.read(1 << 20):
+                writer.write(piece)
+    return writer.digest
 
 
 def candidate_of_objects(
@@ -202,10 +222,15 @@ def candidate_of_objects(
     for name in sorted(files):
         if not name.endswith(".deb"):
             continue
-        taken = take_deb(str(objects.local_path(files[name])))
+        try:
+            taken = take_deb(str(objects.local_path(files[name])))
+        except BadInput as error:
+            raise BadInput(f"{name} is no package that can be taken: {error.message}", hint=error.hint) from error
         if taken.architecture not in ("all", architecture) or taken.name.endswith(_DBGSYM):
             continue
         _refuse_other(taken, name, source)
+        if any(entry.name == taken.name for entry in entries):
+            raise BadUsage(f"{taken.name} is there twice among the files", hint="name one version of each package")
         entries.append(TreeEntry(taken.list_name, taken.name, DebVersion(taken.version), taken.stanza))
     if not entries:
         raise BadUsage(

@@ -1,6 +1,7 @@
 """`distwright package try`."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from distwright.app import App, open_app
 from distwright.builds.local_checkout import TryRequest
 from distwright.cli.options import finish_jobs, json_option, say, state_option
 from distwright.cli.watch import TerminalWatcher
+from distwright.errors import BadUsage, quoted
 from distwright.model import plain
 from distwright.site.views import job_detail
 
@@ -45,6 +47,8 @@ def try_checkout(
     """
     app = open_app(state)
     app.tell = say
+    if output is not None:
+        _make_folder(output)  # before hours of building, not after
     job = app.order_try(TryRequest(path.absolute(), repo, environment, suite))
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job])
     if output is not None:
@@ -52,11 +56,22 @@ def try_checkout(
     finish_jobs(app, [job], as_json=as_json)
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadUsage(
+            f"{quoted(str(folder))} cannot be made: {error.strerror}",
+            hint="name a folder that you may write to with --output",
+        ) from error
+
+
 def _put_files(app: App, job: int, folder: Path) -> None:
-    """Write what a job built into a folder."""
+    """Write what a job built into a folder; what has such a name already is replaced, and no symlink of somebody else followed."""
     outputs = job_detail(app.database, app.paths, job).job.outputs or {}
     files = plain.digest_map({"files": {}, **outputs}, "files")
-    folder.mkdir(parents=True, exist_ok=True)
     for name, digest in sorted(files.items()):
-        with app.objects.open(digest) as source, (folder / Path(name).name).open("wb") as target:
+        with app.objects.open(digest) as source, tempfile.NamedTemporaryFile(dir=folder, delete=False) as target:
             shutil.copyfileobj(source, target)
+        Path(target.name).chmod(0o644)
+        Path(target.name).replace(folder / Path(name).name)

@@ -1,9 +1,13 @@
 """Fetch files from upstream mirrors: over HTTP with reused connections, or from a mounted disk (file:)."""
 
+import errno
+import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -146,10 +150,19 @@ def _scheme(url: str) -> str:
     return "" if "\0" in unquote(path) else scheme
 
 
+def _open_regular(path: Path) -> BinaryIO:
+    """Open a file that ends: a pipe would keep us waiting, and a device never end. Raises OSError."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no file")
+    return file
+
+
 def _from_disk(url: str) -> Iterator[bytes]:
     path = Path(unquote(urlsplit(url).path))
     try:
-        with path.open("rb") as file:
+        with _open_regular(path) as file:
             while piece := file.read(_CHUNK):
                 yield piece
     except FileNotFoundError:

@@ -74,9 +74,11 @@ def environment_for(config: Config, source: str, suite: str | None) -> tuple[str
             raise BadUsage(f"it is not clear which suite {source} is for ({known})", hint="add --suite SUITE")
         wanted, environment = named[0]
         return str(environment), f"{config.suites[str(wanted)].archive}/{wanted}"
-    table = config.suites.get(suite)
-    if table is None:
+    archive, _, name = suite.rpartition("/")
+    table = config.suites.get(name)
+    if table is None or archive not in ("", table.archive):
         raise NotFound(f"suite {quoted(suite)} is not configured", hint="distwright suite list")
+    suite = name
     environments = [repo.environment for repo in config.repos.values() if repo.suite == suite and repo.environment]
     found = table.environment or next(iter(environments), None)
     if found is None:
