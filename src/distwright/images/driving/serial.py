@@ -67,6 +67,10 @@ class Serial:
             self.seen = at + len(wanted)
         return at >= 0
 
+    def waits_with(self, question: str) -> bool:
+        """Say whether a question was the last that was printed."""
+        return self.text[-200:].rstrip(" ").endswith(question)
+
     def tail(self, lines: int = 15) -> str:
         """Give the last lines that hold something."""
         return "\n".join([line for line in self.text[-8192:].splitlines() if line.strip()][-lines:])

@@ -45,7 +45,8 @@ class Shell:
     def log_in(self, user: str, password: str, patience: Patience) -> None:
         """Log in where a login is asked for. Raises DrivingError if it is refused, OutOfPatience."""
         serial, wait = self._machine.serial, self._machine.wait_for
-        wait("a login on the serial line", lambda: serial.find("login:"), patience)
+        # Another step may have read the question already.
+        wait("a login on the serial line", lambda: serial.find("login:") or serial.waits_with("login:"), patience)
         serial.send(f"{user}\r")
         wait(f"the question for {user}'s password", lambda: serial.find("assword:"), patience)
         serial.send(f"{password}\r")

@@ -1,7 +1,9 @@
 """The serial line and what is read from it, without a machine."""
 
 import base64
+import contextlib
 import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,42 +12,45 @@ from distwright.images.driving.serial import Serial
 from distwright.images.driving.shell import Answer, parse_told
 
 
-def line(*parts: bytes, earlier: str = "") -> Serial:
+@contextlib.contextmanager
+def line(*parts: bytes, earlier: str = "") -> Iterator[Serial]:
     ours, theirs = socket.socketpair()
     serial = Serial(ours, earlier)
     with theirs:
         for part in parts:
             theirs.sendall(part)
             serial.pump(1)
-    return serial
+    yield serial
+    serial.close()
+
+
+def text_of(*parts: bytes) -> str:
+    with line(*parts) as serial:
+        return serial.text
 
 
 def test_escape_sequences_and_carriage_returns_are_no_text() -> None:
     said = b"[\x1b[0;32m  OK  \x1b[0m] Started \x1b]0;title\x07\x1b[?2004hPetrel\r\n\x1b(B\x1b[m\x1b7login: "
-    assert line(said).text == "[  OK  ] Started Petrel\nlogin: "
+    assert text_of(said) == "[  OK  ] Started Petrel\nlogin: "
 
 
 def test_text_is_the_same_wherever_a_read_ends() -> None:
     said = "[\x1b[0;32m  OK  \x1b[0m] grüßt \x1b]0;x\x1b\\ end".encode()
     for at in range(len(said)):
-        assert line(said[:at], said[at:]).text == "[  OK  ] grüßt  end", at
+        assert text_of(said[:at], said[at:]) == "[  OK  ] grüßt  end", at
 
 
 def test_a_text_is_found_once_and_what_was_printed_before_it_is_read_then() -> None:
-    serial = line(b"one two one", earlier="zero ")
-    assert serial.find("one")
-    assert serial.find("one")
-    assert not serial.find("one")
-    assert not serial.find("zero")
-    serial.close()
+    with line(b"one two one", earlier="zero ") as serial:
+        assert [serial.find(text) for text in ("one", "one", "one", "zero")] == [True, True, False, False]
 
 
 def test_the_end_of_a_line_is_noticed_and_its_last_lines_are_told() -> None:
-    serial = line(b"a\r\n\r\n  b\r\n")
-    assert not serial.pump(1)
-    assert serial.is_closed
-    assert serial.tail(1) == "  b"
-    assert serial.tail() == "a\n  b"
+    with line(b"a\r\n\r\n  b\r\n") as serial:
+        assert serial.waits_with("  b\n")
+        assert not serial.pump(1)
+        assert serial.is_closed
+        assert (serial.tail(1), serial.tail()) == ("  b", "a\n  b")
 
 
 def told(content: bytes, mark: str = "t1") -> str:
