@@ -71,7 +71,7 @@ def test_output_is_exact_while_the_kernel_prints_over_it(machine: Machine, shell
 
 
 def test_a_command_that_does_not_end_is_cut_and_the_shell_goes_on(machine: Machine, shell: Shell) -> None:
-    with pytest.raises(OutOfPatience, match=r"'while :; do :; done' did not end: .*processor time"):
+    with pytest.raises(OutOfPatience, match=r"'while :; do :; done' did not end: .*has had 2 s"):
         shell.run("while :; do :; done", machine.patience(2))
     shell.listen(machine.patience(ANSWER_S))
     assert shell.run("echo well", machine.patience(ANSWER_S)).output == b"well\n"

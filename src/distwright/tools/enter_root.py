@@ -44,7 +44,8 @@ SETTINGS = (
     *("login.defs", "nsswitch.conf", "os-release", "passwd", "perl", "protocols", "services", "subgid", "subuid"),
 )
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
-OF_THE_MACHINE = ("console", "kvm")
+KVM = "kvm"  # QEMU runs in both ways
+OF_THE_MACHINE = ("console", KVM)
 LINKS = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx"))
 EMPTY = ("mnt", "run", "tmp", "var/tmp")  # mmdebstrap mounts on /mnt
 SIZE = ",size=256m"  # of what is written to them; what is large goes to the folder
@@ -97,7 +98,7 @@ def show_kernel(root: str, devices: tuple[str, ...], size: str) -> None:
 def build_rooted(lower: str, upper: str, scratch: str, merged: str, work: str) -> None:
     """Put the root together below `merged`."""
     mount("overlay", merged, "overlay", data=f"lowerdir={lower},upperdir={upper},workdir={scratch},userxattr")
-    show_kernel(merged, DEVICES, "")
+    show_kernel(merged, (*DEVICES, KVM), "")
     os.makedirs(f"{merged}/work", exist_ok=True)
     mount(work, f"{merged}/work", flags=MS_BIND)
 

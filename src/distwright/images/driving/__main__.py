@@ -111,15 +111,15 @@ def listed(features: Path, wanted_features: Sequence[str], wanted_scenarios: Seq
 def deal(known: Sequence[Scenario], seconds: Mapping[str, float], workers: int) -> list[list[Scenario]]:
     """Deal scenarios to workers (pure): the longest first, to who has least to do; each hand is in the order of the files.
 
-    seconds: scenario -> how long it took last time; one that is not known is taken for a minute.
+    seconds: `FEATURE: SCENARIO` -> how long it took last time; one that is not known is taken for a minute.
     """
     hands: list[list[Scenario]] = [[] for _ in range(max(1, min(workers, len(known))))]
     loads = [0.0] * len(hands)
     order = {one.at: number for number, one in enumerate(known)}
-    for one in sorted(known, key=lambda one: -seconds.get(one.scenario, _UNKNOWN_S)):
+    for one in sorted(known, key=lambda one: -seconds.get(f"{one.feature}: {one.scenario}", _UNKNOWN_S)):
         least = loads.index(min(loads))
         hands[least].append(one)
-        loads[least] += seconds.get(one.scenario, _UNKNOWN_S)
+        loads[least] += seconds.get(f"{one.feature}: {one.scenario}", _UNKNOWN_S)
     return [sorted(hand, key=lambda one: order[one.at]) for hand in hands]
 
 

@@ -20,7 +20,6 @@ from .qmp import Qmp
 from .serial import Serial
 
 LOOK_S = 1.0
-_TICKS = os.sysconf("SC_CLK_TCK")
 _SAVED = ("packets.pcap", "variables.fd")  # beside the state itself; the latter only with UEFI
 
 
@@ -37,6 +36,7 @@ class Machine:
     disks: list[str] = field(default_factory=list)
     ended: int | None = None
     looked_at: float = 0.0
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def start(cls, hardware: Hardware, folder: Path) -> Self:
@@ -83,17 +83,20 @@ class Machine:
             raise DrivingError(f"QEMU did not start: {error}: {said}") from error
         return machine
 
-    def used_s(self) -> float:
-        """Say how many seconds of processor time QEMU has used; 0 once it has ended."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / _TICKS  # proc(5): utime and stime are 14 and 15 of all fields
+    def progress_s(self) -> float:
+        """Say for how long the machine has run, or had nothing to do: not for how long it was kept waiting for a processor.
+
+        Source: Linux's Documentation/scheduler/sched-stats.rst; the second number of each thread's schedstat, in ns.
+        """
+        waited_ns = [0]
+        for task in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError):
+                waited_ns.append(int(task.read_text().split()[1]))
+        return time.monotonic() - self.began - max(waited_ns) / 1e9
 
     def patience(self, limit_s: float) -> Patience:
         """Begin to count seconds of this machine's progress."""
-        return Patience.begin(limit_s, self.used_s)
+        return Patience.begin(limit_s, self.progress_s)
 
     def is_on(self) -> bool:
         """Say whether the machine is still there: it switches itself off, or QEMU breaks."""
@@ -205,13 +208,13 @@ class Machine:
 
 
 def _spawned(argv: list[str], log: Path) -> int:
-    """Start QEMU in a session of its own; only its sockets are inherited."""
+    """Start QEMU; only its sockets are inherited."""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     try:
-        return os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions, setsid=True)
+        return os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
     except OSError as error:
         raise DrivingError(f"{argv[0]} does not start: {error}") from error

@@ -1,4 +1,4 @@
-"""How long something may take: counted in what the machine has done, so that a busy host turns no test red."""
+"""How long something may take: without the time that the machine waited for a processor, so that a busy host turns no test red."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class OutOfPatience(DrivingError):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """A limit. limit_s: seconds of processor time of the machine, and ten times that on the clock; both since `begin`."""
+    """A limit. limit_s: seconds in which the machine ran or was idle, and ten times that on the clock; both since `begin`."""
 
     limit_s: float
     used: Callable[[], float]
@@ -27,7 +27,7 @@ class Patience:
 
     @classmethod
     def begin(cls, limit_s: float, used: Callable[[], float], wall: Callable[[], float] = time.monotonic) -> "Patience":
-        """Begin to count. used: processor seconds so far."""
+        """Begin to count. used: seconds so far in which the machine ran or was idle."""
         return cls(limit_s, used, wall, used(), wall())
 
     def why_over(self) -> str:
@@ -35,7 +35,7 @@ class Patience:
         used_s = self.used() - self.used_at_start_s
         wall_s = self.wall() - self.wall_at_start_s
         if used_s > self.limit_s:
-            return f"the machine has used {self.limit_s:g} s of processor time"
+            return f"the machine has had {self.limit_s:g} s"
         if wall_s > self.limit_s * WALL_FACTOR:
             return f"{self.limit_s * WALL_FACTOR:g} s have passed"
         return ""

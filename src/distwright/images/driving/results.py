@@ -42,10 +42,11 @@ class Results:
     """The results of one worker. Killed at any moment, what it has written can be read."""
 
     def __init__(self, folder: Path, number: int) -> None:
-        """Write `results-NUMBER.json` and `evidence-NUMBER.tar` in a folder."""
+        """Write `results-NUMBER.json` and `evidence-NUMBER.tar` in a folder, or go on with them."""
         self._results = folder / f"results-{number}.json"
         self._evidence = folder / f"evidence-{number}.tar"
-        self._scenarios: dict[str, Scenario] = {}
+        known = json.loads(self._results.read_text())["scenarios"] if self._results.exists() else []
+        self._scenarios = {row["at"]: Scenario(**row) for row in known}
 
     def expect(self, scenarios: Sequence[Scenario]) -> None:
         """Write what shall be run."""

@@ -24,7 +24,7 @@ class Settings:
     """What is the same for all scenarios of a run; read from a file that the order of the test gives.
 
     expect: what the serial line shows when the machine has started. boot_limit_s, limit_s: what that and a scenario may take, in
-    processor seconds of the machine. saved: a folder with a machine that has started, None if each scenario starts its own.
+    seconds of the machine's progress. saved: a folder with a machine that has started, None if each scenario starts its own.
     """
 
     hardware: Hardware
