@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ EVIDENCE_LIMIT_BYTES = 256 << 20
 SHOWN_LIMIT_BYTES = 8 << 20
 _TEXT_LIMIT = 4000
 _NAMED_LIMIT = 10
+_NO_NAME = re.compile(r"[^A-Za-z0-9]+")  # as in driving/results.py
 PASSED, FAILED, TIMED_OUT, SKIPPED, NOT_RUN = "passed", "failed", "timed-out", "skipped", "not-run"
 OUTCOMES: Mapping[str, Outcome] = {
     PASSED: Outcome.OK, FAILED: Outcome.FAILED, TIMED_OUT: Outcome.TIMED_OUT, SKIPPED: Outcome.SKIPPED,
@@ -74,9 +76,7 @@ def _read(row: Mapping[str, Any]) -> ScenarioEnd:
     if outcome not in (*OUTCOMES, NOT_RUN):
         raise ValueError(outcome)
     at = _text(row["at"])
-    folder = "".join(sign if sign.isascii() and sign.isalnum() else "-" for sign in at.replace(".feature", "")).strip(
-        "-"
-    )
+    folder = _NO_NAME.sub("-", at.replace(".feature", "")).strip("-")
     return ScenarioEnd(
         _text(row["feature"]), _text(row["scenario"]), at, outcome, row["is_quarantined"] is True,
         _seconds(row["start_s"]), _seconds(row["seconds"]), _text(row["step"]), _text(row["message"]),
