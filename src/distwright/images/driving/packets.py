@@ -11,13 +11,13 @@ from .patience import DrivingError
 _OURS = bytes.fromhex(MAC.replace(":", ""))
 _LENGTH_LIMIT = 1 << 18
 _TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58
-_NAMES = {_TCP: "tcp", _UDP: "udp", _ICMP: "icmp", _ICMP6: "icmp6"}
+_NAMES = {_TCP: "tcp", _UDP: "udp", _ICMP: "icmp", _ICMP6: "icmp6", 2: "igmp"}
 _EXTENSIONS = {0, 43, 60}  # of IPv6: hop-by-hop, routing, destination options
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Sent:
-    """Something that the machine sent. protocol: tcp, udp, icmp, icmp6, arp, or a number. port: 0 where there are none.
+    """Something that the machine sent. protocol: tcp, udp, icmp, icmp6, igmp, arp, or a number. port: 0 where there are none.
 
     name: what a DNS question asks for, "" of everything else.
     """

@@ -235,7 +235,7 @@ def _exact_ports(context: Context) -> None:
 def _only_to(context: Context) -> None:
     """All that has left the machine since it was switched on is in the table below: `protocol`, `destination`, `port`, `name`.
 
-    `*` stands for anything, in every cell; name is what DNS was asked for. Protocols: tcp, udp, icmp, icmp6, arp.
+    `*` stands for anything, in every cell; name is what DNS was asked for. Protocols: tcp, udp, icmp, icmp6, igmp, arp.
     """
     wanted = _rows(context, "protocol", "destination", "port")
     others = [one.shown for one in context.session.sent() if not any(_is_in_row(one, row) for row in wanted)]
