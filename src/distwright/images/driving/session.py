@@ -149,8 +149,9 @@ class Session:
         return self._answer
 
     def leave_shell(self, last_words: str) -> None:
-        """Type a command after which nobody is logged in any more: the machine restarts, or goes off."""
+        """Type a command after which nobody is logged in any more, and what was printed before counts as read."""
         self.run("true")
+        self.machine.serial.seen = len(self.machine.serial.text)
         self.machine.serial.send(f"{last_words}\r")
         self.said.append(f"$ {last_words}\n")
         self._shell = None

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from distwright.images.driving.patience import OutOfPatience, Patience
+from distwright.images.driving.patience import DrivingError, OutOfPatience, Patience
 from distwright.images.driving.serial import Serial
-from distwright.images.driving.shell import Answer, parse_told
+from distwright.images.driving.shell import Answer, _has_prompt, _is_in_by_itself, _Quiet, parse_told
 
 
 @contextlib.contextmanager
@@ -90,3 +90,20 @@ def test_patience_ends_by_the_time_that_the_machine_had_and_at_last_by_the_clock
     if why:
         with pytest.raises(OutOfPatience, match=f"a login: {why}"):
             patience.check("a login")
+
+
+def test_a_prompt_is_one_only_if_nothing_follows() -> None:
+    said = "Linux petrel 6.1.0 #"
+    quiet = _Quiet(lambda: _has_prompt(said, "user"), lambda: len(said))
+    assert not any(quiet() for _ in range(4))
+    said += "1 SMP\nuser@petrel:~$ "
+    assert [quiet() for _ in range(8)] == [False] * 6 + [True] * 2
+
+
+def test_a_login_without_a_question_is_noticed_and_of_whom() -> None:
+    assert _is_in_by_itself(" user (automatic login)\n", "user")
+    assert not _is_in_by_itself(" user\n", "user")
+    with pytest.raises(DrivingError, match="root is logged in"):
+        _is_in_by_itself(" root (automatic login)\n", "user")
+    with pytest.raises(DrivingError, match="the login of user was refused"):
+        _has_prompt("Login incorrect\n$ ", "user")
