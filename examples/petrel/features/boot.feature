@@ -21,6 +21,7 @@ Feature: Petrel starts
     Then the output is "0"
 
   Scenario: a wrong password is of no use
+    Given the serial line shows "login:"
     When on the serial line, I type "user"
     And on the serial line, I press "enter"
     Then the serial line shows "Password:"
