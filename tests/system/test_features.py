@@ -34,7 +34,6 @@ FEATURE = f"""Feature: A small machine
       | protocol | destination     | port | name |
       | udp      | 255.255.255.255 | 67   | *    |
       | icmp6    | ff02:*          | 0    |      |
-      | ether-*  | *               | 0    |      |
     And I keep a picture as "the harbour"
 
   Scenario: it keeps what is written to a disk

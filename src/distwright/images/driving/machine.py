@@ -54,6 +54,8 @@ class Machine:
                 shutil.copyfile(saved / name, folder / ("earlier.pcap" if name.endswith(".pcap") else name))
         machine = cls._made(hardware, folder, (saved / "serial.txt").read_text(), "-incoming", "defer")
         try:
+            # Or QEMU would tell the network by itself that the machine has come, and that would have left the machine.
+            machine.qmp.execute("migrate-set-parameters", announce_rounds=0)
             machine.qmp.execute("migrate-incoming", uri=f"exec:zstd -dcq <{shlex.quote(str(saved / 'state.zst'))}")
             machine.finish_migration()
             machine.qmp.execute("cont")

@@ -290,18 +290,13 @@ def _goes_off(context: Context) -> None:
 
 @step('in the boot menu, I add "{words}" to the kernel\'s command line')
 def _add_words(context: Context, words: str) -> None:
-    """Edit the first entry of GRUB's menu on the serial line, and start it. Only in a scenario tagged @fresh, or after a reset."""
+    """Edit the first entry of GRUB's menu on the serial line, and start it. Only in a scenario tagged @fresh, or after a restart."""
     serial = context.session.machine.serial
-    context.session.wait_for_text("Press enter to boot the selected")
+    context.session.wait_for_text("GNU GRUB")
     serial.send("e")
-    context.session.wait_for_text("linux")
-    # GRUB's editor has the keys of Emacs: from the line setparams, search is not there, but lines can be counted.
-    between = (
-        serial.text[serial.text.rindex("setparams") : serial.seen].count("\n") if "setparams" in serial.text else 2
-    )
-    for _ in range(max(between, 1)):
-        serial.send("\x0e")
-    serial.send(f"\x05 {words}\x18")
+    context.session.wait_for_text("Ctrl-x")
+    # Of an entry as our images have them, the third line is that of the kernel: setparams, nothing, linux. The keys are Emacs'.
+    serial.send(f"\x0e\x0e\x05 {words}\x18")
 
 
 @step("Secure Boot is on")
