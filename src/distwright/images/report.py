@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader, Template, select_autoescape
 
 from distwright.formats.log_text import harmless
 from distwright.images.outcomes import ScenarioEnd, verdict_of
@@ -28,8 +28,10 @@ class Shown:
 
 
 @cache
-def _templates() -> Environment:
-    return Environment(loader=PackageLoader("distwright.images"), autoescape=select_autoescape(), trim_blocks=True)
+def _template() -> Template:
+    return Environment(
+        loader=PackageLoader("distwright.images"), autoescape=select_autoescape(), trim_blocks=True
+    ).get_template("report.html")
 
 
 def report(
@@ -44,7 +46,7 @@ def report(
         one = _shown(end, evidence, history.get(end.name, ""), left)
         left -= sum(len(address) for _, address in one.pictures)
         shown.append(one)
-    text = _templates().get_template("report.html").render(
+    text = _template().render(
         title=f"Tests of {image}", image=image, firmware=firmware, verdict=verdict, is_ok=outcome is Outcome.OK,
         scenarios=shown, job=job, at=f"{at:%Y-%m-%d %H:%M} UTC",
     )  # fmt: skip

@@ -42,6 +42,7 @@ from distwright.store.trials import list_trials, set_trial
 
 KIND = KindName("image.test", 1)
 QUESTION = "scenario"
+REPORT = "report.html"
 USER, PASSWORD = "user", "live"  # live-config(7)
 EVIDENCE_KEEP = timedelta(days=90)
 HISTORY_SHOWN = 10
@@ -133,7 +134,7 @@ def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         }
     history = {scenario: history_of(trials) for scenario, trials in earlier_ends.items()}
     content = report(name, firmware, scenarios, evidence, history, job=context.job or 0, at=now)
-    files: dict[str, Sha256] = {"report.html": context.objects.put(content)}
+    files: dict[str, Sha256] = {REPORT: context.objects.put(content)}
     with context.write() as tx:
         _note(tx, context, inputs, scenarios, now)
         held = holds_on_all({**files, **results, **archives})
@@ -142,9 +143,9 @@ def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     show_image(context.paths.public / "images", folder, files, context.objects)
     outcome, verdict = verdict_of(scenarios)
     if outcome is not Outcome.OK:
-        raise WorkFailed(verdict, hint=f"look at images/{folder}/report.html")
+        raise WorkFailed(verdict, hint=f"look at images/{folder}/{REPORT}")
     values: dict[str, Json] = {
-        "verdict": verdict, "report": str(files["report.html"]), "folder": folder,
+        "verdict": verdict, "report": str(files[REPORT]), "folder": folder,
         "scenarios": {one.name: one.outcome for one in scenarios},
     }  # fmt: skip
     return StepResult(files, values=values)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from distwright.app import App
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound, quoted
+from distwright.images.testing import REPORT
 from distwright.model.digests import Json
 from distwright.model.events import OpenEvent
 from distwright.model.records import Job
@@ -110,12 +111,12 @@ def state_sources(app: App, name: str, state: str, base_url: str) -> str:
 
 
 def _images(app: App) -> list[str]:
+    """Name the images that are shown; beside each may be reports of its tests."""
     folder = app.paths.public / "images"
-    return (
-        sorted(place.name for place in folder.iterdir() if place.is_symlink() and place.is_dir())
-        if folder.exists()
-        else []
-    )
+    if not folder.exists():
+        return []
+    shown = [place for place in folder.iterdir() if place.is_symlink() and place.is_dir()]
+    return sorted(place.name for place in shown if not (place / REPORT).exists())
 
 
 def _stage(row: StageRow) -> dict[str, Json]:

@@ -290,7 +290,7 @@ def _goes_off(context: Context) -> None:
 
 @step('in the boot menu, I add "{words}" to the kernel\'s command line')
 def _add_words(context: Context, words: str) -> None:
-    """Edit the first entry of GRUB's menu on the serial line, and start it. Only in a scenario tagged @fresh, or after a restart."""
+    """Edit the first entry of GRUB's menu on the serial line, and start it. Only if tagged @fresh, or after a restart."""
     serial = context.session.machine.serial
     context.session.wait_for_text("GNU GRUB")
     serial.send("e")
