@@ -1,5 +1,7 @@
 """The driver of behaviour tests, with real machines: as small as can be, and emulated."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +93,18 @@ def test_a_saved_machine_goes_on_as_often_as_one_likes_and_forgets_what_was_done
             assert shell.run("ls /tmp; touch /tmp/mine", again.patience(ANSWER_S)).output == b""
         finally:
             again.stop()
+
+
+def test_a_saved_machine_that_goes_on_can_be_restarted(machine: Machine) -> None:
+    machine.serial.seen = len(machine.serial.text)
+    machine.reset()
+    machine.wait_for("a login", lambda: machine.serial.find("login:"), machine.patience(BOOT_S))
+
+
+def test_a_machine_whose_qemu_breaks_is_not_taken_for_one_that_is_off(machine: Machine) -> None:
+    os.kill(machine.pid, signal.SIGSEGV)
+    with pytest.raises(DrivingError, match=r"a login: QEMU has broken \(exit code -11\)"):
+        machine.wait_for("a login", lambda: machine.serial.find("never"), machine.patience(ANSWER_S))
 
 
 def test_a_machine_of_other_hardware_does_not_go_on_from_a_saved_one(saved: Path, tmp_path: Path) -> None:

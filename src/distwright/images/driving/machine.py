@@ -25,7 +25,10 @@ _SAVED = ("packets.pcap", "variables.fd")  # beside the state itself; the latter
 
 @dataclass(slots=True)
 class Machine:
-    """A machine. folder: its files, its own. watch: is given a picture a second while something is waited for."""
+    """A machine. folder: its files, its own. ended: QEMU's exit code, None while it runs.
+
+    watch: is given a picture a second while something is waited for.
+    """
 
     hardware: Hardware
     folder: Path
@@ -102,8 +105,9 @@ class Machine:
 
     def is_on(self) -> bool:
         """Say whether the machine is still there: it switches itself off, or QEMU breaks."""
-        if self.ended is None and os.waitpid(self.pid, os.WNOHANG)[0]:
-            self.ended = 1
+        if self.ended is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.ended = os.waitstatus_to_exitcode(status) if pid else None
         return self.ended is None
 
     def wait_for(self, what: str, is_so: Callable[[], bool], patience: Patience) -> None:
@@ -116,7 +120,8 @@ class Machine:
             if is_so():
                 return
             if not was_on:
-                raise DrivingError(f"{what}: the machine is off; last on its serial line:\n{self.serial.tail()}")
+                why = f"QEMU has broken (exit code {self.ended})" if self.ended else "the machine is off"
+                raise DrivingError(f"{what}: {why}; last on its serial line:\n{self.serial.tail()}")
             try:
                 patience.check(what)
             except OutOfPatience as error:
@@ -187,8 +192,7 @@ class Machine:
             time.sleep(0.02)
         if self.is_on():
             os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-            self.ended = 1
+            self.ended = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         while self.serial.pump(0):
             pass
         self.serial.close()

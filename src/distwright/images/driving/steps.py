@@ -286,6 +286,8 @@ def _goes_off(context: Context) -> None:
     """Wait until the machine has switched itself off."""
     machine = context.session.machine
     machine.wait_for("the end of the machine", lambda: not machine.is_on(), context.session.patience)
+    if machine.ended:
+        raise DrivingError(f"the machine did not go off: QEMU has broken (exit code {machine.ended})")
 
 
 @step('in the boot menu, I add "{words}" to the kernel\'s command line')
