@@ -1,6 +1,5 @@
 """What behave calls: before and after all, and each scenario and step. Its own types are not there where our types are checked."""
 
-import contextlib
 import os
 import tempfile
 import time
@@ -52,8 +51,7 @@ def after_scenario(context: Any, scenario: Any) -> None:
     evidence: dict[str, bytes] = {}
     outcome = _outcome(context, scenario)
     if context.session is not None:
-        with contextlib.suppress(DrivingError, OSError):  # a machine that is gone shows no picture
-            evidence = context.session.evidence() if outcome in (FAILED, TIMED_OUT) else dict(context.session.kept)
+        evidence = context.session.evidence() if outcome in (FAILED, TIMED_OUT) else dict(context.session.kept)
         context.session.end()
     context.folder.cleanup()
     failed_step, message = context.failed_step, "" if context.failure is None else str(context.failure)
