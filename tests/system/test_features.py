@@ -135,7 +135,8 @@ def test_scenarios_run_from_the_saved_machine_and_each_ends_as_it_deserves(boote
     assert set(found["it fails"]["evidence"]) == evidence
     with tarfile.open(booted / "out" / "evidence-0.tar") as tar:
         names = tar.getnames()
-        commands = tar.extractfile("small-32/commands.txt")
+        line = found["it fails"]["at"].removeprefix("small.feature:")
+        commands = tar.extractfile(f"small-{line}/commands.txt")
         assert commands is not None
         assert commands.read() == b"$ echo no such luck; false\nno such luck\n[exit code 1]\n"
     assert "small-2/1-the-harbour.png" in names
