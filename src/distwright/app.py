@@ -26,6 +26,7 @@ from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
 from distwright.images.resolve import image_order
+from distwright.images.scenarios import Chosen, last_built, orders_of_tests
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
@@ -201,6 +202,19 @@ class App:
                 f"image {name} is not configured", hint="look at the [image.NAME] tables: distwright config show"
             )
         return self.place(image_order(self.database, self.ground(), name), commit)
+
+    def order_image_tests(self, name: str, chosen: Chosen) -> list[Job]:
+        """Order the tests of the image that was built last, once more. Raises NotFound if there is none, or it has no features."""
+        config, commit = self.applied()
+        table = config.images.get(name)
+        if table is None or not table.features:
+            raise NotFound(f"image {name} has no features", hint=f"set features and testers in [image.{name}]")
+        with self.database.read() as tx:
+            built = last_built(tx, name)
+        if built is None:
+            raise NotFound(f"image {name} was not built yet", hint=f"distwright image build {name}")
+        orders = orders_of_tests(self.database, self.ground(), built, chosen)
+        return [self.place(order, commit) for order in orders]
 
     def retry_job(self, number: int) -> Job:
         """Queue a job again that did not end well; raise Refused, NotFound."""

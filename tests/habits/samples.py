@@ -81,6 +81,12 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "image": "petrel", "name": "petrel-amd64-1.0", "iso": ISO, "vmlinuz": VMLINUZ, "tools": ROOT, "firmware": "bios",
         "expect": "petrel greets you", "timeout_s": 900,
     },
+    "image.test": {
+        "image": "petrel", "name": "petrel-amd64-1.0", "commit": "0" * 40, "iso": ISO, "vmlinuz": VMLINUZ, "firmware": "uefi",
+        "medium": "cd", "testers": RECIPE, "driver": TAR, "features": TREE, "expect": "petrel greets you", "boot_limit_s": 900,
+        "limit_s": 120, "timeout_s": 14400, "memory_mb": 2048, "workers": 1, "chosen_features": [], "chosen_scenarios": [],
+        "seconds": {"Greeting: it greets": 4},
+    },
 }  # fmt: skip
 
 EARLIER: Mapping[str, StepResult] = {
@@ -88,6 +94,8 @@ EARLIER: Mapping[str, StepResult] = {
     "tools": StepResult({"root": ROOT}),
     "checkers": StepResult({"root": ROOT}),
     "testbed": StepResult({"root": ROOT}),
+    "testers": StepResult({"root": ROOT}),
+    "boot": StepResult({"saved/state.zst": STATE, "saved/made.json": TREE, "screen": DEB}),
     "root": StepResult({"root": ROOT}),
     "customise": StepResult({"root": CUSTOMISED}),
     "source": StepResult({"source/greeter_1.0.dsc": DSC, "tar/greeter_1.0.tar.xz": TAR}),

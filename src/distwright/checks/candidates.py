@@ -189,7 +189,9 @@ def _dsc_of(path: Path) -> Dsc:
     try:
         return _dsc(path.read_bytes()[:_DSC_LIMIT_BYTES])
     except BadInput as error:
-        raise BadInput(f"{path.name}: {error.message}", hint=error.hint) from error
+        raise BadInput(
+            f"{path.name}: {error.message}", hint="name .deb and .dsc files as dpkg-deb and dpkg-source write them"
+        ) from error
 
 
 def _kept(objects: ObjectStore, path: Path, named_by: str = "", wanted: Sha256 | None = None) -> Sha256:
@@ -201,7 +203,10 @@ def _kept(objects: ObjectStore, path: Path, named_by: str = "", wanted: Sha256 |
             try:
                 read_deb(opened)
             except BadInput as error:
-                raise BadInput(f"{path.name} is no package: {error.message}", hint=error.hint) from error
+                raise BadInput(
+                    f"{path.name} is no package: {error.message}",
+                    hint="name .deb and .dsc files as dpkg-deb and dpkg-source write them",
+                ) from error
             opened.seek(0)
         elif wanted is None and path.suffix != ".dsc":
             raise BadUsage(f"{path.name} is neither a .deb nor a .dsc", hint="name .deb and .dsc files")
@@ -225,7 +230,10 @@ def candidate_of_objects(
         try:
             taken = take_deb(str(objects.local_path(files[name])))
         except BadInput as error:
-            raise BadInput(f"{name} is no package that can be taken: {error.message}", hint=error.hint) from error
+            raise BadInput(
+                f"{name} is no package that can be taken: {error.message}",
+                hint="name .deb and .dsc files as dpkg-deb and dpkg-source write them",
+            ) from error
         if taken.architecture not in ("all", architecture) or taken.name.endswith(_DBGSYM):
             continue
         _refuse_other(taken, name, source)

@@ -6,9 +6,12 @@ from distwright.app import open_app
 from distwright.cli.image_import import import_image
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
+from distwright.images.scenarios import WORKERS_LIMIT, Chosen
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.site.views import jobs
+
+FIRMWARES = ("bios", "uefi", "secure-boot")
 
 
 @click.group()
@@ -29,6 +32,35 @@ def build(name: str, state: str | None, follow: bool, as_json: bool) -> None:
     app = open_app(state)
     app.tell = say
     ordered = [app.order_image(name)]
+    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
+    finish_jobs(app, ordered, as_json=as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--feature", "features", multiple=True, metavar="F", help="Only scenarios of this feature; may be given again."
+)
+@click.option("--scenario", "scenarios", multiple=True, metavar="S", help="Only this scenario; may be given again.")
+@click.option("--firmware", "firmwares", multiple=True, type=click.Choice(FIRMWARES), help="Only with this firmware.")
+@click.option(
+    "--workers", default=1, type=click.IntRange(1, WORKERS_LIMIT), help="Machines at a time, of 2 GB each. [default: 1]"
+)
+@state_option
+@click.option("--follow", is_flag=True, help="Print the logs.")
+@json_option
+def test(
+    name: str, features: tuple[str, ...], scenarios: tuple[str, ...], firmwares: tuple[str, ...], workers: int, state: str | None,
+    follow: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Test the image that was built last by its features, in machines that start from a saved one.
+
+    Exit codes: 0 it has passed, 1 scenarios failed, 10 no such image, or it has no features, 11 something is not there yet.
+    """
+    app = open_app(state)
+    app.tell = say
+    chosen = Chosen(firmwares, features, scenarios, workers, asked=f"{app.now():%Y-%m-%dT%H:%M:%SZ}")
+    ordered = app.order_image_tests(name, chosen)
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)
 

@@ -47,6 +47,12 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
         yield from _sources(config, suites, unsure, ("image", name), image)
         yield from _missing(("image", name, "repo"), image.repo, "repo", config.repos, unsure)
         yield from _missing(("image", name, "tools"), image.tools, "environment", config.environments, unsure)
+        if image.testers is not None:
+            yield from _missing(("image", name, "testers"), image.testers, "environment", config.environments, unsure)
+        elif image.features:
+            yield Fault(
+                ("image", name, "testers"), "is missing, and features need it", "the name of an [environment.NAME]"
+            )
     yield from _keys_of_two(config)
     yield from _uploads(config, unsure)
     yield from _next_keys(config)

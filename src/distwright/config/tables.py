@@ -196,6 +196,19 @@ class Image(Table, frozen=True):
         description="Servers that the BitTorrent file names: addresses below which the folder of each image is.",
         examples=[["https://build.example.org/images"]],
     )
+    features: Annotated[tuple[PathBelow, ...], OnceEach] = Field(
+        default=(),
+        description="Folders of the repo with features, NAME.feature, that the image is tested by. Unset: it is only booted.",
+        examples=[["features"]],
+    )
+    firmwares: Annotated[tuple[Literal["bios", "uefi", "secure-boot"], ...], NotEmpty, OnceEach] = Field(
+        default=("bios",), description="What starts the machines of the features.", examples=[["bios", "secure-boot"]]
+    )
+    testers: OurName | None = Field(
+        default=None,
+        description="The [environment.NAME] whose programs test it: qemu-system-x86, ovmf, python3-behave, tesseract-ocr, zstd.",
+        examples=["build"],
+    )
 
 
 class Person(Table, frozen=True):

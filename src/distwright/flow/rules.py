@@ -18,6 +18,7 @@ from distwright.checks.rebuild import DIFFERS, rebuild_order
 from distwright.checks.review import order_of_build
 from distwright.config.model import Config
 from distwright.images.resolve import boot_order, image_order, is_pushed
+from distwright.images.scenarios import orders_of_tests
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -243,6 +244,11 @@ def boot_built_image(_database: Database, view: View, event: Event) -> list[JobO
     return [boot_order(view.config, event.body)] if {"vmlinuz", "tools"} <= event.body.keys() else []
 
 
+def scenarios_of_built_image(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """A built image is tested by its features, if it has any, with each firmware."""
+    return orders_of_tests(database, view.ground, event.body)
+
+
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {
     EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch, tidy_exceptions_of_pushed_branch),
     EventKind.BUILD_FINISHED: (accept_what_was_built, rebuild_what_was_built, review_what_was_built),
@@ -251,5 +257,5 @@ RULES: Mapping[EventKind, tuple[Rule, ...]] = {
     EventKind.SUITE_CHANGED: (publish_changed_suite, tidy_exceptions_of_changed_suite),
     EventKind.SUITE_PUBLISHED: (install_what_was_published, images_of_published_suite),
     EventKind.SNAPSHOT_RECORDED: (images_of_new_snapshot, tidy_exceptions_of_new_snapshot),
-    EventKind.IMAGE_BUILT: (boot_built_image,),
+    EventKind.IMAGE_BUILT: (boot_built_image, scenarios_of_built_image),
 }

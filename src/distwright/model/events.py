@@ -30,6 +30,7 @@ class EventKind(StrEnum):
     SUITE_INSTALLED = "suite.installed"
     IMAGE_BUILT = "image.built"
     IMAGE_BOOTED = "image.booted"
+    IMAGE_TESTED = "image.tested"
     JOB_ENDED = "job.ended"
     WARNING_RAISED = "warning.raised"
 
@@ -52,6 +53,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.SUITE_INSTALLED: frozenset({"archive", "suite", "revision", "packages"}),
     EventKind.IMAGE_BUILT: frozenset({"image", "name", "files", "manifest", "commit", "states"}),
     EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),
+    EventKind.IMAGE_TESTED: frozenset({"image", "name", "iso", "firmware", "report"}),
     EventKind.JOB_ENDED: frozenset({"job", "kind", "title", "outcome", "message"}),
     EventKind.WARNING_RAISED: frozenset({"about", "what", "hint"}),
 }

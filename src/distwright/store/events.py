@@ -64,6 +64,12 @@ def newest_event(tx: Transaction, subject: str, kind: EventKind) -> StoredEvent 
     return None if row is None else _stored(row)
 
 
+def newest_of_kind(tx: Transaction, kind: EventKind, limit: int = 1000) -> list[StoredEvent]:
+    """List the latest events of a kind, newest first."""
+    query = sa.select(events).where(events.c.kind == kind.value).order_by(events.c.number.desc()).limit(limit)
+    return [_stored(row) for row in tx.connection.execute(query)]
+
+
 def newest_events_of_job(tx: Transaction, job: int) -> int | None:
     """Give the number of the newest event that a job wrote; None if it wrote none."""
     found = tx.connection.execute(sa.select(sa.func.max(events.c.number)).where(events.c.job == job)).scalar()

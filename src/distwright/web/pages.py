@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from distwright.app import App
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound, quoted
+from distwright.images.testing import REPORT
 from distwright.model.digests import Json
 from distwright.model.events import OpenEvent
 from distwright.model.records import Job
@@ -110,14 +111,11 @@ def state_sources(app: App, name: str, state: str, base_url: str) -> str:
 
 
 def _images(app: App) -> dict[str, list[str]]:
-    """Give the published images, each with its files."""
+    """Give the images that are shown, each with its files; beside each may be reports of its tests."""
     folder = app.paths.public / "images"
     found = sorted(folder.iterdir()) if folder.exists() else []
-    return {
-        place.name: sorted(file.name for file in place.iterdir())
-        for place in found
-        if place.is_symlink() and place.is_dir()
-    }
+    shown = [place for place in found if place.is_symlink() and place.is_dir() and not (place / REPORT).exists()]
+    return {place.name: sorted(file.name for file in place.iterdir()) for place in shown}
 
 
 def _stage(row: StageRow) -> dict[str, Json]:

@@ -15,6 +15,7 @@ from distwright.checks.rebuild import PACKAGE_REBUILD
 from distwright.checks.review import PACKAGE_REVIEW
 from distwright.images.boot import IMAGE_BOOT
 from distwright.images.build import IMAGE_BUILD
+from distwright.images.testing import IMAGE_TEST
 from distwright.jobs.step import JobKind
 
 KINDS: Mapping[str, JobKind] = {
@@ -32,6 +33,7 @@ KINDS: Mapping[str, JobKind] = {
         SUITE_INSTALL,
         IMAGE_BUILD,
         IMAGE_BOOT,
+        IMAGE_TEST,
         PACKAGE_REVIEW,
         PACKAGE_DEPENDENTS,
         PACKAGE_AUTOPKGTEST,

@@ -108,6 +108,19 @@ from distwright.config.references import reference_faults
             ),
         ),
         (
+            'tools = "build"',
+            'tools = "build"\ntesters = "zzz"',
+            (
+                "29 image.petrel.testers: environment 'zzz' does not exist; "
+                "want the name of a [environment.NAME] table: build"
+            ),
+        ),
+        (
+            'tools = "build"',
+            'tools = "build"\nfeatures = ["features"]',
+            "24 image.petrel.testers: is missing, and features need it; want the name of an [environment.NAME]",
+        ),
+        (
             "valid_days = 30",
             'kind = "release"',
             (

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from tests.habits.samples import EARLIER
+from tests.unit.images.test_outcomes import results
 from tests.unit.images.test_resolve import FILES, upstreams
 from tests.worlds.archive import MIRROR, NOW, MadeUpload, UpstreamFetcher, make_deb, make_source, make_upload, signer
 from tests.worlds.installation import CONFIG, WorldContext, make_context
 from tests.worlds.repos import changelog, commit
 
 from distwright.archive.resolve import record_order
+from distwright.config.load import parse_config
 from distwright.errors import NotFound
 from distwright.flow.advance import READER, advance
 from distwright.flow.rules import View
@@ -36,7 +38,7 @@ from distwright.worker.kinds import KINDS
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 # Names that are no objects, and what is kept to be read by people only: whoever wants to go back there holds it.
 _NO_NEED = {
-    ("jobs", "digest"), ("step_results", "key"), ("holds", "holder"), ("jobs", "inputs"),
+    ("jobs", "digest"), ("trials", "order_digest"), ("step_results", "key"), ("holds", "holder"), ("jobs", "inputs"),
     ("revisions", "before"), ("revisions", "after"), ("uploads", "signed"),
 }  # fmt: skip
 
@@ -71,6 +73,8 @@ class Line:
             named = {f"file/{name}": digest for name, digest in files.items()}
             earlier["build"] = StepResult({"changes/greeter_1.0.changes": changes, **named})
             earlier["sign"] = StepResult({"changes/greeter_1.0.changes": changes})
+        if job.kind == "image.test":
+            earlier["scenarios"] = StepResult({"results/results-0.json": self.context.objects.put(results({}))})
         for step in kind.steps:
             if isinstance(step, Action) and step.name != "sign":
                 earlier[step.name] = step.perform(self.context, job.inputs, earlier)
@@ -138,10 +142,12 @@ def made_upload() -> MadeUpload:
 @pytest.fixture
 def line(tmp_path: Path) -> Line:
     context = make_context(tmp_path)
+    tested = CONFIG.replace("boot_expect = ", 'features = ["features"]\ntesters = "build"\nboot_expect = ')
     apply_config(
-        {"distwright.toml": CONFIG}, {"keys/upstream.asc": signer("upstream").certificate()}, "1" * 40,
+        {"distwright.toml": tested}, {"keys/upstream.asc": signer("upstream").certificate()}, "1" * 40,
         database=context.database, objects=context.objects, paths=context.paths, now=NOW,
     )  # fmt: skip
+    context.config = parse_config([("distwright.toml", tested)])
     context.fetcher = UpstreamFetcher({f"{MIRROR}/{name}": upstream for name, upstream in upstreams().items()})
     return Line(context)
 
@@ -164,7 +170,7 @@ def test_everything_that_rows_and_events_of_a_finished_line_name_is_held(line: L
     record_all(line)
     line.run()
     commit(line.context.paths, "greeter", {"debian/changelog": changelog("greeter", "1.0")}, tag="1.0")
-    commit(line.context.paths, "live", FILES)
+    commit(line.context.paths, "live", {**FILES, "features/boot.feature": "Feature: Boot\n"})
     line.run()
     kinds = {event.kind for event in line.context.events()}
     others = {EventKind.UPLOAD_REJECTED, EventKind.JOB_ENDED, EventKind.SNAPSHOT_TAGGED, EventKind.WARNING_RAISED}
@@ -180,10 +186,10 @@ def test_a_finished_line_lets_go_of_what_nobody_needs_any_more(line: Line) -> No
     record_all(line)
     line.run()
     commit(line.context.paths, "greeter", {"debian/changelog": changelog("greeter", "1.0")}, tag="1.0")
-    commit(line.context.paths, "live", FILES)
+    commit(line.context.paths, "live", {**FILES, "features/boot.feature": "Feature: Boot\n"})
     line.run()
     holders = {hold.holder.partition(" ")[0] for hold in line.holds()}
-    assert holders == {"config", "snapshot", "build", "upload", "suite", "publication", "image", "comparison"}
+    assert holders == {"config", "snapshot", "build", "upload", "suite", "publication", "image", "comparison", "test"}
     serials = {(hold.holder.partition(" ")[0], hold.target) for hold in line.holds() if hold.kind == "serial"}
     assert serials == {
         ("build", "debian/2024011001"), ("image", "debian/2024011001"), ("image", "security/2024011001"),

@@ -263,3 +263,15 @@ def test_the_page_comes_without_a_folder_of_images(app: App) -> None:
     assert not (app.paths.public / "images").exists()
     assert web.get("/images/x").status_code == 404
     app.database.close()
+
+
+def test_reports_of_tests_are_no_images(app: App) -> None:
+    images = app.paths.public / "images"
+    for name, file in (("petrel-1", "SHA256SUMS"), ("petrel-1-test-bios", "report.html")):
+        (images / ".complete" / name).mkdir(parents=True)
+        (images / ".complete" / name / file).touch()
+        (images / name).symlink_to(f".complete/{name}")
+    text = Browser(web_application(app), "http://localhost").get("/").text
+    assert "petrel-1" in text
+    assert "petrel-1-test-bios" not in text
+    app.database.close()

@@ -1,0 +1,133 @@
+"""What scenarios gave: read from what a test left, whoever wrote it, and what that means for the image. Pure."""
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distwright.errors import BadInput
+from distwright.model.outcomes import Outcome
+
+SCENARIOS_LIMIT = 2000
+RESULTS_LIMIT_BYTES = 16 << 20
+EVIDENCE_LIMIT_BYTES = 256 << 20
+SHOWN_LIMIT_BYTES = 8 << 20
+_TEXT_LIMIT = 4000
+_NAMED_LIMIT = 10
+_NO_NAME = re.compile(r"[^A-Za-z0-9]+")  # as in driving/results.py
+PASSED, FAILED, TIMED_OUT, SKIPPED, NOT_RUN = "passed", "failed", "timed-out", "skipped", "not-run"
+OUTCOMES: Mapping[str, Outcome] = {
+    PASSED: Outcome.OK, FAILED: Outcome.FAILED, TIMED_OUT: Outcome.TIMED_OUT, SKIPPED: Outcome.SKIPPED,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioEnd:
+    """How a scenario ended. start_s: until its machine was there, seconds: after that, both on the clock.
+
+    step, message: where it failed and why, "" if it did not. folder, evidence: files in the archive of evidence.
+    """
+
+    feature: str
+    scenario: str
+    at: str
+    outcome: str
+    is_quarantined: bool
+    start_s: float
+    seconds: float
+    step: str
+    message: str
+    folder: str
+    evidence: tuple[str, ...]
+
+    @property
+    def is_red(self) -> bool:
+        """Say whether it speaks against the image."""
+        return self.outcome in (FAILED, TIMED_OUT, NOT_RUN) and not self.is_quarantined
+
+    @property
+    def name(self) -> str:
+        """Name it with its feature."""
+        return f"{self.feature}: {self.scenario}"
+
+
+def parse_results(files: Iterable[bytes]) -> tuple[ScenarioEnd, ...]:
+    """Read what workers wrote, in order of place. Raises BadInput for what no worker of ours writes."""
+    found: list[ScenarioEnd] = []
+    for content in files:
+        if len(content) > RESULTS_LIMIT_BYTES:
+            raise BadInput("the results of scenarios are too long", hint="distwright job log JOB")
+        try:
+            found += [_read(row) for row in json.loads(content)["scenarios"]]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise BadInput(
+                f"the results of scenarios cannot be read: {error!r}", hint="distwright job log JOB"
+            ) from error
+    if len(found) > SCENARIOS_LIMIT:
+        raise BadInput(f"more than {SCENARIOS_LIMIT} scenarios have results", hint="run fewer: --feature F")
+    return tuple(sorted(found, key=lambda one: (one.at.partition(":")[0], _line(one.at))))
+
+
+def _read(row: Mapping[str, Any]) -> ScenarioEnd:
+    outcome = str(row["outcome"])
+    if outcome not in (*OUTCOMES, NOT_RUN):
+        raise ValueError(outcome)
+    at = _text(row["at"])
+    folder = _NO_NAME.sub("-", at.replace(".feature", "")).strip("-")
+    return ScenarioEnd(
+        _text(row["feature"]), _text(row["scenario"]), at, outcome, row["is_quarantined"] is True,
+        _seconds(row["start_s"]), _seconds(row["seconds"]), _text(row["step"]), _text(row["message"]),
+        folder, tuple(_text(name) for name in row["evidence"][:100]),
+    )  # fmt: skip
+
+
+def _text(value: object) -> str:
+    text = str(value)[:_TEXT_LIMIT]
+    return "".join(sign if sign.isprintable() or sign == "\n" else "�" for sign in text)
+
+
+def _seconds(value: object) -> float:
+    return min(max(float(value), 0.0), 1e6) if isinstance(value, int | float) else 0.0
+
+
+def _line(at: str) -> int:
+    line = at.rpartition(":")[2]
+    return int(line) if line.isascii() and line.isdigit() else 0
+
+
+def evidence_of(archives: Iterable[bytes]) -> dict[str, bytes]:
+    """Read archives of evidence: `folder/file` -> content. Only plain files of some MB, as far as it is whole."""
+    found: dict[str, bytes] = {}
+    left = EVIDENCE_LIMIT_BYTES
+    for content in archives:
+        try:
+            with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
+                for member in tar:
+                    if (
+                        member.isreg()
+                        and member.size <= min(SHOWN_LIMIT_BYTES, left)
+                        and (file := tar.extractfile(member))
+                    ):
+                        left -= member.size
+                        found[member.name] = file.read()
+        except (tarfile.TarError, EOFError, ValueError, OSError):
+            continue  # it was cut when the time was over: what came before counts
+    return found
+
+
+def verdict_of(scenarios: Sequence[ScenarioEnd]) -> tuple[Outcome, str]:
+    """Say whether the image has passed, in a line that names who says no."""
+    red = [one for one in scenarios if one.is_red]
+    counts = [
+        f"{count} {name}" for name in (*OUTCOMES, NOT_RUN) if (count := sum(one.outcome == name for one in scenarios))
+    ]
+    if not scenarios:
+        return Outcome.FAILED, "no scenario was run"
+    if not red:
+        return Outcome.OK, f"scenarios: {', '.join(counts)}"
+    named = ", ".join(f"{one.name} ({one.outcome})" for one in red[:_NAMED_LIMIT])
+    more = f" and {len(red) - _NAMED_LIMIT} more" if len(red) > _NAMED_LIMIT else ""
+    return Outcome.FAILED, f"scenarios: {', '.join(counts)}; {named}{more}"

@@ -1,0 +1,142 @@
+"""From a built image to the orders of its tests: its features from git, our driver, both as objects, for each firmware."""
+
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distwright.archive.resolve import Ground, resolve_suites
+from distwright.builds.resolve import environment_recipe, table_from
+from distwright.config.tables import Image
+from distwright.errors import BadInput, NotFound
+from distwright.images import driving
+from distwright.images.testing import KIND, QUESTION, subjects_of
+from distwright.jobs.order import JobOrder
+from distwright.model import plain
+from distwright.model.digests import Json
+from distwright.model.events import EventKind
+from distwright.model.outcomes import Outcome
+from distwright.model.records import Trial
+from distwright.store.database import Database, Transaction
+from distwright.store.events import newest_of_kind
+from distwright.store.trials import list_trials
+from distwright.tools.git import files_at
+
+SCENARIO_LIMIT_S = 120
+TIMEOUT_S = 4 * 3600
+MEMORY_MB = 2048
+WORKERS_LIMIT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What of the tests shall run. features, scenarios: by name; empty: all. asked: when a person did, "" if the flow does."""
+
+    firmwares: Sequence[str] = ()
+    features: Sequence[str] = ()
+    scenarios: Sequence[str] = ()
+    workers: int = 1
+    asked: str = ""
+
+
+ALL = Chosen()
+
+
+def orders_of_tests(
+    database: Database, ground: Ground, built: Mapping[str, Json], chosen: Chosen = ALL
+) -> list[JobOrder]:
+    """Order the tests of an image that was built, one job for each firmware; none if it has no features.
+
+    built: the event. Raises NotReadyError while the testers have no snapshot; NotFound, BadInput for features that are not right.
+    """
+    image = plain.text(built, "image")
+    table = ground.config.images.get(image)
+    if table is None or not table.features or table.testers is None or not {"vmlinuz", "tools"} <= built.keys():
+        return []
+    repo = ground.paths.repo(table.repo)
+    features = features_tar({folder: _files(repo, plain.text(built, "commit"), folder) for folder in table.features})
+    inputs: dict[str, Json] = {
+        **{key: built[key] for key in ("image", "name", "commit", "vmlinuz")},
+        "iso": str(plain.digest(plain.mapping(built, "files"), f"{built['name']}.iso")),
+        "medium": "cd",
+        "driver": str(ground.objects.put(driver_tar())),
+        "features": str(ground.objects.put(features)),
+        **_settings(table, chosen),
+    }
+    with database.read() as tx:
+        resolved = resolve_suites(tx, ground, table_from(ground.config, table.testers))
+        trials = list_trials(tx, QUESTION)
+    inputs["testers"] = environment_recipe(ground.config, table.testers, resolved).to_json()
+    orders = []
+    for firmware in chosen.firmwares or table.firmwares:
+        own: dict[str, Json] = {"firmware": firmware, "seconds": dict(seconds_of(trials, image, firmware))}
+        title = f"test {built['name']} ({firmware})"
+        orders.append(JobOrder(KIND, {**inputs, **own}, title, holds=resolved.holds))
+    return orders
+
+
+def last_built(tx: Transaction, image: str) -> Mapping[str, Json] | None:
+    """Give the event of the image that was built last; None if there is none."""
+    for stored in newest_of_kind(tx, EventKind.IMAGE_BUILT):
+        if stored.event.body["image"] == image:
+            return stored.event.body
+    return None
+
+
+def _settings(table: Image, chosen: Chosen) -> dict[str, Json]:
+    settings: dict[str, Json] = {
+        "expect": table.boot_expect, "boot_limit_s": table.boot_timeout_s, "limit_s": SCENARIO_LIMIT_S,
+        "timeout_s": TIMEOUT_S, "memory_mb": MEMORY_MB, "workers": chosen.workers,
+        "chosen_features": list(chosen.features), "chosen_scenarios": list(chosen.scenarios),
+    }  # fmt: skip
+    return settings | ({"asked": chosen.asked} if chosen.asked else {})
+
+
+def seconds_of(trials: Sequence[Trial], image: str, firmware: str) -> dict[str, int]:
+    """Say how long each scenario took when it last went well (pure). trials: newest first."""
+    begin, found = subjects_of(image, firmware), dict[str, int]()
+    for trial in trials:
+        if trial.subject.startswith(begin) and trial.outcome is Outcome.OK:
+            found.setdefault(trial.subject.removeprefix(begin), trial.took_s)
+    return found
+
+
+def driver_tar() -> bytes:
+    """Pack our driver: what runs beside QEMU in the root of the testers."""
+    folder = Path(driving.__file__).parent
+    return packed({f"driving/{file.name}": file.read_bytes() for file in folder.glob("*.py")})
+
+
+def features_tar(folders: Mapping[str, Mapping[str, bytes]]) -> bytes:
+    """Pack features, with what lies beside them, from several folders into one. Raises BadInput if two have a file of one name."""
+    files: dict[str, bytes] = {}
+    for folder, found in folders.items():
+        for path, content in found.items():
+            if f"features/{path}" in files:
+                raise BadInput(
+                    f"{folder}/{path} is in another folder of features, too", hint="give one of them another name"
+                )
+            files[f"features/{path}"] = content
+    if not any(name.endswith(".feature") and name.count("/") == 1 for name in files):
+        raise NotFound(f"there is no feature in {', '.join(folders)}", hint="name one NAME.feature and push it")
+    return packed(files)
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Pack files: owned by root, as old as can be; same files, same bytes."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name in sorted(files):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(files[name]), 0o644
+            tar.addfile(member, io.BytesIO(files[name]))
+    return out.getvalue()
+
+
+def _files(repo: Path, commit: str, folder: str) -> dict[str, bytes]:
+    """Read the plain files of a folder of features."""
+    blobs = [blob for blob in files_at(repo, commit, f"{folder}/") if blob.mode != "120000"]
+    if not blobs:
+        raise NotFound(f"the repo of the image has no folder {folder}", hint="look at features in its table")
+    return {blob.path.removeprefix(f"{folder}/"): blob.content for blob in blobs}

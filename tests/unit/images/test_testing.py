@@ -1,0 +1,301 @@
+"""The test of an image as a job: its plans, what it says of what ran, and what it is ordered from."""
+
+import io
+import json
+import tarfile
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.habits.samples import EARLIER, INPUTS, ROOT, TAR, TREE
+from tests.unit.images.test_outcomes import results
+from tests.unit.images.test_resolve import FILES, installation
+from tests.worlds.installation import WorldContext, make_context
+from tests.worlds.repos import commit
+from tests.worlds.times import NOW
+
+from distwright.archive.resolve import NotReadyError
+from distwright.errors import BadInput, NotFound, WorkFailed
+from distwright.flow.rules import View, scenarios_of_built_image
+from distwright.images.scenarios import (
+    Chosen,
+    driver_tar,
+    features_tar,
+    last_built,
+    orders_of_tests,
+    packed,
+    seconds_of,
+)
+from distwright.images.testing import (
+    IMAGE_TEST,
+    KIND,
+    conclude,
+    judge_boot,
+    judge_scenarios,
+    plan_boot,
+    plan_scenarios,
+    read,
+)
+from distwright.jobs.lease import claim_next, holder_name
+from distwright.jobs.order import JobOrder, place_order
+from distwright.jobs.step import CommandEnd, Failure, StepEnd, StepResult
+from distwright.model.digests import Json, Sha256
+from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import Outcome
+from distwright.store.events import append_event
+from distwright.store.holds import holds_of
+from distwright.store.trials import list_trials
+
+SAMPLE = INPUTS["image.test"]
+FEATURE = "Feature: Boot\n  Scenario: it greets\n    Given the machine has started\n"
+
+
+def settings_of(templates: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(templates["settings.json"])
+    return found
+
+
+def test_the_boot_is_known_by_image_firmware_driver_and_testers_and_by_nothing_that_is_chosen() -> None:
+    plan = plan_boot(SAMPLE, EARLIER)
+    [command] = plan.commands
+    assert (command.argv, command.root, command.timeout_s) == (("./test.sh", "boot"), ROOT, 9600)
+    assert set(plan.place) == {"image", "vmlinuz", "driver.tar"}
+    assert settings_of(plan.templates) == {
+        "firmware": "uefi", "medium": "cd", "expect": "petrel greets you", "boot_limit_s": 900, "limit_s": 120, "memory_mb": 2048,
+        "accelerator": "{accel:vmlinuz}", "cpus": 2, "user": "user", "password": "live",
+    }  # fmt: skip
+    chosen = {**SAMPLE, "features": ROOT, "chosen_features": ["Boot"], "workers": 4, "seconds": {}, "asked": "now"}
+    assert plan_boot(chosen, EARLIER) == plan
+    for key, value in (("iso", ROOT), ("firmware", "bios"), ("driver", ROOT)):
+        assert plan_boot({**SAMPLE, key: value}, EARLIER) != plan
+
+
+def test_a_machine_without_uefi_has_no_variables() -> None:
+    assert "saved/variables.fd" in plan_boot(SAMPLE, EARLIER).collect
+    assert "saved/variables.fd" not in plan_boot({**SAMPLE, "firmware": "bios"}, EARLIER).collect
+
+
+def test_scenarios_begin_with_the_saved_machine_and_leave_what_they_have_however_they_end() -> None:
+    plan = plan_scenarios({**SAMPLE, "chosen_features": ["Boot"], "workers": 3}, EARLIER)
+    boot = EARLIER["boot"].outputs
+    assert {name: digest for name, digest in plan.place.items() if name.startswith("saved/")} == {
+        name: digest for name, digest in boot.items() if name.startswith("saved/")
+    }
+    assert (plan.place["features.tar"], plan.place["driver.tar"]) == (TREE, TAR)
+    assert plan.collect == {}
+    assert plan.collect_always == {"results": "out/results-*.json", "evidence": "out/evidence-*.tar"}
+    settings = settings_of(plan.templates)
+    assert (settings["features"], settings["scenarios"], settings["workers"]) == (["Boot"], [], 3)
+    assert settings["seconds"] == {"Greeting: it greets": 4}
+
+
+def end(cut: str = "", exit_code: int = 0, outputs: dict[str, Sha256] | None = None, *tail: str) -> StepEnd:
+    return StepEnd(plan_scenarios(SAMPLE, EARLIER), (CommandEnd(exit_code, cut, tail),), outputs or {}, ())
+
+
+def test_a_run_that_left_results_is_read_whatever_ended_it() -> None:
+    left = {"results/results-0.json": ROOT}
+    assert judge_scenarios(end(outputs=left)).outcome is Outcome.OK
+    assert judge_scenarios(end("time limit of 14400 s", outputs=left)).outcome is Outcome.OK
+    assert judge_scenarios(end("time limit of 14400 s")).outcome is Outcome.TIMED_OUT
+    assert judge_scenarios(end("", 1, {"evidence/evidence-0.tar": ROOT})).outcome is Outcome.FAILED
+
+
+def test_an_image_that_does_not_start_says_its_last_words() -> None:
+    verdict = judge_boot(
+        end("", 1, {"screen": ROOT}, "'login:' on the serial line: the machine has had 900 s", "Kernel panic")
+    )
+    assert verdict.outcome is Outcome.FAILED
+    assert (
+        verdict.message
+        == "the image did not start: 'login:' on the serial line: the machine has had 900 s | Kernel panic"
+    )
+    assert IMAGE_TEST.conclude_failed is not None
+    failure = Failure("boot", Outcome.FAILED, "boot: it did not start", {"screen": ROOT}, ())
+    concluded = IMAGE_TEST.conclude_failed(SAMPLE, {}, failure, NOW, 3)
+    assert concluded.outputs == {"left": {"screen": str(ROOT)}, "firmware": "uefi"}
+
+
+def begin(context: WorldContext, asked: str) -> None:
+    """Let an attempt of a test be the one that acts."""
+    with context.database.write() as tx:
+        place_order(tx, JobOrder(KIND, {**SAMPLE, "asked": asked}, "test petrel"), NOW)
+    job = claim_next(context.database, ["local"], holder_name(), NOW)
+    assert job is not None
+    context.job, context.fence = job.id, job.fence
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> WorldContext:
+    """Give what an action has while its job runs."""
+    made = make_context(tmp_path)
+    begin(made, "before")
+    return made
+
+
+def left_by(context: WorldContext, *rows: dict[str, Any], evidence: bytes = b"") -> dict[str, StepResult]:
+    outputs = {"results/results-0.json": context.objects.put(results(*rows))}
+    if evidence:
+        outputs["evidence/evidence-0.tar"] = context.objects.put(evidence)
+    return {**EARLIER, "scenarios": StepResult(outputs)}
+
+
+def test_a_good_image_gets_a_report_beside_it_and_an_event(context: WorldContext) -> None:
+    earlier = left_by(
+        context, {}, {"at": "boot.feature:9", "scenario": "it sleeps", "is_quarantined": True, "outcome": "failed"}
+    )
+    result = read(context, SAMPLE, earlier)
+    folder = context.paths.public / "images" / "petrel-amd64-1.0-test-uefi"
+    assert (folder / "report.html").read_bytes() == context.objects.read(result.outputs["report.html"])
+    concluded = conclude(SAMPLE, {**earlier, "read": result}, NOW, 3)
+    assert concluded.message == "scenarios: 1 passed, 1 failed"
+    assert concluded.outputs["scenarios"] == {"Boot: it greets": "passed", "Boot: it sleeps": "failed"}
+    [event] = concluded.events
+    assert (event.kind, event.subject, event.body["firmware"]) == (EventKind.IMAGE_TESTED, "petrel-amd64-1.0", "uefi")
+    with context.write() as tx:
+        append_event(tx, event)  # its body is what the schema wants
+
+
+def test_a_bad_image_is_named_by_its_scenarios_and_all_the_rest_is_kept_too(context: WorldContext) -> None:
+    picture = packed({"boot-9/screen.png": b"\x89PNG\r\n\x1a\nxyz"})
+    bad = {
+        "at": "boot.feature:9",
+        "scenario": "it sleeps",
+        "outcome": "timed-out",
+        "message": "why",
+        "evidence": ["screen.png"],
+    }
+    rows: list[dict[str, Any]] = [{}, bad, {"at": "boot.feature:20", "scenario": "it dreams", "outcome": "not-run"}]
+    with pytest.raises(
+        WorkFailed,
+        match=r"1 passed, 1 timed-out, 1 not-run; Boot: it sleeps \(timed-out\), Boot: it dreams \(not-run\)",
+    ):
+        read(context, SAMPLE, left_by(context, *rows, evidence=picture))
+    shown = (context.paths.public / "images" / "petrel-amd64-1.0-test-uefi" / "report.html").read_text()
+    assert "data:image/png;base64," in shown
+    with context.database.read() as tx:
+        found = {trial.subject: trial.outcome for trial in list_trials(tx, "scenario")}
+        held = holds_of(tx, f"test {context.job}")
+    assert found == {"petrel (uefi) Boot: it greets": Outcome.OK, "petrel (uefi) Boot: it sleeps": Outcome.TIMED_OUT}
+    assert {hold.until for hold in held} == {context.now() + timedelta(days=90)}
+    assert len(held) == 3
+
+
+def test_the_report_says_how_a_scenario_ended_before(context: WorldContext) -> None:
+    for asked, outcome in (("first", "passed"), ("second", "failed"), ("third", "failed")):
+        begin(context, asked)
+        read(context, SAMPLE, left_by(context, {"is_quarantined": True, "outcome": outcome}))
+    shown = (context.paths.public / "images" / "petrel-amd64-1.0-test-uefi" / "report.html").read_text()
+    assert "red in 1 of the last 2 runs" in shown
+    with context.database.read() as tx:
+        trials = list_trials(tx, "scenario", "petrel (uefi) Boot: it greets")
+    assert [trial.outcome for trial in trials] == [Outcome.FAILED, Outcome.FAILED, Outcome.OK]
+    assert seconds_of(trials, "petrel", "uefi") == {"Boot: it greets": 2}
+    assert seconds_of(trials, "petrel", "bios") == {}
+
+
+def test_results_that_cannot_be_read_are_an_error_of_the_work(context: WorldContext) -> None:
+    outputs = {"results/results-0.json": context.objects.put(b"{}")}
+    with pytest.raises(BadInput):
+        read(context, SAMPLE, {**EARLIER, "scenarios": StepResult(outputs)})
+
+
+def give_features(context: WorldContext, **changes: Any) -> None:
+    """Give the image of the world features."""
+    table = context.config.images["petrel"]
+    tools = {"features": ("features",), "testers": table.tools, **changes}
+    images = {**context.config.images, "petrel": table.model_copy(update=tools)}
+    context.config = replace(context.config, images=images)
+
+
+def built(head: str, **changes: Json) -> dict[str, Json]:
+    digest = "a" * 64
+    files = {"petrel-1.iso": digest}
+    body: dict[str, Json] = {
+        "image": "petrel",
+        "name": "petrel-1",
+        "files": files,
+        "commit": head,
+        "vmlinuz": digest,
+        "tools": digest,
+    }
+    return {**body, "manifest": digest, "states": {}, **changes}
+
+
+def test_tests_are_ordered_for_each_firmware_from_the_features_of_the_commit(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    give_features(context, firmwares=("bios", "secure-boot"))
+    head = commit(context.paths, "live", {**FILES, "features/boot.feature": FEATURE, "features/menu.png": "x"})
+    commit(context.paths, "live", {**FILES, "features/boot.feature": "Feature: later\n"})
+    orders = orders_of_tests(context.database, context.ground(), built(head))
+    assert [order.inputs["firmware"] for order in orders] == ["bios", "secure-boot"]
+    assert [order.title for order in orders] == ["test petrel-1 (bios)", "test petrel-1 (secure-boot)"]
+    with tarfile.open(fileobj=io.BytesIO(context.objects.read(Sha256(str(orders[0].inputs["features"]))))) as tar:
+        assert tar.getnames() == ["features/boot.feature", "features/menu.png"]
+        file = tar.extractfile("features/boot.feature")
+        assert file is not None
+        assert file.read().decode() == FEATURE
+    assert set(orders[0].inputs) == set(SAMPLE)
+    assert orders[0].holds
+    again = orders_of_tests(context.database, context.ground(), built(head))
+    assert [order.digest for order in again] == [order.digest for order in orders]
+    asked = orders_of_tests(context.database, context.ground(), built(head), Chosen(("uefi",), asked="2026-01-01"))
+    assert [order.inputs["firmware"] for order in asked] == ["uefi"]
+    assert asked[0].inputs["asked"] == "2026-01-01"
+
+
+def test_an_image_without_features_or_of_another_installation_is_not_tested(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    head = commit(context.paths, "live", FILES)
+    assert orders_of_tests(context.database, context.ground(), built(head)) == []
+    give_features(context)
+    assert orders_of_tests(context.database, context.ground(), built(head, image="other")) == []
+    assert (
+        orders_of_tests(context.database, context.ground(), {k: v for k, v in built(head).items() if k != "tools"})
+        == []
+    )
+    with pytest.raises(NotFound, match="has no folder features"):
+        orders_of_tests(context.database, context.ground(), built(head))
+
+
+def test_tests_wait_for_the_snapshots_of_their_testers(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    give_features(context)
+    head = commit(context.paths, "live", {**FILES, "features/boot.feature": FEATURE})
+    with pytest.raises(NotReadyError):
+        orders_of_tests(context.database, context.ground(), built(head))
+
+
+def test_a_built_image_leads_to_its_tests(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    give_features(context)
+    head = commit(context.paths, "live", {**FILES, "features/boot.feature": FEATURE})
+    event = Event(EventKind.IMAGE_BUILT, NOW, "petrel-1", built(head), None)
+    with context.write() as tx:
+        append_event(tx, event)
+        append_event(tx, replace(event, subject="x", body={**event.body, "image": "other"}))
+        assert last_built(tx, "petrel") == event.body
+        assert last_built(tx, "nobody") is None
+    orders = scenarios_of_built_image(context.database, View(context.ground(), lambda _credential: b""), event)
+    assert [order.kind for order in orders] == [KIND]
+
+
+def test_features_of_several_folders_go_together_unless_a_name_is_there_twice() -> None:
+    ours, more = {"boot.feature": b"1", "steps/ours.py": b"2"}, {"more.feature": b"3"}
+    with tarfile.open(fileobj=io.BytesIO(features_tar({"a": ours, "b": more}))) as tar:
+        assert tar.getnames() == ["features/boot.feature", "features/more.feature", "features/steps/ours.py"]
+    with pytest.raises(BadInput, match=r"b/boot\.feature is in another folder"):
+        features_tar({"a": ours, "b": {"boot.feature": b"4"}})
+    with pytest.raises(NotFound, match="there is no feature in a"):
+        features_tar({"a": {"below/boot.feature": b"1", "picture.png": b"2"}})
+
+
+def test_the_driver_is_packed_whole_and_the_same_each_time() -> None:
+    content = driver_tar()
+    assert driver_tar() == content
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        names = tar.getnames()
+    assert {"driving/__init__.py", "driving/__main__.py", "driving/machine.py", "driving/steps.py"} <= set(names)
+    assert all(name.endswith(".py") for name in names)
