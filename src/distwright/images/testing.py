@@ -39,6 +39,7 @@ from distwright.store.database import Transaction
 from distwright.store.holds import holds_on_all, replace_holds
 from distwright.store.jobs import find_job
 from distwright.store.trials import list_trials, set_trial
+from distwright.tools.qemu import EMULATION
 
 KIND = KindName("image.test", 1)
 QUESTION = "scenario"
@@ -64,7 +65,7 @@ def _plan(inputs: Inputs, earlier: Earlier, word: str, timeout_s: int) -> Plan:
     """Plan a run of the driver. It has the image, its kernel, and what the settings say; no path and no host program counts."""
     settings: dict[str, Json] = {
         **{key: inputs[key] for key in ("firmware", "medium", "expect", "boot_limit_s", "limit_s", "memory_mb")},
-        "accelerator": "{accel:vmlinuz}", "cpus": 2, "user": USER, "password": PASSWORD,
+        "accelerator": EMULATION, "cpus": 2, "user": USER, "password": PASSWORD,
     }  # fmt: skip
     if word == "scenarios":
         settings |= {"features": inputs["chosen_features"], "scenarios": inputs["chosen_scenarios"]}

@@ -44,8 +44,7 @@ SETTINGS = (
     *("login.defs", "nsswitch.conf", "os-release", "passwd", "perl", "protocols", "services", "subgid", "subuid"),
 )
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
-KVM = "kvm"  # QEMU runs in both ways
-OF_THE_MACHINE = ("console", KVM)
+OF_THE_MACHINE = ("console", "kvm")
 LINKS = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx"))
 EMPTY = ("mnt", "run", "tmp", "var/tmp")  # mmdebstrap mounts on /mnt
 SIZE = ",size=256m"  # of what is written to them; what is large goes to the folder
@@ -110,7 +109,7 @@ def build_rooted(lower: str, upper: str, scratch: str, merged: str, work: str) -
             sys.exit(f"sandbox: /{name} of the root is no folder")
     for name in ("dev", "sys"):
         mount("tmpfs", f"{merged}/{name}", "tmpfs", MS_NOSUID | MS_NODEV, f"mode=0755{SIZE}")
-    show_kernel(merged, (*DEVICES, KVM), "")
+    show_kernel(merged, DEVICES, "")
     mount(work, f"{merged}/work", flags=MS_BIND)
 
 
