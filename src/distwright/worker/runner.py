@@ -233,7 +233,7 @@ def _with_cut(finished: Finished, guard: Guard, name: str) -> Finished:
     cut = guard.last_look()
     if not cut and guard.was_robbed(finished.exit_code):
         raise ProgramFailed(
-            f"{name} had passed no limit when this machine had no memory or no processes left for it",
+            f"{name} had passed no limit when this machine had no memory left for it, or no processes",
             hint="look at journalctl --dmesg --grep 'Out of memory' and at TasksMax of the service; let fewer jobs run here",
         )
     return replace(finished, cut=cut)
