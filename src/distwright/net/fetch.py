@@ -152,7 +152,7 @@ def _scheme(url: str) -> str:
 
 def _open_regular(path: Path) -> BinaryIO:
     """Open a file that ends: a pipe would keep us waiting, and a device never end. Raises OSError."""
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115  # whoever opens it closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "it is no file")

@@ -52,6 +52,18 @@ def search(context: WorldContext, *, depth: int = 1, limit: int = 20, version: s
     return found_all(concluded.outputs)
 
 
+def without(folder: Path, file: str) -> WorldContext:
+    """Record an archive whose mirror has lost a file since."""
+    upstream = Upstream()
+    sources, debs = world()
+    upstream.add(*sources, *debs)
+    upstream.publish()
+    upstream.forget(file)
+    made = make_context(folder, upstream)
+    record(record_request(), made, made.paths.cache / "pool")
+    return made
+
+
 def test_who_is_built_with_it_and_who_tests_with_it_is_found_with_files(context: WorldContext) -> None:
     found = search(context)
     assert [(one.name, one.level, one.is_built, one.is_tested) for one in found.found] == [
@@ -70,13 +82,7 @@ def test_who_is_built_with_it_and_who_tests_with_it_is_found_with_files(context:
 
 
 def test_a_source_that_the_mirror_has_lost_is_named_and_hides_nobody(tmp_path: Path) -> None:
-    upstream = Upstream()
-    sources, debs = world()
-    upstream.add(*sources, *debs)
-    upstream.publish()
-    upstream.forget("counter_1.tar.gz")
-    made = make_context(tmp_path, upstream)
-    record(record_request(), made, made.paths.cache / "pool")
+    made = without(tmp_path, "counter_1.tar.gz")
     found = search(made)
     assert [one.name for one in found.found] == ["keeper", "crooked", "tester"]
     (lost,) = found.unfetched
@@ -88,38 +94,20 @@ def test_a_source_that_the_mirror_has_lost_is_named_and_hides_nobody(tmp_path: P
 
 
 def test_one_that_was_to_be_tested_only_is_lost_for_its_tests(tmp_path: Path) -> None:
-    upstream = Upstream()
-    sources, debs = world()
-    upstream.add(*sources, *debs)
-    upstream.publish()
-    upstream.forget("tester_1.tar.gz")
-    made = make_context(tmp_path, upstream)
-    record(record_request(), made, made.paths.cache / "pool")
+    made = without(tmp_path, "tester_1.tar.gz")
     (lost,) = search(made).unfetched
     assert (lost.name, lost.is_built) == ("tester", False)
 
 
 def test_the_next_one_takes_the_place_of_what_the_mirror_has_lost(tmp_path: Path) -> None:
-    upstream = Upstream()
-    sources, debs = world()
-    upstream.add(*sources, *debs)
-    upstream.publish()
-    upstream.forget("keeper_1.tar.gz")
-    made = make_context(tmp_path, upstream)
-    record(record_request(), made, made.paths.cache / "pool")
+    made = without(tmp_path, "keeper_1.tar.gz")
     found = search(made, limit=1)
     assert [one.name for one in found.found if one.is_built] == ["crooked"]
     assert ([one.name for one in found.unfetched], found.left) == (["keeper"], ("counter",))
 
 
 def test_what_the_mirror_has_lost_of_the_candidate_itself_leaves_the_rest_to_be_asked(tmp_path: Path) -> None:
-    upstream = Upstream()
-    sources, debs = world()
-    upstream.add(*sources, *debs)
-    upstream.publish()
-    upstream.forget(library("1").file_name)
-    made = make_context(tmp_path, upstream)
-    record(record_request(), made, made.paths.cache / "pool")
+    made = without(tmp_path, library("1").file_name)
     found = search(made)
     assert (found.debs, [one.name for one in found.unfetched]) == ({}, ["tally"])
     assert len(found.found) == 4

@@ -78,7 +78,7 @@ def scenarios(work: Path) -> int:
     (features / "steps" / "distwright.py").write_text(_STEPS)
     known = listed(features, given.get("features", []), given.get("scenarios", []))
     if not known:
-        print("no scenario is chosen")  # noqa: T201
+        print("no scenario is chosen")  # noqa: T201  # a program: this is its log
         return 1
     saved = work / "saved" if usable(work / "saved", settings.hardware) else None
     hands = deal(known, given.get("seconds", {}), given.get("workers", 1))
@@ -143,12 +143,12 @@ def main(words: Sequence[str]) -> int:
     """Do what the first word says, in the folder where we are."""
     chosen = {"boot": boot, "scenarios": scenarios}.get(words[0] if words else "")
     if chosen is None:
-        print("usage: python3 -m driving boot|scenarios")  # noqa: T201
+        print("usage: python3 -m driving boot|scenarios")  # noqa: T201  # a program: this is its log
         return 2
     try:
         return chosen(Path.cwd())
     except DrivingError as error:
-        print(error)  # noqa: T201
+        print(error)  # noqa: T201  # a program: this is its log
         return 1
 
 

@@ -50,8 +50,8 @@ def test_destinations_protocols_ports_and_names_are_read() -> None:
     found = sent([
         capture(
             arp,
-            ip4(17, "10.0.2.3", udp(53, question("deb.debian.org"))),
-            ip4(17, "10.0.2.3", udp(53, question("deb.debian.org"))),
+            ip4(17, "10.0.2.3", udp(53, question("deb.petrel.example"))),
+            ip4(17, "10.0.2.3", udp(53, question("deb.petrel.example"))),
             ip4(6, "198.51.100.7", struct.pack(">HH", 40000, 443) + bytes(16)),
             ip4(1, "10.0.2.2", bytes(8)),
             ip6(0, "ff02::16", bytes((58, 0)) + bytes(6) + bytes(8)),
@@ -61,14 +61,14 @@ def test_destinations_protocols_ports_and_names_are_read() -> None:
     ])  # fmt: skip
     assert found == (
         Sent("arp", "10.0.2.2", 0),
-        Sent("udp", "10.0.2.3", 53, "deb.debian.org"),
+        Sent("udp", "10.0.2.3", 53, "deb.petrel.example"),
         Sent("tcp", "198.51.100.7", 443),
         Sent("icmp", "10.0.2.2", 0),
         Sent("icmp6", "ff02::16", 0),
         Sent("udp", "2001:db8::1", 123),
         Sent("ether-88cc", "52:55:0a:00:02:02", 0),
     )
-    assert found[1].shown == "udp to 10.0.2.3 port 53 asking for deb.debian.org"
+    assert found[1].shown == "udp to 10.0.2.3 port 53 asking for deb.petrel.example"
 
 
 def test_what_others_sent_is_not_what_left_the_machine() -> None:
@@ -92,7 +92,7 @@ def test_an_answer_of_dns_asks_for_nothing() -> None:
 
 
 def test_a_capture_that_is_cut_anywhere_gives_what_was_whole() -> None:
-    whole = capture(ip4(1, "10.0.2.2", bytes(8)), ip4(17, "10.0.2.3", udp(53, question("deb.debian.org"))))
+    whole = capture(ip4(1, "10.0.2.2", bytes(8)), ip4(17, "10.0.2.3", udp(53, question("deb.petrel.example"))))
     results = [sent([whole[:end]]) for end in range(24, len(whole) + 1)]
     assert [len(found) for found in results] == sorted(len(found) for found in results)
     assert {len(found) for found in results} == {0, 1, 2}
