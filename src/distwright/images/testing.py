@@ -56,7 +56,7 @@ for tar in *.tar; do tar --extract --no-same-owner --file "$tar"; done
 exec python3 -B -m driving "$1"
 """
 
-# inputs: image, name, commit, iso, vmlinuz (canary for the accelerator), firmware, medium, testers (recipe), driver and features
+# inputs: image, name, commit, iso, vmlinuz (of the image), firmware, medium, testers (recipe), driver and features
 # (tars), expect, boot_limit_s, limit_s, timeout_s, memory_mb, workers, and what is chosen: chosen_features, chosen_scenarios
 # (empty: all); seconds (`FEATURE: SCENARIO` -> how long it took last time); asked: when a person wanted it again (absent: nobody).
 
