@@ -13,6 +13,7 @@ import pytest
 from tests.system.line import EXAMPLE, Line
 from tests.worlds.work import kind_of, workshop
 
+from distwright.jobs.limits import NO_LIMITS, Limits
 from distwright.jobs.step import Plan, PlannedCommand, Step
 from distwright.model.outcomes import Outcome
 from distwright.tools.sandbox import Sandbox
@@ -104,13 +105,18 @@ def test_program_that_fills_the_disk_and_tidies_up_is_broken_and_one_that_only_s
     with small_disk("100m") as disk:
         shop = workshop(disk.seen / "state", Sandbox(None))
 
-        def outcome(script: str) -> Outcome:
-            plan = Plan((PlannedCommand(("sh", "-c", script), 60),))
+        much = Limits(disk_mb=1000)
+
+        def outcome(script: str, limits: Limits = much) -> Outcome:
+            plan = Plan((PlannedCommand(("sh", "-c", script), 60, limits=limits),))
             return execute(kind_of(Step("count", lambda _inputs, _earlier: plan)), {}, shop.context()).outcome
 
         assert outcome("echo cp: No space left on device; exit 1") is Outcome.FAILED
-        assert outcome("head -c 300M /dev/zero >big; ended=$?; sleep 0.5; rm big; exit $ended") is Outcome.BROKEN
-        assert outcome("head -c 300M /dev/zero >big; sleep 0.5; rm big; exit 0") is Outcome.OK
+        assert outcome("head -c 300M /dev/zero >big; ended=$?; sleep 3; rm big; exit $ended") is Outcome.BROKEN
+        assert outcome("head -c 300M /dev/zero >big; sleep 3; rm big; exit 0") is Outcome.OK
+        never_full = "head -c 60M /dev/zero >big; sleep 20; rm big; exit 0"
+        assert outcome(never_full, Limits(disk_mb=45)) is Outcome.FAILED, "it was told how much it may have"
+        assert outcome(never_full, NO_LIMITS) is Outcome.BROKEN, "the machine has less than anybody may need"
         shop.database.close()
 
 

@@ -29,7 +29,9 @@ _STAGES = (
     (re.compile(r"dh_"), "package"),
 )  # fmt: skip
 
-_UNMET = re.compile(r"The following packages have unmet dependencies:")
+# apt says its error (`E: Unable to correct problems`) piece by piece, and the first of them may come before this list.
+_TOO_EARLY = re.compile(r"[EW](?:: ?)?(?= +\S+ : | +\w+: |The following)")
+_UNMET = re.compile(rf"(?:{_TOO_EARLY.pattern})?The following packages have unmet dependencies:")
 _TRACEBACK = re.compile(r"\s*Traceback \(most recent call last\):")
 _VERDICT_OF_MAKE = re.compile(r"g?make\S*: (?:\*\*\* )?\[")
 _IGNORED = re.compile(r"g?make\S*: .*\(ignored\)$")
@@ -194,7 +196,7 @@ def _of_setup(lines: Sequence[str]) -> FirstError | None:
 def _unmet(lines: Sequence[str]) -> Iterator[str]:
     """Give what apt says of each dependency that is not met, in its words: `libx-dev but it is not installable`."""
     package = ""
-    for line in lines:
+    for line in (_TOO_EARLY.sub("", line, count=1) for line in lines):
         if not line.startswith(" "):
             return
         before, separator, rest = line.partition(" : ")

@@ -70,6 +70,22 @@ def limits_of_machine(memory_mb: int, free_mb: int) -> Limits:
     )
 
 
+# A machine that gives less than this is too small, or too full; whoever passes its limit has done nothing wrong.
+_ENOUGH = Limits(memory_mb=2048, disk_mb=8192)
+
+
+def blames_machine(cut: str, planned: Limits, given: Limits) -> bool:
+    """Say whether a command ended at a limit that its plan did not name and that is less than any machine should give.
+
+    given: the limits that it had, those of the machine with them.
+    """
+    what = cut.partition(" ")[0]
+    if not is_limit(cut) or what not in ("memory", "disk"):
+        return False
+    name = f"{what}_mb"
+    return not getattr(planned, name) and getattr(given, name) < getattr(_ENOUGH, name)
+
+
 _PASSED = re.compile(r"(?:memory|disk|process|output|fetch) limit of ")
 
 

@@ -1,5 +1,7 @@
 """One database, SQLite or PostgreSQL, behind short transactions."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from distwright.errors import BadInput, Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, quoted
 
 BUSY_TIMEOUT_S = 30
+_AGAIN_S = 0.02
 _WRITERS = 0x64697374  # key of PostgreSQL's advisory lock that every writer holds: "dist"
 _SILENT_WRITER_S = (
     60  # a writer of which PostgreSQL hears nothing for so long is gone, and must not keep the others out
@@ -131,9 +134,10 @@ def _sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     )
 
     @sa.event.listens_for(engine, "connect")
-    def _on_connect(connection: Any, _record: object) -> None:
+    def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see _on_begin
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _use_wal(connection, busy_timeout_s)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @sa.event.listens_for(engine, "begin")
@@ -143,6 +147,20 @@ def _sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
     return engine
+
+
+def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Have a write-ahead log. Of many that open a new database at once, SQLite refuses some without waiting for the others."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN_S)
+        else:
+            return
 
 
 def _postgresql(url: sa.URL, busy_timeout_s: float) -> sa.Engine:

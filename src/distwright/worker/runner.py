@@ -12,7 +12,7 @@ from pathlib import Path
 from distwright.archive.shelf import Shelf
 from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused
 from distwright.formats.log_text import log_text
-from distwright.jobs.limits import NO_LIMITS, is_limit, words_of
+from distwright.jobs.limits import NO_LIMITS, Limits, blames_machine, is_limit, words_of
 from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd, Verdict
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import Outcome
@@ -91,6 +91,8 @@ class LocalRunner:
                 ends[-1] = replace(ends[-1], cut=words_of("fetch", self._disk_limit_bytes(plan) >> 20))
             failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
             was_limited = bool(ends) and is_limit(ends[-1].cut)
+            if ends:
+                self._refuse_small_machine(ends[-1].cut, plan.commands[len(ends) - 1].limits)
             # What a program asked for again and got has done no harm, unless it gave up all the same.
             trouble = server.errors if failed else server.unserved
             if trouble and not shelf.passed_limit:
@@ -135,6 +137,14 @@ class LocalRunner:
         """Say how much a step may leave and may fetch: as much as its programs may write, though files can be longer than that."""
         limits = [command.limits.or_else(self._context.limits) for command in plan.commands]
         return max((each.disk_mb for each in limits), default=self._context.limits.disk_mb) << 20
+
+    def _refuse_small_machine(self, cut: str, planned: Limits) -> None:
+        """A limit that only this machine's size made so low is its fault, not the work's. Raises ProgramFailed."""
+        if blames_machine(cut, planned, planned.or_else(self._context.limits)):
+            raise ProgramFailed(
+                f"this machine has too little for the job, which came to the {cut} that it sets for itself",
+                hint="look at df -h and free -m; free some, or let a worker elsewhere take the job",
+            )
 
     def _text(self, plan: Plan, work: Path) -> str:
         if not plan.keep_log:

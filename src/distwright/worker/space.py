@@ -37,8 +37,8 @@ class SpaceGauge:
 
 
 _INODE_BYTES = 4096  # what one counts for: files without content fill a file system too
-_EVERY_S, _SHARE = 60.0, 100
-_SOONER, _MOST_FAILURES = 1 / 12, 3
+_EVERY_S, _SHARE = 10.0, 100
+_SOONER, _MOST_FAILURES = 1 / 2, 3
 _CLOSE_S = 10.0
 # Walks a folder; ends early with Interrupted when the function that it is given says so. Raises ProgramFailed.
 Walk = Callable[[Callable[[], bool]], Taken]
@@ -66,9 +66,10 @@ def has_passed(use: Taken, most_bytes: int) -> bool:
 class DiskGauge:
     """Looks at what a work folder really takes. It is walked in a thread of its own, and only when it can have grown too much.
 
-    That is so when the file system has lost enough since the last walk; and once a minute, for somebody else may have freed
-    meanwhile what was written here. So a big tree costs little, and what others write ends nobody's job. A walk that fails is
-    tried again soon: a limit that nobody can keep is no limit, so after some failures there is an error.
+    That is so when the file system has lost enough since the last walk; and every ten seconds, or a hundred times what a walk
+    takes, for somebody else may have freed meanwhile what was written here. So a big tree costs little, and what others write
+    ends nobody's job. A walk that fails is tried again soon: a limit that nobody can keep is no limit, so after some failures
+    there is an error.
     """
 
     def __init__(self, place: Path, disk_mb: int, walk: Walk, every_s: float = _EVERY_S) -> None:

@@ -148,6 +148,22 @@ def test_dependencies_that_are_not_met_are_named_in_the_words_of_apt() -> None:
     )
 
 
+@pytest.mark.parametrize("early", ["E", "E: "])
+@pytest.mark.parametrize(
+    "before",
+    ["The following packages", " libgreeter-dev :", " sbuild-build-depends", f"{' ' * 35}Depends: libgreeter-dev"],
+)
+def test_error_that_apt_began_to_say_before_its_list_is_not_the_end_of_the_list(early: str, before: str) -> None:
+    """Its output and its errors come through one pipe, the errors in pieces."""
+    rest = "E: Unable".removeprefix(early)
+    mixed = UNMET.replace("E: Unable", rest).replace(before, f"{early}{before}", 1)
+    assert mixed.count(early) == UNMET.count(early)
+    found, expected = first_error(mixed), first_error(UNMET)
+    assert found is not None
+    assert expected is not None
+    assert (found.stage, found.line) == (expected.stage, expected.line)
+
+
 @pytest.mark.parametrize(
     "log", ["", "\n", "all is well\n", BUILD, "\0\xff", "dpkg-buildpackage: info: source package "]
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from distwright.errors import BadInput
-from distwright.jobs.limits import NO_LIMITS, Limits, is_limit, limits_of_machine, words_of
+from distwright.jobs.limits import NO_LIMITS, Limits, blames_machine, is_limit, limits_of_machine, words_of
 from distwright.jobs.step import Plan, PlannedCommand
 
 
@@ -30,6 +30,20 @@ def test_what_a_plan_does_not_say_the_machine_does() -> None:
     assert [one.memory_mb for one in (small, smaller)] == [8192, 3000], "never all of it"
     assert small.disk_mb == 20_000
     assert machine.hours == 0, "each command says its time"
+
+
+def test_machine_is_to_blame_only_for_a_low_limit_of_its_own() -> None:
+    low, high = Limits(disk_mb=500, memory_mb=500, processes=3), Limits(disk_mb=50_000, memory_mb=9000, processes=3)
+    for what, given, planned, blamed in (
+        ("disk", low, NO_LIMITS, True),
+        ("memory", low, NO_LIMITS, True),
+        ("disk", low, Limits(disk_mb=500), False),
+        ("disk", high, NO_LIMITS, False),
+        ("process", low, NO_LIMITS, False),
+        ("time", low, NO_LIMITS, False),
+    ):
+        assert blames_machine(words_of(what, 500), planned, given) is blamed, (what, given, planned)
+    assert not blames_machine("", NO_LIMITS, low)
 
 
 @pytest.mark.parametrize("value", [{"memory_mb": -1}, {"memory_mb": "1"}, {"memory": 1}, {"memory_mb": True}, 3])
