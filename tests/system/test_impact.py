@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tests.system.line import Line, keep_in_cache, state_folder
-from tests.worlds.packages import MadeDeb, MadeSource
-from tests.worlds.tallies import CONFIG, SUITE, library, world
+from tests.worlds.packages import MadeDeb, MadeSource, make_deb
+from tests.worlds.tallies import CONFIG, LIBRARY, SUITE, library, world
 
 from distwright.app import open_app
 from distwright.signing.signer import make_key
@@ -82,8 +82,9 @@ WITHOUT_BUILDS = {
 
 
 def test_tests_that_fail_and_packages_that_can_no_longer_be_installed_are_told(line: Line, tmp_path: Path) -> None:
-    (candidate,) = write(tmp_path, library("2"))
-    exit_code, text = ask(line, Path(candidate), "--depth", "0", "--json")
+    sibling = make_deb("tally-tools", "2", architecture="all", source="tally", depends=f"{LIBRARY} (= 2)")
+    candidate, other = write(tmp_path, library("2"), sibling)
+    exit_code, text = ask(line, Path(candidate), "--candidate", other, "--depth", "0", "--json")
     answer = json.loads(text)
     assert rows_of(answer) == WITHOUT_BUILDS
     assert (exit_code, answer["verdict"]) == (1, "breaks")
@@ -91,7 +92,7 @@ def test_tests_that_fail_and_packages_that_can_no_longer_be_installed_are_told(l
     assert why["adder"] == "it needs tally-abi-1, which is not there"
     assert "non-zero exit status" in why["tester"]
     jobs = line.answer("job", "list")
-    exit_code, text = ask(line, Path(candidate), "--depth", "0")
+    exit_code, text = ask(line, Path(candidate), "--candidate", other, "--depth", "0")
     assert exit_code == 1
     assert "tally 2: the candidate breaks something" in text
     assert line.answer("job", "list") == jobs, "what is known costs nothing"
@@ -100,9 +101,12 @@ def test_tests_that_fail_and_packages_that_can_no_longer_be_installed_are_told(l
 @pytest.mark.full
 def test_what_no_longer_builds_is_told_from_what_never_did(line: Line, tmp_path: Path) -> None:
     """Two environments are made for it, with the candidate and without."""
-    (candidate,) = write(tmp_path, library("2"))
+    (candidate,) = write(tmp_path, library("2", is_held=True))
     exit_code, text = ask(line, Path(candidate), "--json")
-    assert rows_of(json.loads(text)) == WITHOUT_BUILDS | {
+    answer = json.loads(text)
+    assert "upgrade is refused" in next(row["why"] for row in answer["rows"] if row["question"] == "install-remove")
+    assert rows_of(answer) == WITHOUT_BUILDS | {
+        ("tally", "install-remove"): ("pass", "fail", "regression"),
         ("counter", "builds"): ("pass", "fail", "regression"),
         ("crooked", "builds"): ("fail", "fail", "already failing"),
         ("keeper", "builds"): ("pass", "pass", "fine"),

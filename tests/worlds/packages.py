@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 
@@ -144,10 +144,11 @@ def make_deb(
     content: Mapping[str, str] | None = None,
     fields: Fields | None = None,
     data: tuple[str, bytes] | None = None,
+    scripts: Mapping[str, str] | None = None,
 ) -> MadeDeb:
     """Make a binary package that dpkg installs. content: path below / -> text; fields: of its control file.
 
-    data: name and bytes of its last member, where the package is to be an odd one.
+    scripts: of its maintainer, by name. data: name and bytes of its last member, where the package is to be an odd one.
     """
     control = _paragraph(
         {
@@ -164,10 +165,11 @@ def make_deb(
         },
         fields or {},
     )
+    made = {f"./{script}": text.encode() for script, text in (scripts or {}).items()}
     files = {f"./{path}": text.encode() for path, text in (content or {f"usr/share/{name}": version}).items()}
     members = (
         (b"debian-binary", b"2.0\n"),
-        (b"control.tar.gz", _packed_tar({"./control": control.encode()})),
+        (b"control.tar.gz", _packed_tar({"./control": control.encode()} | made, made.keys())),
         (b"data.tar.gz", _packed_tar(files)) if data is None else (data[0].encode(), data[1]),
     )
     deb = b"!<arch>\n" + b"".join(_ar_member(*member) for member in members)
@@ -243,7 +245,7 @@ def _paragraph(fields: Mapping[str, str], changed: Fields) -> str:
     )
 
 
-def _packed_tar(files: Mapping[str, bytes]) -> bytes:
+def _packed_tar(files: Mapping[str, bytes], executable: Collection[str] = ()) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as tar:
         folders = {f"{'/'.join(path.split('/')[:depth])}/" for path in files for depth in range(1, path.count("/") + 1)}
@@ -254,6 +256,7 @@ def _packed_tar(files: Mapping[str, bytes]) -> bytes:
         for path, content in sorted(files.items()):
             member = tarfile.TarInfo(path)
             member.size, member.mtime = len(content), int(DATE.timestamp())
+            member.mode = 0o755 if path in executable else 0o644
             tar.addfile(member, io.BytesIO(content))
     return gzip.compress(out.getvalue(), 6, mtime=0)
 

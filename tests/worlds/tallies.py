@@ -24,11 +24,16 @@ binary-arch clean:
 """
 
 
-def library(version: str) -> MadeDeb:
-    """Make the library's package."""
+def library(version: str, *, is_held: bool = False) -> MadeDeb:
+    """Make the library's package. is_held: its maintainer script refuses to be upgraded to."""
     provides: Fields = {"Provides": "tally-abi-1"} if version == "1" else {}
     content = {_VERSION_FILE: f"{version}\n"}
-    return make_deb(LIBRARY, version, architecture="all", source="tally", content=content, fields=provides)
+    held = (
+        {"preinst": '#!/bin/sh\n[ "$1" != upgrade ] || { echo "upgrade is refused" >&2; exit 1; }\n'} if is_held else {}
+    )
+    return make_deb(
+        LIBRARY, version, architecture="all", source="tally", content=content, fields=provides, scripts=held
+    )
 
 
 def user(name: str, *, check: str = "true", needs: str = LIBRARY, test: str = "") -> MadeSource:

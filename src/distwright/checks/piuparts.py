@@ -43,18 +43,22 @@ exec /bin/mount "$@"
 _UMOUNT = """#!/bin/sh
 exec /bin/umount --recursive "$@"
 """
-_SCRIPT = """#!/bin/sh
-set -eu
-./unpack.sh base
-ln -sf pts/ptmx base/dev/ptmx
-mkdir tmp
-PATH=/work/bin:$PATH
-export PATH
-status=0
-piuparts --existing-chroot=base --tmpdir=/work/tmp --bindmount=/dev --keep-sources-list --distribution="$1" --no-eatmydata \\
-    --no-adequate --do-not-verify-signatures --warn-on-others --scriptsdir=/etc/piuparts/scripts --log-level=info \\
-    --log-file=piuparts.log in/*.deb || status=$?
-echo $status >status
+# What piuparts installs first is all that the packages depend on, and those of one source depend on each other, in the very
+# version that no archive has yet: so they stand in one of their own, in the root, which goes before every other.
+_REPO = "/var/local/tested"
+_WITH_REPO = f"""mkdir -p base{_REPO}
+cp in/*.deb base{_REPO}/
+for deb in in/*.deb; do
+    dpkg-deb --field "$deb" | sed '/^$/d'
+    printf 'Filename: ./%s\\nSize: %s\\n' "${{deb#in/}}" "$(stat --format %s "$deb")"
+    printf 'SHA256: %s\\n\\n' "$(sha256sum <"$deb" | cut --delimiter ' ' --fields 1)"
+done >base{_REPO}/Packages
+{{
+    printf 'Label: tested\\nDate: Thu, 01 Jan 1970 00:00:00 UTC\\nSHA256:\\n'
+    printf ' %s %s Packages\\n' "$(sha256sum <base{_REPO}/Packages | cut --delimiter ' ' --fields 1)" \\
+        "$(stat --format %s base{_REPO}/Packages)"
+}} >base{_REPO}/Release
+printf 'Package: *\\nPin: release l=tested\\nPin-Priority: 1001\\n' >base/etc/apt/preferences.d/tested
 """
 _END_OF_FORM_1 = "exit $status\n"
 
@@ -70,8 +74,27 @@ sed '1,/ INFO: Running scripts pre_test$/d' piuparts.log >tested.log
 exit {UNTRIED}
 """
 
+
+def _script(form: int) -> str:
+    repo, chosen = (_WITH_REPO, f"--testdebs-repo={_REPO} ") if form >= 3 else ("", "")
+    end = VERDICT if form >= 2 else _END_OF_FORM_1
+    return f"""#!/bin/sh
+set -eu
+./unpack.sh base
+ln -sf pts/ptmx base/dev/ptmx
+{repo}mkdir tmp
+PATH=/work/bin:$PATH
+export PATH
+status=0
+piuparts --existing-chroot=base --tmpdir=/work/tmp --bindmount=/dev --keep-sources-list --distribution="$1" --no-eatmydata \\
+    --no-adequate --do-not-verify-signatures --warn-on-others --scriptsdir=/etc/piuparts/scripts --log-level=info \\
+    --log-file=piuparts.log {chosen}in/*.deb || status=$?
+echo $status >status
+{end}"""
+
+
 # inputs: source, version, debs (file name -> digest), environment (the state with what they are upgraded from), testbed, checkers,
-# form: 2 since the script says whose fault it is; absent: 1.
+# form: 2 since the script says whose fault it is, 3 since the packages stand in a repo of their own; absent: 1.
 
 
 def piuparts_order(
@@ -84,18 +107,18 @@ def piuparts_order(
         "version": version,
         "debs": {name: str(digest) for name, digest in sorted(debs.items())},
         **inputs_of(state, testbed, checkers),
-        "form": 2,
+        "form": 3,
     }
     return JobOrder(KIND, inputs, f"install, upgrade and remove {source} {version}", priority=PRIORITY_DAILY)
 
 
 def plan(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan piuparts on all packages at once, as they come from one source."""
-    script = _SCRIPT + (VERDICT if "form" in inputs else _END_OF_FORM_1)
+    form = plain.number(inputs, "form") if "form" in inputs else 1
     return plan_in_testbed(
         inputs, earlier, ("./piuparts.sh", state_of(inputs).shelf[0].suite), _TIMEOUT_S,
         place={f"in/{name}": digest for name, digest in plain.digest_map(inputs, "debs").items()},
-        write={"piuparts.sh": script, "bin/mount": _MOUNT, "bin/umount": _UMOUNT},
+        write={"piuparts.sh": _script(form), "bin/mount": _MOUNT, "bin/umount": _UMOUNT},
         collect={"log": "piuparts.log", "status": "status"},
     )  # fmt: skip
 

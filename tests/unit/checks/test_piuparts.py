@@ -80,9 +80,12 @@ def test_what_was_asked_before_forms_is_planned_as_it_was() -> None:
     earlier = {name: StepResult({"root": sha256_of(b"root")}) for name in ("testbed", "checkers")}
     order = piuparts_order("greeter", "1.0", {}, state=RECIPE, testbed=RECIPE, checkers=RECIPE)
     without = {key: value for key, value in order.inputs.items() if key != "form"}
-    old, new = (plan(inputs, earlier).write["piuparts.sh"] for inputs in (without, order.inputs))
-    assert old.endswith("status=$?\necho $status >status\nexit $status\n")
-    assert new == old.removesuffix("exit $status\n") + VERDICT
+    forms = (without, {**without, "form": 2}, order.inputs)
+    first, second, third = (plan(inputs, earlier).write["piuparts.sh"] for inputs in forms)
+    assert first.endswith("status=$?\necho $status >status\nexit $status\n")
+    assert second == first.removesuffix("exit $status\n") + VERDICT
+    assert "--testdebs-repo" not in second
+    assert "--testdebs-repo=/var/local/tested in/*.deb" in third
 
 
 @pytest.mark.parametrize(
