@@ -5,8 +5,9 @@ from datetime import datetime
 from distwright.builds.environment import environment_step
 from distwright.images.accounting import account
 from distwright.images.describing import describe
+from distwright.images.initrd import plan_initrd, plan_initrd_root
 from distwright.images.iso import plan_iso, plan_squashfs
-from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
+from distwright.images.rootfs import plan_customise, plan_installed, plan_root
 from distwright.images.usb import plan_usb
 from distwright.jobs.step import Action, Conclusion, Earlier, Inputs, JobKind, KindName, Step
 from distwright.model import plain
@@ -43,6 +44,7 @@ IMAGE_BUILD = JobKind(
         Step("customise", plan_customise),
         Step("installed", plan_installed),
         Action("account", account),
+        Step("initrd-root", plan_initrd_root),
         Step("initrd", plan_initrd),
         Step("squashfs", plan_squashfs),
         Step("iso", plan_iso),

@@ -6,12 +6,13 @@ from distwright.jobs.step import Inputs
 from distwright.model import plain
 from distwright.model.digests import Json
 
-FORM = 2  # of the orders that are made now
+FORM = 3  # of the orders that are made now
 TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an ISO needs
 
 
 def form_of(inputs: Inputs) -> int:
-    """Say which form an order has. From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO."""
+    """Say which form an order has. From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO; from 3
+    on the initrd is made in a root of its own."""
     return plain.number(inputs, "form") if "form" in inputs else 1
 
 

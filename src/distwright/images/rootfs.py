@@ -15,7 +15,6 @@ from distwright.model import plain
 from distwright.model.digests import Sha256
 
 _TIMEOUT_S = 3600
-_INITRD_TIMEOUT_S = 900
 _INSTALLED_TIMEOUT_S = 60
 _COPYRIGHTS_TIMEOUT_S = 300
 
@@ -92,16 +91,6 @@ if [ -e /etc/machine-id ]; then
     : >/etc/machine-id
 fi
 find /run /tmp -mindepth 1 -maxdepth 1 ! -path /run/lock -exec rm -rf -- {} +
-"""
-
-_INITRD = """#!/bin/sh
-set -eu
-version=$(cd /lib/modules && echo *)
-case $version in *' '*|'*') echo "want one kernel in the image, found: $version"; exit 1;; esac
-cp "/boot/vmlinuz-$version" vmlinuz
-mkdir -p /tmp/initrd
-exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/tmp/initrd LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \\
-    mkinitramfs -o initrd.img "$version"
 """
 
 # The image's own dpkg says what is in it; `account` compares that with what the archives gave.
@@ -225,14 +214,3 @@ def plan_installed(inputs: Inputs, earlier: Earlier) -> Plan:
         write={"installed.sh": _INSTALLED, "copyrights.sh": COLLECT},
         collect={"installed": "installed", "copyrights": "copyrights.tar"},
     )
-
-
-def plan_initrd(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the initrd: made once, by the image's own mkinitramfs, inside the image's root."""
-    command = PlannedCommand(
-        ("./initrd.sh",),
-        _INITRD_TIMEOUT_S,
-        root=root_of(earlier["customise"]),
-        environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
-    )
-    return Plan((command,), write={"initrd.sh": _INITRD}, collect={"vmlinuz": "vmlinuz", "initrd": "initrd.img"})

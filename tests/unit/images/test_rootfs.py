@@ -7,8 +7,9 @@ from tests.worlds.installation import config
 
 from distwright.builds.environment import MMDEBSTRAP_PROGRAMS
 from distwright.images.forms import form_inputs
+from distwright.images.initrd import plan_initrd, plan_initrd_root
 from distwright.images.iso import plan_iso, plan_squashfs
-from distwright.images.rootfs import plan_customise, plan_initrd, plan_installed, plan_root
+from distwright.images.rootfs import plan_customise, plan_installed, plan_root
 from distwright.images.usb import plan_usb
 from distwright.jobs.step import Plan
 from distwright.model.digests import Json, sha256_of
@@ -35,6 +36,7 @@ def test_no_script_of_ours_is_changed_by_the_machine_that_runs_it() -> None:
         plan_root(BUILD, {}),
         plan_customise(BUILD, EARLIER),
         plan_initrd(BUILD, EARLIER),
+        plan_initrd_root(WHOLE, EARLIER),
         plan_squashfs(BUILD, EARLIER),
         plan_iso(BUILD, EARLIER),
         plan_usb(WHOLE, EARLIER),
@@ -59,6 +61,8 @@ def test_everything_that_shapes_bytes_runs_in_a_root_and_only_mmdebstrap_on_the_
         "customise": plan_customise(BUILD, EARLIER),
         "installed": plan_installed(BUILD, EARLIER),
         "initrd": plan_initrd(BUILD, EARLIER),
+        "initrd-root": plan_initrd_root(WHOLE, EARLIER),
+        "initrd of now": plan_initrd(WHOLE, EARLIER),
         "squashfs": plan_squashfs(BUILD, EARLIER),
         "iso": plan_iso(BUILD, EARLIER),
         "usb": plan_usb(WHOLE, EARLIER),
@@ -66,8 +70,8 @@ def test_everything_that_shapes_bytes_runs_in_a_root_and_only_mmdebstrap_on_the_
     roots = {name: [command.root for command in plan.commands] for name, plan in plans.items()}
     tools, image = EARLIER["tools"].outputs["root"], EARLIER["customise"].outputs["root"]
     assert roots == {
-        "root": [None], "customise": [tools], "installed": [image], "initrd": [image], "squashfs": [tools], "iso": [tools],
-        "usb": [tools],
+        "root": [None], "customise": [tools], "installed": [image], "initrd": [image], "initrd-root": [image],
+        "initrd of now": [EARLIER["initrd-root"].outputs["root"]], "squashfs": [tools], "iso": [tools], "usb": [tools],
     }  # fmt: skip
     assert {name: plan.programs for name, plan in plans.items() if plan.programs} == {"root": MMDEBSTRAP_PROGRAMS}
     for name in set(plans) - {"installed"}:

@@ -1,0 +1,175 @@
+"""Petrel's features, run by the jobs that users get, on the image as it is built and on images that break one promise each.
+
+Under emulation an image starts in a minute or two, and all scenarios of one take some minutes more: so all mutants are tried
+with EVERY=1, and three of them else.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.system.line import EXAMPLE, Line, keep_in_cache, state_folder
+from tests.worlds.example import with_features
+from tests.worlds.mutants import MUTANTS, Mutant, changed_image, mutated
+from tests.worlds.work import Workshop, kind_of
+
+from distwright.app import App, open_app
+from distwright.cli.watch import TerminalWatcher
+from distwright.images.build import IMAGE_BUILD
+from distwright.images.initrd import plan_initrd
+from distwright.images.scenarios import Chosen, last_built, orders_of_tests
+from distwright.images.testing import KIND, QUESTION
+from distwright.jobs.order import JobOrder
+from distwright.jobs.step import Step
+from distwright.model.digests import sha256_of
+from distwright.model.outcomes import Outcome
+from distwright.model.records import Job, Trial
+from distwright.store.jobs import find_job
+from distwright.store.trials import list_trials
+from distwright.worker.execute import execute
+
+pytestmark = [pytest.mark.system, pytest.mark.full]
+TIMEOUT_S = 3 * 3600
+FIRMWARES = ("bios", "secure-boot")
+SOME = (
+    "all that shall run does",
+    "nobody can reach it but by names of the local network",
+    "packages are all configured",
+)
+TRIED = [one for one in MUTANTS if os.environ.get("EVERY") or one.scenario in SOME]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A state with Petrel built and tested. exit_code: of the demo that did so."""
+
+    line: Line
+    example: Path
+    exit_code: int
+    said: str
+
+    def app(self) -> App:
+        return open_app(str(self.line.state))
+
+    @property
+    def folder(self) -> Path:
+        """What was published of the image."""
+        [iso] = [path for path in (self.line.state / "public" / "images").glob("*/*.iso") if "-test-" not in str(path)]
+        return iso.parent
+
+
+@pytest.fixture(scope="module")
+def tested() -> Iterator[Tested]:
+    """Carry Petrel from git to an image that was tested, as its owner would with features switched on."""
+    with state_folder() as folder:
+        example = with_features(EXAMPLE, folder / "petrel", FIRMWARES)
+        line = Line(folder / "state")
+        done = line.call("demo", str(example), "--state", str(line.state), timeout_s=TIMEOUT_S)
+        yield Tested(line, example, done.returncode, done.stdout + done.stderr)
+        keep_in_cache(line.state)
+
+
+def ends_of(app: App, job: int) -> Mapping[str, Trial]:
+    """Give how each scenario of a test ended."""
+    with app.database.read() as tx:
+        return {trial.subject.partition(") ")[2]: trial for trial in list_trials(tx, QUESTION) if trial.job == job}
+
+
+def jobs_of(line: Line) -> dict[str, dict[str, Any]]:
+    rows = line.answer("job", "list")
+    return {row["title"].rpartition(" (")[2].rstrip(")"): row for row in rows if row["kind"] == KIND.name}
+
+
+def test_petrel_keeps_its_promises_with_each_firmware(tested: Tested) -> None:
+    assert tested.exit_code == 0, tested.said[-3000:]
+    rows = jobs_of(tested.line)
+    assert {firmware: row["state"] for firmware, row in rows.items()} == dict.fromkeys(FIRMWARES, "ok")
+    app = tested.app()
+    by_firmware = {firmware: ends_of(app, int(row["job"])) for firmware, row in rows.items()}
+    app.database.close()
+    promised = {one.scenario for one in MUTANTS}
+    only = {one.scenario for one in MUTANTS if one.firmware != "bios"}
+    assert {firmware: set(ends) for firmware, ends in by_firmware.items()} == {
+        "bios": promised - only, "secure-boot": promised,
+    }  # fmt: skip
+    assert {end.outcome for ends in by_firmware.values() for end in ends.values()} == {Outcome.OK}
+    for firmware in FIRMWARES:
+        report = tested.folder.parent / f"{tested.folder.name}-test-{firmware}" / "report.html"
+        text = report.read_text()
+        assert "data:image/png;base64," in text, "the pictures that features keep"
+        assert "the greeting" in text
+
+
+def test_tested_again_nothing_is_done(tested: Tested) -> None:
+    jobs = tested.line.answer("job", "list")
+    done = tested.line.call("demo", str(tested.example), "--state", str(tested.line.state), timeout_s=TIMEOUT_S)
+    assert done.returncode == 0, done.stderr
+    known = {row["job"] for row in jobs}
+    assert [
+        row["kind"]
+        for row in tested.line.answer("job", "list")
+        if row["job"] not in known and row["kind"] != "archive.record"
+    ] == []
+
+
+def test_initrd_is_the_one_that_the_whole_root_gives(tested: Tested) -> None:
+    """What is cut out of the image for it has all that it is made from."""
+    app = tested.app()
+    built = [row for row in tested.line.answer("job", "list") if row["kind"] == "image.build"]
+    with app.database.read() as tx:
+        job = find_job(tx, int(built[0]["job"]))
+    assert job is not None
+    before = [step for step in IMAGE_BUILD.steps if step.name in ("tools", "root", "customise")]
+    kind = kind_of(*before, Step("initrd", lambda inputs, earlier: plan_initrd({**inputs, "form": 2}, earlier)))
+    ending = execute(kind, job.inputs, Workshop(app.paths, app.database, app.objects, app.sandbox).context())
+    assert ending.outcome is Outcome.OK, ending.message
+    [published] = tested.folder.glob("*.initrd.img")
+    assert (ending.outputs or {})["initrd/initrd"] == sha256_of(published.read_bytes())
+    app.database.close()
+
+
+def judged(app: App, iso: Path, firmware: str, **changed: Any) -> Job:
+    """Test another image as the one that was built."""
+    with app.database.read() as tx:
+        built = last_built(tx, "petrel")
+    assert built is not None
+    [order] = orders_of_tests(app.database, app.ground(), built, Chosen((firmware,), workers=2))
+    inputs = {**order.inputs, "iso": str(app.objects.put_file(iso)), **changed}
+    job = app.place(JobOrder(KIND, inputs, order.title, holds=order.holds))
+    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=False), [job])
+    with app.database.read() as tx:
+        found = find_job(tx, job.id)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("mutant", TRIED, ids=lambda mutant: mutant.scenario)
+def test_mutant_turns_its_scenario_red_and_no_other(tested: Tested, mutant: Mutant, tmp_path: Path) -> None:
+    [iso] = tested.folder.glob("*.iso")
+    app = tested.app()
+    job = judged(app, mutated(iso, mutant, tmp_path), mutant.firmware)
+    ends = ends_of(app, job.id)
+    red = {name: end.message for name, end in ends.items() if end.outcome is not Outcome.OK}
+    assert set(red) == {mutant.scenario}, red
+    assert job.outcome is Outcome.FAILED
+    report = tested.folder.parent / f"{tested.folder.name}-test-{mutant.firmware}" / "report.html"
+    assert mutant.scenario in report.read_text()
+    app.database.close()
+
+
+def test_image_without_a_kernel_leaves_its_console_and_its_screen(tested: Tested, tmp_path: Path) -> None:
+    [iso] = tested.folder.glob("*.iso")
+    app = tested.app()
+    job = judged(app, changed_image(iso, tmp_path / "none.iso", "-rm", "/live/vmlinuz", "--"), "bios", boot_limit_s=60)
+    assert job.outcome is Outcome.FAILED
+    assert job.message is not None
+    assert "the image did not start" in job.message
+    left = (job.outputs or {})["left"]
+    assert isinstance(left, dict)
+    console, screen = (app.objects.read(left[name]) for name in ("console", "screen"))
+    assert b"/live/vmlinuz' not found" in console
+    assert screen.startswith(b"\x89PNG")
+    app.database.close()
