@@ -354,14 +354,15 @@ def test_cancel_of_a_job_that_is_done_is_refused_and_changes_nothing(yard: Yard)
     assert yard.job() == before
 
 
-def test_interrupted_worker_puts_its_job_back_at_once(yard: Yard) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_worker_puts_its_job_back_at_once(yard: Yard, number: int) -> None:
     yard.place()
     worker = start_worker(yard.shop, slow_action(yard))
     yard.began()
-    os.kill(worker, signal.SIGINT)
+    os.kill(worker, number)
     assert ended(worker) == 130
     job = yard.job()
-    assert (job.state, job.message) == (JobState.QUEUED, "interrupted at the terminal")
+    assert (job.state, job.message) == (JobState.QUEUED, "interrupted by Ctrl-C or SIGTERM")
     yard.all_gone()
     yard.sign("go").touch()
     assert ended(start_worker(yard.shop, slow_action(yard))) == 0

@@ -11,7 +11,7 @@ from distwright.checks.inquiries import again_at, tries_of, waits_for
 from distwright.checks.sweep import ask_sweep
 from distwright.cli.options import json_option, print_json, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
-from distwright.errors import BadUsage, Busy, quoted
+from distwright.errors import BadUsage, Busy, NotFound, quoted
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import InquiryState, KnownFinding
@@ -91,7 +91,10 @@ def bisect(
 @state_option
 @json_option
 def history(source: str | None, limit: int, state: str | None, as_json: bool) -> None:
-    """List what builds were tried, newest first: with which snapshots, and how they ended; before that, since when one fails."""
+    """List what builds were tried, newest first: with which snapshots, and how they ended; before that, since when one fails.
+
+    Exit codes: 0 listed, 10 nothing was ever tried of this source.
+    """
     app = open_app(state)
     rows: list[dict[str, Json]] = [
         {
@@ -109,6 +112,10 @@ def history(source: str | None, limit: int, state: str | None, as_json: bool) ->
         for row in trials(app.database, source, limit)
     ]
     found = findings_about(app.database, source)
+    if source is not None and not rows and not found:
+        raise NotFound(
+            f"no build of a source package {quoted(source)} was ever tried", hint="distwright package history"
+        )
     if as_json:
         return print_json({"trials": list(rows), "failing": [_failing(one) for one in found]})
     for one in found:

@@ -103,7 +103,10 @@ class Worker:
             self.sandbox.remove(folder)
 
     def run_one(self) -> bool:
-        """Run the next job to its end; say whether there was one. Ctrl-C cancels the attempt, then KeyboardInterrupt is raised."""
+        """Run the next job to its end; say whether there was one.
+
+        Ctrl-C and SIGTERM cancel the attempt, then KeyboardInterrupt is raised.
+        """
         with _interrupts_noted() as noted:
             had_one = self._run_next(noted)
         if noted:
@@ -123,7 +126,7 @@ class Worker:
         except BaseException as error:
             self._stop(child)
             if isinstance(error, KeyboardInterrupt):
-                self._write_end(job, Ending(Outcome.BROKEN, "interrupted at the terminal"), Retry.AT_ONCE)
+                self._write_end(job, Ending(Outcome.BROKEN, "interrupted by Ctrl-C or SIGTERM"), Retry.AT_ONCE)
             raise
         status = self._bury(child)
         killed = f"the job's process was killed (status {status}): out of memory?"
@@ -218,21 +221,21 @@ class Worker:
 
 @contextmanager
 def _interrupts_noted() -> Iterator[Sequence[int]]:
-    """Note Ctrl-C instead of having it raise wherever we are.
+    """Note Ctrl-C, and SIGTERM, instead of having them raise wherever we are, or end us with a job that says it runs.
 
     In the middle of a transaction it would leave that open, and the next one would wait for it until it gives up.
     """
     noted: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
     is_main = threading.current_thread() is threading.main_thread()  # signals are its alone
-    if not is_main or before in (signal.SIG_IGN, None):
-        yield noted
-        return
-    signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
+    changed = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in changed:
+        signal.signal(number, lambda number, _frame: noted.append(number))
     try:
         yield noted
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in changed.items():
+            signal.signal(number, handler)
 
 
 def _now() -> datetime:

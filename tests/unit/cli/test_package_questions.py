@@ -33,6 +33,11 @@ def line(world: BreakingWorld) -> CommandLine:
     return CommandLine(world.context.paths.root)
 
 
+def test_history_of_what_nobody_tried_is_no_empty_list(line: CommandLine) -> None:
+    done = line.run("package", "history", "graeter")
+    assert (done.exit_code, done.said) == (10, "no build of a source package 'graeter' was ever tried")
+
+
 def test_history_begins_with_since_when_it_fails_and_what_broke_it(world: BreakingWorld, line: CommandLine) -> None:
     good, bad = world.serials
     first, *_ = line.run("package", "history", "greeter").text.splitlines()
