@@ -52,7 +52,6 @@ def test_history_begins_with_since_when_it_fails_and_what_broke_it(world: Breaki
     ]
     assert [row["architecture"] for row in answer["trials"]] == ["amd64", "amd64"]
     assert [row["since"] for row in answer["failing"]] == [{"debian": bad}]
-    assert line.run("package", "history", "other", as_json=True).answer == {"trials": [], "failing": []}
 
 
 def test_inquiries_are_listed_and_shown_with_their_answers(world: BreakingWorld, line: CommandLine) -> None:
