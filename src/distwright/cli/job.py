@@ -6,12 +6,15 @@ import time
 import click
 
 from distwright.app import App, open_app
-from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
-from distwright.errors import NotFound
+from distwright.cli.options import json_option, print_json, print_rows, say, shown_time, state_option
+from distwright.errors import NotFound, Refused
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
 from distwright.site.views import job_detail, jobs, open_events, unknown_kind
+from distwright.worker.enter import SHELL, step_to_enter
+from distwright.worker.enter import enter as run_in_step
+from distwright.worker.kinds import KINDS
 
 _POLL_S = 0.3
 _REFUSED_SHOWN = 5
@@ -125,6 +128,33 @@ def retry_job(number: int, state: str | None, as_json: bool) -> None:
         print_json(_as_json(job))
         return
     click.echo(f"job {job.id} is {job.state}; distwright worker --until-idle runs it, or the next demo")
+
+
+@command.command()
+@click.argument("number", type=int)
+@click.argument("program", nargs=-1)
+@click.option("--step", metavar="STEP", help="This step.  [default: the first that did not end well]")
+@state_option
+def enter(number: int, program: tuple[str, ...], step: str | None, state: str | None) -> None:
+    """Look into a step of a job that failed: a shell (or PROGRAM) with its files, its root and its environment.
+
+    What the step would run is printed first, so that it can be run again there. Nothing that is left there is kept, and the job
+    stays as it is. The exit code is the program's; 3 if the step cannot be entered, 10 if there is no such job or step.
+    """
+    app = open_app(state)
+    job = _job(app, number)
+    if job.state is JobState.RUNNING:
+        raise Refused(f"job {number} runs", hint=f"distwright job cancel {number}")
+    kind = KINDS.get(job.kind)
+    if kind is None or kind.kind.version != job.version:
+        raise Refused(
+            f"job {number} is of a kind that this distwright does not run: {job.kind}@{job.version}",
+            hint="distwright job list",
+        )
+    context = app.make_context(job, lambda _line: None, lambda: False)
+    name, plan = step_to_enter(kind, job.inputs, context, step)
+    say(f"step {name} of job {number}: {job.title}")
+    raise click.exceptions.Exit(run_in_step(context, plan, lambda line: say(f"  $ {line}"), program or SHELL))
 
 
 @command.command("cancel")

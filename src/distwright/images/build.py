@@ -5,6 +5,7 @@ from datetime import datetime
 from distwright.builds.environment import environment_step
 from distwright.images.accounting import account
 from distwright.images.describing import describe
+from distwright.images.failing import conclude_failed, judge_hooks, judge_root
 from distwright.images.initrd import plan_initrd, plan_initrd_root
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.rootfs import plan_customise, plan_installed, plan_root
@@ -40,16 +41,17 @@ IMAGE_BUILD = JobKind(
     KIND,
     (
         environment_step("tools", "tools"),
-        Step("root", plan_root),
-        Step("customise", plan_customise),
+        Step("root", plan_root, judge_root),
+        Step("customise", plan_customise, judge_hooks),
         Step("installed", plan_installed),
         Action("account", account),
         Step("initrd-root", plan_initrd_root),
         Step("initrd", plan_initrd),
         Step("squashfs", plan_squashfs),
-        Step("iso", plan_iso),
+        Step("iso", plan_iso, judge_hooks),
         Step("usb", plan_usb),
         Action("describe", describe),
     ),
     conclude,
+    conclude_failed,
 )

@@ -39,7 +39,7 @@ class Recipe:
     before: includes that are there before packages are installed. preseed: in order, name -> answers for debconf. preferences: name
     -> pins that count while packages are installed. debs: package files to install. sources: what archives/ asks of the image's
     table. medium: files by their path on the medium. medium_hooks: scripts that run there. grub: files of GRUB's folder by name.
-    excludes: patterns of what is not packed, one a line.
+    excludes: patterns of what is not packed, one a line. asked_at: as apt is asked -> `FILE:LINE` that does so first.
     """
 
     packages: tuple[str, ...]
@@ -54,6 +54,7 @@ class Recipe:
     medium_hooks: Mapping[str, str] = field(default_factory=dict)
     grub: Mapping[str, ImageFile] = field(default_factory=dict)
     excludes: str = ""
+    asked_at: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_recipe(files: list[ImageFile], values: Values = NO_VALUES) -> Recipe:
@@ -74,16 +75,18 @@ def parse_recipe(files: list[ImageFile], values: Values = NO_VALUES) -> Recipe:
     def matching(is_wanted: Callable[[str], object]) -> list[ImageFile]:
         return [file for file in chosen if is_wanted(file.path)]
 
-    packages = {name for file in matching(LIST_FILE.fullmatch) for name in packages_of(file, values, problems)}
+    asked_at: dict[str, str] = {}
+    for file in matching(LIST_FILE.fullmatch):
+        asked_at = packages_of(file, values, problems) | asked_at
     archives = archives_of(matching(lambda path: path.startswith("archives/")), values, problems)
     after = below(AFTER) or below(AFTER_TOO)
     if below(AFTER) and below(AFTER_TOO):
         problems.append(f"{AFTER} and {AFTER_TOO} mean the same, only one of them may have files")
-    if not packages:
+    if not asked_at:
         problems.append("no package is named in package-lists/*.list.chroot")
     hooks = matching(lambda path: path.startswith("hooks/"))
     recipe = Recipe(
-        packages=tuple(sorted(packages)),
+        packages=tuple(sorted(asked_at)),
         includes=(*after, *archives.includes),
         hooks=hooks_of(hooks, CHROOT, problems),
         before=below(BEFORE),
@@ -95,6 +98,7 @@ def parse_recipe(files: list[ImageFile], values: Values = NO_VALUES) -> Recipe:
         medium_hooks=hooks_of(hooks, BINARY, problems),
         grub=grub_of(matching(lambda path: path.startswith(GRUB)), problems),
         excludes="".join(_excludes(file, problems) for file in matching(lambda path: path == EXCLUDES)),
+        asked_at=asked_at,
     )
     if problems:
         raise BadInput(f"the recipe has problems:\n{listed(sorted(problems))}", hint="see docs/reference/recipe.md")

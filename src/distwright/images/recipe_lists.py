@@ -48,9 +48,12 @@ def condition_values(architecture: str, suite: str, components: Sequence[str], *
     }
 
 
-def packages_of(file: ImageFile, values: Values, problems: list[str]) -> set[str]:
-    """Give what a list asks apt for: `name`, `name=version` or `name/suite`. values: of the variables of `#if VAR words`."""
-    found: set[str] = set()
+def packages_of(file: ImageFile, values: Values, problems: list[str]) -> dict[str, str]:
+    """Give what a list asks apt for, `name`, `name=version` or `name/suite`, with the line that does so first.
+
+    values: of the variables of `#if VAR words`.
+    """
+    found: dict[str, str] = {}
     if is_link(file, problems):
         return found
     is_wanted, opened = True, 0
@@ -68,7 +71,7 @@ def packages_of(file: ImageFile, values: Values, problems: list[str]) -> set[str
         elif line.startswith("!"):
             problems.append(f"{place}: commands are not run, write the packages that it prints")
         elif is_wanted:
-            found |= _named(line, values, place, problems)
+            found = dict.fromkeys(_named(line, values, place, problems), place) | found
     if opened:
         problems.append(f"{file.path}:{opened}: the condition has no #endif")
     return found

@@ -68,6 +68,7 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
     inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
+    inputs["asked_at"] = dict(recipe.asked_at)
     if mentioned := mentioned_names(recipe):
         inputs["mentioned"] = list(mentioned)
     holds = (*resolved.holds, *resolved_tools.holds)

@@ -128,6 +128,26 @@ def run_checked(argv: tuple[str, ...], *, timeout_s: float = 60, cwd: Path | Non
     return run(Command(argv, timeout_s=timeout_s, cwd=cwd, stdin=stdin)).checked().stdout
 
 
+def run_in_terminal(command: Command) -> int:
+    """Run a program that a person talks to, with our own terminal; give its exit code. Its log, limits and input count for nothing.
+
+    Ctrl-C is for the program alone. Raises ProgramFailed if it cannot be started.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    environment = {**ENVIRONMENT, **command.environment, "TERM": os.environ.get("TERM", "dumb")}
+    try:
+        return subprocess.call(
+            command.argv, cwd=command.cwd, env=environment, pass_fds=command.keep_fds, umask=0o022,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # one thread of ours at a time
+        )  # fmt: skip
+    except OSError as error:
+        raise ProgramFailed(
+            f"{quoted(command.argv[0])} cannot be started: {error}", hint="distwright doctor"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def end_group(process: "subprocess.Popen[bytes]", grace_s: float = TERM_GRACE_S) -> None:
     """End a process group: TERM, a grace, KILL; at once if the leader has ended.
 

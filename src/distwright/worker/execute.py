@@ -129,10 +129,10 @@ def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResu
     key = runner.key(plan)
     if step.repeat:
         return _run(step, plan, runner, key, context)
-    known = _known_result(context, key, step, plan)
+    known = known_result(context, key, step, plan)
     if known is None:
         with turn_of(context.paths.root / "run" / "turns", key, context.check_cancelled):
-            known = _known_result(context, key, step, plan)  # another job may have made it meanwhile
+            known = known_result(context, key, step, plan)  # another job may have made it meanwhile
             if known is None:
                 return _run(step, plan, runner, key, context)
     context.log(f"{step.name} is known already ({key.short})")
@@ -164,7 +164,7 @@ def _needed(result: StepResult) -> list[Hold]:
     return [*holds_on_all(dict(result.outputs)), *holds_on_all(fetched)]
 
 
-def _known_result(context: JobContext, key: Sha256, step: Step, plan: Plan) -> StepResult | None:
+def known_result(context: JobContext, key: Sha256, step: Step, plan: Plan) -> StepResult | None:
     """Find what a plan gave before, judged as the step is judged today: the judge is no part of the key, and may have changed."""
     with context.database.read() as tx:
         digest = find_step_result(tx, key)

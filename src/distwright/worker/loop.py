@@ -27,6 +27,7 @@ from distwright.tools.run import become_subreaper, end_descendants
 from distwright.tools.sandbox import Sandbox
 from distwright.worker.child import Child, ending_from_report, fork_child
 from distwright.worker.context import JobContext
+from distwright.worker.runner import ENTERED
 
 _TICK_S = 0.25
 
@@ -90,7 +91,7 @@ class Worker:
         folders = list(self.paths.work.iterdir())
         with_lease = self._leased()
         for folder in folders:
-            if "-".join(folder.name.split("-")[:2]) not in with_lease:
+            if "-".join(folder.name.split("-")[:2]) not in with_lease and not _is_entered(folder):
                 self._remove(folder)
         for fresh in self.paths.roots.glob("new-*-*"):
             if not Path(f"/proc/{fresh.name.split('-')[1]}").exists():
@@ -236,6 +237,12 @@ def _interrupts_noted() -> Iterator[Sequence[int]]:
     finally:
         for number, handler in changed.items():
             signal.signal(number, handler)
+
+
+def _is_entered(folder: Path) -> bool:
+    """Say whether a person is in this work folder."""
+    word, _, pid = folder.name.partition("-")
+    return word == ENTERED and Path(f"/proc/{pid}").exists()
 
 
 def _now() -> datetime:

@@ -5,7 +5,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from distwright.store.settle import settle_file_system
 from distwright.tools.architectures import look_at_machine, way_to_run
 from distwright.tools.dpkg import installed_versions
 from distwright.tools.qemu import accelerator
-from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run
+from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run, run_in_terminal
 from distwright.tools.sandbox import Door, RootFolders
 from distwright.worker.context import JobContext
 from distwright.worker.guard import Guard, guarding
@@ -30,6 +30,7 @@ from distwright.worker.workfolder import collect, collect_found, fill
 
 _TAIL_LINES = 15
 _ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
+ENTERED = "entered"  # what the work folders of people begin with, in place of a job's number
 _LOG = "log"  # in the work folder, where only we see it
 
 
@@ -80,11 +81,7 @@ class LocalRunner:
             _look_for_programs(plan)
             with LoopbackServer(shelf.find) as server:
                 tokens = _Tokens(str(work / "files"), server)
-                filled = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.templates.items()}
-                written = {**plan.write, **filled}
-                work.mkdir(parents=True)
-                with _objects_of_ours():
-                    fill(work / "files", plan.place, written, context.objects, context.sandbox)
+                self._fill(plan, work, tokens)
                 gauge = SpaceGauge(work, context.is_cancelled)
                 ends = self._run_all(plan, work, tokens, gauge)
             if shelf.passed_limit and ends and not ends[-1].cut:
@@ -168,21 +165,11 @@ class LocalRunner:
         self, planned: PlannedCommand, plan: Plan, work: Path, number: int, tokens: _Tokens, gauge: SpaceGauge
     ) -> Finished:
         context = self._context
-        argv = tuple(self._filled(word, tokens, plan, rooted=planned.root is not None) for word in planned.argv)
-        environment = {
-            name: self._filled(text, tokens, plan, rooted=planned.root is not None)
-            for name, text in planned.environment
-        }
+        argv, environment = self._spoken(planned, plan, tokens)
         limits = planned.limits.or_else(context.limits)
         context.log(f"$ {Command(argv, 0).shown}")
         with contextlib.ExitStack() as stack:
-            door = None
-            if planned.reads_shelf:
-                door = Door(stack.enter_context(tokens.server.door()), tokens.server.port)
-            if planned.root is None:
-                wrapped = context.sandbox.alone_argv(argv, door)
-            else:
-                wrapped = context.sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door)
+            wrapped, door = self._wrapped(argv, planned, work, number, tokens, stack)
             guard = stack.enter_context(guarding(limits, work, context.sandbox, f"{os.getpid()}-{work.name}-{number}"))
             command = Command(
                 guard.wrapped(wrapped),
@@ -199,6 +186,59 @@ class LocalRunner:
             finished = run(command, is_cancelled=gauge.look, watch=guard.look)
             gauge.look()
             return _with_cut(finished, guard, argv[0])
+
+    def enter(self, plan: Plan, program: Sequence[str], say: Callable[[str], None]) -> int:
+        """Start a program with this process's terminal where a step's programs start; give its exit code.
+
+        It has their files, their root, their environment, their door to the shelf; no limits. say: gets the command lines that
+        would have run. Nothing that it leaves is kept. Raises what `run` raises before its first program.
+        """
+        context = self._context
+        work = context.paths.work / f"{ENTERED}-{os.getpid()}"
+        planned = plan.commands[-1]
+        self._look_for_architecture(plan)
+        _look_for_programs(plan)
+        try:
+            with _objects_of_ours(), contextlib.ExitStack() as stack:
+                limit_bytes = self._disk_limit_bytes(plan)
+                shelf = Shelf(
+                    plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors, limit_bytes=limit_bytes
+                )
+                tokens = _Tokens(str(work / "files"), stack.enter_context(LoopbackServer(shelf.find)))
+                self._fill(plan, work, tokens)
+                for each in plan.commands:
+                    say(Command(self._spoken(each, plan, tokens)[0], 0).shown)
+                wrapped, door = self._wrapped(program, planned, work, 0, tokens, stack)
+                environment = {"HOME": "/nonexistent", **self._spoken(planned, plan, tokens)[1]}
+                kept = () if door is None else (door.channel,)
+                return run_in_terminal(Command(wrapped, 0, environment=environment, cwd=work / "files", keep_fds=kept))
+        finally:
+            self._remove(work)
+
+    def _fill(self, plan: Plan, work: Path, tokens: _Tokens) -> None:
+        filled = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.templates.items()}
+        work.mkdir(parents=True)
+        with _objects_of_ours():
+            fill(work / "files", plan.place, {**plan.write, **filled}, self._context.objects, self._context.sandbox)
+
+    def _spoken(self, planned: PlannedCommand, plan: Plan, tokens: _Tokens) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Give the words and the environment of a command, with the places of this machine."""
+
+        def filled(text: str) -> str:
+            return self._filled(text, tokens, plan, rooted=planned.root is not None)
+
+        return tuple(map(filled, planned.argv)), {name: filled(text) for name, text in planned.environment}
+
+    def _wrapped(
+        self, argv: Sequence[str], planned: PlannedCommand, work: Path, number: int, tokens: _Tokens, stack: contextlib.ExitStack,
+    ) -> tuple[tuple[str, ...], Door | None]:  # fmt: skip
+        """Put a program where a planned one runs: alone or in its root, with the door if it reads the shelf."""
+        sandbox, door = self._context.sandbox, None
+        if planned.reads_shelf:
+            door = Door(stack.enter_context(tokens.server.door()), tokens.server.port)
+        if planned.root is None:
+            return sandbox.alone_argv(argv, door), door
+        return sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door), door
 
     def _look_for_architecture(self, plan: Plan) -> None:
         """A machine that cannot run an architecture's programs is our fault, and another machine may. Raises ProgramFailed."""

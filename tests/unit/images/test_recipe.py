@@ -44,7 +44,11 @@ def test_a_recipe_is_its_packages_once_its_includes_and_its_hooks_by_name() -> N
         packages=("libstdc++6", "linux-image-amd64", "live-boot", "sudo"),
         includes=(plain_file("etc/motd", "hello\n"),),
         hooks={"0100-first.hook.chroot": "#!/bin/sh\nfalse\n", "0900-last.hook.chroot": "#!/bin/sh\ntrue\n"},
-    )
+        asked_at={
+            "live-boot": "package-lists/a.list.chroot:1", "linux-image-amd64": "package-lists/a.list.chroot:2",
+            "sudo": "package-lists/b.list.chroot:1", "libstdc++6": "package-lists/b.list.chroot:5",
+        },
+    )  # fmt: skip
     assert list(recipe.hooks) == ["0100-first.hook.chroot", "0900-last.hook.chroot"]
 
 

@@ -26,7 +26,17 @@ BEFORE_ISSUE_4 = {
     "image", "name", "commit", "epoch", "root", "tools", "files", "states", "title", "label", "disk_info", "kernel_options",
     "includes", "hooks",
 }  # fmt: skip
-OF_FORM_2 = {"form", "repo", "branch", "version", "url", "outputs", "vendors", "keyrings"}  # forms.py; of every image
+OF_FORM_2 = {
+    "asked_at",
+    "form",
+    "repo",
+    "branch",
+    "version",
+    "url",
+    "outputs",
+    "vendors",
+    "keyrings",
+}  # forms.py; of every image
 OURS = make_deb("ours", "1.0")
 
 

@@ -12,9 +12,15 @@ VALUES = condition_values("amd64", "bookworm", ("main", "contrib"), recommends=F
 
 def read(text: str) -> tuple[set[str], list[str]]:
     problems: list[str] = []
-    return packages_of(
-        ImageFile("package-lists/a.list", text.encode(), is_executable=False), VALUES, problems
-    ), problems
+    asked_at = packages_of(ImageFile("package-lists/a.list", text.encode(), is_executable=False), VALUES, problems)
+    return set(asked_at), problems
+
+
+def test_each_package_has_the_line_that_asks_for_it_first() -> None:
+    file = ImageFile("package-lists/a.list", b"# ours\naa bb\n\naa cc=1.0\n", is_executable=False)
+    assert packages_of(file, VALUES, []) == {
+        "aa": "package-lists/a.list:2", "bb": "package-lists/a.list:2", "cc=1.0": "package-lists/a.list:4",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
