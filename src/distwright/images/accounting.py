@@ -34,7 +34,8 @@ def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         "states": plain.mapping(inputs, "states"),
         "tools": {entry.name: str(entry.document) for entry in tools.shelf},
     }
-    installed = parse_installed(context.objects.read(earlier["installed"].outputs["installed"]))
+    answers = earlier["installed" if form_of(inputs) < 3 else "customise"].outputs
+    installed = parse_installed(context.objects.read(answers["installed"]))
     packages = EnvironmentRecipe.from_json(plain.mapping(inputs, "root")).include
     mentioned = {*map(package_of, packages), *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
     is_whole = form_of(inputs) >= 2
@@ -44,7 +45,7 @@ def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     read = json.loads(manifest)
     papers = {"manifest": manifest, "packages": package_list(read)}
     if is_whole:
-        with context.objects.open(earlier["installed"].outputs["copyrights"]) as tar:
+        with context.objects.open(answers["copyrights"]) as tar:
             components = components_of(inputs, installed_packages(read), read_copyrights(tar))
         papers |= bills(inputs, manifest, components)
         with context.database.read() as tx:

@@ -6,7 +6,7 @@ from distwright.builds.environment import environment_step
 from distwright.images.accounting import account
 from distwright.images.describing import describe
 from distwright.images.failing import conclude_failed, judge_hooks, judge_root
-from distwright.images.initrd import plan_initrd, plan_initrd_root
+from distwright.images.initrd import plan_initrd
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.rootfs import plan_customise, plan_installed, plan_root
 from distwright.images.usb import plan_usb
@@ -45,7 +45,6 @@ IMAGE_BUILD = JobKind(
         Step("customise", plan_customise, judge_hooks),
         Step("installed", plan_installed),
         Action("account", account),
-        Step("initrd-root", plan_initrd_root),
         Step("initrd", plan_initrd),
         Step("squashfs", plan_squashfs),
         Step("iso", plan_iso, judge_hooks),

@@ -11,7 +11,7 @@ from distwright.model import plain
 from distwright.model.outcomes import Outcome
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_HOOK = re.compile(r"hook (\S+)")
+_HOOK = re.compile(r"(hook|asking) (\S+)")
 _LAST_LINES = 3
 _MOST_NAMED = 5
 
@@ -25,15 +25,16 @@ def judge_root(end: StepEnd) -> Verdict:
 
 
 def judge_hooks(end: StepEnd) -> Verdict:
-    """Judge what the recipe does: the hook that ran last, and what was printed since."""
+    """Judge what the recipe does: the hook that ran last, or what the image was asked last, and what was printed since."""
     verdict = judge_by_exit(end)
     tail = list(end.ends[-1].tail) if end.ends else []
     begun = next((at for at in range(len(tail) - 1, -1, -1) if _HOOK.fullmatch(tail[at])), None)
     if verdict.outcome is not Outcome.FAILED or begun is None:
         return verdict
-    name = tail[begun].partition(" ")[2]
+    word, _, name = tail[begun].partition(" ")
+    what = f"hook {name}" if word == "hook" else f"asking the image for {name}"
     said = " | ".join(tail[begun + 1 :][-_LAST_LINES:]) or "it printed nothing"
-    return Verdict(verdict.outcome, f"hook {name} failed with exit {end.ends[-1].exit_code}: {said}")
+    return Verdict(verdict.outcome, f"{what} failed with exit {end.ends[-1].exit_code}: {said}")
 
 
 def conclude_failed(inputs: Inputs, _earlier: Earlier, failure: Failure, _now: datetime, job: int) -> Conclusion:

@@ -11,8 +11,11 @@ TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an 
 
 
 def form_of(inputs: Inputs) -> int:
-    """Say which form an order has. From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO; from 3
-    on the initrd is made in a root of its own."""
+    """Say which form an order has.
+
+    From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO. From 3 on: step `customise` asks the image
+    what is in it, and the initrd is made in a root of its own.
+    """
     return plain.number(inputs, "form") if "form" in inputs else 1
 
 

@@ -1,17 +1,15 @@
 """The initrd, the dearest step in series: made in a root of its own, so that only what it is made from makes it anew.
 
-`initrd-root` cuts out of the image's root the packages that ship something for initramfs-tools, the kernel, and what these depend
-on, with the configuration that they may read. What mkinitramfs could read is in that root, so nothing is forgotten in the key of
-`initrd`; and a changed hook, include or package of somebody else's leaves it the same, to the byte.
+Step `customise` cuts out of the image's root, at its end, the packages that ship something for initramfs-tools, the kernel, and
+what these depend on, with the configuration that they may read. What mkinitramfs could read is in that root, so nothing is forgotten in
+the key of `initrd`; and a changed hook, include or package of somebody else's leaves it the same, to the byte.
 """
 
-from distwright.builds.environment import root_of
 from distwright.images.forms import form_of
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 
 _TIMEOUT_S = 900
-_CUT_TIMEOUT_S = 300
 
 _INITRD = """#!/bin/sh
 set -eu
@@ -25,7 +23,7 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/tmp/initrd LC_ALL=C.UTF-8
 
 # Perl's base is essential, so every image has it. What these packages recommend counts, too, and who depends on them or comes from
 # one source with them: without zstd an initrd is silently packed by gzip, and live-boot's hook looks whether live-boot is there.
-_CUT = r"""#!/usr/bin/perl
+CUT = r"""#!/usr/bin/perl
 use strict;
 use warnings;
 my $info = '/var/lib/dpkg/info';
@@ -106,31 +104,23 @@ close $out or die "names: $!\n";
 """
 
 # As mmdebstrap packs: nothing is newer than the recipe, and what packages brought is as old as it was, in the initrd as well.
-_PACK = """#!/bin/sh
+PACK = """#!/bin/sh
 set -eu
-./cut.pl
+"${0%/*}/cut.pl"
 exec tar --create --file initrd-root.tar --directory / --no-recursion --null --files-from=names \\
     --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime \\
     --format=pax --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime'
 """
 
 
-def plan_initrd_root(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan what is cut out; nothing before form 3, when the initrd was made in the image's root."""
-    if form_of(inputs) < 3:
-        return Plan(())
-    command = PlannedCommand(
-        ("./pack.sh",), _CUT_TIMEOUT_S, root=root_of(earlier["customise"]), environment=_epoch(inputs)
-    )
-    return Plan((command,), write={"cut.pl": _CUT, "pack.sh": _PACK}, collect={"root": "initrd-root.tar"})
-
-
 def plan_initrd(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the initrd: made once, by the image's own mkinitramfs."""
-    root = root_of(earlier["customise" if form_of(inputs) < 3 else "initrd-root"])
-    command = PlannedCommand(("./initrd.sh",), _TIMEOUT_S, root=root, environment=_epoch(inputs))
+    outputs = earlier["customise"].outputs
+    root = outputs["root" if form_of(inputs) < 3 else "initrd-root"]
+    command = PlannedCommand(
+        ("./initrd.sh",),
+        _TIMEOUT_S,
+        root=root,
+        environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
+    )
     return Plan((command,), write={"initrd.sh": _INITRD}, collect={"vmlinuz": "vmlinuz", "initrd": "initrd.img"})
-
-
-def _epoch(inputs: Inputs) -> tuple[tuple[str, str], ...]:
-    return (("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),)

@@ -10,6 +10,7 @@ from distwright.builds.environment import (
 )
 from distwright.images.copyrights import COLLECT
 from distwright.images.forms import form_of
+from distwright.images.initrd import CUT, PACK
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -99,6 +100,15 @@ set -eu
 exec dpkg-query --show --showformat='${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n' >installed
 """
 
+# From form 3 on asked at the end of apply.sh, where the image is the root anyway: to unpack it once more takes seconds.
+_ASK = """cd "$recipe/out"
+for script in installed copyrights pack; do
+    echo "asking $script"
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \\
+        "$recipe/ask/$script.sh"
+done
+"""
+
 # Called by mmdebstrap, outside the root, when its essential packages are there and no other: as early as live-build does it.
 # debconf is among them: what is essential depends on it. Programs of the image run in the image.
 _ESSENTIAL = """#!/bin/sh
@@ -131,6 +141,19 @@ _NO_DOCUMENTATION = (
     "--dpkgopt", "path-exclude=/usr/share/man/*",
 )  # fmt: skip
 _RECOMMENDS = 'APT::Install-Recommends "true"'
+
+_QUESTIONS = {
+    "recipe/out/.keep": "",
+    "recipe/ask/installed.sh": _INSTALLED,
+    "recipe/ask/copyrights.sh": COLLECT,
+    "recipe/ask/cut.pl": CUT,
+    "recipe/ask/pack.sh": PACK,
+}
+_ANSWERS = {
+    "installed": "recipe/out/installed",
+    "copyrights": "recipe/out/copyrights.tar",
+    "initrd-root": "recipe/out/initrd-root.tar",
+}
 
 # inputs used here: root (EnvironmentRecipe), includes (digest of a tar), hooks (name -> digest), files (name -> text), epoch; if
 # they are there: before (digest of a tar), preseed, preferences (name -> digest), recommends, documentation.
@@ -178,7 +201,11 @@ def _digests(inputs: Inputs, key: str, folder: str) -> dict[str, Sha256]:
 
 
 def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan what the recipe does to its packages: includes, hooks, and what identifies the image."""
+    """Plan what the recipe does to its packages: includes, hooks, and what identifies the image.
+
+    From form 3 on also what is asked of the image then: what is installed, under what terms, and what its initrd is made from.
+    """
+    is_asked = form_of(inputs) >= 3
     command = PlannedCommand(
         ("./customise.sh",),
         _TIMEOUT_S,
@@ -193,16 +220,19 @@ def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
         write={
             "customise.sh": _CUSTOMISE,
             "enter.sh": _ENTER,
-            "recipe/apply.sh": _APPLY,
+            "recipe/apply.sh": _APPLY + (_ASK if is_asked else ""),
             "recipe/hooks/.keep": "",
+            **(_QUESTIONS if is_asked else {}),
             **{f"recipe/etc/{name}": text for name, text in plain.text_map(inputs, "files").items()},
         },
-        collect={"root": "customised.tar"},
+        collect={"root": "customised.tar", **(_ANSWERS if is_asked else {})},
     )
 
 
 def plan_installed(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the question what is installed; from form 2 on, also under what terms."""
+    """Plan the question what is installed; in form 2, also under what terms; nothing from form 3 on, when `customise` asks."""
+    if form_of(inputs) >= 3:
+        return Plan(())
     root = root_of(earlier["customise"])
     command = PlannedCommand(("./installed.sh",), _INSTALLED_TIMEOUT_S, root=root)
     if form_of(inputs) < 2:

@@ -282,8 +282,8 @@ def test_the_boot_has_no_network_and_ends_on_the_text_or_a_panic() -> None:
 def test_a_boot_is_never_taken_from_the_cache_and_a_build_step_may_be() -> None:
     steps = {step.name: getattr(step, "repeat", None) for step in (*IMAGE_BUILD.steps, *IMAGE_BOOT.steps)}
     assert steps == {
-        "tools": False, "root": False, "customise": False, "installed": False, "account": None, "initrd-root": False,
-        "initrd": False, "squashfs": False, "iso": False, "usb": False, "describe": None, "inspect": False, "boot": True,
+        "tools": False, "root": False, "customise": False, "installed": False, "account": None, "initrd": False, "squashfs": False,
+        "iso": False, "usb": False, "describe": None, "inspect": False, "boot": True,
     }  # fmt: skip
 
 

@@ -31,8 +31,8 @@ PLANNED_MORE = {
     "installed": "2185c6ee6a3c50944cfcd86b74aa46a5a9f1a66ef17ebe7f9ded5e872b7e951e",
     "usb": "6a1b66477e7dc7410e5fdf0b4ef18f7f40aa99cfc2bd7b24497640c4ebdf9280",
 }
-PLANNED_IN_A_ROOT = {
-    "initrd-root": "9f4c0221eda2e532df8ec162f2ad033840c66fd36f0fdf3cdaebf9dbdf6a60eb",
+PLANNED_IN_FORM_3 = {
+    "customise": "f88c62ebed78f3ed262d56edbcbb98e191dd65ed36613414e54a452dedbb189e",
     "initrd": "b7de40b370a89f9b96c1a481122ccd6d699120cddf00a33ad16ceea6d10b8da8",
 }
 FORM_3: Mapping[str, Json] = {**FORM_1, **form_inputs(config(), "petrel", "1.0")}
@@ -55,10 +55,10 @@ def test_an_order_of_before_plans_what_it_planned_and_nothing_more() -> None:
 
 def test_an_order_of_now_makes_the_image_with_the_same_steps_and_asks_more_about_it() -> None:
     assert (form_of(FORM_2), form_of(FORM_3)) == (2, FORM)
-    for order, anew in ((FORM_2, {"installed"}), (FORM_3, {"installed", "initrd", "initrd-root"})):
+    for order, anew in ((FORM_2, {"installed"}), (FORM_3, {"customise", "initrd"})):
         made = plans(order)
         assert {name for name, digest in made.items() if PLANNED.get(name) != digest} == anew
-        assert set(PLANNED) <= set(made)
+        assert set(PLANNED) - {"installed"} <= set(made)
 
 
 def test_what_form_2_plans_beyond_that_stays_what_it_is_too() -> None:
@@ -67,9 +67,9 @@ def test_what_form_2_plans_beyond_that_stays_what_it_is_too() -> None:
     assert {name: digest for name, digest in made.items() if PLANNED.get(name) != digest} == PLANNED_MORE
 
 
-def test_what_form_3_plans_beyond_that_is_the_initrd() -> None:
+def test_what_form_3_plans_beyond_that_is_asked_when_the_image_is_customised() -> None:
     before, made = plans(FORM_2), plans(FORM_3)
-    assert {name: digest for name, digest in made.items() if before.get(name) != digest} == PLANNED_IN_A_ROOT
+    assert {name: digest for name, digest in made.items() if before.get(name) != digest} == PLANNED_IN_FORM_3
 
 
 def test_what_came_with_the_forms_is_all_that_an_order_says_more() -> None:

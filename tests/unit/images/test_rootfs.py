@@ -7,7 +7,7 @@ from tests.worlds.installation import config
 
 from distwright.builds.environment import MMDEBSTRAP_PROGRAMS
 from distwright.images.forms import form_inputs
-from distwright.images.initrd import plan_initrd, plan_initrd_root
+from distwright.images.initrd import plan_initrd
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.rootfs import plan_customise, plan_installed, plan_root
 from distwright.images.usb import plan_usb
@@ -36,11 +36,11 @@ def test_no_script_of_ours_is_changed_by_the_machine_that_runs_it() -> None:
         plan_root(BUILD, {}),
         plan_customise(BUILD, EARLIER),
         plan_initrd(BUILD, EARLIER),
-        plan_initrd_root(WHOLE, EARLIER),
+        plan_customise(WHOLE, EARLIER),
         plan_squashfs(BUILD, EARLIER),
         plan_iso(BUILD, EARLIER),
         plan_usb(WHOLE, EARLIER),
-        plan_installed(WHOLE, EARLIER),
+        plan_installed({**WHOLE, "form": 2}, EARLIER),
     ):
         assert tokens_in(plan) == []
 
@@ -61,7 +61,7 @@ def test_everything_that_shapes_bytes_runs_in_a_root_and_only_mmdebstrap_on_the_
         "customise": plan_customise(BUILD, EARLIER),
         "installed": plan_installed(BUILD, EARLIER),
         "initrd": plan_initrd(BUILD, EARLIER),
-        "initrd-root": plan_initrd_root(WHOLE, EARLIER),
+        "customise of now": plan_customise(WHOLE, EARLIER),
         "initrd of now": plan_initrd(WHOLE, EARLIER),
         "squashfs": plan_squashfs(BUILD, EARLIER),
         "iso": plan_iso(BUILD, EARLIER),
@@ -70,8 +70,8 @@ def test_everything_that_shapes_bytes_runs_in_a_root_and_only_mmdebstrap_on_the_
     roots = {name: [command.root for command in plan.commands] for name, plan in plans.items()}
     tools, image = EARLIER["tools"].outputs["root"], EARLIER["customise"].outputs["root"]
     assert roots == {
-        "root": [None], "customise": [tools], "installed": [image], "initrd": [image], "initrd-root": [image],
-        "initrd of now": [EARLIER["initrd-root"].outputs["root"]], "squashfs": [tools], "iso": [tools], "usb": [tools],
+        "root": [None], "customise": [tools], "installed": [image], "initrd": [image], "customise of now": [tools],
+        "initrd of now": [EARLIER["customise"].outputs["initrd-root"]], "squashfs": [tools], "iso": [tools], "usb": [tools],
     }  # fmt: skip
     assert {name: plan.programs for name, plan in plans.items() if plan.programs} == {"root": MMDEBSTRAP_PROGRAMS}
     for name in set(plans) - {"installed"}:
