@@ -1,8 +1,8 @@
 """The initrd, the dearest step in series: made in a root of its own, so that only what it is made from makes it anew.
 
 Step `customise` cuts out of the image's root, at its end, the packages that ship something for initramfs-tools, the kernel, and
-what these depend on, with the configuration that they may read. What mkinitramfs could read is in that root, so nothing is forgotten in
-the key of `initrd`; and a changed hook, include or package of somebody else's leaves it the same, to the byte.
+what these depend on, with the configuration that they may read. What mkinitramfs could read is in that root, so nothing is
+forgotten in the key of `initrd`; and a changed hook, include or package of somebody else's leaves it the same, to the byte.
 """
 
 from distwright.images.forms import form_of
