@@ -3,6 +3,7 @@
 import click
 
 from distwright.app import open_app
+from distwright.cli.image_compare import compare
 from distwright.cli.image_import import import_image
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
@@ -84,4 +85,5 @@ def list_images(state: str | None, as_json: bool) -> None:
     print_rows(rows, ("image", "built", "iso sha256", "files"), as_json=as_json, empty="no image was built yet")
 
 
+command.add_command(compare)
 command.add_command(import_image)
