@@ -24,6 +24,7 @@ def branches(draw: st.DrawFn, image: str = "petrel") -> list[KeptImage]:
             {digest: OBJECTS[digest] for digest in draw(st.sets(st.sampled_from(sorted(OBJECTS)), max_size=5))},
             draw(st.integers(0, 6)),
             log_bytes=draw(st.integers(0, 9)),
+            stages={digest: OBJECTS[digest] for digest in draw(st.sets(st.sampled_from(sorted(OBJECTS)), max_size=3))},
             public=(f"{image}-{number}",) if draw(st.booleans()) else (),
             needed=("user ada (the fair)",) if draw(st.integers(0, 5)) == 0 else (),
             is_begun=draw(st.integers(0, 5)) == 0,
@@ -80,12 +81,23 @@ def test_nothing_goes_while_something_older_stays_that_could_go(rows: list[KeptI
 
 
 @given(branches(), budgets)
+def test_only_the_newest_keeps_its_stages_where_there_is_a_budget(rows: list[KeptImage], budget: Budget) -> None:
+    built = [row for row in rows if row.public and not row.is_begun]
+    for one in judge_branch(rows, budget):
+        is_newest = bool(built) and one.row == max(built, key=order)
+        assert one.keeps_stages == (one.stays and (is_newest or budget == Budget()))
+
+
+@given(branches(), budgets)
 def test_what_is_freed_is_what_only_those_have_that_go(rows: list[KeptImage], budget: Budget) -> None:
     judged = judge_branch(rows, budget)
     kept: set[Sha256] = {digest for row in stay(judged) for digest in row.objects}
+    kept |= {digest for one in judged if one.keeps_stages for digest in one.row.stages}
     for one in judged:
-        alone = {digest for digest in one.row.objects if digest not in kept}
-        assert one.frees_bytes == (0 if one.stays else one.row.log_bytes + sum(OBJECTS[digest] for digest in alone))
+        going = set() if one.stays else set(one.row.objects)
+        going |= set() if one.keeps_stages else set(one.row.stages)
+        logs = 0 if one.stays else one.row.log_bytes
+        assert one.frees_bytes == logs + sum(OBJECTS[digest] for digest in going - kept)
 
 
 @given(branches(), budgets)

@@ -1,6 +1,6 @@
 """Which images stay and which go: a pure decision about what is kept of one branch of an image, within a budget."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -24,8 +24,8 @@ class KeptImage:
 
     name: of the image, or `job 12` for a build that gave none. jobs: its build and all that looked at it. objects: what is held for
     it, with sizes in bytes. files: how many more files of the disk it takes (public folders, logs), log_bytes: what the logs take.
-    public: names of folders below images/. needed: who else needs it, and why. is_begun: dropping it was begun, nobody sees it any
-    more.
+    stages: what else its steps gave, which only makes the next build quicker. public: names of folders below images/. needed: who
+    else needs it, and why. is_begun: dropping it was begun, nobody sees it any more.
     """
 
     name: str
@@ -37,6 +37,7 @@ class KeptImage:
     objects: Mapping[Sha256, int]
     files: int
     log_bytes: int = 0
+    stages: Mapping[Sha256, int] = field(default_factory=dict)
     public: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     is_begun: bool = False
@@ -52,11 +53,15 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class JudgedImage:
-    """An image, whether it stays, and why. frees_bytes: what goes with it that nothing which stays has."""
+    """An image, whether it stays, and why. keeps_stages: whether what else its steps gave stays too.
+
+    frees_bytes: what goes that nothing of its branch has which stays.
+    """
 
     row: KeptImage
     stays: bool
     why: str
+    keeps_stages: bool = True
     frees_bytes: int = 0
 
 
@@ -76,7 +81,8 @@ def judge_branch(rows: Sequence[KeptImage], budget: Budget) -> list[JudgedImage]
     """Judge the images of one branch; give them newest first.
 
     What somebody needs stays, and so do the newest, the last green and the last red one, whatever they take. Of the others the
-    newest stay, as many as there is room for beside those; from the first one on that does not fit, all go.
+    newest stay, as many as there is room for beside those; from the first one on that does not fit, all go. Where there is a
+    budget, only the newest that was built keeps its stages; they are not counted.
     """
     ordered = sorted(rows, key=lambda row: (row.at, max(row.jobs)), reverse=True)
     reasons = dict(_protected(ordered))
@@ -95,10 +101,25 @@ def judge_branch(rows: Sequence[KeptImage], budget: Budget) -> list[JudgedImage]
         else:
             kept.add(row)
             fates.append((True, _room(budget)))
-    return [
-        JudgedImage(row, stays, why, 0 if stays else kept.alone(row))
-        for row, (stays, why) in zip(ordered, fates, strict=True)
+    newest = _newest(ordered)
+    with_stages = [
+        stays and (row is newest or budget == Budget()) for row, (stays, _) in zip(ordered, fates, strict=True)
     ]
+    held = kept.objects.union(*(row.stages for row, keeps in zip(ordered, with_stages, strict=True) if keeps))
+    return [
+        JudgedImage(row, stays, why, keeps, _freed(row, held, goes=not stays, its_stages=not keeps))
+        for row, (stays, why), keeps in zip(ordered, fates, with_stages, strict=True)
+    ]
+
+
+def _freed(row: KeptImage, held: Set[Sha256], *, goes: bool = True, its_stages: bool = True) -> int:
+    objects = {**(row.stages if its_stages else {}), **(row.objects if goes else {})}
+    return sum(size for digest, size in objects.items() if digest not in held) + (row.log_bytes if goes else 0)
+
+
+def freed_by(row: KeptImage, others: Iterable[KeptImage]) -> int:
+    """Say how many bytes an image alone has, of its branch or not; with its stages. others: those that there are beside it."""
+    return _freed(row, {digest for other in others for digest in (*other.objects, *other.stages)})
 
 
 @dataclass(slots=True)
@@ -130,7 +151,7 @@ def _protected(rows: Sequence[KeptImage]) -> Iterator[tuple[tuple[int, ...], str
     """Say which images stay whatever they take, and why. rows: newest first."""
     whole = [row for row in rows if not row.is_begun]
     firsts = {
-        "the newest": next((row for row in whole if row.public), None),
+        "the newest": _newest(whole),
         "the last green one": next((row for row in whole if row.colour is Colour.GREEN), None),
         "the last red one": next((row for row in whole if row.colour is Colour.RED), None),
     }
@@ -141,6 +162,11 @@ def _protected(rows: Sequence[KeptImage]) -> Iterator[tuple[tuple[int, ...], str
             whys.append(f"needed by {', '.join(row.needed[:_SHOWN])}{more}")
         if whys:
             yield row.jobs, ", ".join(whys)
+
+
+def _newest(rows: Iterable[KeptImage]) -> KeptImage | None:
+    """Give the newest that was built and is not on its way out. rows: newest first."""
+    return next((row for row in rows if row.public and not row.is_begun), None)
 
 
 def used_by(rows: Iterable[KeptImage]) -> tuple[int, int]:

@@ -15,8 +15,9 @@ from distwright.errors import Lost, NotFound, Refused, quoted
 from distwright.images.boot import KIND as BOOT
 from distwright.images.build import KIND as BUILD
 from distwright.images.public import COMPLETE, show_image
-from distwright.images.retention import Budget, Colour, JudgedImage, KeptImage, judge_images
+from distwright.images.retention import Budget, Colour, JudgedImage, KeptImage, freed_by, judge_images
 from distwright.images.testing import KIND as TEST
+from distwright.jobs.keeping import STEP, let_stages_go
 from distwright.jobs.step import Context
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -73,8 +74,11 @@ def retire_images(
         for one in judged if really else ():
             if not one.stays:
                 _drop(context, found.pop(one.row.jobs), found.values())
-            else:
-                _show_again(context, found[one.row.jobs])
+                continue
+            _show_again(context, found[one.row.jobs])
+            if not one.keeps_stages:
+                with context.write() as tx:
+                    let_stages_go(tx, one.row.jobs)
     return judged
 
 
@@ -93,9 +97,11 @@ def drop_images(context: Context, names: Sequence[str], *, really: bool) -> list
         wanted = [one for one in judged if one.row.name in names or f"job {one.row.jobs[0]}" in names]
         if staying := next((one for one in wanted if one.stays), None):
             raise Refused(f"{staying.row.name} stays: {staying.why}", hint="distwright image retire")
+        beside = [one.row for one in found.values() if one.row not in [going.row for going in wanted]]
+        answer = [replace(one, why="named", frees_bytes=freed_by(one.row, beside)) for one in wanted]
         for one in wanted if really else ():
             _drop(context, found.pop(one.row.jobs), found.values())
-    return [replace(one, why="named") for one in wanted]
+    return answer
 
 
 def _find(context: Context) -> list[_Found]:
@@ -115,7 +121,7 @@ def _find(context: Context) -> list[_Found]:
         for job in builds:  # newest first: a public name is the newest's
             one = survey.of(job, owns_name=_name(job) not in seen)
             seen |= {_name(job)} if job.outcome is Outcome.OK else set()
-            if one.row.objects or one.row.files:
+            if one.row.objects or one.row.files or one.row.stages:
                 found.append(one)
     return found
 
@@ -137,11 +143,14 @@ class _Survey:
             for key in {str(job.inputs.get("name", "")), str(job.inputs.get("iso", ""))} - {""}:
                 self._looks.setdefault(key, []).append(job)
         self._held: dict[str, set[Sha256]] = {}
+        self._stages: dict[str, set[str]] = {}
         self._holders: dict[str, list[Hold]] = {}
         for hold in holds:
             if hold.kind == "object":
                 self._held.setdefault(hold.holder, set()).add(Sha256(hold.target))
                 self._holders.setdefault(hold.target, []).append(hold)
+            elif hold.kind == STEP:
+                self._stages.setdefault(hold.holder, set()).add(hold.target)
 
     def of(self, job: Job, *, owns_name: bool) -> _Found:
         """Say what there is of a build, and of what looked at it."""
@@ -151,6 +160,8 @@ class _Survey:
         over = [job, *(look for look in looks if look.state is JobState.DONE)]
         holders = tuple(name for one in over for name in holders_of(one))
         objects = {digest for holder in holders for digest in self._held.get(holder, ())}
+        keys = {key for one in over for key in self._stages.get(f"stages {one.id}", ())}
+        stages = {digest for key in keys for digest in self._held.get(f"{_STEP}{key}", ())} - objects
         logs = tuple(path for one in over for path in self._logs(one))
         public = tuple(self._public(job, looks)) if is_built and owns_name else ()
         row = KeptImage(
@@ -163,6 +174,7 @@ class _Survey:
             objects={digest: self._size(digest) for digest in sorted(objects)},
             files=_FOLDERS_OF_ONE * sum(self._is_there(name) for name in public) + len(logs),
             log_bytes=sum(path.stat().st_size for path in logs),
+            stages={digest: self._size(digest) for digest in sorted(stages)},
             public=public,
             needed=tuple(self._needs(job, shown, holders)) if is_built and owns_name else (),
             is_begun=is_built and not objects,
@@ -267,6 +279,7 @@ def _forget(tx: Transaction, context: Context, one: _Found, alone: Sequence[Sha2
     }
     drop_holds(tx, [*one.holders, *sorted(steps)])
     forget_step_results(tx, [step.removeprefix(_STEP) for step in steps])
+    let_stages_go(tx, one.row.jobs)
     forget_orders(tx, one.row.jobs)
     if one.row.public and not one.row.is_begun:
         body = {"image": one.row.image, "name": one.row.name}

@@ -19,6 +19,7 @@ from distwright.images.holding import hold_image, release_image
 from distwright.images.public import COMPLETE
 from distwright.images.retention import Budget, Colour, JudgedImage
 from distwright.images.retiring import CONTENTS, budgets_of, drop_images, retire_images
+from distwright.jobs.keeping import hold_stage
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.digests import Sha256
 from distwright.model.events import EventKind
@@ -158,6 +159,33 @@ def test_steps_that_made_only_what_went_are_forgotten_and_shared_ones_are_not(
         assert [find_step_result(tx, key) for key in keys.values()] == [None, shared]
     assert f"step {keys['initrd']}" in holders(context)
     assert f"step {keys['iso']}" not in holders(context)
+
+
+def test_the_stages_of_all_but_the_newest_go_unless_another_image_uses_them(
+    context: WorldContext, images: Images
+) -> None:
+    old, _ = images.build(), images.build()
+    images.boot(old)
+    keys = {
+        name: Sha256(str(number) * 64) for number, name in enumerate(("root", "customise", "of the newest"), start=1)
+    }
+    made = {name: context.objects.put(name.encode() * 100) for name in keys}
+    with context.database.write() as tx:
+        for name, key in keys.items():
+            keep_step_result(tx, key, name, made[name], context.clock)
+            replace_holds(tx, f"step {key}", [object_hold("", made[name], "out")], context.clock)
+        for job, name in ((1, "root"), (1, "customise"), (2, "root"), (2, "of the newest")):
+            hold_stage(tx, job, keys[name], name, context.clock)
+    assert retired(context, Budget(), really=True)[old] == "the last green one"
+    assert {f"step {key}" for key in keys.values()} <= holders(context), "without a budget nothing goes"
+    [one] = [one for one in retire_images(context, (), NOTHING, really=True) if one.row.name == old]
+    assert (one.stays, one.keeps_stages, one.frees_bytes) == (True, False, len(b"customise" * 100))
+    with context.database.read() as tx:
+        assert [find_step_result(tx, key) for key in keys.values()] == [made["root"], None, made["of the newest"]]
+    assert {holder for holder in holders(context) if holder.startswith(("step ", "stages "))} == {
+        f"step {keys['root']}", f"step {keys['of the newest']}", "stages 2",
+    }  # fmt: skip
+    assert (context.paths.public / "images" / old).exists()
 
 
 def test_what_somebody_holds_stays_until_they_let_go_or_it_ends(context: WorldContext, images: Images) -> None:
