@@ -28,6 +28,7 @@ _PREFIXES = ("user.", "trusted.", "security.")
 _ELSEWHERE = 0x100  # the value of an attribute is where its own says
 _ATTRIBUTES_LIMIT, _VALUE_LIMIT = 1000, 65536
 _PATH_LIMIT = 4096
+_SIZES_LIMIT = 1 << 20  # blocks of one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class _Blocks:
 class SquashFile:
     """A file of any kind. path: without a / before it, "." for the root. mode: with the kind, as stat(2) has it.
 
-    link: what a symlink says. device: major and minor. inode: its number; files of one number are one file. xattrs: name -> value.
+    link: what a symlink says. device: major and minor. inode: where it is (not its number,
+    which may lie); files that have one are one file. xattrs: name -> value.
     """
 
     path: bytes
@@ -133,7 +135,7 @@ class Squashfs:
     def _file(self, path: bytes, place: int) -> tuple[SquashFile, tuple[int, int] | None]:
         """Read an inode; of a folder also where its list is and how long."""
         reading = self._reading(self._blocks.head.inode_table, place)
-        kind, mode, uid, gid, mtime, number = reading.values(_INODE)
+        kind, mode, uid, gid, mtime, _ = reading.values(_INODE)
         is_long = kind > _LONG
         plain = kind - _LONG if is_long else kind
         if plain not in _KINDS or max(uid, gid) >= len(self._ids):
@@ -155,7 +157,7 @@ class Squashfs:
         if is_long and plain > 2:
             [xattr] = reading.values(_COUNT)
         file = SquashFile(
-            path or b".", _KINDS[plain] | mode & 0o7777, self._ids[uid], self._ids[gid], mtime, number, size, link, device,
+            path or b".", _KINDS[plain] | mode & 0o7777, self._ids[uid], self._ids[gid], mtime, place, size, link, device,
             self._attributes(xattr), where,
         )  # fmt: skip
         return file, listing
@@ -170,6 +172,8 @@ class Squashfs:
         if size > CONTENT_BYTES:
             raise damaged(f"has a file of {size} bytes")
         count = size // block_size if fragment != _NO_FRAGMENT else -(-size // block_size)
+        if count > _SIZES_LIMIT:
+            raise damaged(f"has a file of {count} blocks")
         sizes = struct.unpack(f"<{count}I", reading.take(4 * count))
         return size, _Blocks(start, sizes, fragment, offset), xattr
 

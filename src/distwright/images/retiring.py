@@ -36,8 +36,9 @@ from distwright.tools.git import tagged_commits
 CONTENTS = "image.contents"  # of a later room
 _LOOKED_AT = 1_000_000
 _STEP = "step "
-# Whose holds are no need of somebody else: those of images, of what looked at them, and of steps, which may be done again.
-_OF_IMAGES = ("image ", "test ", "contents ", _STEP)
+# Whose holds are no need of somebody else: those of images, of what looked at them, and of steps, which may be done again. What an
+# attempt holds it keeps whoever else has it; the job that takes an image holds that itself.
+_OF_IMAGES = ("image ", "test ", "contents ", "attempt ", _STEP)
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT)
 _FOLDERS_OF_ONE = 3  # the symlink, and two folders below .complete
 
