@@ -110,6 +110,19 @@ def test_a_medium_without_rock_ridge_has_plain_names(tmp_path: Path) -> None:
         assert list(files_of_iso(file)) == ["live/filesystem.squashfs"]
 
 
+def test_files_are_told_apart_by_where_they_are_not_by_numbers_that_may_lie(tmp_path: Path) -> None:
+    file = make_squashfs(tmp_path / "root.squashfs", [Node("a", b"one"), Node("b", b"two")], "-noI")
+    content = bytearray(file.read_bytes())
+    first = int.from_bytes(content[64:72], "little") + 2  # of the table of inodes, whose blocks begin with their size
+    numbers = [first + 12, first + 32 + 12]  # in inodes of plain files without blocks, 32 bytes each
+    assert content[numbers[0]] != content[numbers[1]]
+    content[numbers[1]] = content[numbers[0]]
+    file.write_bytes(content)
+    found = listed(file)
+    assert [found[path][1] for path in (b"a", b"b")] == [b"one", b"two"]
+    assert found[b"a"][0].inode != found[b"b"][0].inode
+
+
 def looked_at(content: bytes) -> None:
     squashfs = Squashfs(io.BytesIO(content))
     for one in squashfs.files():

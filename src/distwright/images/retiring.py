@@ -33,12 +33,14 @@ from distwright.store.settle import settle_folders
 from distwright.store.signed import list_tags
 from distwright.tools.git import tagged_commits
 
-CONTENTS = "image.contents"  # of a later room
+# Kinds of jobs that look at an image, and who holds what they leave beside `job 12`; those of later rooms by name.
+LOOKS = {BOOT.name: "", TEST.name: "test", "image.contents": "contents", "image.rebuild": "comparison"}
+_TESTS = (BOOT.name, TEST.name)
 _LOOKED_AT = 1_000_000
 _STEP = "step "
 # Whose holds are no need of somebody else: those of images, of what looked at them, and of steps, which may be done again. What an
 # attempt holds it keeps whoever else has it; the job that takes an image holds that itself.
-_OF_IMAGES = ("image ", "test ", "contents ", "attempt ", _STEP)
+_OF_IMAGES = ("image ", *(f"{word} " for word in LOOKS.values() if word), "attempt ", _STEP)
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT)
 _FOLDERS_OF_ONE = 3  # the symlink, and two folders below .complete
 
@@ -111,7 +113,7 @@ def _find(context: Context) -> list[_Found]:
               if (repo := context.paths.repo(table)).exists() for commit, tag in tagged_commits(repo).items()}  # fmt: skip
     with context.database.read() as tx:
         builds = [job for job in list_jobs(tx, kind=BUILD.name, limit=_LOOKED_AT) if job.state is JobState.DONE]
-        looks = [job for kind in (BOOT.name, TEST.name, CONTENTS) for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT)]
+        looks = [job for kind in LOOKS for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT)]
         holds = [hold for hold in all_holds(tx) if hold.until is None or hold.until > context.now()]
         tags = {
             parse_tag(context.objects.read(row.digest)).manifest: f"snapshot tag {row.tag}" for row in list_tags(tx)
@@ -227,8 +229,8 @@ def _others(holds: Iterable[Hold], holders: Sequence[str]) -> list[str]:
 
 def holders_of(job: Job) -> tuple[str, ...]:
     """Name who holds what a job of images has left, once it is done."""
-    word = {BUILD.name: "image", TEST.name: "test", CONTENTS: "contents"}.get(job.kind)
-    return (f"job {job.id}",) if word is None else (f"job {job.id}", f"{word} {job.id}")
+    word = "image" if job.kind == BUILD.name else LOOKS[job.kind]
+    return (f"job {job.id}", f"{word} {job.id}") if word else (f"job {job.id}",)
 
 
 def colour_of(job: Job, looks: Sequence[Job]) -> Colour:
@@ -237,11 +239,11 @@ def colour_of(job: Job, looks: Sequence[Job]) -> Colour:
         return Colour.RED if job.outcome in _BAD else Colour.OPEN
     answers: dict[tuple[str, object], Outcome] = {}
     for look in looks:
-        if look.kind != CONTENTS and look.outcome in (Outcome.OK, *_BAD):
+        if look.kind in _TESTS and look.outcome in (Outcome.OK, *_BAD):
             answers.setdefault((look.kind, look.inputs.get("firmware")), look.outcome)
     if any(outcome in _BAD for outcome in answers.values()):
         return Colour.RED
-    is_waited_for = any(look.kind != CONTENTS and look.state is not JobState.DONE for look in looks)
+    is_waited_for = any(look.kind in _TESTS and look.state is not JobState.DONE for look in looks)
     return Colour.GREEN if answers and not is_waited_for else Colour.OPEN
 
 

@@ -18,7 +18,7 @@ from distwright.images.build import KIND as BUILD
 from distwright.images.holding import hold_image, release_image
 from distwright.images.public import COMPLETE
 from distwright.images.retention import Budget, Colour, JudgedImage
-from distwright.images.retiring import CONTENTS, budgets_of, drop_images, retire_images
+from distwright.images.retiring import LOOKS, budgets_of, drop_images, retire_images
 from distwright.jobs.keeping import hold_stage
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.digests import Sha256
@@ -212,6 +212,15 @@ def test_what_somebody_holds_stays_until_they_let_go_or_it_ends(context: WorldCo
         drop_images(context, (newest,), really=True)
 
 
+def test_what_was_only_compared_goes_with_its_image(context: WorldContext, images: Images) -> None:
+    old, _ = images.build(), images.build()
+    job = images.rebuild(old)
+    assert f"comparison {job}" in holders(context)
+    assert retired(context, Budget(0, 0))[old] == "goes"
+    assert f"comparison {job}" not in holders(context)
+    assert not context.paths.job_log(job, 1).exists()
+
+
 def test_what_an_event_that_nobody_has_read_names_stays(context: WorldContext, images: Images) -> None:
     waiting = images.build(is_seen=False)
     images.build(is_seen=False)
@@ -269,7 +278,7 @@ def test_a_folder_that_was_lost_is_laid_out_again_and_never_taken_for_dropped(
 
 
 def test_the_name_of_what_reads_images_is_the_one_that_is_looked_for() -> None:
-    assert CONTENTS_KIND.name == CONTENTS
+    assert CONTENTS_KIND.name in LOOKS
 
 
 def test_evidence_that_has_ended_takes_no_room(context: WorldContext, images: Images) -> None:
