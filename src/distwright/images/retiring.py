@@ -100,7 +100,8 @@ def drop_images(context: Context, names: Sequence[str], *, really: bool) -> list
         wanted = [one for one in judged if one.row.name in names or f"job {one.row.jobs[0]}" in names]
         if staying := next((one for one in wanted if one.stays), None):
             raise Refused(f"{staying.row.name} stays: {staying.why}", hint="distwright image retire")
-        beside = [one.row for one in found.values() if one.row not in [going.row for going in wanted]]
+        going = {one.row.jobs for one in wanted}
+        beside = [one.row for jobs, one in found.items() if jobs not in going]
         answer = [replace(one, why="named", frees_bytes=freed_by(one.row, beside)) for one in wanted]
         for one in wanted if really else ():
             _drop(context, found.pop(one.row.jobs), found.values())
@@ -109,19 +110,19 @@ def drop_images(context: Context, names: Sequence[str], *, really: bool) -> list
 
 def _find(context: Context) -> list[_Found]:
     """List every image and failed build of which anything is left."""
-    tagged = {commit: f"tag {tag}" for table in {table.repo for table in context.config.images.values()}
-              if (repo := context.paths.repo(table)).exists() for commit, tag in tagged_commits(repo).items()}  # fmt: skip
+    repos = {context.paths.repo(table.repo) for table in context.config.images.values()}
+    tagged = {commit: f"tag {tag}" for repo in repos if repo.exists() for commit, tag in tagged_commits(repo).items()}
     with context.database.read() as tx:
-        builds = [job for job in list_jobs(tx, kind=BUILD.name, limit=_LOOKED_AT) if job.state is JobState.DONE]
+        builds = list_jobs(tx, kind=BUILD.name, limit=_LOOKED_AT)
         looks = [job for kind in LOOKS for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT)]
         holds = [hold for hold in all_holds(tx) if hold.until is None or hold.until > context.now()]
         tags = {
             parse_tag(context.objects.read(row.digest)).manifest: f"snapshot tag {row.tag}" for row in list_tags(tx)
         }
         survey = _Survey(context, tx, looks, holds, tagged, tags)
-        seen: set[str] = set()
+        seen = {_name(job) for job in builds if job.state is not JobState.DONE}
         found = []
-        for job in builds:  # newest first: a public name is the newest's
+        for job in (job for job in builds if job.state is JobState.DONE):  # newest first: a public name is the newest's
             one = survey.of(job, owns_name=_name(job) not in seen)
             seen |= {_name(job)} if job.outcome is Outcome.OK else set()
             if one.row.objects or one.row.files or one.row.stages:

@@ -142,6 +142,24 @@ def test_the_same_image_can_be_ordered_again_after_it_was_dropped(context: World
         assert [job.message for job in list_jobs(tx, kind=BUILD.name)][-1] == "built petrel-1.iso", "history stays"
 
 
+def test_what_is_left_of_an_image_takes_nothing_from_the_same_that_is_being_built_again(
+    context: WorldContext, images: Images
+) -> None:
+    old, _ = images.build(), images.build()
+    with context.database.read() as tx:
+        first = find_job(tx, 1)
+    assert first is not None
+    log, link = context.paths.job_log(1, 1), context.paths.public / "images" / old
+    where = link.readlink()
+    assert retired(context, Budget(0, 0))[old] == "goes"
+    log.write_text("as if its end had been cut off")
+    with context.database.write() as tx:
+        place_order(tx, JobOrder(BUILD, first.inputs, "again"), context.clock)
+    link.symlink_to(where)
+    assert retired(context, Budget(0, 0))[old] == "goes"
+    assert (log.exists(), link.is_symlink()) == (False, True)
+
+
 def test_steps_that_made_only_what_went_are_forgotten_and_shared_ones_are_not(
     context: WorldContext, images: Images
 ) -> None:
