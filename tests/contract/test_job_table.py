@@ -7,6 +7,7 @@ from datetime import timedelta
 from tests.worlds.state import OpenAgain, all_at_once, count_order, placed
 from tests.worlds.times import NOW
 
+from distwright.jobs.keeping import hold_stage, let_stages_go
 from distwright.jobs.lease import LEASE_S, Ending, claim_next, end_attempt, holder_name, reap, renew
 from distwright.jobs.order import cancel, get_job, retry
 from distwright.model.events import Event, EventKind
@@ -14,7 +15,16 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database
 from distwright.store.events import events_after
-from distwright.store.jobs import attempts_of, count_by_state, find_step_result, keep_step_result, list_jobs
+from distwright.store.holds import add_holds, all_holds, object_hold
+from distwright.store.jobs import (
+    attempts_of,
+    count_by_state,
+    find_step_result,
+    forget_orders,
+    forget_step_results,
+    keep_step_result,
+    list_jobs,
+)
 
 POOLS = ["local"]
 ELSEWHERE = "another-host 11111111-2222-3333-4444-555555555555 4026531836 4711 100"
@@ -147,3 +157,49 @@ def _claimed(database: Database) -> Job:
     job = claim_next(database, POOLS, ELSEWHERE, NOW)
     assert job is not None
     return job
+
+
+def test_an_order_that_was_forgotten_is_a_new_job_when_it_comes_again_and_the_old_one_stays(
+    open_again: OpenAgain,
+) -> None:
+    database = open_again()
+    first, other = placed(database, count_order(1)), placed(database, count_order(2))
+    with database.write() as tx:
+        forget_orders(tx, [first.id])
+        forget_orders(tx, [])
+    assert placed(database, count_order(2)).id == other.id
+    again = placed(database, count_order(1))
+    assert (again.id, again.digest, again.inputs) == (3, first.digest, first.inputs)
+    with open_again().read() as tx:
+        assert [job.inputs for job in list_jobs(tx)] == [first.inputs, other.inputs, first.inputs]
+
+
+def test_results_of_steps_are_forgotten_by_key(open_again: OpenAgain) -> None:
+    database = open_again()
+    keys = [count_order(number).digest for number in range(3)]
+    with database.write() as tx:
+        for key in keys:
+            keep_step_result(tx, key, "count", key, NOW)
+        forget_step_results(tx, keys[:2])
+        forget_step_results(tx, [])
+    with open_again().read() as tx:
+        assert [find_step_result(tx, key) for key in keys] == [None, None, keys[2]]
+
+
+def test_a_stage_goes_with_the_last_job_that_has_noted_it(open_again: OpenAgain) -> None:
+    database = open_again()
+    shared, alone = (count_order(number).digest for number in (1, 2))
+    with database.write() as tx:
+        for key in (shared, alone):
+            keep_step_result(tx, key, "count", key, NOW)
+            add_holds(tx, f"step {key}", [object_hold("", key, "out")], NOW)
+        for job, key in ((1, shared), (2, shared), (2, alone)):
+            hold_stage(tx, job, key, "count", NOW)
+        let_stages_go(tx, [2])
+    with database.read() as tx:
+        assert [find_step_result(tx, key) for key in (shared, alone)] == [shared, None]
+        assert [hold.holder for hold in all_holds(tx)] == ["stages 1", f"step {shared}"]
+    with database.write() as tx:
+        let_stages_go(tx, [1, 2])
+    with open_again().read() as tx:
+        assert (find_step_result(tx, shared), all_holds(tx)) == (None, [])

@@ -77,6 +77,7 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
         "kernel_options": ["quiet"], "includes": TAR,
     },
+    "image.contents": {},
     "image.boot": {
         "image": "petrel", "name": "petrel-amd64-1.0", "iso": ISO, "vmlinuz": VMLINUZ, "tools": ROOT, "firmware": "bios",
         "expect": "petrel greets you", "timeout_s": 900,

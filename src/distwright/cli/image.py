@@ -2,13 +2,16 @@
 
 import click
 
-from distwright.app import open_app
+from distwright.app import App, open_app
+from distwright.cli.image_compare import compare
 from distwright.cli.image_import import import_image
+from distwright.cli.image_keep import KEEPING
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
 from distwright.model import plain
 from distwright.model.digests import Json
+from distwright.model.records import Job
 from distwright.site.views import jobs
 
 FIRMWARES = ("bios", "uefi", "secure-boot")
@@ -69,9 +72,9 @@ def test(
 @state_option
 @json_option
 def list_images(state: str | None, as_json: bool) -> None:
-    """List the images that were built, newest first."""
+    """List the images that were built and are kept, newest first."""
     app = open_app(state)
-    built = [job for job in jobs(app.database, limit=10000) if job.kind == "image.build" and job.outputs]
+    built = [job for job in jobs(app.database, limit=10000) if job.kind == "image.build" and _is_public(app, job)]
     rows: list[dict[str, Json]] = [
         {
             "image": plain.text(job.inputs, "image"),
@@ -84,4 +87,9 @@ def list_images(state: str | None, as_json: bool) -> None:
     print_rows(rows, ("image", "built", "iso sha256", "files"), as_json=as_json, empty="no image was built yet")
 
 
-command.add_command(import_image)
+def _is_public(app: App, job: Job) -> bool:
+    return bool(job.outputs) and (app.paths.public / "images" / plain.text(job.outputs or {}, "name")).exists()
+
+
+for verb in (compare, import_image, *KEEPING):
+    command.add_command(verb)

@@ -18,7 +18,7 @@ NOUNS: Mapping[str, str] = {
     "demo": "Carry an example distribution from git to a booted image.",
     "event": "List events that wait or were refused; try them again.",
     "doctor": "Say what is missing or broken on this machine.",
-    "image": "Build and test images; list them.",
+    "image": "Build, test, compare, keep and drop images; list them.",
     "job": "List, follow, retry and cancel jobs.",
     "package": "Build packages from tags, commits and source packages.",
     "pin": "Freeze and thaw a branch: which serial of each archive it uses.",

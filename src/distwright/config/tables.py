@@ -12,6 +12,7 @@ from distwright.config.values import (
     BranchPattern,
     BuildHours,
     Fingerprint,
+    KeptCount,
     KernelWord,
     Line,
     MailAddress,
@@ -203,6 +204,17 @@ class Image(Table, frozen=True):
     )
     firmwares: Annotated[tuple[Literal["bios", "uefi", "secure-boot"], ...], NotEmpty, OnceEach] = Field(
         default=("bios",), description="What starts the machines of the features.", examples=[["bios", "secure-boot"]]
+    )
+    keep_mb: Megabytes | None = Field(
+        default=None,
+        description="MiB that its images of a branch may take, with what tests left of them, before `image retire` drops the "
+        "oldest; the newest, the last green and the last red one stay, and what is tagged or held.",
+        examples=[200_000],
+    )
+    keep_files: KeptCount | None = Field(
+        default=None,
+        description="Files of the disk (inodes) that they may take; keep_mb and keep_files unset: no image is dropped.",
+        examples=[20_000],
     )
     testers: OurName | None = Field(
         default=None,

@@ -2,20 +2,33 @@
 
 Holders: `job 12` (everything that its inputs name; once it is done, the evidence of its attempts), `attempt 12-3` (what its
 steps made so far), and whoever takes over when a job is ok (`build 12`, `image 12`). Who waits for a job holds the job itself
-(kind "job"), and holds what it leaves from the moment that it ends.
+(kind "job"), and holds what it leaves from the moment that it ends. Jobs of images hold the results of the steps that they use
+(kind "step", holder `stages 12`), so that a result of which no job knows any more can be dropped.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
 
+from distwright.jobs.step import KindName
 from distwright.model.digests import Json, Sha256
 from distwright.model.records import Job
 from distwright.store.archives import find_snapshots_by_digests
 from distwright.store.database import Transaction
-from distwright.store.holds import Hold, add_holds, holds_of, holds_on, holds_on_all, replace_holds, serial_hold
-from distwright.store.jobs import attempts_of, is_leased
+from distwright.store.holds import (
+    Hold,
+    add_holds,
+    drop_holds,
+    holds_of,
+    holds_on,
+    holds_on_all,
+    replace_holds,
+    serial_hold,
+)
+from distwright.store.jobs import attempts_of, forget_step_results, is_leased
 
 _JOB = "job"  # kind of a hold; its target is the job's number
+STEP = "step"  # kind of a hold; its target is the key of a step. The holder of what the step gave is `step KEY`
+_WITH_STAGES = "image."  # large and soon out of date: those of packages are small, and found by their plan for as long as there are
 
 
 def needs_of(tx: Transaction, value: Json) -> list[Hold]:
@@ -41,6 +54,30 @@ def hold_for_attempt(tx: Transaction, job_id: int, fence: int, made: Iterable[Ho
     """Hold what a step made until its attempt ends; nothing if the attempt has lost its job."""
     if is_leased(tx, job_id, fence):
         add_holds(tx, f"attempt {job_id}-{fence}", made, now)
+
+
+def has_stages(kind: KindName) -> bool:
+    """Say whether jobs of a kind note which results of steps they use."""
+    return kind.name.startswith(_WITH_STAGES)
+
+
+def hold_stage(tx: Transaction, job_id: int, key: Sha256, step: str, now: datetime) -> None:
+    """Note that a job uses what a step gave, or will give."""
+    add_holds(tx, _stages_of(job_id), [Hold("", STEP, key, step)], now)
+
+
+def let_stages_go(tx: Transaction, job_ids: Iterable[int]) -> None:
+    """Let jobs use no results of steps any more, and drop those that no other job has noted."""
+    holders = [_stages_of(job_id) for job_id in job_ids]
+    keys = {hold.target for holder in holders for hold in holds_of(tx, holder) if hold.kind == STEP}
+    drop_holds(tx, holders)
+    gone = sorted(key for key in keys if not holds_on(tx, STEP, key))
+    drop_holds(tx, [f"{STEP} {key}" for key in gone])
+    forget_step_results(tx, gone)
+
+
+def _stages_of(job_id: int) -> str:
+    return f"stages {job_id}"
 
 
 def end_attempt_holds(tx: Transaction, job: Job, now: datetime) -> None:

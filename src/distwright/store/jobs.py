@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from distwright.model.digests import Json, Sha256, canonical_json
+from distwright.model.digests import Json, Sha256, canonical_json, digest_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.store.database import Transaction, inserted_id
@@ -223,6 +223,14 @@ def running_jobs(tx: Transaction) -> list[Job]:
     return [_job(row) for row in tx.connection.execute(sa.select(jobs).where(jobs.c.state == JobState.RUNNING.value))]
 
 
+def forget_orders(tx: Transaction, numbers: Collection[int]) -> None:
+    """Let the orders of jobs be new ones when they come again: what they gave is no longer kept. The rows stay, as history."""
+    rows = tx.connection.execute(sa.select(jobs.c.id, jobs.c.digest).where(jobs.c.id.in_(sorted(numbers)))).all()
+    for row in rows:
+        fresh = digest_of({"dropped": row.id, "order": row.digest})
+        tx.connection.execute(jobs.update().where(jobs.c.id == row.id).values(digest=fresh))
+
+
 def set_cancelled(tx: Transaction, job_id: int) -> None:
     """Mark a job so that its runner stops it."""
     tx.connection.execute(jobs.update().where(jobs.c.id == job_id).values(is_cancelled=True))
@@ -281,6 +289,11 @@ def keep_step_result(tx: Transaction, key: Sha256, step: str, result: Sha256, no
     )
     if changed.rowcount == 0:
         tx.connection.execute(step_results.insert().values(key=key, step=step, result=result, at=to_text(now)))
+
+
+def forget_step_results(tx: Transaction, keys: Collection[str]) -> None:
+    """Drop the results of steps with these keys: the steps are run again when they are wanted again."""
+    tx.connection.execute(step_results.delete().where(step_results.c.key.in_(sorted(keys))))
 
 
 def _is_ready(pools: Sequence[str], now: datetime, kinds: Collection[tuple[str, int]] | None) -> sa.ColumnElement[bool]:

@@ -105,6 +105,13 @@ def refs(repo: Path) -> dict[str, str]:
     return {name: target for name, target in _refs(repo) if _is_text(name)}
 
 
+def tagged_commits(repo: Path) -> dict[str, str]:
+    """Give commit -> name of a tag that names it (of several, the last by name)."""
+    listing = git(repo, "for-each-ref", "--format=%(refname:strip=2)%09%(objectname)%09%(*objectname)", "refs/tags")
+    rows = [line.split("\t") for line in listing.decode(errors="backslashreplace").split("\n") if line]
+    return {peeled or target: name for name, target, peeled in rows}
+
+
 def unreadable_refs(repo: Path) -> list[str]:
     """Name the branches and tags that `refs` passes over, safe to print."""
     return [quoted(name) for name, _ in _refs(repo) if not _is_text(name)]

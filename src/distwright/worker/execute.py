@@ -20,7 +20,7 @@ from distwright.errors import (
     WorkFailed,
 )
 from distwright.formats.log_text import log_text
-from distwright.jobs.keeping import hold_for_attempt
+from distwright.jobs.keeping import has_stages, hold_for_attempt, hold_stage
 from distwright.jobs.lease import Ending
 from distwright.jobs.step import (
     Action,
@@ -71,7 +71,7 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
             context.check_cancelled()
             context.tell(json.dumps({"step": [step.name, number, len(kind.steps)]}))
             context.log(f"== {step.name} ({number} of {len(kind.steps)})")
-            earlier[step.name] = _perform(step, inputs, earlier, context)
+            earlier[step.name] = _perform(step, inputs, earlier, context, counts_uses=has_stages(kind.kind))
             _hold(earlier[step.name], context)
         conclusion = kind.conclude(inputs, earlier, context.now(), context.job)
     except StepFailedError as failed:
@@ -121,7 +121,10 @@ def _kept_findings(findings: Sequence[Finding], context: JobContext) -> dict[str
     return {"findings": context.objects.put(canonical_json(_findings_to_json(findings)))} if findings else {}
 
 
-def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResult], context: JobContext) -> StepResult:
+def _perform(
+    step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResult], context: JobContext, *, counts_uses: bool
+) -> StepResult:
+    """Perform a step, or find what it gave before. counts_uses: note that this job uses the result."""
     if isinstance(step, Action):
         return step.perform(context, inputs, earlier)
     plan = step.plan(inputs, earlier)
@@ -129,6 +132,9 @@ def _perform(step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResu
     key = runner.key(plan)
     if step.repeat:
         return _run(step, plan, runner, key, context)
+    if counts_uses:  # first: what is known must not be dropped while it is looked at
+        with context.database.write() as tx:
+            hold_stage(tx, context.job, key, step.name, context.now())
     known = known_result(context, key, step, plan)
     if known is None:
         with turn_of(context.paths.root / "run" / "turns", key, context.check_cancelled):

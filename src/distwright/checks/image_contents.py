@@ -1,0 +1,248 @@
+"""What is in an image: read once from its ISO, and kept as a document by the digest of that. Nothing of it is run or mounted."""
+
+import hashlib
+import json
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO
+
+from distwright.errors import BadInput
+from distwright.formats.capabilities import shown_capabilities
+from distwright.formats.iso9660 import IsoFile, files_of_iso
+from distwright.formats.squashfs import SquashFile, Squashfs
+from distwright.jobs.order import PRIORITY_REVIEW, JobOrder
+from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, StepResult
+from distwright.model import plain
+from distwright.model.digests import Json, Sha256, canonical_json
+from distwright.store.holds import object_hold, replace_holds
+
+KIND = KindName("image.contents", 1)
+FORMAT = 1
+_PASSWD, _GROUP = "etc/passwd", "etc/group"
+_LISTS, _LIST = "var/lib/dpkg/info/", ".list"
+_TEXT_BYTES, _TEXTS_BYTES = 16 << 20, 128 << 20
+_PIECE = 1 << 20
+_HASH_DIGITS = 32  # half a SHA-256: 64 digits would be the name of an object, which the collector follows
+_LOOK_EVERY = 500
+_NUMBER_DIGITS = 10
+
+# inputs: iso (digest), and nothing else: one image is read once.
+
+Look = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A file of the image's root. path: without a / before it. mode: with its kind. size: in bytes, 0 for what is no plain file.
+
+    what: the first half of the SHA-256 of a plain file, what a link says, major:minor of a device. capabilities: in words.
+    package: whose it is, "" if it belongs to none.
+    """
+
+    path: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    what: str
+    capabilities: str = ""
+    package: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContents:
+    """files: of the root, by path. medium: plain files beside the squashfs, path -> size and half a SHA-256.
+
+    sizes: package -> bytes of its files, each file once, whatever number of names it has. users, groups: lines of /etc/passwd and
+    /etc/group. squashfs_bytes: of the squashfs, as packed.
+    """
+
+    files: Mapping[str, ImageFile]
+    medium: Mapping[str, tuple[int, str]]
+    sizes: Mapping[str, int]
+    users: Sequence[str]
+    groups: Sequence[str]
+    squashfs_bytes: int
+
+
+def contents_order(iso: Sha256, name: str) -> JobOrder:
+    """Order the reading of an image; ordered again, it is known. name: for people."""
+    return JobOrder(KIND, {"iso": str(iso)}, f"read what is in {name}", PRIORITY_REVIEW)
+
+
+@dataclass(slots=True)
+class _Root:
+    """What was read of a root so far. texts: contents of files that say something of others."""
+
+    files: dict[str, ImageFile] = field(default_factory=dict)
+    texts: dict[str, bytes] = field(default_factory=dict)
+    inodes: dict[int, str] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+    left_bytes: int = _TEXTS_BYTES
+
+    def add(self, file: SquashFile, squashfs: Squashfs, look: Look) -> None:
+        path = file.path.decode("utf-8", "backslashreplace")
+        kind = stat.S_IFMT(file.mode)
+        what = {stat.S_IFLNK: file.link.decode("utf-8", "backslashreplace")}.get(kind, "")
+        if kind in (stat.S_IFBLK, stat.S_IFCHR):
+            what = f"{file.device[0]}:{file.device[1]}"
+        size = 0
+        if kind == stat.S_IFREG:
+            size = file.size
+            what = self._content(path, file, squashfs, look)
+        capability = dict(file.xattrs).get("security.capability")
+        shown = "" if capability is None else shown_capabilities(capability)
+        self.files[path] = ImageFile(path, file.mode, file.uid, file.gid, size, what, shown)
+
+    def _content(self, path: str, file: SquashFile, squashfs: Squashfs, look: Look) -> str:
+        if (first := self.inodes.get(file.inode)) is not None:
+            self.again.add(path)
+            return self.files[first].what
+        self.inodes[file.inode] = path
+        is_text = path in (_PASSWD, _GROUP) or (path.startswith(_LISTS) and path.endswith(_LIST))
+        keeps = is_text and file.size <= min(_TEXT_BYTES, self.left_bytes)
+        digest, kept = hashlib.sha256(), []
+        for piece in squashfs.content(file):
+            look()
+            digest.update(piece)
+            if keeps:
+                kept.append(piece)
+        if keeps:
+            self.left_bytes -= file.size
+            self.texts[path] = b"".join(kept)
+        return digest.hexdigest()[:_HASH_DIGITS]
+
+
+def read_contents(iso: BinaryIO, *, look: Look = lambda: None) -> ImageContents:
+    """Read an ISO of ours. iso: seekable. look: called often, may raise to stop. Memory: a row for each file, no content.
+
+    Raises BadInput for what is damaged, passes a limit, or has not exactly one file `live/….squashfs`.
+    """
+    places = files_of_iso(iso)
+    roots = [path for path in places if path.startswith("live/") and path.endswith(".squashfs")]
+    if len(roots) != 1:
+        raise BadInput(
+            f"the ISO has {len(roots)} files live/….squashfs; want one", hint="build the image again, in full"
+        )
+    place = places.pop(roots[0])
+    squashfs, root = Squashfs(iso, place.offset, place.size), _Root()
+    for number, file in enumerate(squashfs.files()):
+        if number % _LOOK_EVERY == 0:
+            look()
+        root.add(file, squashfs, look)
+    owners = _owners(root)
+    files = {path: _owned(file, owners.get(path, "")) for path, file in root.files.items()}
+    sizes: dict[str, int] = {}
+    for path, one in files.items():
+        if path not in root.again:
+            sizes[one.package] = sizes.get(one.package, 0) + one.size
+    medium = {path: (there.size, _hash(iso, there, look)) for path, there in sorted(places.items())}
+    return ImageContents(files, medium, sizes, _lines(root, _PASSWD), _lines(root, _GROUP), place.size)
+
+
+def _owned(file: ImageFile, package: str) -> ImageFile:
+    return ImageFile(file.path, file.mode, file.uid, file.gid, file.size, file.what, file.capabilities, package)
+
+
+def _owners(root: _Root) -> dict[str, str]:
+    """Say which package each file is of, from dpkg's lists; of a folder that several have, nobody is the owner."""
+    found = {path: _listed(path) for path in root.files if path.startswith(_LISTS)}
+    for name, text in sorted(root.texts.items()):
+        if not name.startswith(_LISTS):
+            continue
+        for line in text.decode("utf-8", "backslashreplace").splitlines():
+            path = _where(line.strip("/"), root.files)
+            if path in root.files and not stat.S_ISDIR(root.files[path].mode):
+                found[path] = _listed(name)
+    return found
+
+
+def _listed(path: str) -> str:
+    """Say whose a file of dpkg's own is: `NAME.list`, `NAME:amd64.postinst`."""
+    return path.removeprefix(_LISTS).rpartition(".")[0].partition(":")[0]
+
+
+def _where(path: str, files: Mapping[str, ImageFile]) -> str:
+    """Follow what dpkg calls by another name since /bin, /lib and /sbin are links into /usr."""
+    top, _, rest = path.partition("/")
+    link = files.get(top)
+    return f"{link.what.strip('/')}/{rest}" if rest and link is not None and stat.S_ISLNK(link.mode) else path
+
+
+def _lines(root: _Root, path: str) -> tuple[str, ...]:
+    return tuple(root.texts.get(path, b"").decode("utf-8", "backslashreplace").splitlines())
+
+
+def _hash(iso: BinaryIO, place: IsoFile, look: Look) -> str:
+    digest, left = hashlib.sha256(), place.size
+    iso.seek(place.offset)
+    while left and (piece := iso.read(min(left, _PIECE))):
+        look()
+        digest.update(piece)
+        left -= len(piece)
+    return digest.hexdigest()[:_HASH_DIGITS]
+
+
+def contents_to_bytes(contents: ImageContents) -> bytes:
+    """Write the document: canonical JSON. What it says is the same for the same ISO."""
+    files: list[Json] = [
+        [one.path, one.mode, one.uid, one.gid, one.size, one.what, one.capabilities, one.package]
+        for one in contents.files.values()
+    ]
+    medium: dict[str, Json] = {path: list(said) for path, said in contents.medium.items()}
+    return canonical_json(
+        {
+            "format": FORMAT, "files": files, "medium": medium, "sizes": dict(contents.sizes), "users": list(contents.users),
+            "groups": list(contents.groups), "squashfs_bytes": contents.squashfs_bytes,
+        }
+    )  # fmt: skip
+
+
+def parse_contents(document: bytes) -> ImageContents:
+    """Read what `contents_to_bytes` wrote; raise BadInput for anything else."""
+    try:
+        values = json.loads(document)
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']}")
+        files = {row[0]: ImageFile(*row) for row in values["files"]}
+        medium = {path: (int(size), str(digest)) for path, (size, digest) in values["medium"].items()}
+        return ImageContents(
+            files, medium, values["sizes"], tuple(values["users"]), tuple(values["groups"]), values["squashfs_bytes"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"the contents of an image cannot be read: {error}", hint="distwright job list") from error
+
+
+def _read(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    """Read the image, keep the document and hold it."""
+    with context.objects.open(plain.digest(inputs, "iso")) as file:
+        contents = read_contents(file, look=context.check_cancelled)
+    document = context.objects.put(contents_to_bytes(contents))
+    with context.write() as tx:
+        replace_holds(tx, holder_of(context.job), [object_hold("", document, "contents")], context.now())
+    return StepResult({"contents": document}, values={"files": len(contents.files)})
+
+
+def holder_of(job: int | None) -> str:
+    """Name who holds what a job has read."""
+    return f"contents {job}"
+
+
+def _conclude(_inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conclusion:
+    read = earlier["read"]
+    return Conclusion({"contents": str(read.outputs["contents"])}, f"read {read.values['files']} files")
+
+
+IMAGE_CONTENTS = JobKind(KIND, (Action("read", _read),), _conclude)
+
+
+def names_of(lines: Iterable[str]) -> dict[int, str]:
+    """Give number -> name from lines of /etc/passwd or /etc/group; the first name of a number counts."""
+    found: dict[int, str] = {}
+    for line in lines:
+        name, _, number, *_ = [*line.split(":"), "", "", ""]
+        if number.isascii() and number.isdigit() and len(number) <= _NUMBER_DIGITS:
+            found.setdefault(int(number), name)
+    return found

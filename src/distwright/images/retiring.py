@@ -1,0 +1,290 @@
+"""Let go of images: who needs one keeps it, a budget decides about the rest.
+
+The public names and the holds go in one transaction, names first; then the folders, then the logs. Cut off anywhere, the next run
+ends it: an image that is held and has lost its names is shown again or dropped, one that is held no more is dropped. Objects go
+when the collector finds that nobody holds them.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from distwright.archive.tag_trees import parse_tag
+from distwright.errors import Lost, NotFound, Refused, quoted
+from distwright.images.boot import KIND as BOOT
+from distwright.images.build import KIND as BUILD
+from distwright.images.public import COMPLETE, show_image
+from distwright.images.retention import Budget, Colour, JudgedImage, KeptImage, freed_by, judge_images
+from distwright.images.testing import KIND as TEST
+from distwright.jobs.keeping import STEP, let_stages_go
+from distwright.jobs.step import Context
+from distwright.model import plain
+from distwright.model.digests import Sha256
+from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import Job
+from distwright.store.database import Transaction
+from distwright.store.events import append_event
+from distwright.store.holds import Hold, all_holds, drop_holds, holds_on
+from distwright.store.jobs import attempts_of, forget_orders, forget_step_results, list_jobs
+from distwright.store.locks import locked
+from distwright.store.settle import settle_folders
+from distwright.store.signed import list_tags
+from distwright.tools.git import tagged_commits
+
+# Kinds of jobs that look at an image, and who holds what they leave beside `job 12`; those of later rooms by name.
+LOOKS = {BOOT.name: "", TEST.name: "test", "image.contents": "contents", "image.rebuild": "comparison"}
+_TESTS = (BOOT.name, TEST.name)
+_LOOKED_AT = 1_000_000
+_STEP = "step "
+# Whose holds are no need of somebody else: those of images, of what looked at them, and of steps, which may be done again. What an
+# attempt holds it keeps whoever else has it; the job that takes an image holds that itself.
+_OF_IMAGES = ("image ", *(f"{word} " for word in LOOKS.values() if word), "attempt ", _STEP)
+_BAD = (Outcome.FAILED, Outcome.TIMED_OUT)
+_FOLDERS_OF_ONE = 3  # the symlink, and two folders below .complete
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An image as it is found. shown: files of its public folder. holders: who holds for it. logs: of all its attempts."""
+
+    row: KeptImage
+    shown: Mapping[str, Sha256]
+    holders: tuple[str, ...]
+    logs: tuple[Path, ...]
+
+
+def budgets_of(context: Context) -> dict[str, Budget]:
+    """Give the budget of each image as the configuration says it."""
+    return {
+        name: Budget(None if table.keep_mb is None else table.keep_mb << 20, table.keep_files)
+        for name, table in context.config.images.items()
+    }
+
+
+def retire_images(
+    context: Context, names: Sequence[str], budgets: Mapping[str, Budget], *, really: bool
+) -> list[JudgedImage]:
+    """Say of each image whether it stays and why, and drop the others; really: do it. names: of tables; empty: all.
+
+    An image that stays and cannot be seen, because dropping it was cut off or the folder was lost, is shown again. Raises Refused
+    if one came to be needed meanwhile: it stays, those before it are gone.
+    """
+    with locked(context.paths.lock("images")):
+        found = {one.row.jobs: one for one in _find(context)}
+        judged = judge_images((one.row for one in found.values() if not names or one.row.image in names), budgets)
+        for one in judged if really else ():
+            if not one.stays:
+                _drop(context, found.pop(one.row.jobs), found.values())
+                continue
+            _show_again(context, found[one.row.jobs])
+            if not one.keeps_stages:
+                with context.write() as tx:
+                    let_stages_go(tx, one.row.jobs)
+    return judged
+
+
+def drop_images(context: Context, names: Sequence[str], *, really: bool) -> list[JudgedImage]:
+    """Drop images by name, whatever the budget; really: do it.
+
+    Raises NotFound, and Refused, before any goes, for what must stay: what somebody needs, the newest, the last green and red one.
+    """
+    with locked(context.paths.lock("images")):
+        found = {one.row.jobs: one for one in _find(context)}
+        known = {name for one in found.values() for name in (one.row.name, f"job {one.row.jobs[0]}")}
+        if unknown := sorted(set(names) - known):
+            raise NotFound(f"there is no image {quoted(unknown[0])}", hint="distwright image retire")
+        tables = {one.row.image for one in found.values()}
+        judged = judge_images((one.row for one in found.values()), dict.fromkeys(tables, Budget(0, 0)))
+        wanted = [one for one in judged if one.row.name in names or f"job {one.row.jobs[0]}" in names]
+        if staying := next((one for one in wanted if one.stays), None):
+            raise Refused(f"{staying.row.name} stays: {staying.why}", hint="distwright image retire")
+        going = {one.row.jobs for one in wanted}
+        beside = [one.row for jobs, one in found.items() if jobs not in going]
+        answer = [replace(one, why="named", frees_bytes=freed_by(one.row, beside)) for one in wanted]
+        for one in wanted if really else ():
+            _drop(context, found.pop(one.row.jobs), found.values())
+    return answer
+
+
+def _find(context: Context) -> list[_Found]:
+    """List every image and failed build of which anything is left."""
+    repos = {context.paths.repo(table.repo) for table in context.config.images.values()}
+    tagged = {commit: f"tag {tag}" for repo in repos if repo.exists() for commit, tag in tagged_commits(repo).items()}
+    with context.database.read() as tx:
+        builds = list_jobs(tx, kind=BUILD.name, limit=_LOOKED_AT)
+        looks = [job for kind in LOOKS for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT)]
+        holds = [hold for hold in all_holds(tx) if hold.until is None or hold.until > context.now()]
+        tags = {
+            parse_tag(context.objects.read(row.digest)).manifest: f"snapshot tag {row.tag}" for row in list_tags(tx)
+        }
+        survey = _Survey(context, tx, looks, holds, tagged, tags)
+        seen = {_name(job) for job in builds if job.state is not JobState.DONE}
+        found = []
+        for job in (job for job in builds if job.state is JobState.DONE):  # newest first: a public name is the newest's
+            one = survey.of(job, owns_name=_name(job) not in seen)
+            seen |= {_name(job)} if job.outcome is Outcome.OK else set()
+            if one.row.objects or one.row.files or one.row.stages:
+                found.append(one)
+    return found
+
+
+def _name(job: Job) -> str:
+    return plain.text(job.inputs, "name") if "name" in job.inputs else ""
+
+
+class _Survey:
+    """Looks at what belongs to a build."""
+
+    def __init__(
+        self, context: Context, tx: Transaction, looks: Iterable[Job], holds: Iterable[Hold], commits: Mapping[str, str],
+        manifests: Mapping[Sha256, str],
+    ) -> None:  # fmt: skip
+        self._context, self._tx, self._commits, self._manifests = context, tx, commits, manifests
+        self._looks: dict[str, list[Job]] = {}
+        for job in looks:
+            for key in {str(job.inputs.get("name", "")), str(job.inputs.get("iso", ""))} - {""}:
+                self._looks.setdefault(key, []).append(job)
+        self._held: dict[str, set[Sha256]] = {}
+        self._stages: dict[str, set[str]] = {}
+        self._holders: dict[str, list[Hold]] = {}
+        for hold in holds:
+            if hold.kind == "object":
+                self._held.setdefault(hold.holder, set()).add(Sha256(hold.target))
+                self._holders.setdefault(hold.target, []).append(hold)
+            elif hold.kind == STEP:
+                self._stages.setdefault(hold.holder, set()).add(hold.target)
+
+    def of(self, job: Job, *, owns_name: bool) -> _Found:
+        """Say what there is of a build, and of what looked at it."""
+        is_built = job.outcome is Outcome.OK and "files" in (job.outputs or {})
+        shown = plain.digest_map(job.outputs or {}, "files") if is_built else {}
+        looks = self._looks_at(job) if is_built and owns_name else []
+        over = [job, *(look for look in looks if look.state is JobState.DONE)]
+        holders = tuple(name for one in over for name in holders_of(one))
+        objects = {digest for holder in holders for digest in self._held.get(holder, ())}
+        keys = {key for one in over for key in self._stages.get(f"stages {one.id}", ())}
+        stages = {digest for key in keys for digest in self._held.get(f"{_STEP}{key}", ())} - objects
+        logs = tuple(path for one in over for path in self._logs(one))
+        public = tuple(self._public(job, looks)) if is_built and owns_name else ()
+        row = KeptImage(
+            name=_name(job) if is_built else f"job {job.id}",
+            image=plain.text(job.inputs, "image"),
+            branch=plain.text(job.inputs, "branch") if "branch" in job.inputs else "",
+            jobs=tuple(one.id for one in over),
+            at=job.finished_at or job.created_at,
+            colour=colour_of(job, looks),
+            objects={digest: self._size(digest) for digest in sorted(objects)},
+            files=_FOLDERS_OF_ONE * sum(self._is_there(name) for name in public) + len(logs),
+            log_bytes=sum(path.stat().st_size for path in logs),
+            stages={digest: self._size(digest) for digest in sorted(stages)},
+            public=public,
+            needed=tuple(self._needs(job, shown, holders)) if is_built and owns_name else (),
+            is_begun=is_built and not objects,
+        )
+        return _Found(row, shown, holders, logs)
+
+    def _looks_at(self, job: Job) -> list[Job]:
+        """List what looked at an image, newest first, each once."""
+        keys = (_name(job), str((job.outputs or {}).get("iso", "")))
+        by_number = {look.id: look for key in keys for look in self._looks.get(key, ())}
+        return [by_number[number] for number in sorted(by_number, reverse=True)]
+
+    def _public(self, job: Job, looks: Sequence[Job]) -> Iterator[str]:
+        yield _name(job)
+        yield from sorted({f"{_name(job)}-test-{look.inputs['firmware']}" for look in looks if look.kind == TEST.name})
+
+    def _is_there(self, name: str) -> bool:
+        images = self._context.paths.public / "images"
+        return any((images / path).exists() for path in (name, f"{COMPLETE}/{name}"))
+
+    def _logs(self, job: Job) -> Iterator[Path]:
+        for attempt in attempts_of(self._tx, job.id):
+            path = self._context.paths.job_log(job.id, attempt.fence)
+            yield from (one for one in (path, *path.parent.glob(f"{path.name}.*")) if one.is_file())
+
+    def _size(self, digest: Sha256) -> int:
+        try:
+            return self._context.objects.size(digest)
+        except Lost:
+            return 0
+
+    def _needs(self, job: Job, shown: Mapping[str, Sha256], holders: Sequence[str]) -> Iterator[str]:
+        if tag := self._commits.get(str(job.inputs.get("commit", ""))):
+            yield tag
+        yield from {self._manifests[digest] for digest in shown.values() if digest in self._manifests}
+        holds = [hold for digest in shown.values() for hold in self._holders.get(digest, ())]
+        yield from _others(holds, holders)
+
+
+def _others(holds: Iterable[Hold], holders: Sequence[str]) -> list[str]:
+    """Say who else holds something, each once, in words."""
+    found = {
+        hold.holder: hold.reason
+        for hold in holds
+        if not hold.holder.startswith(_OF_IMAGES) and hold.holder not in holders
+    }
+    return [f"{holder} ({reason})" for holder, reason in sorted(found.items())]
+
+
+def holders_of(job: Job) -> tuple[str, ...]:
+    """Name who holds what a job of images has left, once it is done."""
+    word = "image" if job.kind == BUILD.name else LOOKS[job.kind]
+    return (f"job {job.id}", f"{word} {job.id}") if word else (f"job {job.id}",)
+
+
+def colour_of(job: Job, looks: Sequence[Job]) -> Colour:
+    """Say how an image is, by the newest answer with each firmware (pure). looks: newest first."""
+    if job.outcome is not Outcome.OK:
+        return Colour.RED if job.outcome in _BAD else Colour.OPEN
+    answers: dict[tuple[str, object], Outcome] = {}
+    for look in looks:
+        if look.kind in _TESTS and look.outcome in (Outcome.OK, *_BAD):
+            answers.setdefault((look.kind, look.inputs.get("firmware")), look.outcome)
+    if any(outcome in _BAD for outcome in answers.values()):
+        return Colour.RED
+    is_waited_for = any(look.kind in _TESTS and look.state is not JobState.DONE for look in looks)
+    return Colour.GREEN if answers and not is_waited_for else Colour.OPEN
+
+
+def _show_again(context: Context, one: _Found) -> None:
+    """Lay an image out that is held and whose name is not there. Its reports are not: each test writes them anew."""
+    images = context.paths.public / "images"
+    if one.shown and one.row.public and not (images / one.row.name).exists():
+        show_image(images, one.row.name, one.shown, context.objects)
+
+
+def _drop(context: Context, one: _Found, others: Iterable[_Found]) -> None:
+    """Drop one image. others: those that there are beside it. Safe to repeat; raises Refused if it came to be needed."""
+    images, row = context.paths.public / "images", one.row
+    shared = {digest for other in others for digest in other.row.objects}
+    with context.write() as tx:
+        held = [hold for digest in set(one.shown.values()) for hold in holds_on(tx, "object", digest, context.now())]
+        if row.public and (needs := _others(held, one.holders)):
+            raise Refused(f"{row.name} came to be needed by {needs[0]} and stays", hint="distwright image retire")
+        # While nobody can order the same image anew: its name would be this one.
+        for name in row.public:
+            if (images / name).is_symlink():
+                (images / name).unlink()
+        settle_folders({images} if row.public else set())
+        _forget(tx, context, one, [digest for digest in row.objects if digest not in shared])
+    for name in row.public:
+        for folder in (images / COMPLETE / name, images / name):  # the second as versions before 0.3 made it
+            shutil.rmtree(folder, ignore_errors=True)
+    for log in one.logs:
+        log.unlink(missing_ok=True)
+
+
+def _forget(tx: Transaction, context: Context, one: _Found, alone: Sequence[Sha256]) -> None:
+    """Let go of everything that is held for an image, and of results of steps that only it has. alone: objects of nobody else."""
+    steps = {
+        hold.holder for digest in alone for hold in holds_on(tx, "object", digest) if hold.holder.startswith(_STEP)
+    }
+    drop_holds(tx, [*one.holders, *sorted(steps)])
+    forget_step_results(tx, [step.removeprefix(_STEP) for step in steps])
+    let_stages_go(tx, one.row.jobs)
+    forget_orders(tx, one.row.jobs)
+    if one.row.public and not one.row.is_begun:
+        body = {"image": one.row.image, "name": one.row.name}
+        append_event(tx, Event(EventKind.IMAGE_DROPPED, context.now(), one.row.name, body, context.job))
