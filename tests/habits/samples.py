@@ -98,7 +98,7 @@ EARLIER: Mapping[str, StepResult] = {
     "testers": StepResult({"root": ROOT}),
     "boot": StepResult({"saved/state.zst": STATE, "saved/made.json": TREE, "screen": DEB}),
     "root": StepResult({"root": ROOT}),
-    "customise": StepResult({"root": CUSTOMISED, "initrd-root": TREE}),
+    "customise": StepResult({"root": CUSTOMISED, "installed": TAR, "copyrights": TAR, "initrd-root": TREE}),
     "source": StepResult({"source/greeter_1.0.dsc": DSC, "tar/greeter_1.0.tar.xz": TAR}),
     "build": StepResult({"changes/greeter_1.0_amd64.changes": TAR, "deb/greeter_1.0_amd64.deb": DEB}),
     "rebuild": StepResult({"deb/greeter_1.0_amd64.deb": TAR}),
