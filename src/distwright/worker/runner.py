@@ -138,8 +138,9 @@ class LocalRunner:
     def _refuse_small_machine(self, cut: str, planned: Limits) -> None:
         """A limit that only this machine's size made so low is its fault, not the work's. Raises ProgramFailed."""
         if blames_machine(cut, planned, planned.or_else(self._context.limits)):
+            what = "space" if cut.startswith("disk") else "memory"
             raise ProgramFailed(
-                f"this machine has too little for the job, which came to the {cut} that it sets for itself",
+                f"no {what} left for the job: it came to the {cut} that this machine sets for itself",
                 hint="look at df -h and free -m; free some, or let a worker elsewhere take the job",
             )
 
