@@ -15,6 +15,7 @@ from distwright.checks.rebuild import PACKAGE_REBUILD
 from distwright.checks.review import PACKAGE_REVIEW
 from distwright.images.boot import IMAGE_BOOT
 from distwright.images.build import IMAGE_BUILD
+from distwright.images.kits import IMAGE_KIT
 from distwright.images.testing import IMAGE_TEST
 from distwright.jobs.step import JobKind
 
@@ -34,6 +35,7 @@ KINDS: Mapping[str, JobKind] = {
         IMAGE_BUILD,
         IMAGE_BOOT,
         IMAGE_TEST,
+        IMAGE_KIT,
         PACKAGE_REVIEW,
         PACKAGE_DEPENDENTS,
         PACKAGE_AUTOPKGTEST,

@@ -1,0 +1,117 @@
+"""Apply an upgrade kit to the image of a device, as a file: on a copy beside it, which takes its place when it is whole.
+
+The kit's own `apply` works on a folder; here that is a copy of what the device's live partition has.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from distwright.errors import BadInput, OutOfSpace, Refused, WorkFailed, quoted
+from distwright.images.usb import ESP_SECTOR
+from distwright.store.settle import settle_folders
+from distwright.tools.run import Command, Finished, last_lines, run
+
+_OFFSET = ESP_SECTOR * 512
+_FAT_TYPE = slice(82, 90)  # of its first sector, fatgen103
+_TIMEOUT_S = 4 * 3600
+_MTOOLS = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
+
+
+def apply_kit(kit: Path, device: Path) -> str:
+    """Make the image of a device what the kit says; give the kit's last word. kit: verified before, its programs are run.
+
+    Killed at any time, `device` is whole, old or new; a copy that is left over beside it is replaced the next time. Needs as
+    much space beside the image as it has, and as its live system in the folder for temporary files. Raises BadInput for what is
+    no device of ours, Refused where the kit says that it is not for it, OutOfSpace if its live partition is too small.
+    """
+    _check_device(device)
+    copy = device.with_name(f".{device.name}.new")
+    with tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
+        live, unpacked = Path(folder, "live"), Path(folder, "kit")
+        _unpack(kit, Path(folder))
+        _take_out(device, live)
+        said = _apply(unpacked, live, Path(folder))
+        try:
+            _checked(("cp", "--reflink=auto", "--sparse=always", "--", str(device), str(copy)))
+            _put_back(unpacked, live, copy)
+            _compare(unpacked, copy, Path(folder, "again"))
+            _checked(("sync", "--", str(copy)))
+            shutil.copystat(device, copy)
+            copy.replace(device)
+        finally:
+            copy.unlink(missing_ok=True)
+        settle_folders({device.absolute().parent})
+    return said
+
+
+def _check_device(device: Path) -> None:
+    if not device.is_file():
+        raise BadInput(
+            f"{device} is no file",
+            hint="mount the live partition of a real device and run kit/apply FOLDER of the unpacked kit",
+        )
+    with device.open("rb") as file:
+        file.seek(_OFFSET)
+        if file.read(512)[_FAT_TYPE].rstrip() != b"FAT32":
+            raise BadInput(f"{device} is no USB image of ours", hint="give a file that was made from IMAGE.usb.img")
+
+
+def _unpack(kit: Path, folder: Path) -> None:
+    argv = ("tar", "--extract", "--no-same-owner", "--directory", str(folder), "--file", str(kit.absolute()))
+    if _run(argv).exit_code or not (folder / "kit" / "apply").is_file():
+        raise BadInput(f"{kit} is no upgrade kit", hint="fetch it again")
+
+
+def _take_out(device: Path, folder: Path) -> None:
+    folder.mkdir()
+    _checked(("mcopy", "-s", "-n", "-Q", "-m", "-i", f"{device}@@{_OFFSET}", "::*", f"{folder}/"))
+
+
+def _apply(kit: Path, live: Path, folder: Path) -> str:
+    ended = run(Command((str(kit / "apply"), str(live)), _TIMEOUT_S, {"TMPDIR": str(folder)}))
+    if ended.exit_code or ended.cut:
+        reason = " | ".join(quoted(line) for line in last_lines(ended.stderr or ended.stdout, 3)) or ended.cut
+        raise Refused(f"the kit cannot be applied: {reason}", hint="distwright image list names the kits of each image")
+    return last_lines(ended.stdout, 1)[0]
+
+
+def _put_back(kit: Path, live: Path, copy: Path) -> None:
+    """Remove what is old first: the live partition has no room for two systems."""
+    image = ("-i", f"{copy}@@{_OFFSET}")
+    new, gone = (_paths(kit, name) for name in ("new", "gone"))
+    folders = sorted({f"::/{parent}" for path in new for parent in Path(path).parents if str(parent) != "."})
+    for path in (*new, *gone):
+        _run(("mdel", *image, f"::/{path}"))  # a new file has nothing to remove
+    for name in folders:
+        _run(("mmd", "-D", "s", *image, name))
+    for path in new:
+        ended = _run(("mcopy", "-Q", "-o", *image, str(live / path), f"::/{path}"))
+        if ended.exit_code and b"isk full" in ended.stderr:
+            raise OutOfSpace(
+                f"the live partition of {copy.name[1:-4]} is too small for {path}",
+                hint="write the new image onto the device instead; what it keeps must be saved before",
+            )
+        ended.checked()
+
+
+def _compare(kit: Path, copy: Path, folder: Path) -> None:
+    """Read all of it again."""
+    _take_out(copy, folder)
+    ended = run(Command(("sha256sum", "--quiet", "-c", str(kit / "after")), _TIMEOUT_S, cwd=folder))
+    if ended.exit_code:
+        raise WorkFailed("what was written to the copy is not what was to be written", hint="check the disk")
+
+
+def _paths(kit: Path, name: str) -> list[str]:
+    """Read a list of files, with sums before them or without."""
+    lines = (kit / name).read_text().splitlines()
+    return [line.partition("  ")[2] or line for line in lines]
+
+
+def _run(argv: tuple[str, ...]) -> Finished:
+    return run(Command(argv, _TIMEOUT_S, _MTOOLS))
+
+
+def _checked(argv: tuple[str, ...]) -> None:
+    _run(argv).checked()
