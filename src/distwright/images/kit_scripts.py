@@ -137,6 +137,11 @@ squash() {{
     target=$PWD/upgrade/live/filesystem.squashfs
     (cd "$kit" && $loader programs/mksquashfs - "$target" @OPTIONS@)
 }}
+refuse() {{
+    [ ! -s "$work/said" ] || tail "$work/said" >&2
+    echo "the new files did not come out as they should: nothing was changed" >&2
+    exit 1
+}}
 prepare() {{
     free=$(df -P -k . | awk 'NR == 2 {{ print $4 }}')
     [ "$free" -gt @ROOM_KIB@ ] || {{
@@ -149,14 +154,8 @@ prepare() {{
         mkdir -p "upgrade/$(dirname "$path")"
         $loader "$kit/programs/zstd" -dcq <"$kit/files/$path" >"upgrade/$path"
     done
-    if [ -s "$pieces/list" ]; then
-        {{ assemble | squash; }} >"$work/said" 2>&1 || {{ cat "$work/said" >&2; exit 1; }}
-    fi
-    (cd upgrade && sha256sum --quiet -c "$kit/new") || {{
-        [ ! -s "$work/said" ] || tail "$work/said" >&2
-        echo "the new files did not come out as they should: nothing was changed" >&2
-        exit 1
-    }}
+    [ ! -s "$pieces/list" ] || {{ assemble | squash; }} >"$work/said" 2>&1 || refuse
+    (cd upgrade && sha256sum --quiet -c "$kit/new") || refuse
     cp "$kit/menu" upgrade/menu
     sync
 }}
