@@ -121,7 +121,10 @@ def test_a_device_that_is_cut_off_at_any_time_starts_as_one_of_both(
     took_s = time.monotonic() - began
     live = write_files(tmp_path / "live", upgrading.systems[0])
     cut_off(
-        upgrading, live, {"PATH": os.defpath, "TMPDIR": str(tmp_path)}, after_s=random.Random(seed).random() * took_s
+        upgrading,
+        live,
+        {"PATH": os.defpath, "TMPDIR": str(tmp_path)},
+        after_s=random.Random(seed).random() * took_s,  # noqa: S311
     )
     assert starts_as(live, upgrading) in (OLD, NEW)
     ends_well(upgrading, live)

@@ -22,8 +22,6 @@ from tests.worlds.kits import (
 
 from distwright.errors import BadInput, OutOfSpace, Refused
 from distwright.images.devices import apply_kit
-from distwright.jobs.step import Inputs
-from distwright.model.digests import sha256_of
 from distwright.store.objects import sha256_of_file
 
 pytestmark = pytest.mark.system
@@ -32,7 +30,7 @@ CAPABILITY = "\x01\0\0\x02\0\x20" + "\0" * 14
 
 def noise(seed: int, size: int) -> bytes:
     """Give bytes that no compressor makes smaller, always the same."""
-    return random.Random(seed).randbytes(size)
+    return random.Random(seed).randbytes(size)  # noqa: S311  # no secret
 
 
 def folder(mode: int = 0o755) -> Node:
@@ -133,7 +131,7 @@ def test_another_system_is_refused_and_left_as_it_is(upgrading: Upgrading, tmp_p
     spoilt = whole.replace(old["EFI/BOOT/grubx64.efi"], old["EFI/BOOT/grubx64.efi"].swapcase())
     assert spoilt != whole
     device.write_bytes(spoilt)
-    with pytest.raises(Refused, match="has not the files of petrel-amd64-0.9: nothing was changed"):
+    with pytest.raises(Refused, match=r"has not the files of petrel-amd64-0\.9: nothing was changed"):
         apply_kit(upgrading.kit, device)
     assert device.read_bytes() == spoilt
     device.write_bytes(b"no stick" * 1000)
@@ -184,7 +182,9 @@ def test_an_image_of_which_only_the_kernel_is_new_has_no_pieces(tmp_path: Path) 
 
 CONTENTS = st.one_of(
     st.just(b""), st.binary(max_size=200),
-    st.builds(lambda seed, cut, more: noise(seed, 20_000)[cut:] + more, st.integers(0, 3), st.integers(0, 500), st.binary(max_size=9)),
+    st.builds(
+        lambda seed, cut, more: noise(seed, 20_000)[cut:] + more, st.integers(0, 3), st.integers(0, 500), st.binary(max_size=9)
+    ),
 )  # fmt: skip
 NAMES = st.sampled_from(
     ["a", "b1", "b2", "c-1.0.so", "c-1.1.so", "ü", "with blank", "it's", "-e", "[x]*?", "back\\slash", ".dot"]

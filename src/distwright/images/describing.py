@@ -23,8 +23,8 @@ from distwright.store.holds import holds_on_all, replace_holds
 def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Vouch for the image: what was made, what is said of it, SHA256SUMS and its signature, all public at one moment.
 
-    From form 2 on also the log so far; the sums do not name it, for it is another one whenever the same image is built again. What
-    devices are told of upgrades from it is public before the image is: that there is none, until a kit is made.
+    From form 2 on also the log so far; the sums do not name it, for it is another one whenever the same image is built again. And
+    before the image is public, so is what its devices are told of upgrades: that there is none, until a kit is made.
     """
     name = plain.text(inputs, "name")
     made = {f"{name}.{ending}": digest for ending, digest in _made(inputs, earlier).items()}
@@ -39,7 +39,8 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         files[f"{name}.log"] = context.objects.put(log)
     with context.write() as tx:
         replace_holds(tx, f"image {context.job}", holds_on_all(dict(files)), context.now())
-    say_no_upgrade(context, inputs)
+    if form_of(inputs) >= 2:
+        say_no_upgrade(context, inputs)
     show_image(context.paths.public / "images", name, files, context.objects)
     return StepResult(files)
 

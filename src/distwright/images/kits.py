@@ -186,7 +186,9 @@ def publish(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     kit = earlier["make"].outputs["kit"]
     size, whole = context.objects.size(kit), context.objects.size(_images(inputs)["to.img"])
     if size >= whole:
-        raise WorkFailed(f"the kit has {size} bytes and the image {whole}", hint="let devices be written anew")
+        raise WorkFailed(
+            f"the kit has {size} bytes and the image {whole}", hint="write the new image onto each device instead"
+        )
     source, target = plain.mapping(inputs, "from"), release_of(order_of(inputs))
     initial = Description(
         plain.text(source, "product"),

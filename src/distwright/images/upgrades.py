@@ -25,9 +25,7 @@ FOLDER = "upgrades"
 
 def say_no_upgrade(context: Context, inputs: Inputs) -> None:
     """Publish that there is no upgrade from an image that was just built; kits that there are already stay. inputs: its order."""
-    channel = plain.text(inputs, "branch") if "branch" in inputs else ""
-    nothing = Description(plain.text(inputs, "image"), channel, release_of(inputs))
-    _change(context, nothing, lambda upgrades: upgrades)
+    _change(context, no_upgrade(inputs), lambda upgrades: upgrades)
 
 
 def say_upgrade(context: Context, initial: Description, upgrade: Upgrade) -> None:
@@ -35,9 +33,14 @@ def say_upgrade(context: Context, initial: Description, upgrade: Upgrade) -> Non
     _change(context, initial, lambda upgrades: with_upgrade(upgrades, upgrade))
 
 
+def no_upgrade(inputs: Inputs) -> Description:
+    """Give what is said of an image from the beginning. inputs: its order, of form 2 or later."""
+    return Description(plain.text(inputs, "image"), plain.text(inputs, "branch"), release_of(inputs))
+
+
 def release_of(inputs: Inputs) -> Release:
     """Give what upgrades call the image of an order."""
-    return Release(plain.text(inputs, "name"), plain.text(inputs, "version") if "version" in inputs else "")
+    return Release(plain.text(inputs, "name"), plain.text(inputs, "version"))
 
 
 def kit_file(target: str) -> str:
