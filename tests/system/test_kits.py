@@ -124,6 +124,13 @@ def test_a_device_image_is_upgraded_and_what_is_behind_the_live_system_stays(
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_folder_where_a_device_is_mounted_is_upgraded_in_place(upgrading: Upgrading, tmp_path: Path) -> None:
+    old, new = upgrading.systems
+    live = write_files(tmp_path / "live", old)
+    assert apply_kit(upgrading.kit, live) == f"{live} is petrel-amd64-1.0"
+    assert read_files(live) == {**new, **{path: b"" for path in old if path.startswith(".disk/id/")}}
+
+
 def test_another_system_is_refused_and_left_as_it_is(upgrading: Upgrading, tmp_path: Path) -> None:
     device = tmp_path / "device.img"
     whole = upgrading.sticks[0].read_bytes()

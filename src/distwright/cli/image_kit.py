@@ -37,7 +37,7 @@ def make_kit(source: str, target: str, state: str | None, follow: bool, as_json:
 
 @click.command("apply-kit")
 @click.argument("kit", type=click.Path(path_type=Path))
-@click.argument("device_image", type=click.Path(path_type=Path))
+@click.argument("device", type=click.Path(path_type=Path))
 @click.option(
     "--description",
     type=click.Path(path_type=Path),
@@ -53,14 +53,14 @@ def make_kit(source: str, target: str, state: str | None, follow: bool, as_json:
 @state_option
 @json_option
 def apply_to_image(
-    kit: Path, device_image: Path, description: Path | None, keyring: Path | None, state: str | None, as_json: bool
+    kit: Path, device: Path, description: Path | None, keyring: Path | None, state: str | None, as_json: bool
 ) -> None:
-    """Upgrade DEVICE_IMAGE, a file with what is on a USB stick, by an upgrade kit.
+    """Upgrade DEVICE by a kit: a file with what is on a USB stick, or a folder where the live partition of a stick is mounted.
 
-    Only the live system changes; what the device keeps stays. The file is replaced when all of the new one is written and read
-    again: ended at any time, it is the old one or the new one.
+    Only the live system changes; what the device keeps stays. Ended at any time, it starts as the old system or as the new one, and
+    the same command goes on. A file is replaced when all of the new one is written and read again.
 
-    Exit codes: 0 upgraded, 2 no such kit or image, 3 not signed or not for this image, 10 no such file, 20 no space.
+    Exit codes: 0 upgraded, 2 no kit or no device, 3 not signed, or not for this device, 10 no such file, 20 no space.
     """
     if keyring is None:
         certificates = Keyring(open_app(state).certificate(IMAGE_CREDENTIAL), f"key {IMAGE_CREDENTIAL}")
@@ -69,8 +69,8 @@ def apply_to_image(
     else:
         raise NotFound(f"{keyring} is no file", hint="name a file of OpenPGP certificates")
     found, upgrade = verify_kit(kit, description or kit.with_name(FILE), certificates)
-    said = apply_kit(kit, device_image)
+    said = apply_kit(kit, device)
     if as_json:
-        print_json({"image": str(device_image), "from": found.initial.name, "to": upgrade.target.name})
+        print_json({"device": str(device), "from": found.initial.name, "to": upgrade.target.name})
     else:
-        click.echo(f"{device_image}: {said}")
+        click.echo(said if device.is_dir() else f"{device} is {upgrade.target.name}")

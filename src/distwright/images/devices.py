@@ -1,6 +1,7 @@
-"""Apply an upgrade kit to the image of a device, as a file: on a copy beside it, which takes its place when it is whole.
+"""Apply an upgrade kit to a folder where the live partition of a device is mounted, or to the image of a device, as a file.
 
-The kit's own `apply` works on a folder; here that is a copy of what the device's live partition has.
+The kit's own `apply` works on a folder and can be cut off at any time. For a file, the folder is a copy of its live partition, and
+what comes out is written into a copy of the file, which takes its place when it is whole.
 """
 
 import shutil
@@ -19,12 +20,17 @@ _MTOOLS = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 
 
 def apply_kit(kit: Path, device: Path) -> str:
-    """Make the image of a device what the kit says; give the kit's last word. kit: verified before, its programs are run.
+    """Make a device what the kit says; give the kit's last word. kit: verified before, its programs are run.
 
-    Killed at any time, `device` is whole, old or new; a copy that is left over beside it is replaced the next time. Needs as
-    much space beside the image as it has, and as its live system in the folder for temporary files. Raises BadInput for what is
-    no device of ours, Refused where the kit says that it is not for it, OutOfSpace if its live partition is too small.
+    device: a folder, or a file. Killed at any time, it starts as the old system or as the new one. A file wants as much space
+    beside it as it has, and as its live system in the folder for temporary files; a copy that is left over is replaced the next
+    time. Raises BadInput for what is no device of ours, Refused where the kit says that it is not for it, OutOfSpace if the live
+    partition of a file is too small.
     """
+    if device.is_dir():
+        with tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
+            _unpack(kit, Path(folder))
+            return _apply(Path(folder, "kit"), device, Path(folder))
     _check_device(device)
     copy = device.with_name(f".{device.name}.new")
     with tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
@@ -48,8 +54,8 @@ def apply_kit(kit: Path, device: Path) -> str:
 def _check_device(device: Path) -> None:
     if not device.is_file():
         raise BadInput(
-            f"{device} is no file",
-            hint="mount the live partition of a real device and run kit/apply FOLDER of the unpacked kit",
+            f"{device} is neither a file nor a folder",
+            hint="mount the live partition of a real device and give that folder",
         )
     with device.open("rb") as file:
         file.seek(_OFFSET)

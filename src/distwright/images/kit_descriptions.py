@@ -74,7 +74,9 @@ def read_description(content: bytes) -> Description:
     except (ValueError, RecursionError) as error:
         raise BadInput("the description of upgrades is no JSON", hint="fetch it again") from error
     if plain.number(values, "format") != FORMAT:
-        raise Refused(f"the description of upgrades has format {values['format']}", hint="apt install distwright")
+        raise Refused(
+            f"the description of upgrades has format {values['format']}", hint="install a later version of distwright"
+        )
     ways = [plain.mapping({"upgrade": one}, "upgrade") for one in plain.members(values, "upgrades")]
     return Description(
         plain.text(values, "product"),
