@@ -172,12 +172,21 @@ def test_a_kit_whose_bytes_were_changed_changes_nothing(upgrading: Upgrading, tm
     assert not (live / "upgrade").exists()
 
 
+def test_the_kernel_comes_from_the_new_squashfs_if_that_has_it(tmp_path: Path) -> None:
+    boot = {"boot": folder(), "boot/vmlinuz-6.1.0-57-amd64": Node(content=noise(11, 50_000))}
+    for number, tree in enumerate(({**NEW, **boot}, NEW)):
+        one = Upgrading(tmp_path / str(number), OLD, tree, ORDER, kernels=(b"kernel 1", noise(11, 50_000)))
+        one.prove()
+        assert (one.unpacked() / "files" / "live" / "vmlinuz").exists() == bool(number)
+
+
 def test_what_an_image_excludes_is_in_no_kit_either(tmp_path: Path) -> None:
     one = Upgrading(tmp_path, OLD, NEW, ORDER)
     excludes = one.objects.put(b"lib/same\n")
     one.order = {**ORDER, "excludes": str(excludes)}
     one.prove()
-    assert len(one.systems[1]["live/filesystem.squashfs"]) < 2_000_000
+    whole = Upgrading(tmp_path / "whole", OLD, NEW, ORDER).systems[1]
+    assert len(one.systems[1]["live/filesystem.squashfs"]) < len(whole["live/filesystem.squashfs"]) - 400_000
 
 
 def test_an_image_of_which_only_the_kernel_is_new_has_no_pieces(tmp_path: Path) -> None:

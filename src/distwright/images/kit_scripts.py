@@ -47,9 +47,9 @@ unsquashfs=unsquashfs
 old "$1" "$4" "$5" >"$1.old"
 dd if=root.tar of="$1.new" iflag=skip_bytes,count_bytes bs=1M "skip=$2" "count=$3" status=none
 if [ -s "$1.old" ]; then
-    zstd -q -12 --single-thread --patch-from="$1.old" "$1.new" -o "$pieces/$1.zst"
+    zstd -q -12 -T1 --patch-from="$1.old" "$1.new" -o "$pieces/$1.zst"
 else
-    zstd -q -12 --single-thread "$1.new" -o "$pieces/$1.zst"
+    zstd -q -12 -T1 "$1.new" -o "$pieces/$1.zst"
 fi
 rm "$1.old" "$1.new"
 """
@@ -65,11 +65,17 @@ processors=$(nproc)
 gigabytes=$(awk '/^MemAvailable:/ {{ print int($2 / 524288) }}' /proc/meminfo)
 [ "$processors" -le "$gigabytes" ] || processors=$((gigabytes > 1 ? gigabytes : 1))
 xargs -r -P "$processors" -L 1 ./piece.sh <kit/pieces/list
-# The squashfs is made from the pieces.
+# The squashfs is made from the pieces, and mostly has the kernel too.
+if [ -e kit/kernel ]; then
+    unsquashfs -cat to/live/filesystem.squashfs "$(cat kit/kernel)" 2>/dev/null | cmp -s - to/live/vmlinuz || rm kit/kernel
+fi
 sed 's/^[0-9a-f]*  //' kit/new | while read -r path; do
-    [ "$path" != live/filesystem.squashfs ] || continue
+    case $path in
+        live/filesystem.squashfs) continue;;
+        live/vmlinuz) [ ! -e kit/kernel ] || continue;;
+    esac
     mkdir -p "kit/files/$(dirname "$path")"
-    zstd -q -19 --single-thread <"to/$path" >"kit/files/$path"
+    zstd -q -19 -T1 <"to/$path" >"kit/files/$path"
 done
 # The very programs that shape bytes, so that a device needs none and none of another version.
 mkdir kit/programs
@@ -155,6 +161,9 @@ prepare() {{
         $loader "$kit/programs/zstd" -dcq <"$kit/files/$path" >"upgrade/$path"
     done
     [ ! -s "$pieces/list" ] || {{ assemble | squash; }} >"$work/said" 2>&1 || refuse
+    if [ -e "$kit/kernel" ]; then
+        $unsquashfs -cat upgrade/live/filesystem.squashfs "$(cat "$kit/kernel")" >upgrade/live/vmlinuz || refuse
+    fi
     (cd upgrade && sha256sum --quiet -c "$kit/new") || refuse
     cp "$kit/menu" upgrade/menu
     sync

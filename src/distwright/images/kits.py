@@ -7,7 +7,7 @@ from datetime import datetime
 from distwright.builds.environment import environment_step, root_of
 from distwright.errors import WorkFailed
 from distwright.images.iso import GRUB_HEAD, squashfs_excludes, squashfs_options
-from distwright.images.kit_cutting import cut, listed_files, piece_lines, read_members
+from distwright.images.kit_cutting import Member, cut, listed_files, piece_lines, read_members
 from distwright.images.kit_descriptions import Description, Release, Upgrade
 from distwright.images.kit_scripts import APPLY, PROVE, SURVEY, make_scripts
 from distwright.images.rootfs import plan_customise, plan_root
@@ -31,7 +31,8 @@ from distwright.model.digests import Json, Sha256
 
 KIND = KindName("image.kit", 1)
 _LOOK_TIMEOUT_S, _MAKE_TIMEOUT_S = 1800, 4 * 3600
-MENU, SQUASHFS, MARKS = "boot/grub/grub.cfg", "live/filesystem.squashfs", ".disk/id/"
+MENU, SQUASHFS, KERNEL, MARKS = "boot/grub/grub.cfg", "live/filesystem.squashfs", "live/vmlinuz", ".disk/id/"
+_KERNEL = re.compile(r"boot/vmlinuz-[A-Za-z0-9.+~_-]+")
 _CLUSTER_BYTES, _SPARE_BYTES = 32 << 10, 1 << 20  # of FAT at most; for its folders
 
 # While both systems are there, each file of the new one is either in upgrade/ or at its place.
@@ -97,11 +98,13 @@ def cut_root(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     survey = {name: context.objects.read(digest).decode() for name, digest in earlier["survey"].outputs.items()}
     old, new = _sums(survey["from.sums"]), _sums(survey["to.sums"])
     changed = {path: digest for path, digest in new.items() if old.get(path) != digest or path == MENU}
-    pieces = []
+    members: list[Member] = []
     if SQUASHFS in changed:
         root = root_of(earlier["customise"])
         with context.objects.open(root) as tar:
-            pieces = cut(read_members(tar, context.objects.size(root)), listed_files(survey["from.files"]))
+            members = read_members(tar, context.objects.size(root))
+    pieces = cut(members, listed_files(survey["from.files"]))
+    kernels = [member.path for member in members if _KERNEL.fullmatch(member.path)]
     room = _room(changed, survey["to.sizes"])
     files = {
         "apply": _apply(inputs, room),
@@ -111,6 +114,7 @@ def cut_root(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         "new": _lines(changed),
         "gone": "".join(f"{path}\n" for path in sorted(old.keys() - new.keys()) if not path.startswith(MARKS)),
         "pieces/list": piece_lines(pieces),
+        **({"kernel": kernels[0]} if KERNEL in changed and len(kernels) == 1 else {}),
     }
     for number, piece in enumerate(pieces):
         files[f"pieces/{number:05d}.old"] = "".join(f"{path}\n" for path in piece.old)
