@@ -1,5 +1,6 @@
 """Upgrade kits on real squashfs and FAT: whatever changed, a stick of one image becomes the other, bit for bit."""
 
+import os
 import random
 import shutil
 import tarfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.system.line import state_folder
 from tests.worlds.kits import (
     ENVIRONMENT,
     ORDER,
@@ -19,10 +21,18 @@ from tests.worlds.kits import (
     stick_files,
     write_files,
 )
+from tests.worlds.rootfs import tool_root_tar
+from tests.worlds.work import kind_of, workshop
 
 from distwright.errors import BadInput, OutOfSpace, Refused
 from distwright.images.devices import apply_kit
+from distwright.images.kits import IMAGE_KIT
+from distwright.jobs.step import Action, StepResult
+from distwright.model import plain
+from distwright.model.outcomes import Outcome
 from distwright.store.objects import sha256_of_file
+from distwright.tools.sandbox import sandbox_for
+from distwright.worker.execute import execute
 
 pytestmark = pytest.mark.system
 CAPABILITY = "\x01\0\0\x02\0\x20" + "\0" * 14
@@ -194,6 +204,40 @@ def test_an_image_of_which_only_the_kernel_is_new_has_no_pieces(tmp_path: Path) 
     one.prove()
     assert [file.name for file in (one.unpacked() / "pieces").iterdir()] == ["list"]
     assert sorted(path.name for path in (one.unpacked() / "files" / "live").iterdir()) == ["vmlinuz"]
+
+
+_LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+TOOLS = (
+    "awk", "bash", "cmp", "cut", "df", "diff", "dirname", "head", "ldd", "mcopy", "mksquashfs", "mktemp", "mv", "nproc",
+    "sha256sum", "sync", "tail", "unsquashfs", "xargs", "zstd", f"{_LIBRARIES}/libgcc_s.so.1",
+    f"{_LIBRARIES}/gconv/gconv-modules.cache", f"{_LIBRARIES}/gconv/IBM850.so",
+)  # fmt: skip
+
+
+def test_the_steps_run_in_a_root_that_has_nothing_else_and_give_the_same_kit() -> None:
+    with state_folder() as home:
+        sandbox = sandbox_for(os.geteuid())
+        sandbox.make_folder(home / "shop")
+        shop = workshop(home / "shop", sandbox)
+        one = Upgrading(home / "made", OLD, NEW, ORDER)
+        for digest in one.objects.digests():
+            shop.objects.put(one.objects.read(digest))
+        images = [shop.objects.put_file(stick) for stick in one.sticks]
+        assert [str(digest) for digest in images] == [plain.mapping(one.inputs, side)["usb"] for side in ("from", "to")]
+        given = {
+            "tools": shop.objects.put(tool_root_tar(*TOOLS)),
+            "customise": shop.objects.put(one.objects.read(one.root)),
+        }
+
+        def give(name: str) -> Action:
+            return Action(name, lambda _context, _inputs, _earlier: StepResult({"root": given[name]}))
+
+        steps = [step for step in IMAGE_KIT.steps if step.name in ("survey", "cut", "make", "prove")]
+        ending = execute(kind_of(give("tools"), give("customise"), *steps), one.inputs, shop.context())
+        assert ending.outcome is Outcome.OK, f"{shop.log()}\n{ending.message}"
+        assert (ending.outputs or {})["make/kit"] == sha256_of_file(one.kit)
+        shop.database.close()
+        sandbox.remove(home)
 
 
 CONTENTS = st.one_of(

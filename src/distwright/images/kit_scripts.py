@@ -83,8 +83,11 @@ for program in mksquashfs unsquashfs zstd; do
     file=$(command -v "$program")
     cp -L "$file" kit/programs/
     ldd "$file" | awk '/=> \// {{ print $3 }}' | xargs cp -L -t kit/programs/
+    # What pthread_exit(3) opens, and no program names.
+    cp -L "$(ldd "$file" | awk '/libc\.so/ {{ print $3 }}' | xargs dirname)/libgcc_s.so.1" kit/programs/
     cp -L "$(ldd "$file" | awk '$1 ~ /^\/.*\/ld-/ {{ print $1 }}')" kit/programs/ld.so
 done
+chmod 0755 kit/programs/*
 tar --create --file kit.tar --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
     "--mtime=@$SOURCE_DATE_EPOCH" kit
 """
