@@ -1,17 +1,24 @@
 """Upgrade kits on real squashfs and FAT: whatever changed, a stick of one image becomes the other, bit for bit."""
 
+import json
 import os
 import random
 import shutil
+import subprocess
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.habits.samples import INPUTS
 from tests.system.line import state_folder
+from tests.worlds.installation import config
+from tests.worlds.keys import signer
 from tests.worlds.kits import (
     ENVIRONMENT,
+    MTOOLS,
     ORDER,
     Node,
     Tree,
@@ -19,15 +26,20 @@ from tests.worlds.kits import (
     apply_to,
     read_files,
     stick_files,
+    usb_image,
     write_files,
 )
 from tests.worlds.rootfs import tool_root_tar
+from tests.worlds.sticks import started_by_grub
 from tests.worlds.work import kind_of, workshop
 
+from distwright.cli.image_kit import apply_to_image
 from distwright.errors import BadInput, OutOfSpace, Refused
 from distwright.images.devices import apply_kit
-from distwright.images.kits import IMAGE_KIT
-from distwright.jobs.step import Action, StepResult
+from distwright.images.forms import form_inputs
+from distwright.images.kits import IMAGE_KIT, publish
+from distwright.images.usb import ESP_SECTOR
+from distwright.jobs.step import Action, Inputs, StepResult
 from distwright.model import plain
 from distwright.model.outcomes import Outcome
 from distwright.store.objects import sha256_of_file
@@ -238,6 +250,98 @@ def test_the_steps_run_in_a_root_that_has_nothing_else_and_give_the_same_kit() -
         assert (ending.outputs or {})["make/kit"] == sha256_of_file(one.kit)
         shop.database.close()
         sandbox.remove(home)
+
+
+def test_the_command_believes_the_signed_description_and_no_other(
+    upgrading: Upgrading, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = publish(upgrading.context, upgrading.inputs, upgrading.earlier).values["size_bytes"]
+    public = upgrading.context.paths.public / "images" / "upgrades" / "petrel-amd64-0.9"
+    assert size == (public / "petrel-amd64-1.0.kit.tar").stat().st_size
+    device, ours, theirs = tmp_path / "device.img", tmp_path / "images.asc", tmp_path / "petrel.asc"
+    before = upgrading.sticks[0].read_bytes()
+    device.write_bytes(before)
+    ours.write_bytes(signer("image").certificate())
+    theirs.write_bytes(signer("petrel").certificate())
+    words = [str(public / "petrel-amd64-1.0.kit.tar"), str(device), "--json", "--keyring"]
+    with pytest.raises(Refused):
+        apply_to_image.main([*words, str(theirs)], standalone_mode=False)
+    assert device.read_bytes() == before
+    apply_to_image.main([*words, str(ours)], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out) == {
+        "device": str(device), "from": "petrel-amd64-0.9", "to": "petrel-amd64-1.0",
+    }  # fmt: skip
+    assert stick_files(device, tmp_path / "found").items() >= upgrading.systems[1].items()
+
+
+@dataclass(frozen=True)
+class RealSticks:
+    """USB images as a build makes them, and the kit between them."""
+
+    upgrading: Upgrading
+    kit: Path
+    sticks: tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> RealSticks:
+    one = Upgrading(tmp_path_factory.mktemp("real"), OLD, NEW, ORDER)
+    built: Inputs = {
+        **INPUTS["image.build"], **form_inputs(config(), "petrel", "1.0"), "outputs": ["iso", "usb"],
+        "persistence_mb": 4, "upgrade_mb": 70,
+    }  # fmt: skip
+    one.order = {**built, **ORDER}
+    kernels = (b"old kernel" * 100, b"new kernel" * 100)
+    old, new = (
+        usb_image(
+            {**one.order, "disk_info": name}, files["live/filesystem.squashfs"], kernel, kernel[::-1],
+            one.folder / f"usb-{name}", one.objects,
+        )
+        for name, files, kernel in zip(("old", "new"), one.systems, kernels, strict=True)
+    )  # fmt: skip
+    one.sticks = (old, new)
+    one.prove()
+    return RealSticks(one, one.kit, (old, new))
+
+
+def test_a_stick_of_a_build_becomes_the_next_build_in_place_with_all_that_it_keeps(
+    real: RealSticks, tmp_path: Path
+) -> None:
+    device = tmp_path / "device.img"
+    device.write_bytes(real.sticks[0].read_bytes())
+    apply_kit(real.kit, device)
+    old, new = (stick_files(stick, tmp_path / f"stick-{number}") for number, stick in enumerate(real.sticks))
+    mark = {path: content for path, content in old.items() if path.startswith(".disk/id/")}
+    assert stick_files(device, tmp_path / "found") == {**new, **mark}
+    esp = slice(ESP_SECTOR * 512, real.sticks[0].stat().st_size - (6 << 20))
+    before, after = real.sticks[0].read_bytes(), device.read_bytes()
+    assert after[: esp.start] == before[: esp.start]
+    assert after[esp.stop + (1 << 20) :] == before[esp.stop + (1 << 20) :]
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.parametrize("moment", ["between", "after"])
+def test_a_stick_starts_the_new_system_while_it_is_upgraded_and_afterwards(
+    real: RealSticks, tmp_path: Path, firmware: str, moment: str
+) -> None:
+    """Its kernel is none, which GRUB says when it has read it. Between, there is one in upgrade/ alone."""
+    device = tmp_path / "device.img"
+    device.write_bytes(real.sticks[0].read_bytes())
+    if moment == "after":
+        apply_kit(real.kit, device)
+    else:
+        fat = ("-i", f"{device}@@{ESP_SECTOR * 512}")
+        menu = real.upgrading.unpacked() / "menu"
+        for argv in (
+            ("mmd", *fat, "::/upgrade", "::/upgrade/live"),
+            ("mmove", *fat, "::/live/vmlinuz", "::/upgrade/live/vmlinuz"),
+            ("mcopy", *fat, "-o", str(menu), "::/boot/grub/grub.cfg"),
+        ):
+            subprocess.run(argv, check=True, capture_output=True, env={**ENVIRONMENT, **MTOOLS})
+    said = started_by_grub(device, tmp_path, firmware)
+    assert b"invalid magic number" in said
+    assert b"Petrel 1.0" in said
+    assert b"not found" not in said
 
 
 CONTENTS = st.one_of(

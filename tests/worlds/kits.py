@@ -15,7 +15,7 @@ from tests.worlds.installation import WorldContext, make_context
 
 from distwright.images.iso import boot_menu, plan_squashfs
 from distwright.images.kits import cut_root, plan_make, plan_prove, plan_survey
-from distwright.images.usb import ESP_SECTOR
+from distwright.images.usb import ESP_SECTOR, plan_usb
 from distwright.jobs.step import Inputs, Plan, StepResult
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256, sha256_of
@@ -143,6 +143,17 @@ def stick_files(stick: Path, folder: Path) -> dict[str, bytes]:
     argv = ("mcopy", "-s", "-n", "-Q", "-i", f"{stick}@@{ESP_SECTOR * 512}", "::*", f"{folder}/")
     subprocess.run(argv, check=True, capture_output=True, env={**ENVIRONMENT, **MTOOLS})
     return read_files(folder)
+
+
+def usb_image(order: Inputs, squashfs: bytes, kernel: bytes, initrd: bytes, folder: Path, objects: FileObjects) -> Path:
+    """Make the USB image of a live system as an image build does."""
+    steps = {
+        "tools": StepResult({"root": ROOT}),
+        "squashfs": StepResult({"squashfs": objects.put(squashfs)}),
+        "initrd": StepResult({"vmlinuz": objects.put(kernel), "initrd": objects.put(initrd)}),
+    }
+    carry_out(plan_usb(order, steps), folder, objects)
+    return folder / "usb.img"
 
 
 @dataclass
