@@ -114,6 +114,7 @@ EARLIER: Mapping[str, StepResult] = {
     "squashfs": StepResult({"squashfs": SQUASHFS}),
     "cut": StepResult({"cut": DSC}),
     "make": StepResult({"kit": DEB}),
+    "publish": StepResult({"kit": DEB}, values={"size_bytes": 50_000_000}),
     "iso": StepResult({"iso": ISO}),
     "published": StepResult({"dists/devel/InRelease": TREE}, values={"pool": {"pool/main/g/greeter/x.deb": str(DEB)}}),
     "installed": StepResult({"installed": TAR, "copyrights": TAR}),
