@@ -7,13 +7,17 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from tests.habits.samples import EPOCH
-from tests.worlds.kits import NEW, OLD, ORDER, Node, Upgrading, apply_to, read_files, write_files
+from tests.worlds.killing import run_killed_at
+from tests.worlds.kits import NEW, OLD, ORDER, Node, Upgrading, apply_to, read_files, stick_files, write_files
+
+from distwright.images.devices import apply_kit
 
 CHANGES = ("mv", "rm", "cp", "sync")
 TREES = (
@@ -137,3 +141,23 @@ def test_what_a_try_of_another_kit_left_is_no_part_of_a_system_that_is_new_alrea
     ended = apply_to(upgrading.unpacked(), live)
     assert ended.returncode == 0, ended.stdout
     assert read_files(live) == upgrading.systems[1]
+
+
+def test_the_file_of_a_device_is_whole_whenever_its_upgrade_is_killed(
+    upgrading: Upgrading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the copy that takes its place is finished nothing touches it; from there on each change is tried."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    whole, kit = upgrading.sticks[0].read_bytes(), upgrading.kit
+    device = tmp_path / "device.img"
+    seen = []
+    for number in range(1, 5):
+        device.write_bytes(whole)
+        assert run_killed_at(number, lambda: apply_kit(kit, device), since=".device.img.new") is None
+        seen.append(device.read_bytes() == whole)
+    assert seen == sorted(seen, reverse=True), "the old one until it is the new one"
+    assert (seen[0], seen[-1]) == (True, False)
+    device.write_bytes(whole)
+    apply_kit(kit, device)
+    assert stick_files(device, tmp_path / "found").items() >= upgrading.systems[1].items()
+    assert not (tmp_path / ".device.img.new").exists()

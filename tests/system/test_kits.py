@@ -350,9 +350,10 @@ CONTENTS = st.one_of(
         lambda seed, cut, more: noise(seed, 20_000)[cut:] + more, st.integers(0, 3), st.integers(0, 500), st.binary(max_size=9)
     ),
 )  # fmt: skip
-NAMES = st.sampled_from(
-    ["a", "b1", "b2", "c-1.0.so", "c-1.1.so", "ü", "with blank", "it's", "-e", "[x]*?", "back\\slash", ".dot"]
-)
+NAMES = st.sampled_from([
+    "a", "b1", "b2", "c-1.0.so", "c-1.1.so", "ü", "with blank", "it's", "-e", "[x]*?", "back\\slash", ".dot", "new\nline",
+    "latin-\udce9",
+])  # fmt: skip
 
 
 @st.composite

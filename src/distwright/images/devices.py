@@ -85,7 +85,8 @@ def _apply(kit: Path, live: Path, folder: Path) -> str:
 def _put_back(kit: Path, live: Path, copy: Path) -> None:
     """Remove what is old first: the live partition has no room for two systems."""
     image = ("-i", f"{copy}@@{_OFFSET}")
-    new, gone = (_paths(kit, name) for name in ("new", "gone"))
+    new = [line.partition("  ")[2] for line in (kit / "new").read_text().splitlines()]
+    gone = (kit / "gone").read_text().splitlines()
     folders = sorted({f"::/{parent}" for path in new for parent in Path(path).parents if str(parent) != "."})
     for path in (*new, *gone):
         _run(("mdel", *image, f"::/{path}"))  # a new file has nothing to remove
@@ -107,12 +108,6 @@ def _compare(kit: Path, copy: Path, folder: Path) -> None:
     ended = run(Command(("sha256sum", "--quiet", "-c", str(kit / "after")), _TIMEOUT_S, cwd=folder))
     if ended.exit_code:
         raise WorkFailed("what was written to the copy is not what was to be written", hint="check the disk")
-
-
-def _paths(kit: Path, name: str) -> list[str]:
-    """Read a list of files, with sums before them or without."""
-    lines = (kit / name).read_text().splitlines()
-    return [line.partition("  ")[2] or line for line in lines]
 
 
 def _run(argv: tuple[str, ...]) -> Finished:

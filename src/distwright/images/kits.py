@@ -95,7 +95,9 @@ def plan_survey(inputs: Inputs, earlier: Earlier) -> Plan:
 
 def cut_root(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Say what is in the kit: which files are new, and how the root that the new squashfs is made of is cut."""
-    survey = {name: context.objects.read(digest).decode() for name, digest in earlier["survey"].outputs.items()}
+    found = earlier["survey"].outputs
+    # A name that is no UTF-8 is none that a piece is described by.
+    survey = {name: context.objects.read(digest).decode(errors="replace") for name, digest in found.items()}
     old, new = _sums(survey["from.sums"]), _sums(survey["to.sums"])
     changed = {path: digest for path, digest in new.items() if old.get(path) != digest or path == MENU}
     members: list[Member] = []
