@@ -4,7 +4,7 @@ import click
 
 from distwright.app import open_app
 from distwright.cli.image_import import import_image
-from distwright.cli.image_kit import apply_to_image, make_kit
+from distwright.cli.image_kit import apply_to_image, make_kit, print_key
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
@@ -98,5 +98,5 @@ def _upgrades(context: Context, name: str) -> list[str]:
     return [] if description is None else [upgrade.target.name for upgrade in description.upgrades]
 
 
-for more in (import_image, make_kit, apply_to_image):
+for more in (import_image, make_kit, apply_to_image, print_key):
     command.add_command(more)

@@ -1,4 +1,4 @@
-"""`distwright image kit` and `distwright image apply-kit`."""
+"""`distwright image kit`, `distwright image apply-kit` and `distwright image key`."""
 
 from pathlib import Path
 
@@ -74,3 +74,18 @@ def apply_to_image(
         print_json({"device": str(device), "from": found.initial.name, "to": upgrade.target.name})
     else:
         click.echo(said if device.is_dir() else f"{device} is {upgrade.target.name}")
+
+
+@click.command("key")
+@state_option
+@json_option
+def print_key(state: str | None, as_json: bool) -> None:
+    """Print the certificate that sums of images and descriptions of upgrades are signed with: who checks them must trust it.
+
+    Exit codes: 0 printed, 10 there is no such key.
+    """
+    certificate = open_app(state).certificate(IMAGE_CREDENTIAL).decode()
+    if as_json:
+        print_json({"certificate": certificate})
+    else:
+        click.echo(certificate, nl=False)
