@@ -25,6 +25,7 @@ from distwright.errors import Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.rules import View
+from distwright.images.kit_orders import kit_order
 from distwright.images.resolve import image_order
 from distwright.images.scenarios import Chosen, last_built, orders_of_tests
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
@@ -215,6 +216,10 @@ class App:
             raise NotFound(f"image {name} was not built yet", hint=f"distwright image build {name}")
         orders = orders_of_tests(self.database, self.ground(), built, chosen)
         return [self.place(order, commit) for order in orders]
+
+    def order_kit(self, source: str, target: str) -> Job:
+        """Order the upgrade kit from one image to another, both by their full names. Raises NotFound, Refused."""
+        return self.place(kit_order(self.database, self.config(), source, target), self.applied()[1])
 
     def retry_job(self, number: int) -> Job:
         """Queue a job again that did not end well; raise Refused, NotFound."""

@@ -82,6 +82,14 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "image": "petrel", "name": "petrel-amd64-1.0", "iso": ISO, "vmlinuz": VMLINUZ, "tools": ROOT, "firmware": "bios",
         "expect": "petrel greets you", "timeout_s": 900,
     },
+    "image.kit": {
+        "from": {"name": "petrel-amd64-0.9", "version": "0.9", "product": "petrel", "channel": "main", "usb": ISO},
+        "to": {"usb": TREE}, "url": "",
+        "order": {
+            "image": "petrel", "name": "petrel-amd64-1.0", "version": "1.0", "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
+            "hooks": {}, "files": {"hostname": "petrel\n"}, "title": "Petrel 1.0", "kernel_options": ["quiet"], "includes": TAR,
+        },
+    },
     "image.test": {
         "image": "petrel", "name": "petrel-amd64-1.0", "commit": "0" * 40, "iso": ISO, "vmlinuz": VMLINUZ, "firmware": "uefi",
         "medium": "cd", "testers": RECIPE, "driver": TAR, "features": TREE, "expect": "petrel greets you", "boot_limit_s": 900,
@@ -105,6 +113,9 @@ EARLIER: Mapping[str, StepResult] = {
     "diffoscope": StepResult({"report": TAR}),
     "initrd": StepResult({"vmlinuz": VMLINUZ, "initrd": INITRD}),
     "squashfs": StepResult({"squashfs": SQUASHFS}),
+    "cut": StepResult({"cut": DSC}),
+    "make": StepResult({"kit": DEB}),
+    "publish": StepResult({"kit": DEB}, values={"size_bytes": 50_000_000}),
     "iso": StepResult({"iso": ISO}),
     "published": StepResult({"dists/devel/InRelease": TREE}, values={"pool": {"pool/main/g/greeter/x.deb": str(DEB)}}),
     "installed": StepResult({"installed": TAR, "copyrights": TAR}),

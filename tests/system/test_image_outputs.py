@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.habits.samples import EARLIER, EPOCH, INPUTS
 from tests.worlds.installation import config
+from tests.worlds.sticks import started_by_grub
 
 from distwright.images.copyrights import COLLECT, read_copyrights
 from distwright.images.forms import form_inputs
@@ -31,8 +32,6 @@ LIVE = {
 SECTOR = 512
 BOOT_IMG = Path("/usr/lib/grub/i386-pc/boot.img")
 DISKBOOT_IMG = Path("/usr/lib/grub/i386-pc/diskboot.img")
-OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd"
-OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 
 def run_script(folder: Path, text: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -230,40 +229,6 @@ def test_tools_that_lack_a_program_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
 def test_the_disk_starts_and_grub_finds_the_live_system(disk: Path, tmp_path: Path, firmware: str) -> None:
     """The kernel is none, so GRUB says so: then it has started, found its menu and read the file that the menu names."""
-    argv = [
-        "timeout",
-        "--foreground",
-        "120",
-        "qemu-system-x86_64",
-        "-machine",
-        "q35",
-        "-accel",
-        "tcg",
-        "-m",
-        "256",
-        "-display",
-        "none",
-        "-nic",
-        "none",
-    ]
-    argv += ["-serial", "stdio", "-monitor", "none", "-no-reboot", "-device", "qemu-xhci"]
-    argv += [
-        "-drive",
-        f"file={disk},format=raw,if=none,id=stick,snapshot=on",
-        "-device",
-        "usb-storage,drive=stick,bootindex=0",
-    ]
-    if firmware == "uefi":
-        shutil.copy(OVMF_VARS, tmp_path / "vars.fd")
-        for unit in (f"readonly=on,file={OVMF}", f"file={tmp_path / 'vars.fd'}"):
-            argv += ["-drive", f"if=pflash,format=raw,{unit}"]
-    said = b""
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as machine:
-        assert machine.stdout is not None
-        try:
-            while b"invalid magic number" not in said and (piece := os.read(machine.stdout.fileno(), 4096)):
-                said += piece
-        finally:
-            machine.terminate()  # timeout(1) passes it on; killed, it would leave QEMU alone
+    said = started_by_grub(disk, tmp_path, firmware)
     assert b"invalid magic number" in said
     assert b"Petrel 1.0" in said

@@ -47,12 +47,16 @@ def root_tar() -> bytes:
 
 
 @cache
-def tool_root_tar() -> bytes:
+def tool_root_tar(*more: str) -> bytes:
     """Give a tar with GNU's and Linux's tools as this machine has them: to make images in, and an image to be customised.
+
+    more: further programs by name, and files by path.
 
     /dev/console is a device node, /usr/bin/one and /usr/bin/two are one file of 1000:50, /usr/bin/ping has a capability.
     """
-    programs = {Path(shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") or name) for name in _TOOLS.split()}
+    names = [name for name in (*_TOOLS.split(), *more) if "/" not in name]
+    programs = {Path(shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") or name) for name in names}
+    files = [Path(name) for name in more if "/" in name]
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         console = _member("./dev/console", tarfile.CHRTYPE, 0o666)
@@ -70,6 +74,8 @@ def tool_root_tar() -> bytes:
                 else f"./usr/{str(file).partition('lib')[1]}{str(file).partition('lib')[2]}"
             )
             _add(tar, _member(place, tarfile.REGTYPE, 0o755), file.read_bytes())
+        for file in files:
+            _add(tar, _member(f".{file}", tarfile.REGTYPE, 0o644), file.read_bytes())
         tar.addfile(_link("./usr/bin/sh", "dash"))
         owned = _member("./usr/bin/one", tarfile.REGTYPE, 0o4750)
         owned.uid, owned.gid = 1000, 50
@@ -85,6 +91,9 @@ def tool_root_tar() -> bytes:
 
 
 def _libraries(program: Path) -> set[Path]:
+    with program.open("rb") as file:
+        if file.read(2) == b"#!":
+            return set()
     shown = subprocess.run(("ldd", str(program)), stdout=subprocess.PIPE, check=True, text=True).stdout
     return {Path(word) for word in shown.split() if word.startswith("/")}
 

@@ -6,9 +6,12 @@ from distwright.app import App, open_app
 from distwright.cli.image_compare import compare
 from distwright.cli.image_import import import_image
 from distwright.cli.image_keep import KEEPING
+from distwright.cli.image_kit import apply_to_image, make_kit, print_key
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
+from distwright.images.upgrades import described
+from distwright.jobs.step import Context
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import Job
@@ -72,24 +75,35 @@ def test(
 @state_option
 @json_option
 def list_images(state: str | None, as_json: bool) -> None:
-    """List the images that were built and are kept, newest first."""
+    """List the images that were built and are kept, newest first, and to which images there are upgrade kits."""
     app = open_app(state)
+    context = app.command_context()
     built = [job for job in jobs(app.database, limit=10000) if job.kind == "image.build" and _is_public(app, job)]
     rows: list[dict[str, Json]] = [
         {
             "image": plain.text(job.inputs, "image"),
+            "name": plain.text(job.outputs or {}, "name"),
+            "upgrades": _upgrades(context, plain.text(job.outputs or {}, "name")),
             "built": shown_time(job.finished_at),
             "iso sha256": plain.text(job.outputs or {}, "iso"),
             "files": str(app.paths.public / "images" / plain.text(job.outputs or {}, "name")),
         }
         for job in built
     ]
-    print_rows(rows, ("image", "built", "iso sha256", "files"), as_json=as_json, empty="no image was built yet")
+    print_rows(
+        rows, ("image", "built", "iso sha256", "files", "upgrades"), as_json=as_json, empty="no image was built yet"
+    )
 
 
 def _is_public(app: App, job: Job) -> bool:
     return bool(job.outputs) and (app.paths.public / "images" / plain.text(job.outputs or {}, "name")).exists()
 
 
-for verb in (compare, import_image, *KEEPING):
+def _upgrades(context: Context, name: str) -> list[str]:
+    """Name the images that there is a kit to."""
+    description = described(context, name)
+    return [] if description is None else [upgrade.target.name for upgrade in description.upgrades]
+
+
+for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key):
     command.add_command(verb)

@@ -187,6 +187,12 @@ class Image(Table, frozen=True):
         description="MiB of the USB image that keep what is changed in the live system; 0: it keeps nothing.",
         examples=[1024],
     )
+    upgrade_mb: MegabytesOrNone = Field(
+        default=0,
+        description="MiB of the USB image that stay free beside the live system, so that a stick can be upgraded in place: as "
+        "much as the next squashfs, kernel and initrd take; 0: only a file with what is on a stick can be upgraded.",
+        examples=[1024],
+    )
     trackers: Annotated[tuple[TrackerUrl, ...], OnceEach] = Field(
         default=(),
         description="Trackers that the BitTorrent file of the ISO names.",

@@ -13,18 +13,18 @@ from distwright.images.forms import form_of, texts_asked, wants
 from distwright.images.netboot import netboot_menus, netboot_set
 from distwright.images.provenance import provenance
 from distwright.images.public import show_image
+from distwright.images.upgrades import IMAGE_CREDENTIAL, say_no_upgrade
 from distwright.jobs.step import Context, Earlier, Inputs, StepResult
 from distwright.model import plain
 from distwright.model.digests import Sha256
 from distwright.store.holds import holds_on_all, replace_holds
 
-IMAGE_CREDENTIAL = "image"
-
 
 def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Vouch for the image: what was made, what is said of it, SHA256SUMS and its signature, all public at one moment.
 
-    From form 2 on also the log so far; the sums do not name it, for it is another one whenever the same image is built again.
+    From form 2 on also the log so far; the sums do not name it, for it is another one whenever the same image is built again. And
+    before the image is public, so is what its devices are told of upgrades: that there is none, until a kit is made.
     """
     name = plain.text(inputs, "name")
     made = {f"{name}.{ending}": digest for ending, digest in _made(inputs, earlier).items()}
@@ -39,6 +39,8 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         files[f"{name}.log"] = context.objects.put(log)
     with context.write() as tx:
         replace_holds(tx, f"image {context.job}", holds_on_all(dict(files)), context.now())
+    if form_of(inputs) >= 2:
+        say_no_upgrade(context, inputs)
     show_image(context.paths.public / "images", name, files, context.objects)
     return StepResult(files)
 

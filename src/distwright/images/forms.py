@@ -52,6 +52,7 @@ def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
     archives = sorted({source.partition("/")[0] for source in table.from_})
     asked: dict[str, Json] = {
         "persistence_mb": table.persistence_mb,
+        "upgrade_mb": table.upgrade_mb,
         "trackers": list(table.trackers),
         "web_seeds": [seed.rstrip("/") for seed in table.web_seeds],
     }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from distwright.builds.environment import root_of
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
+from distwright.model.digests import Sha256
 
 _SQUASHFS_TIMEOUT_S = 3600
 _ISO_TIMEOUT_S = 1800
@@ -22,12 +23,13 @@ DEFAULT_COMPRESSION = "zstd-9"
 _SQUASHFS = """#!/bin/sh
 set -eu
 umask 022
-exec mksquashfs - filesystem.squashfs -tar -root-mode 0755 -comp @COMPRESSION@ -b 1M \\
-    -noappend -no-progress@EXCLUDES@ <root.tar
+exec mksquashfs - filesystem.squashfs @OPTIONS@ <root.tar
 """
+_OPTIONS = """-tar -root-mode 0755 -comp @COMPRESSION@ -b 1M \\
+    -noappend -no-progress@EXCLUDES@"""
 
 # One menu for both firmwares. The signed GRUB loads no modules, so nothing here needs one that it has not built in.
-_GRUB_HEAD = """search --no-floppy --set=root --file /.disk/id/@ID@
+GRUB_HEAD = """search --no-floppy --set=root --file /.disk/id/@ID@
 if serial --unit=0 --speed=115200; then
     terminal_input console serial
     terminal_output console serial
@@ -128,15 +130,24 @@ def plan_squashfs(inputs: Inputs, earlier: Earlier) -> Plan:
     command = PlannedCommand(
         ("./squashfs.sh",), _SQUASHFS_TIMEOUT_S, root=root_of(earlier["tools"]), environment=(_epoch(inputs),)
     )
-    compression = plain.text(inputs, "compression") if "compression" in inputs else DEFAULT_COMPRESSION
-    excludes = {"excludes": plain.digest(inputs, "excludes")} if "excludes" in inputs else {}
-    script = _SQUASHFS.replace("@COMPRESSION@", COMPRESSIONS[compression])
     return Plan(
         (command,),
-        place={"root.tar": root_of(earlier["customise"]), **excludes},
-        write={"squashfs.sh": script.replace("@EXCLUDES@", " -wildcards -ef excludes" if excludes else "")},
+        place={"root.tar": root_of(earlier["customise"]), **squashfs_excludes(inputs)},
+        write={"squashfs.sh": _SQUASHFS.replace("@OPTIONS@", squashfs_options(inputs))},
         collect={"squashfs": "filesystem.squashfs"},
     )
+
+
+def squashfs_options(inputs: Inputs) -> str:
+    """Give the words for mksquashfs, as a script has them, by which a tar on its input gives the squashfs of an image."""
+    compression = plain.text(inputs, "compression") if "compression" in inputs else DEFAULT_COMPRESSION
+    excludes = " -wildcards -ef excludes" if "excludes" in inputs else ""
+    return _OPTIONS.replace("@COMPRESSION@", COMPRESSIONS[compression]).replace("@EXCLUDES@", excludes)
+
+
+def squashfs_excludes(inputs: Inputs) -> dict[str, Sha256]:
+    """Give the file that these words name, if they name one."""
+    return {"excludes": plain.digest(inputs, "excludes")} if "excludes" in inputs else {}
 
 
 def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -171,9 +182,9 @@ def boot_menu(inputs: Inputs, *more: str) -> str:
     more: further kernel options of our own entry; a menu of the recipe says its own.
     """
     if "menu" in inputs:
-        return f"{_GRUB_HEAD}set timeout={_TIMEOUT_OF_RECIPE_S}\n{plain.text(inputs, 'menu')}"
+        return f"{GRUB_HEAD}set timeout={_TIMEOUT_OF_RECIPE_S}\n{plain.text(inputs, 'menu')}"
     entry = menu_entry(plain.text(inputs, "title"), [*plain.texts(inputs, "kernel_options"), *more])
-    return f"{_GRUB_HEAD}set timeout={_TIMEOUT_S}\n{entry}"
+    return f"{GRUB_HEAD}set timeout={_TIMEOUT_S}\n{entry}"
 
 
 def _epoch(inputs: Inputs) -> tuple[str, str]:

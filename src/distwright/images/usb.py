@@ -48,7 +48,7 @@ shim=/usr/lib/shim
 grub=/usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed
 kib=$(stat -L -c %s filesystem.squashfs initrd.img vmlinuz "$grub" "$shim"/*.signed |
     awk '{{ kib += int(($1 + 32767) / 32768) * 32 }}
-        END {{ mib = int(kib * 1.02 / 1024) + 5; print (mib < 64 ? 64 : mib) * 1024 }}')
+        END {{ mib = int(kib * 1.02 / 1024) + 5; print (mib < 64 ? 64 : mib) * 1024 }}')@ROOM@
 end=$(({ESP_SECTOR} + kib * 2))
 truncate -s "$((end * 512))" usb.img  # mkfs.vfat wants to find as much as it is told
 mkfs.vfat --invariant --offset={ESP_SECTOR} -h {ESP_SECTOR} -F 32 -i "$(echo "$id" | cut -c1-8)" -n "$label" \
@@ -100,7 +100,11 @@ if [ "$persistence_mb" != 0 ]; then
 fi
 """
 
-# inputs used here: title, label, disk_info, kernel_options, epoch, persistence_mb (absent: 0).
+# Beside the live system, where an upgrade kit puts the next one before it lets go of this one.
+_ROOM = """
+kib=$((kib + upgrade_mb * 1024))"""
+
+# inputs used here: title, label, disk_info, kernel_options, epoch, persistence_mb, upgrade_mb (absent: 0).
 
 
 def plan_usb(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -108,10 +112,12 @@ def plan_usb(inputs: Inputs, earlier: Earlier) -> Plan:
     if not wants(inputs, "usb"):
         return Plan(())
     room_mb = plain.number(inputs, "persistence_mb") if "persistence_mb" in inputs else 0
+    upgrade_mb = plain.number(inputs, "upgrade_mb") if "upgrade_mb" in inputs else 0
     environment = (
         ("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),
         ("label", fat_label(plain.text(inputs, "label"))),
         ("persistence_mb", str(room_mb)),
+        *((("upgrade_mb", str(upgrade_mb)),) if upgrade_mb else ()),
     )
     command = PlannedCommand(("./usb.sh",), _TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
     return Plan(
@@ -122,7 +128,7 @@ def plan_usb(inputs: Inputs, earlier: Earlier) -> Plan:
             "initrd.img": earlier["initrd"].outputs["initrd"],
         },
         write={
-            "usb.sh": _USB,
+            "usb.sh": _USB.replace("@ROOM@", _ROOM if upgrade_mb else ""),
             "grub.cfg": boot_menu(inputs, *(["persistence"] if room_mb else [])),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",
         },

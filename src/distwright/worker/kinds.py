@@ -16,6 +16,7 @@ from distwright.checks.rebuild import PACKAGE_REBUILD
 from distwright.checks.review import PACKAGE_REVIEW
 from distwright.images.boot import IMAGE_BOOT
 from distwright.images.build import IMAGE_BUILD
+from distwright.images.kits import IMAGE_KIT
 from distwright.images.testing import IMAGE_TEST
 from distwright.jobs.step import JobKind
 
@@ -36,6 +37,7 @@ KINDS: Mapping[str, JobKind] = {
         IMAGE_BOOT,
         IMAGE_TEST,
         IMAGE_CONTENTS,
+        IMAGE_KIT,
         PACKAGE_REVIEW,
         PACKAGE_DEPENDENTS,
         PACKAGE_AUTOPKGTEST,

@@ -26,6 +26,7 @@ from distwright.formats.deb822 import parse_stanzas
 from distwright.images.accounting import account
 from distwright.images.build import KIND
 from distwright.images.describing import describe
+from distwright.images.kit_descriptions import Description, Release, read_description
 from distwright.jobs.lease import claim_next, holder_name
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import Inputs, ShelfEntry, StepResult
@@ -123,6 +124,16 @@ def test_every_paper_is_public_and_its_sum_is_signed(world: World) -> None:
     assert sums == {name: sha256_of(content) for name, content in found.items() if not name.startswith("SHA256SUMS")}
     Keyring(signer("image").certificate(), "the image key").verify_detached(
         found["SHA256SUMS"], found["SHA256SUMS.asc"], "SHA256SUMS"
+    )
+
+
+def test_with_the_image_it_is_public_and_signed_that_there_is_no_upgrade(world: World) -> None:
+    world.papers()
+    folder = world.context.paths.public / "images" / "upgrades" / "petrel-1"
+    content = (folder / "upgrades.json").read_bytes()
+    assert read_description(content) == Description("petrel", "main", Release("petrel-1", "1"))
+    Keyring(signer("image").certificate(), "the image key").verify_detached(
+        content, (folder / "upgrades.json.asc").read_bytes(), "upgrades.json"
     )
 
 

@@ -91,14 +91,14 @@ def test_what_came_with_the_forms_is_all_that_an_order_says_more() -> None:
 def test_what_a_table_asks_for_is_in_the_order_and_nothing_else() -> None:
     image = config().images["petrel"].model_copy(
         update={
-            "outputs": ("usb", "iso"), "persistence_mb": 64, "trackers": ("udp://t.example/announce",),
+            "outputs": ("usb", "iso"), "persistence_mb": 64, "upgrade_mb": 9, "trackers": ("udp://t.example/announce",),
             "web_seeds": ("https://petrel.example/images/",),
         }
     )  # fmt: skip
     plain_order = form_inputs(config(), "petrel", "1")
     asked = form_inputs(replace(config(), images={"petrel": image}), "petrel", "1")
     assert {key: value for key, value in asked.items() if plain_order.get(key) != value} == {
-        "outputs": ["iso", "usb"], "persistence_mb": 64, "trackers": ["udp://t.example/announce"],
+        "outputs": ["iso", "usb"], "persistence_mb": 64, "upgrade_mb": 9, "trackers": ["udp://t.example/announce"],
         "web_seeds": ["https://petrel.example/images"],
     }  # fmt: skip
     assert (wants(asked, "usb"), wants(asked, "netboot")) == (True, False)

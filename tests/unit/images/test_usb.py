@@ -31,6 +31,15 @@ def test_only_a_disk_with_room_asks_the_live_system_to_keep_what_changes() -> No
     assert plan_usb(BUILD, EARLIER).write["grub.cfg"] == plan_iso(BUILD, EARLIER).write["grub.cfg"]
 
 
+def test_only_a_disk_that_shall_be_upgraded_in_place_has_room_beside_the_live_system() -> None:
+    plain_plan, roomy = plan_usb(BUILD, EARLIER), plan_usb({**BUILD, "upgrade_mb": 300}, EARLIER)
+    assert dict(roomy.commands[0].environment) == {**dict(plain_plan.commands[0].environment), "upgrade_mb": "300"}
+    lines = plain_plan.write["usb.sh"].splitlines()
+    more = [line for line in roomy.write["usb.sh"].splitlines() if line not in lines]
+    assert more == ["kib=$((kib + upgrade_mb * 1024))"]
+    assert {**roomy.write, "usb.sh": ""} == {**plain_plan.write, "usb.sh": ""}
+
+
 def test_a_label_of_fat_is_short_and_of_signs_that_dos_knows() -> None:
     assert [fat_label(label) for label in ("PETREL 2.0~RC1", "A:B*C", "1234567890 X", "")] == [
         "PETREL 2_0_", "A_B_C", "1234567890", "",

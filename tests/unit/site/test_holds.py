@@ -189,7 +189,18 @@ def test_a_finished_line_lets_go_of_what_nobody_needs_any_more(line: Line) -> No
     commit(line.context.paths, "live", {**FILES, "features/boot.feature": "Feature: Boot\n"})
     line.run()
     holders = {hold.holder.partition(" ")[0] for hold in line.holds()}
-    assert holders == {"config", "snapshot", "build", "upload", "suite", "publication", "image", "comparison", "test"}
+    assert holders == {
+        "config",
+        "snapshot",
+        "build",
+        "upload",
+        "suite",
+        "publication",
+        "image",
+        "upgrades",
+        "comparison",
+        "test",
+    }
     serials = {(hold.holder.partition(" ")[0], hold.target) for hold in line.holds() if hold.kind == "serial"}
     assert serials == {
         ("build", "debian/2024011001"), ("image", "debian/2024011001"), ("image", "security/2024011001"),
