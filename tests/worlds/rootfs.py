@@ -14,8 +14,8 @@ _APPLETS = """
 """
 # In every Debian: essential, or of priority required.
 _TOOLS = """
-    cat chmod chown cp dash dd env find grep id install ln ls mkdir mount perl pivot_root readlink rm sed setsid sleep sort stat tar
-    touch umount unshare
+    awk cat chmod chown cp dash date dd env find grep hostname id install ln ls mkdir mount nproc perl pivot_root readlink rm sed
+    setarch setsid sleep sort stat tar taskset touch umount uname unshare
 """
 # cap_net_raw, permitted and effective, as capabilities(7) has it in version 2.
 CAPABILITY = "\x01\0\0\x02\0\x20" + "\0" * 14

@@ -196,6 +196,11 @@ class Image(Table, frozen=True):
         description="Servers that the BitTorrent file names: addresses below which the folder of each image is.",
         examples=[["https://build.example.org/images"]],
     )
+    rebuild: bool = Field(
+        default=False,
+        description="Whether what is built of the default branch of its repo is built once more in other circumstances, on one "
+        "CPU, and compared, which takes longer than the build. A person can ask for it: distwright image rebuild.",
+    )
     features: Annotated[tuple[PathBelow, ...], OnceEach] = Field(
         default=(),
         description="Folders of the repo with features, NAME.feature, that the image is tested by. Unset: it is only booted.",

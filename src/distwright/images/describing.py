@@ -18,7 +18,7 @@ from distwright.model import plain
 from distwright.model.digests import Sha256
 from distwright.store.holds import holds_on_all, replace_holds
 
-IMAGE_CREDENTIAL = "image"
+IMAGE_CREDENTIAL, SUMS = "image", "SHA256SUMS"
 
 
 def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
@@ -27,20 +27,31 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     From form 2 on also the log so far; the sums do not name it, for it is another one whenever the same image is built again.
     """
     name = plain.text(inputs, "name")
-    made = {f"{name}.{ending}": digest for ending, digest in _made(inputs, earlier).items()}
-    said = {ENDINGS[paper]: digest for paper, digest in earlier["account"].outputs.items()}
-    if form_of(inputs) >= 2:
-        said |= _said_of(context, inputs, earlier, made)
-    files = made | {f"{name}.{ending}": digest for ending, digest in said.items()}
-    sums = "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
-    files["SHA256SUMS"] = context.objects.put(sums)
-    files["SHA256SUMS.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
+    files = summed_files(context, inputs, earlier)
+    sums = sums_of(files)
+    files[SUMS] = context.objects.put(sums)
+    files[f"{SUMS}.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
     if form_of(inputs) >= 2 and (log := _log(context)):
         files[f"{name}.log"] = context.objects.put(log)
     with context.write() as tx:
         replace_holds(tx, f"image {context.job}", holds_on_all(dict(files)), context.now())
     show_image(context.paths.public / "images", name, files, context.objects)
     return StepResult(files)
+
+
+def summed_files(context: Context, inputs: Inputs, earlier: Earlier) -> dict[str, Sha256]:
+    """Give all that the sums name: what was made, and what is said of it. It follows from the order and from what was made."""
+    name = plain.text(inputs, "name")
+    made = {f"{name}.{ending}": digest for ending, digest in _made(inputs, earlier).items()}
+    said = {ENDINGS[paper]: digest for paper, digest in earlier["account"].outputs.items()}
+    if form_of(inputs) >= 2:
+        said |= _said_of(context, inputs, earlier, made)
+    return made | {f"{name}.{ending}": digest for ending, digest in said.items()}
+
+
+def sums_of(files: Mapping[str, Sha256]) -> bytes:
+    """Write SHA256SUMS, as sha256sum(1) reads it."""
+    return "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
 
 
 def _made(inputs: Inputs, earlier: Earlier) -> dict[str, Sha256]:

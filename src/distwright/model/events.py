@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     IMAGE_BUILT = "image.built"
     IMAGE_BOOTED = "image.booted"
     IMAGE_TESTED = "image.tested"
+    IMAGE_COMPARED = "image.compared"
     JOB_ENDED = "job.ended"
     WARNING_RAISED = "warning.raised"
 
@@ -54,6 +55,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.IMAGE_BUILT: frozenset({"image", "name", "files", "manifest", "commit", "states"}),
     EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),
     EventKind.IMAGE_TESTED: frozenset({"image", "name", "iso", "firmware", "report"}),
+    EventKind.IMAGE_COMPARED: frozenset({"image", "name", "verdict", "message"}),
     EventKind.JOB_ENDED: frozenset({"job", "kind", "title", "outcome", "message"}),
     EventKind.WARNING_RAISED: frozenset({"about", "what", "hint"}),
 }

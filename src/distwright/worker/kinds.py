@@ -10,6 +10,7 @@ from distwright.checks.autopkgtest import PACKAGE_AUTOPKGTEST
 from distwright.checks.debcheck import SUITE_DEBCHECK
 from distwright.checks.dependents import PACKAGE_DEPENDENTS
 from distwright.checks.explain import PACKAGE_EXPLAIN
+from distwright.checks.image_rebuild import IMAGE_REBUILD
 from distwright.checks.piuparts import PACKAGE_PIUPARTS
 from distwright.checks.rebuild import PACKAGE_REBUILD
 from distwright.checks.review import PACKAGE_REVIEW
@@ -34,6 +35,7 @@ KINDS: Mapping[str, JobKind] = {
         IMAGE_BUILD,
         IMAGE_BOOT,
         IMAGE_TEST,
+        IMAGE_REBUILD,
         PACKAGE_REVIEW,
         PACKAGE_DEPENDENTS,
         PACKAGE_AUTOPKGTEST,
