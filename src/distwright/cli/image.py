@@ -4,11 +4,13 @@ import click
 
 from distwright.app import open_app
 from distwright.cli.image_import import import_image
+from distwright.cli.image_rebuild import rebuild
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
 from distwright.model import plain
 from distwright.model.digests import Json
+from distwright.site.comparing import image_answers
 from distwright.site.views import jobs
 
 FIRMWARES = ("bios", "uefi", "secure-boot")
@@ -69,19 +71,24 @@ def test(
 @state_option
 @json_option
 def list_images(state: str | None, as_json: bool) -> None:
-    """List the images that were built, newest first."""
+    """List the images that were built, newest first; and whether they came out the same when they were built again."""
     app = open_app(state)
+    answers = image_answers(app.database)
     built = [job for job in jobs(app.database, limit=10000) if job.kind == "image.build" and job.outputs]
     rows: list[dict[str, Json]] = [
         {
             "image": plain.text(job.inputs, "image"),
             "built": shown_time(job.finished_at),
+            "built again": answers.get(plain.text(job.outputs or {}, "name"), ""),
             "iso sha256": plain.text(job.outputs or {}, "iso"),
             "files": str(app.paths.public / "images" / plain.text(job.outputs or {}, "name")),
         }
         for job in built
     ]
-    print_rows(rows, ("image", "built", "iso sha256", "files"), as_json=as_json, empty="no image was built yet")
+    print_rows(
+        rows, ("image", "built", "built again", "iso sha256", "files"), as_json=as_json, empty="no image was built yet"
+    )
 
 
+command.add_command(rebuild)
 command.add_command(import_image)
