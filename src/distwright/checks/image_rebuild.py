@@ -117,7 +117,15 @@ def compare(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     with context.write() as tx:
         replace_holds(tx, f"comparison {context.job}", holds_on_all(pairs), context.now())
     told: list[Json] = [difference.in_words() for difference in found[:_TOLD_DIFFERENCES]]
-    return StepResult({}, values={"differences": told, "count": len(found), "pairs": pairs, "files": len(first)})
+    same: list[Json] = [name for name in sorted(first) if second.get(name) == first[name]]
+    values: dict[str, Json] = {
+        "differences": told,
+        "count": len(found),
+        "pairs": pairs,
+        "same": same,
+        "files": len(first),
+    }
+    return StepResult({}, values=values)
 
 
 def _differences(
@@ -141,13 +149,16 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     """Say whether it came out the same, or what the first difference is."""
     values = earlier["compare"].values
     count, files = plain.number(values, "count"), plain.number(values, "files")
+    same = values["same"]
     if count == 0:
         message = f"{inputs['name']}: all {files} files came out the same"
-        return Conclusion({"verdict": SAME}, message, [_event(inputs, SAME, message, now, job)])
+        return Conclusion({"verdict": SAME, "same": same}, message, [_event(inputs, SAME, message, now, job)])
     more = {key: values[key] for key in ("differences", "count", "pairs")}
     message = plain.texts(values, "differences")[0]
     event = _event(inputs, DIFFERS, message, now, job, more)
-    return Conclusion({"verdict": DIFFERS, **more}, f"{inputs['name']} is not reproducible: {message}", [event])
+    return Conclusion(
+        {"verdict": DIFFERS, "same": same, **more}, f"{inputs['name']} is not reproducible: {message}", [event]
+    )
 
 
 def conclude_failed(inputs: Inputs, _earlier: Earlier, failure: Failure, now: datetime, job: int) -> Conclusion:

@@ -5,6 +5,7 @@ import click
 from distwright.app import open_app
 from distwright.cli.image_import import import_image
 from distwright.cli.image_rebuild import rebuild
+from distwright.cli.image_verify import verify
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
@@ -91,4 +92,5 @@ def list_images(state: str | None, as_json: bool) -> None:
 
 
 command.add_command(rebuild)
+command.add_command(verify)
 command.add_command(import_image)

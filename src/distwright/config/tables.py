@@ -175,11 +175,12 @@ class Image(Table, frozen=True):
         description="How its squashfs is packed, for 577 MB of files on one core: zstd-9 gives 134 MB in 12 s; zstd-3 is quicker, "
         "zstd-19 and xz are smaller and take many times as long.",
     )
-    outputs: Annotated[tuple[Literal["iso", "usb", "netboot"], ...], OnceEach, WithIso] = Field(
+    outputs: Annotated[tuple[Literal["iso", "usb", "netboot", "bundle"], ...], OnceEach, WithIso] = Field(
         default=("iso",),
         description="What is made: the ISO, always; a disk image for USB sticks (its tools need the packages fdisk and e2fsprogs); "
-        "kernel, initrd and file system as files, for booting over the network.",
-        examples=[["iso", "usb", "netboot"]],
+        "kernel, initrd and file system as files, for booting over the network; a bundle with the recipe, by which anybody can "
+        "build it again (distwright image verify).",
+        examples=[["iso", "usb", "netboot", "bundle"]],
     )
     persistence_mb: MegabytesOrNone = Field(
         default=0,

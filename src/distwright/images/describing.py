@@ -9,6 +9,7 @@ from distwright.formats.log_text import log_text
 from distwright.formats.torrent import hash_file, torrent
 from distwright.images.accounting import ENDINGS
 from distwright.images.bills import components_of, packages_of
+from distwright.images.bundle import write_bundle
 from distwright.images.forms import form_of, texts_asked, wants
 from distwright.images.netboot import netboot_menus, netboot_set
 from distwright.images.provenance import provenance
@@ -24,13 +25,17 @@ IMAGE_CREDENTIAL, SUMS = "image", "SHA256SUMS"
 def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Vouch for the image: what was made, what is said of it, SHA256SUMS and its signature, all public at one moment.
 
-    From form 2 on also the log so far; the sums do not name it, for it is another one whenever the same image is built again.
+    From form 2 on also the log so far, and the bundle if it is asked for. The sums name neither: the log is another one whenever
+    the same image is built again, and the bundle has the sums.
     """
     name = plain.text(inputs, "name")
     files = summed_files(context, inputs, earlier)
     sums = sums_of(files)
     files[SUMS] = context.objects.put(sums)
-    files[f"{SUMS}.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
+    signature = context.signer(IMAGE_CREDENTIAL).sign_detached(sums)
+    files[f"{SUMS}.asc"] = context.objects.put(signature)
+    if wants(inputs, "bundle"):
+        files[f"{name}.bundle"] = write_bundle(context, inputs, earlier, sums, signature)
     if form_of(inputs) >= 2 and (log := _log(context)):
         files[f"{name}.log"] = context.objects.put(log)
     with context.write() as tx:

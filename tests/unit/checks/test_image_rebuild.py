@@ -159,11 +159,8 @@ def compared(
 def test_all_that_comes_out_the_same_is_the_same() -> None:
     inputs, result, seen = compared({"iso": b"a", "packages": b"b"}, {"iso": b"a", "packages": b"b"})
     done = conclude(inputs, {"compare": result}, NOW, 9)
-    assert (done.outputs, done.message, done.heir) == (
-        {"verdict": "same"},
-        f"{NAME}: all 2 files came out the same",
-        "",
-    )
+    assert done.outputs == {"verdict": "same", "same": [f"{NAME}.iso", f"{NAME}.packages"]}
+    assert (done.message, done.heir) == (f"{NAME}: all 2 files came out the same", "")
     [event] = done.events
     assert (event.kind, event.subject, event.body["verdict"], event.job) == ("image.compared", NAME, "same", 9)
     assert event.body["varied"] == in_words(VARIATION)
@@ -190,7 +187,7 @@ def test_of_files_that_are_elsewhere_the_sums_are_told() -> None:
         f"{NAME}.iso: the content differs: sha256 {sha256_of(b'one')} against {sha256_of(b'two')}",
         f"{NAME}.usb.img: only in the second build",
     ]
-    assert (done.outputs["pairs"], seen.held()) == ({}, set())
+    assert (done.outputs["pairs"], done.outputs["same"], seen.held()) == ({}, [], set())
 
 
 def test_a_build_that_fails_is_unknown_and_says_why() -> None:
