@@ -2,8 +2,8 @@
 
 The clock is moved by the library that moves that of packages, for all programs of a root by /etc/ld.so.preload: hooks and tools
 start others with an environment of their own. It and the locale are made once, in an environment from the archives that the tools
-are from. The path of work folders is another by itself, for it has the number of the job. Not varied: the order of files in
-folders (disorderfs needs a device of FUSE), the kernel but for its number, the CPU model.
+are from. A hook that lists /etc sees the file. The path of work folders is another by itself, for it has the number of the job.
+Not varied: the order of files in folders (disorderfs needs a device of FUSE), the kernel but for its number, the CPU model.
 """
 
 from collections.abc import Mapping

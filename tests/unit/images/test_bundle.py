@@ -118,7 +118,11 @@ def test_the_same_image_has_the_same_bundle(world: World, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("keyring")
 def test_an_image_brings_its_bundle_only_if_it_is_asked_for_and_no_sum_names_it(world: World) -> None:
-    asked = {"outputs": ["iso", "bundle"], "includes": str(world.context.objects.put(TAR)), "hooks": {}}
+    asked: dict[str, Json] = {
+        "outputs": ["iso", "bundle"],
+        "includes": str(world.context.objects.put(TAR)),
+        "hooks": {},
+    }
     assert "bundle" not in world.papers()
     found = world.papers(asked)
     assert "bundle" in found
