@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.habits.samples import EARLIER, INPUTS
 from tests.system.line import state_folder
+from tests.worlds.installation import config
 from tests.worlds.rootfs import tool_root_tar
 from tests.worlds.work import kind_of, workshop
 
@@ -18,6 +19,8 @@ from distwright.checks.causes import Markers
 from distwright.checks.image_difference import SQUASHFS, compare_isos, plan_look
 from distwright.checks.image_rebuild import IMAGE_REBUILD
 from distwright.checks.image_variations import image_variation, varied, varied_step
+from distwright.images.build import IMAGE_BUILD
+from distwright.images.forms import form_inputs
 from distwright.images.recipe import Recipe, includes_tar
 from distwright.images.rootfs import plan_customise
 from distwright.jobs.step import Action, Context, Earlier, Inputs, Plan, PlannedCommand, Step, StepResult
@@ -31,6 +34,9 @@ from distwright.worker.execute import execute
 pytestmark = pytest.mark.system
 VARIATION = image_variation(sha256_of(b"build"), "petrel")
 REBUILD = {**INPUTS["image.rebuild"], "variation": VARIATION.to_json()}
+BUILD: Inputs = {
+    **INPUTS["image.build"], **form_inputs(config(), "petrel", "1.0"), "outputs": ["iso", "usb"], "persistence_mb": 16,
+}  # fmt: skip
 ROOT = sha256_of(b"root")
 AS_ROOT = ("unshare", "--map-root-user", "--mount", "--uts", "--ipc")
 # The machine's own root stands for that of the tools; its /etc is a copy that nobody else sees.
@@ -112,6 +118,34 @@ def test_mkinitramfs_finds_no_library_that_is_not_of_the_image(circumstances: Pa
     told = told_in("initrd", circumstances, tmp_path)
     assert abs(int(told["clock"]) - time.time()) < 3600, "the clock is true there"
     assert told["zone"] == VARIATION.timezone_name
+
+
+def made_by(step: str, folder: Path, circumstances: Path | None) -> dict[str, str]:
+    """Run a step of the build on a small system, as the first build does or as the second; give the sums of what it makes."""
+    folder.mkdir(mode=0o755)
+    plan = next(one for one in IMAGE_BUILD.steps if isinstance(one, Step) and one.name == step).plan(BUILD, EARLIER)
+    if circumstances is not None:
+        plan = varied(step, plan, VARIATION, ROOT)
+        (folder / "circumstances.tar").write_bytes(circumstances.read_bytes())
+    fill(folder, plan)
+    for name in plan.place:
+        if name == "root.tar":
+            (folder / name).write_bytes(tool_root_tar())
+        elif name != "circumstances.tar":
+            (folder / name).write_bytes(name.encode() * 10_000)
+    (folder / "etc").mkdir()
+    for command in plan.commands:
+        argv = (*AS_ROOT, "sh", "-c", OWN_ETC, "sh", str(folder / "etc"), *command.argv)
+        run(argv, folder, dict(command.environment))
+    return {name: sha256_of((folder / name).read_bytes()) for name in plan.collect.values()}
+
+
+@pytest.mark.parametrize("step", ["squashfs", "iso", "usb"])
+def test_what_packs_gives_the_same_in_other_circumstances(circumstances: Path, tmp_path: Path, step: str) -> None:
+    """The machine's programs stand for those of the tool root."""
+    tmp_path.chmod(0o755)
+    first = made_by(step, tmp_path / "first", None)
+    assert made_by(step, tmp_path / "second", circumstances) == first != {}
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,13 @@ _CLOCK_SOURCE = Path(__file__).with_name("other_clock.c")
 _COMPILER_PACKAGES = ("gcc", "libc6-dev", "locales")
 _TIMEOUT_S = 300
 # What is not told to a step. Packages that look at the number of the kernel refuse 2.6: libc6 before it is installed, and what a
-# hook installs. mkinitramfs packs every library that ldd(1) names, and it names what is loaded before all others.
-_TRUE_KERNEL, _TRUE_CLOCK = frozenset({"root", "customise"}), frozenset({"initrd"})
+# hook installs. mkinitramfs packs every library that ldd(1) names, and it names what is loaded before all others. FAT has local
+# time: the medium is what it is because every runner says UTC.
+_TRUE_KERNEL, _TRUE_CLOCK, _TRUE_ZONE = (
+    frozenset({"root", "customise"}),
+    frozenset({"initrd"}),
+    frozenset({"iso", "usb"}),
+)
 
 _MAKE = """#!/bin/sh
 set -eu
@@ -134,7 +139,11 @@ def varied(step: str, plan: Plan, variation: Variation, circumstances: Sha256) -
         return plan
     if variation.cpus != 1 or TAR in {*plan.place, *plan.write}:
         raise BadInput("the plan is not that of an image", hint="report this as a bug of distwright")
-    commands = tuple(_varied_command(command, variation) for command in plan.commands)
+    told = {
+        "HOME": variation.home, "LANG": variation.locale, "LC_ALL": variation.locale, "LOGNAME": variation.user,
+        "USER": variation.user, **({} if step in _TRUE_ZONE else {"TZ": variation.timezone}),
+    }  # fmt: skip
+    commands = tuple(_varied_command(command, variation, told) for command in plan.commands)
     is_rooted = all(command.root is not None for command in plan.commands)
     folder = "recipe/second" if _SCRIPT in plan.write else "second"
     return replace(
@@ -148,16 +157,12 @@ def varied(step: str, plan: Plan, variation: Variation, circumstances: Sha256) -
     )
 
 
-def _varied_command(command: PlannedCommand, variation: Variation) -> PlannedCommand:
+def _varied_command(command: PlannedCommand, variation: Variation, told: Mapping[str, str]) -> PlannedCommand:
     program, *words = command.argv
     if command.root is None:
         words = [
             "--setup-hook", _SET_UP.replace("@HOST@", variation.hostname), "--customize-hook", _TAKE_AWAY, *words,
         ]  # fmt: skip
-    told = {
-        "HOME": variation.home, "LANG": variation.locale, "LC_ALL": variation.locale, "LOGNAME": variation.user,
-        "TZ": variation.timezone, "USER": variation.user,
-    }  # fmt: skip
     environment = tuple(sorted({**told, **dict(command.environment)}.items()))
     return replace(command, argv=("./start.sh", program, *words), environment=environment)
 

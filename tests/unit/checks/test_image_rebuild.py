@@ -99,7 +99,7 @@ def test_only_the_circumstances_are_planned_otherwise() -> None:
 
 
 def test_everything_that_is_varied_is_told_to_each_step() -> None:
-    words = ("locale", "timezone", "user", "hostname", "home")
+    words = ("locale", "user", "hostname", "home")
     for name, step in steps_of(IMAGE_REBUILD.steps).items():
         if not step.repeat:
             continue
@@ -107,6 +107,8 @@ def test_everything_that_is_varied_is_told_to_each_step() -> None:
         for command in plan.commands:
             told = "".join((*command.argv, *map("=".join, command.environment), plan.write["start.sh"]))
             assert [word for word in words if str(getattr(VARIATION, word)) not in told] == [], name
+        zones = {dict(command.environment).get("TZ") for command in plan.commands}
+        assert zones == {None if name in ("iso", "usb") else VARIATION.timezone}, "FAT has local time"
         assert "umask 0077\n" in plan.write["start.sh"]
         moved = "ld.so.preload" in "".join((*plan.commands[0].argv, *plan.write.values()))
         assert moved == (name != "initrd")
