@@ -1,6 +1,8 @@
 """The scripts of an image's second build, run by real programs on small trees: circumstances are others, differences are named."""
 
+import gzip
 import os
+import stat
 import subprocess
 import tarfile
 import time
@@ -11,12 +13,13 @@ from pathlib import Path
 import pytest
 from tests.habits.samples import EARLIER, INPUTS
 from tests.system.line import state_folder
+from tests.worlds.initrds import cpio
 from tests.worlds.installation import config
 from tests.worlds.rootfs import tool_root_tar
 from tests.worlds.work import kind_of, workshop
 
 from distwright.checks.causes import Markers
-from distwright.checks.image_difference import SQUASHFS, compare_isos, plan_look
+from distwright.checks.image_difference import INITRD, SQUASHFS, compare_isos, plan_look
 from distwright.checks.image_rebuild import IMAGE_REBUILD
 from distwright.checks.image_variations import image_variation, varied, varied_step
 from distwright.images.build import IMAGE_BUILD
@@ -198,17 +201,16 @@ def test_hooks_see_another_clock_and_nothing_of_that_gets_into_the_image(circums
     assert not [name for name in second.names if "preload" in name or "second" in name]
 
 
-def small_image(folder: Path, files: Mapping[str, bytes], grub: bytes = b"menu\n") -> Path:
+def small_image(folder: Path, files: Mapping[str, bytes], grub: bytes = b"menu\n", initrd: bytes = b"") -> Path:
     """Make a squashfs of files and an ISO around it, by the real programs."""
     tree, iso = folder / "tree", folder / "iso"
-    for root, contents in ((tree, files), (iso, {"boot/grub/grub.cfg": grub})):
+    for root, contents in ((tree, files), (iso, {"boot/grub/grub.cfg": grub, INITRD: initrd})):
         for name, content in contents.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(content)
         for path in (root, *root.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.utime(path, (EPOCH, EPOCH))
-    (iso / "live").mkdir(exist_ok=True)
     epoch = {"SOURCE_DATE_EPOCH": str(EPOCH)}
     run(("mksquashfs", str(tree), str(iso / SQUASHFS), "-noappend", "-no-progress", "-all-root"), folder, epoch)
     for path in (iso / "live", iso / SQUASHFS, iso):
@@ -228,7 +230,9 @@ def differences(folder: Path, first: Path, second: Path) -> list[str]:
     for side, iso in (("first", first), ("second", second)):
         (work / f"{side}.iso").write_bytes(iso.read_bytes())
     run((*AS_ROOT, "./look.sh"), work)
-    looked: dict[str, Sha256] = {f"tree/{path.name}": objects.put(path.read_bytes()) for path in work.glob("*-*.tar")}
+    looked: dict[str, Sha256] = {}
+    for name, pattern in plan.collect_always.items():
+        looked |= {f"{name}/{path.name}": objects.put(path.read_bytes()) for path in work.glob(pattern)}
     found = compare_isos("petrel.iso", pair, looked, objects, Markers.of(VARIATION, "/work"), lambda: None)
     return [one.in_words() for one in found]
 
@@ -236,9 +240,9 @@ def differences(folder: Path, first: Path, second: Path) -> list[str]:
 PETREL = {"etc/hostname": b"petrel\n", "usr/share/petrel/list": b"a\nb\nc\n" * 100}
 
 
-def made(folder: Path, name: str, files: Mapping[str, bytes], grub: bytes = b"menu\n") -> Path:
+def made(folder: Path, name: str, files: Mapping[str, bytes], grub: bytes = b"menu\n", initrd: bytes = b"") -> Path:
     (folder / name).mkdir()
-    return small_image(folder / name, files, grub)
+    return small_image(folder / name, files, grub, initrd)
 
 
 def test_images_that_are_the_same_differ_in_nothing(tmp_path: Path) -> None:
@@ -263,6 +267,29 @@ def test_what_is_only_in_one_squashfs_and_what_differs_beside_it_is_named(tmp_pa
     said = differences(tmp_path, first, second)
     assert f"petrel.iso: {SQUASHFS}: var/log/new: only in the second build" in said
     assert said[-1] == "petrel.iso: boot/grub/grub.cfg: the content differs at byte 0: 'menu\\n' against 'other\\n'"
+
+
+def test_a_file_in_the_initrd_is_named_by_path(tmp_path: Path) -> None:
+    early = cpio([("kernel/microcode", stat.S_IFREG | 0o644, b"micro")])
+    initrds = [
+        early + gzip.compress(cpio([
+            ("bin", stat.S_IFLNK | 0o777, b"usr/bin"), ("conf/when", stat.S_IFREG | 0o644, text),
+            ("dev/console", stat.S_IFCHR | 0o600, b""),
+        ]))
+        for text in (b"on 2024-01-10\n", b"on 2025-02-11\n")
+    ]  # fmt: skip
+    first, second = (
+        made(tmp_path, name, PETREL, initrd=one) for name, one in zip(("first", "second"), initrds, strict=True)
+    )
+    [said] = differences(tmp_path, first, second)
+    assert said.startswith(f"petrel.iso: {INITRD}: conf/when: the content differs at byte 6: ")
+    assert "a date or a time (the clock" in said
+
+
+def test_an_initrd_that_nobody_can_read_differs_at_a_byte(tmp_path: Path) -> None:
+    first, second = (made(tmp_path, name, PETREL, initrd=name.encode()) for name in ("first", "second"))
+    [said] = differences(tmp_path, first, second)
+    assert said == f"petrel.iso: {INITRD}: the content differs at byte 0: 'first' against 'second'"
 
 
 def test_isos_that_differ_in_no_file_differ_at_a_byte(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from distwright.checks.causes import Markers
 from distwright.checks.difference import Difference, DifferenceKind, compare_files
-from distwright.checks.image_difference import compare_isos, judge_look, plan_look
+from distwright.checks.image_difference import compare_initrds, compare_isos, judge_look, plan_look
 from distwright.checks.image_variations import (
     CIRCUMSTANCES_STEP,
     COMPILER_STEP,
@@ -136,6 +136,8 @@ def _differences(
     markers = Markers.of(variation_in(inputs), "/work")
     if name == f"{inputs['name']}.iso":
         return compare_isos(name, pair, earlier["look"].outputs, context.objects, markers, context.check_cancelled)
+    if name.endswith(".initrd.img"):
+        return compare_initrds(name, pair, context.objects, markers, context.check_cancelled)
     with context.objects.open(pair[0]) as one, context.objects.open(pair[1]) as other:
         return compare_files(name, one, other, markers, look=context.check_cancelled)
 

@@ -16,6 +16,7 @@ from distwright.config.load import checked_fetch_url
 from distwright.errors import BadUsage, NotFound
 from distwright.images.bundle import Bundle, read_bundle
 from distwright.model.digests import Json, Sha256
+from distwright.model.outcomes import JobState, Outcome
 from distwright.signing.signer import Signer
 from distwright.signing.verify import Keyring
 from distwright.site import verifying
@@ -108,6 +109,8 @@ def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *,
     if asked.explain:
         verifying.take_first_build(found, asked.base, context)
     job = app.place(verifying.verify_order(found, is_here=asked.explain), app.applied()[1])
+    if job.state is JobState.DONE and job.outcome is not Outcome.OK:
+        job = app.retry_job(job.id)
     app.run_until_idle(watcher, [job])
     ended = job_detail(app.database, app.paths, job.id).job
     shown = show_rebuild(app.database, app.objects, app.config(), job.id)

@@ -90,7 +90,10 @@ class Bundle:
         order = plain.mapping(document, "order")
         if not _NAME.fullmatch(plain.text(order, "name")):
             raise BadInput(f"{quoted(str(order['name']))} is no name of an image", hint=_HINT)
-        tables = plain.mapping(document, "archives")
+        archives = plain.mapping(document, "archives")
+        tables = {name: plain.mapping(archives, name) for name in archives}
+        if strange := sorted({key for table in tables.values() for key in table} - _SETTINGS):
+            raise BadInput(f"the bundle sets {quoted(strange[0])} of an archive", hint=_HINT)
         pool = plain.mapping(document, "pool")
         return cls(
             order=order,
@@ -99,7 +102,7 @@ class Bundle:
             sums=parse_sums(small[SUMS_FILE]),
             snapshots=tuple(_needed_snapshot(row) for row in _rows(document, "snapshots")),
             pool={name: tuple(_pool_file(row) for row in _rows(pool, name)) for name in pool},
-            tables={name: plain.mapping(tables, name) for name in tables},
+            tables=tables,
             keyrings={found[1]: text for name, text in small.items() if (found := _KEYRING.fullmatch(name))},
             signed=small[SUMS_FILE],
             signature=small[SIGNATURE],

@@ -81,9 +81,9 @@ def served_states(bundle: Bundle, base: str) -> list[Served]:
 
 
 def base_of(bundle: Bundle, given: str | None) -> str:
-    """Say where the archives are served: as given, or as the bundle says; raise BadUsage if nobody does."""
+    """Say where the archives are served: as given, or as the bundle says, on the web; raise BadUsage if nobody does."""
     base = (given or bundle.url).rstrip("/")
-    if not base:
+    if given is None and not base.startswith(("http://", "https://")):
         raise BadUsage("the bundle does not say where its archives are served", hint="add --from URL")
     return base
 

@@ -173,6 +173,8 @@ GOOD = {"bundle.json": document(), "SHA256SUMS": b"", "SHA256SUMS.asc": b""}
         (packed({**GOOD, "bundle.json": document(format=2)}), Refused, "another version"),
         (packed({**GOOD, "bundle.json": document(version=2)}), Refused, "another version"),
         (packed({**GOOD, "bundle.json": document(order={"name": "../x"})}), BadInput, "no name of an image"),
+        (packed({**GOOD, "bundle.json": document(archives={"d": {"x\n[upload.eve]": 1}})}), BadInput, "of an archive"),
+        (packed({**GOOD, "bundle.json": document(archives={"d": {"fetch_from": "file:///"}})}), BadInput, "'fetch_from'"),
         (packed({**GOOD, "SHA256SUMS": b"no sum\n"}), BadInput, "is no line of SHA256SUMS"),
         (packed({**GOOD, "SHA256SUMS": b"0" * 64 + b"  a/b\n"}), BadInput, "is no line of SHA256SUMS"),
         (packed({**GOOD, f"objects/{'0' * 64}": b"other bytes"}), Refused, "0" * 12),

@@ -71,8 +71,10 @@ def test_states_come_from_where_the_bundle_says_or_from_elsewhere() -> None:
     base = base_of(BUNDLE, "http://127.0.0.1:8080/")
     [served] = served_states(BUNDLE, base)
     assert (served.url, served.digest) == ("http://127.0.0.1:8080/debian/2024011001", sha256_of(b"document"))
-    with pytest.raises(BadUsage, match="does not say where"):
-        base_of(replace(BUNDLE, url=""), None)
+    for url in ("", "file:///srv"):
+        with pytest.raises(BadUsage, match="does not say where"):
+            base_of(replace(BUNDLE, url=url), None)
+    assert base_of(replace(BUNDLE, url=""), "file:///srv") == "file:///srv", "a person may"
 
 
 def test_the_second_build_has_the_circumstances_that_it_has_where_the_first_was_made() -> None:
