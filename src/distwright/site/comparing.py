@@ -56,10 +56,13 @@ def order_of_rebuild(database: Database, number: int) -> JobOrder:
 
 
 def image_built(database: Database, what: str) -> int:
-    """Find the build of an image by its job's number, or the newest one of a name; raise NotFound."""
-    if what.isdecimal():
-        return int(what)
+    """Find the build of an image by its job's number, or the newest one of a name; raise NotFound, Refused for another job."""
     with database.read() as tx:
+        if what.isdecimal():
+            named = get_job(tx, int(what))
+            if named.kind != IMAGE_BUILD.name:
+                raise Refused(f"job {what} is no build of an image but a {named.kind}", hint="distwright image list")
+            return named.id
         for job in list_jobs(tx, kind=IMAGE_BUILD.name, limit=_LOOKED_AT):
             if job.inputs.get("image") == what and job.outcome is Outcome.OK:
                 return job.id

@@ -14,7 +14,7 @@ from distwright.checks.image_rebuild import KIND as IMAGE_REBUILD
 from distwright.checks.image_rebuild import QUESTION
 from distwright.checks.rebuild import KIND as REBUILD
 from distwright.config.model import Config
-from distwright.errors import BadInput, NotFound
+from distwright.errors import BadInput, NotFound, Refused
 from distwright.images.build import KIND as IMAGE_BUILD
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder
@@ -104,7 +104,10 @@ def test_an_image_is_found_by_its_name_or_the_number_of_its_build() -> None:
     with pytest.raises(NotFound, match="image 'petrel' was not built yet"):
         image_built(database, "petrel")
     image_jobs(database)
-    assert (image_built(database, "petrel"), image_built(database, "7")) == (1, 7)
+    assert image_built(database, "petrel") == image_built(database, "1") == 1
+    placed(database, JobOrder(REBUILD, INPUTS["package.rebuild"], "rebuild greeter 1.0"))
+    with pytest.raises(Refused, match=r"job 2 is no build of an image but a package\.rebuild"):
+        image_built(database, "2")
     order = order_of_rebuild(database, 1)
     assert (order.kind, order.inputs["built"]) == (IMAGE_REBUILD, {"petrel-1.iso": "0" * 64})
     with pytest.raises(NotFound, match="image 'gull'"):
