@@ -78,9 +78,12 @@ def stranger(served: tuple[CommandLine, str, Path]) -> Any:
 
 
 def test_the_states_are_taken_and_what_cannot_be_built_is_unknown(stranger: Stranger) -> None:
-    """The recorded archive is none of which a system could be made."""
+    """The recorded archive is none of which a system could be made. What was published is fetched for a look into it."""
+    published = stranger.ours.state / "public" / "images" / "petrel-amd64-1.0"
+    published.mkdir(parents=True, exist_ok=True)
+    (published / "petrel-amd64-1.0.iso").write_bytes(b"iso")
     stranger.ours.publish("devel", make_deb("later", "1.0"), make_source("later", "1.0"))
-    done = stranger.verify("--keyring", "petrel.asc", "--json")
+    done = stranger.verify("--keyring", "petrel.asc", "--explain", "--json")
     assert done.returncode == 1, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["verdict"], answer["differences"], answer["statement"]) == ("unknown", [], [])
@@ -93,6 +96,7 @@ def test_the_states_are_taken_and_what_cannot_be_built_is_unknown(stranger: Stra
     assert (theirs["serial"], theirs["digest"]) == (ours["serial"], ours["digest"])
     app = open_app(str(stranger.folder / "state"))
     assert app.objects.read(TOOLS.sha256) == TOOLS.content, "of the suite as it was, though it has moved on"
+    assert app.objects.read(sha256_of(b"iso")) == b"iso"
     app.database.close()
     assert f"what it was built in is kept: {stranger.folder}/state" in done.stderr
 
