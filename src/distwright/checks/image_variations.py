@@ -57,15 +57,16 @@ _OTHER_CLOCK = """[ -e /etc/ld.so.preload ] || echo "$PWD/@FOLDER@/clock.so" >/e
 """
 _OTHER_KERNEL = "setarch --uname-2.6 "
 
-# In the image, around what the recipe does. /etc has the time of this build in any case: the first one writes there, too.
-_APPLY = """#!/bin/sh
-set -eu
-ours=/dev/recipe/second/clock.so
-[ -e /etc/ld.so.preload ] || echo "$ours" >/etc/ld.so.preload
-/dev/recipe/apply-first.sh
-[ "$(cat /etc/ld.so.preload 2>/dev/null)" != "$ours" ] || rm /etc/ld.so.preload
-"""
-_SCRIPT, _FIRST_SCRIPT = "recipe/apply.sh", "recipe/apply-first.sh"
+# In the image, the first and the last of its hooks. /etc has the time of this build in any case: the first one writes there, too.
+_HOOKS = "recipe/hooks"
+_CLOCK_HOOKS = {
+    f"{_HOOKS}/!clock.hook.chroot": """#!/bin/sh
+[ -e /etc/ld.so.preload ] || echo /dev/recipe/second/clock.so >/etc/ld.so.preload
+""",
+    f"{_HOOKS}/~clock.hook.chroot": """#!/bin/sh
+[ "$(cat /etc/ld.so.preload)" != /dev/recipe/second/clock.so ] || rm /etc/ld.so.preload
+""",
+}
 
 # Called by mmdebstrap in its namespaces: before the packages, and when they are all there.
 _SET_UP = (
@@ -145,15 +146,13 @@ def varied(step: str, plan: Plan, variation: Variation, circumstances: Sha256) -
     }  # fmt: skip
     commands = tuple(_varied_command(command, variation, told) for command in plan.commands)
     is_rooted = all(command.root is not None for command in plan.commands)
-    folder = "recipe/second" if _SCRIPT in plan.write else "second"
+    has_hooks = f"{_HOOKS}/.keep" in plan.write
+    start = _start(step, variation, "recipe/second" if has_hooks else "second", is_rooted=is_rooted)
     return replace(
         plan,
         commands=commands,
         place={**plan.place, TAR: circumstances},
-        write={
-            **_with_other_clock(plan.write),
-            "start.sh": _start(step, variation, folder, is_rooted=is_rooted),
-        },
+        write={**plan.write, "start.sh": start, **(_CLOCK_HOOKS if has_hooks else {})},
     )
 
 
@@ -176,10 +175,3 @@ def _start(step: str, variation: Variation, folder: str, *, is_rooted: bool) -> 
     for word, value in values.items():
         text = text.replace(word, value)
     return text
-
-
-def _with_other_clock(write: Mapping[str, str]) -> dict[str, str]:
-    """Let what is done in the image itself see the other clock."""
-    if _SCRIPT not in write:
-        return dict(write)
-    return {**write, _FIRST_SCRIPT: write[_SCRIPT], _SCRIPT: _APPLY}

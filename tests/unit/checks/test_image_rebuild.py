@@ -86,16 +86,20 @@ def test_only_the_circumstances_are_planned_otherwise() -> None:
         assert other != plan, name
         assert set(other.place) - set(plan.place) == {"circumstances.tar"}
         assert replace(other, commands=plan.commands, place=plan.place, write=plan.write) == plan
-        written = {
-            **other.write,
-            **({"recipe/apply.sh": other.write["recipe/apply-first.sh"]} if name == "customise" else {}),
-        }
-        assert {key: written[key] for key in plan.write} == plan.write
+        assert {key: other.write[key] for key in plan.write} == plan.write
         for before, after in zip(plan.commands, other.commands, strict=True):
             assert after.argv[:2] == ("./start.sh", before.argv[0])
             assert after.argv[len(after.argv) - len(before.argv) + 1 :] == before.argv[1:]
             assert dict(before.environment).items() <= dict(after.environment).items(), "what a step sets itself stays"
             assert replace(after, argv=before.argv, environment=before.environment) == before
+
+
+def test_hooks_see_another_clock_from_the_first_to_the_last() -> None:
+    plan = steps_of(IMAGE_REBUILD.steps)["customise"].plan(REBUILD, EARLIER)
+    names = sorted(name for name in {*plan.place, *plan.write} if name.endswith(".hook.chroot"))
+    assert [name.removeprefix("recipe/hooks/") for name in names] == [
+        "!clock.hook.chroot", "0100-a.hook.chroot", "~clock.hook.chroot",
+    ]  # fmt: skip
 
 
 def test_everything_that_is_varied_is_told_to_each_step() -> None:
