@@ -113,6 +113,7 @@ def test_everything_that_is_varied_is_told_to_each_step() -> None:
         for command in plan.commands:
             told = "".join((*command.argv, *map("=".join, command.environment), plan.write["start.sh"]))
             assert [word for word in words if str(getattr(VARIATION, word)) not in told] == [], name
+        assert {dict(command.environment)["LANGUAGE"] for command in plan.commands} == {"C"}, "tar says where nodes are"
         zones = {dict(command.environment).get("TZ") for command in plan.commands}
         assert zones == {None if name in ("iso", "usb") else VARIATION.timezone}, "FAT has local time"
         assert "umask 0077\n" in plan.write["start.sh"]
