@@ -71,6 +71,8 @@ def tool_root_tar() -> bytes:
             )
             _add(tar, _member(place, tarfile.REGTYPE, 0o755), file.read_bytes())
         tar.addfile(_link("./usr/bin/sh", "dash"))
+        for words in sorted(Path("/usr/share/locale").glob("??/LC_MESSAGES/tar.mo")):
+            _add(tar, _member(f".{words}", tarfile.REGTYPE, 0o644), words.read_bytes())
         owned = _member("./usr/bin/one", tarfile.REGTYPE, 0o4750)
         owned.uid, owned.gid = 1000, 50
         _add(tar, owned, b"me\n")
