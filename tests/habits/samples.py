@@ -78,6 +78,12 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "kernel_options": ["quiet"], "includes": TAR,
     },
     "image.contents": {},
+    "image.rebuild": {
+        "image": "petrel", "name": "petrel-amd64-1.0", "commit": "0" * 40, "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
+        "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""},
+        "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
+        "kernel_options": ["quiet"], "includes": TAR, "built": {"petrel-amd64-1.0.iso": DEB}, "variation": VARIATION,
+    },
     "image.boot": {
         "image": "petrel", "name": "petrel-amd64-1.0", "iso": ISO, "vmlinuz": VMLINUZ, "tools": ROOT, "firmware": "bios",
         "expect": "petrel greets you", "timeout_s": 900,
@@ -104,6 +110,9 @@ EARLIER: Mapping[str, StepResult] = {
     "checkers": StepResult({"root": ROOT}),
     "testbed": StepResult({"root": ROOT}),
     "testers": StepResult({"root": ROOT}),
+    "compiler": StepResult({"root": ROOT}),
+    "circumstances": StepResult({"tar": TREE}),
+    "papers": StepResult({"petrel-amd64-1.0.iso": ISO}),
     "boot": StepResult({"saved/state.zst": STATE, "saved/made.json": TREE, "screen": DEB}),
     "root": StepResult({"root": ROOT}),
     "customise": StepResult({"root": CUSTOMISED, "installed": TAR, "copyrights": TAR, "initrd-root": TREE}),

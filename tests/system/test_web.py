@@ -39,7 +39,7 @@ def test_every_page_and_link_answers_and_names_nothing_outside(killed_line: Kill
                 continue
             links = re.findall(r'(?:href|src)="([^"]+)"', body)
             assert all(link.startswith("/") for link in links), (path, links)
-            not_text = (".iso", ".usb.img", ".squashfs", ".initrd.img", ".vmlinuz", ".torrent")
+            not_text = (".iso", ".usb.img", ".squashfs", ".initrd.img", ".vmlinuz", ".torrent", ".bundle")
             left += [
                 link for link in set(links) if link not in seen and link not in left and not link.endswith(not_text)
             ]

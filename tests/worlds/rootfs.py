@@ -14,8 +14,8 @@ _APPLETS = """
 """
 # In every Debian: essential, or of priority required.
 _TOOLS = """
-    cat chmod chown cp dash dd env find grep id install ln ls mkdir mount perl pivot_root readlink rm sed setsid sleep sort stat tar
-    touch umount unshare
+    awk cat chmod chown cp dash date dd env find grep hostname id install ln ls mkdir mount nproc perl pivot_root readlink rm sed
+    setarch setsid sleep sort stat tar taskset touch umount uname unshare
 """
 # cap_net_raw, permitted and effective, as capabilities(7) has it in version 2.
 CAPABILITY = "\x01\0\0\x02\0\x20" + "\0" * 14
@@ -77,6 +77,8 @@ def tool_root_tar(*more: str) -> bytes:
         for file in files:
             _add(tar, _member(f".{file}", tarfile.REGTYPE, 0o644), file.read_bytes())
         tar.addfile(_link("./usr/bin/sh", "dash"))
+        for words in sorted(Path("/usr/share/locale").glob("??/LC_MESSAGES/tar.mo")):
+            _add(tar, _member(f".{words}", tarfile.REGTYPE, 0o644), words.read_bytes())
         owned = _member("./usr/bin/one", tarfile.REGTYPE, 0o4750)
         owned.uid, owned.gid = 1000, 50
         _add(tar, owned, b"me\n")

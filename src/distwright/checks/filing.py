@@ -1,18 +1,21 @@
-"""Filing: events of builds and comparisons become rows, by a reader of its own with a cursor of its own."""
+"""Filing: events of builds and comparisons (packages, images) become rows, by a reader of its own with a cursor of its own."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
 from distwright.builds.destinations import BUILD_KIND
+from distwright.builds.environment import EnvironmentRecipe
 from distwright.checks.findings import FAILS, NOT_REPRODUCIBLE, builds_again, is_newer, see, see_no_more
+from distwright.checks.image_rebuild import QUESTION
 from distwright.checks.inquiries import ask_with
 from distwright.checks.lines import made_of, made_of_table, recipe_of
+from distwright.checks.rebuild import DIFFERS, SAME, UNKNOWN
 from distwright.config.model import Config
 from distwright.errors import BadInput
 from distwright.jobs.step import Inputs
 from distwright.model import plain
-from distwright.model.digests import Sha256
+from distwright.model.digests import Json, Sha256
 from distwright.model.events import EventKind, StoredEvent
 from distwright.model.outcomes import Outcome
 from distwright.model.records import FindingState, Job, KnownFinding, Trial
@@ -28,6 +31,7 @@ READER = "checks"
 BUILDS = "builds"
 BUILDS_MIXED = "builds-mixed"  # the same where packages are held back: no state that anybody has but a bisection
 SWEEP = "sweep"
+_OF_VERDICT: Mapping[str, Outcome] = {SAME: Outcome.OK, DIFFERS: Outcome.FAILED, UNKNOWN: Outcome.BROKEN}
 
 _BUILT = (EventKind.BUILD_FINISHED, EventKind.BUILD_FAILED, EventKind.BUILD_TRIED)
 
@@ -59,6 +63,8 @@ def _file(tx: Transaction, config: Config, stored: StoredEvent, now: datetime) -
             trial = _trial(tx, stored, outcome, message)
         elif kind is EventKind.BUILD_COMPARED:
             _file_comparison(tx, stored, now)
+        elif kind is EventKind.IMAGE_COMPARED:
+            _file_image_comparison(tx, stored, now)
         elif kind is EventKind.SNAPSHOT_RECORDED:
             subject, serial = plain.text(body, "archive"), plain.text(body, "serial")
         if kind in _BUILT and trial is not None:
@@ -77,17 +83,44 @@ def _file_comparison(tx: Transaction, stored: StoredEvent, now: datetime) -> Non
     body = stored.event.body
     source, version, verdict = (plain.text(body, key) for key in ("source", "version", "verdict"))
     job = None if stored.event.job is None else find_job(tx, stored.event.job)
-    if job is None or not plain.text(body, "archive") or verdict not in ("same", "differs"):
+    if job is None or not plain.text(body, "archive") or verdict not in (SAME, DIFFERS):
         return
     key = f"{plain.text(body, 'suite')}/{recipe_of(job.inputs).architecture}"
     see_no_more(tx, NOT_REPRODUCIBLE, source, "", now)  # as older versions wrote it, of any suite
-    known = find_finding(tx, NOT_REPRODUCIBLE, source, key)
+    _note_verdict(tx, source, key, version, body, now)
+
+
+def _note_verdict(
+    tx: Transaction, subject: str, key: str, version: str, body: Mapping[str, Json], now: datetime
+) -> None:
+    """Open or close what is known of two builds of a version, unless a later version was compared already."""
+    known = find_finding(tx, NOT_REPRODUCIBLE, subject, key)
     if known is not None and known.state is not FindingState.FIXED and is_newer(known, version):
         return
-    if verdict == "same":
-        see_no_more(tx, NOT_REPRODUCIBLE, source, key, now)
+    if body["verdict"] == SAME:
+        see_no_more(tx, NOT_REPRODUCIBLE, subject, key, now)
     else:
-        see(tx, NOT_REPRODUCIBLE, source, key, body, now)
+        see(tx, NOT_REPRODUCIBLE, subject, key, body, now)
+
+
+def _file_image_comparison(tx: Transaction, stored: StoredEvent, now: datetime) -> None:
+    """Keep the answer to a second build of an image, and open or close the finding. Raises BadInput."""
+    body = stored.event.body
+    image, verdict, message = (plain.text(body, key) for key in ("image", "verdict", "message"))
+    job = None if stored.event.job is None else find_job(tx, stored.event.job)
+    if job is None or verdict not in _OF_VERDICT:
+        return
+    answer = Trial(
+        id=0, question=QUESTION, subject=image, version=plain.text(body, "name"), commit=plain.text(body, "commit"),
+        states=plain.digest_map(body, "states"), order=job.digest, job=job.id, outcome=_OF_VERDICT[verdict],
+        message="" if verdict == SAME else message, took_s=_took_s(tx, job), at=stored.event.at,
+    )  # fmt: skip
+    set_trial(tx, answer)
+    if verdict != UNKNOWN:
+        root = EnvironmentRecipe.from_json(plain.mapping(job.inputs, "root"))
+        version = plain.text(body, "version") if "version" in body else "0"
+        evidence = {**body, "version": version}
+        _note_verdict(tx, image, f"image/{root.architecture}", version, evidence, now)
 
 
 def _file_trial(tx: Transaction, config: Config, trial: Trial, now: datetime) -> None:
@@ -123,8 +156,6 @@ def _trial(tx: Transaction, stored: StoredEvent, outcome: Outcome, message: str)
     job = None if stored.event.job is None else find_job(tx, stored.event.job)
     if job is None:
         return None
-    ended = [attempt for attempt in attempts_of(tx, job.id) if attempt.finished_at is not None]
-    took = max(((one.finished_at or one.started_at) - one.started_at for one in ended[-1:]), default=None)
     is_mixed = "pins" in plain.mapping(job.inputs, "environment")
     return Trial(
         id=0,
@@ -137,9 +168,16 @@ def _trial(tx: Transaction, stored: StoredEvent, outcome: Outcome, message: str)
         job=job.id,
         outcome=outcome,
         message=message,
-        took_s=0 if took is None else int(took.total_seconds()),
+        took_s=_took_s(tx, job),
         at=stored.event.at,
     )
+
+
+def _took_s(tx: Transaction, job: Job) -> int:
+    """Say how many seconds the last attempt of a job took; 0 if none has ended."""
+    ended = [attempt for attempt in attempts_of(tx, job.id) if attempt.finished_at is not None]
+    took = [(one.finished_at or one.started_at) - one.started_at for one in ended[-1:]]
+    return int(took[0].total_seconds()) if took else 0
 
 
 def states_of(inputs: Inputs) -> Mapping[str, Sha256]:

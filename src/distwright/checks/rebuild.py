@@ -34,6 +34,7 @@ from distwright.store.holds import Hold, holds_on_all, replace_holds
 
 KIND = KindName("package.rebuild", 1)
 SAME, DIFFERS, UNKNOWN = "same", "differs", "unknown"
+REBUILDS = ".rebuild"  # what the kinds of second builds end with
 _BUILDS = (package.KIND.name, trying.KIND.name)
 _COMPARED = (".deb", ".udeb", ".ddeb", ".dsc")
 _TOLD_DIFFERENCES = 20
@@ -141,8 +142,8 @@ def _event(
 
 
 def verdict_of(job: Job) -> tuple[str, str]:
-    """Give the verdict of a rebuild that has ended, and why: one that we could not make is unknown as well."""
-    if job.kind != KIND.name:
+    """Give the verdict of a rebuild, of a package or an image, that has ended, and why: one that we could not make is unknown."""
+    if not job.kind.endswith(REBUILDS):
         raise BadInput(f"job {job.id} is no rebuild but a {job.kind}", hint="distwright job list")
     outputs = job.outputs or {}
     verdict = plain.text(outputs, "verdict") if "verdict" in outputs else UNKNOWN

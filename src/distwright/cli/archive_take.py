@@ -56,7 +56,7 @@ def take(
     context = app.command_context()
     trusted = None if keyring is None else Keyring(machine_keyring(str(Path(keyring).absolute())), keyring)
     served = [served_snapshot(context.fetcher, base, name, wanted.get(name)) for name in upstream]
-    _record(app, served, TerminalWatcher(app.paths.job_log, follow=follow))
+    record_served(app, served, TerminalWatcher(app.paths.job_log, follow=follow))
     for one in served:
         check_same(context, one)
     taken = take_suites(context, base, suites, trusted)
@@ -72,7 +72,8 @@ def take(
     )
 
 
-def _record(app: App, served: list[Served], watcher: TerminalWatcher) -> None:
+def record_served(app: App, served: list[Served], watcher: TerminalWatcher) -> None:
+    """Record snapshots from where they are served, under the same serials; raise WorkFailed."""
     jobs = []
     for one in served:
         app.fetch_from[one.archive] = one.url

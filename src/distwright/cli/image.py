@@ -7,6 +7,8 @@ from distwright.cli.image_compare import compare
 from distwright.cli.image_import import import_image
 from distwright.cli.image_keep import KEEPING
 from distwright.cli.image_kit import apply_to_image, make_kit, print_key
+from distwright.cli.image_rebuild import rebuild
+from distwright.cli.image_verify import verify
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
@@ -15,6 +17,7 @@ from distwright.jobs.step import Context
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import Job
+from distwright.site.comparing import image_answers
 from distwright.site.views import jobs
 
 FIRMWARES = ("bios", "uefi", "secure-boot")
@@ -75,9 +78,9 @@ def test(
 @state_option
 @json_option
 def list_images(state: str | None, as_json: bool) -> None:
-    """List the images that were built and are kept, newest first, and to which images there are upgrade kits."""
+    """List the images that were built and are kept, newest first; whether they came out the same again; their upgrade kits."""
     app = open_app(state)
-    context = app.command_context()
+    context, answers = app.command_context(), image_answers(app.database)
     built = [job for job in jobs(app.database, limit=10000) if job.kind == "image.build" and _is_public(app, job)]
     rows: list[dict[str, Json]] = [
         {
@@ -85,13 +88,17 @@ def list_images(state: str | None, as_json: bool) -> None:
             "name": plain.text(job.outputs or {}, "name"),
             "upgrades": _upgrades(context, plain.text(job.outputs or {}, "name")),
             "built": shown_time(job.finished_at),
+            "built again": answers.get(plain.text(job.outputs or {}, "name"), ""),
             "iso sha256": plain.text(job.outputs or {}, "iso"),
             "files": str(app.paths.public / "images" / plain.text(job.outputs or {}, "name")),
         }
         for job in built
     ]
     print_rows(
-        rows, ("image", "built", "iso sha256", "files", "upgrades"), as_json=as_json, empty="no image was built yet"
+        rows,
+        ("image", "built", "built again", "iso sha256", "files", "upgrades"),
+        as_json=as_json,
+        empty="no image was built yet",
     )
 
 
@@ -105,5 +112,5 @@ def _upgrades(context: Context, name: str) -> list[str]:
     return [] if description is None else [upgrade.target.name for upgrade in description.upgrades]
 
 
-for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key):
+for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key, rebuild, verify):
     command.add_command(verb)

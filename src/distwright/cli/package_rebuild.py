@@ -2,7 +2,7 @@
 
 import click
 
-from distwright.app import open_app
+from distwright.app import App, open_app
 from distwright.cli.options import json_option, print_json, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage, WorkFailed
@@ -40,11 +40,15 @@ def rebuild(what: str, tag: str | None, state: str | None, follow: bool, explain
         built = job_detail(app.database, app.paths, number).job
         if built.outcome is not Outcome.OK:
             raise WorkFailed(f"{built.title}: {built.message}", hint=f"distwright job log {number}")
+    rebuild_built(app, number, watcher, explain=explain, as_json=as_json)
+
+
+def rebuild_built(app: App, number: int, watcher: TerminalWatcher, *, explain: bool, as_json: bool) -> None:
+    """Have what a job built, a package or an image, built again, and print what came of it; exit 1 if it is not the same."""
     job = app.place(order_of_rebuild(app.database, number), app.applied()[1])
     if job.state is JobState.DONE and job.outcome is not Outcome.OK:
-        job = app.retry_job(
-            job.id
-        )  # an order gives the same job, but whoever asks now wants more than what it could not say
+        # An order gives the same job, but whoever asks now wants more than what it could not say.
+        job = app.retry_job(job.id)
     app.run_until_idle(watcher, [job])
     shown = show_rebuild(app.database, app.objects, app.config(), job.id)
     if as_json:

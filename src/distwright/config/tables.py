@@ -176,11 +176,12 @@ class Image(Table, frozen=True):
         description="How its squashfs is packed, for 577 MB of files on one core: zstd-9 gives 134 MB in 12 s; zstd-3 is quicker, "
         "zstd-19 and xz are smaller and take many times as long.",
     )
-    outputs: Annotated[tuple[Literal["iso", "usb", "netboot"], ...], OnceEach, WithIso] = Field(
+    outputs: Annotated[tuple[Literal["iso", "usb", "netboot", "bundle"], ...], OnceEach, WithIso] = Field(
         default=("iso",),
         description="What is made: the ISO, always; a disk image for USB sticks (its tools need the packages fdisk and e2fsprogs); "
-        "kernel, initrd and file system as files, for booting over the network.",
-        examples=[["iso", "usb", "netboot"]],
+        "kernel, initrd and file system as files, for booting over the network; a bundle with the recipe, by which anybody can "
+        "build it again (distwright image verify).",
+        examples=[["iso", "usb", "netboot", "bundle"]],
     )
     persistence_mb: MegabytesOrNone = Field(
         default=0,
@@ -202,6 +203,11 @@ class Image(Table, frozen=True):
         default=(),
         description="Servers that the BitTorrent file names: addresses below which the folder of each image is.",
         examples=[["https://build.example.org/images"]],
+    )
+    rebuild: bool = Field(
+        default=False,
+        description="Whether what is built of the default branch of its repo is built once more in other circumstances, on one "
+        "CPU, and compared, which takes longer than the build. A person can ask for it: distwright image rebuild.",
     )
     features: Annotated[tuple[PathBelow, ...], OnceEach] = Field(
         default=(),

@@ -14,6 +14,7 @@ from distwright.builds.install import install_order
 from distwright.builds.package import BUILDER_CREDENTIAL
 from distwright.builds.resolve import build_order, environment_recipe, source_build_order, table_from
 from distwright.checks.explain import explain_order, pairs_of
+from distwright.checks.image_rebuild import image_rebuild_order
 from distwright.checks.rebuild import DIFFERS, rebuild_order
 from distwright.checks.review import order_of_build
 from distwright.config.model import Config
@@ -126,19 +127,38 @@ def rebuild_what_was_built(database: Database, view: View, event: Event) -> list
     return [] if job is None else [rebuild_order(job, tuple(hold for hold in held if hold.kind == "serial"))]
 
 
-def explain_what_differs(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """Two builds that differ are looked at by diffoscope, if the environment of their repo names one of checkers."""
-    repo = plain.text(event.body, "repo") if "repo" in event.body else ""
-    table = view.config.repos.get(repo)
-    if event.body["verdict"] != DIFFERS or not event.body.get("pairs") or table is None or table.environment is None:
+def rebuild_built_image(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """An image is built again in other circumstances, if its table says so and it was built of its base branch."""
+    table = view.config.images.get(plain.text(event.body, "image"))
+    if table is None or not table.rebuild or event.job is None:
         return []
-    checkers = view.config.environments[table.environment].checkers
+    with database.read() as tx:
+        job = find_job(tx, event.job)
+        held = holds_of(tx, f"image {event.job}")
+    if job is None or job.inputs.get("branch") != view.config.repos[table.repo].default_branch:
+        return []
+    return [image_rebuild_order(job, tuple(hold for hold in held if hold.kind == "serial"))]
+
+
+def explain_what_differs(database: Database, view: View, event: Event) -> list[JobOrder]:
+    """Two builds that differ are looked at by diffoscope, if the environment that made them names one of checkers."""
+    environment = _environment_of(view.config, event)
+    if event.body["verdict"] != DIFFERS or not event.body.get("pairs") or environment is None:
+        return []
+    checkers = view.config.environments[environment].checkers
     if checkers is None:
         return []
     with database.read() as tx:
         resolved = resolve_suites(tx, view.ground, table_from(view.config, checkers))
     recipe = environment_recipe(view.config, checkers, resolved)
     return [explain_order(recipe, pairs_of(event.body), event.subject, resolved.holds)]
+
+
+def _environment_of(config: Config, event: Event) -> str | None:
+    """Name the environment whose packages made what was compared: of a repo, or the tools of an image."""
+    image = config.images.get(str(event.body.get("image", "")))
+    repo = config.repos.get(str(event.body.get("repo", "")))
+    return image.tools if image is not None else None if repo is None else repo.environment
 
 
 def review_what_was_built(database: Database, view: View, event: Event) -> list[JobOrder]:
@@ -257,5 +277,6 @@ RULES: Mapping[EventKind, tuple[Rule, ...]] = {
     EventKind.SUITE_CHANGED: (publish_changed_suite, tidy_exceptions_of_changed_suite),
     EventKind.SUITE_PUBLISHED: (install_what_was_published, images_of_published_suite),
     EventKind.SNAPSHOT_RECORDED: (images_of_new_snapshot, tidy_exceptions_of_new_snapshot),
-    EventKind.IMAGE_BUILT: (boot_built_image, scenarios_of_built_image),
+    EventKind.IMAGE_BUILT: (boot_built_image, scenarios_of_built_image, rebuild_built_image),
+    EventKind.IMAGE_COMPARED: (explain_what_differs,),
 }

@@ -6,13 +6,14 @@ Nothing in it tells when, where or by which run it was made (`invocationId`, `st
 said in the same words. It is signed as a file, by the signed sums that name it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from distwright.model.digests import Json, Sha256, canonical_json
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,13 +44,40 @@ class Making:
     materials: Sequence[Material]
 
 
+def rebuild_result(subjects: Mapping[str, Sha256], same: Collection[str], against: Material, at: str) -> bytes:
+    """Say of files, by name, whether somebody else's build gave the same, as canonical JSON. It has passed if all are in `same`.
+
+    against: what it was built from. at: when, in ISO form. Source: https://github.com/in-toto/attestation, predicate test-result.
+    """
+    failed: list[Json] = [name for name in sorted(subjects) if name not in same]
+    return canonical_json(
+        {
+            "_type": STATEMENT,
+            "subject": _subjects(subjects),
+            "predicateType": TEST_RESULT,
+            "predicate": {
+                "result": "FAILED" if failed else "PASSED",
+                "configuration": [against.to_json()],
+                "passedTests": [name for name in sorted(subjects) if name in same],
+                "failedTests": failed,
+                "warnedTests": [],
+                "annotations": {"finishedOn": at},
+            },
+        }
+    )
+
+
+def _subjects(subjects: Mapping[str, Sha256]) -> list[Json]:
+    return [{"name": name, "digest": {"sha256": str(subjects[name])}} for name in sorted(subjects)]
+
+
 def statement(subjects: Mapping[str, Sha256], making: Making) -> bytes:
     """Say of files, by name, how they were made, as canonical JSON. A material that was named twice is in it once."""
     materials: list[Json] = [material.to_json() for material in sorted(set(making.materials))]
     return canonical_json(
         {
             "_type": STATEMENT,
-            "subject": [{"name": name, "digest": {"sha256": str(subjects[name])}} for name in sorted(subjects)],
+            "subject": _subjects(subjects),
             "predicateType": PREDICATE,
             "predicate": {
                 "buildDefinition": {

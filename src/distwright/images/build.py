@@ -6,16 +6,17 @@ from distwright.builds.environment import environment_step
 from distwright.images.accounting import account
 from distwright.images.describing import describe
 from distwright.images.failing import conclude_failed, judge_hooks, judge_root
+from distwright.images.forms import BUILD_KIND
 from distwright.images.initrd import plan_initrd
 from distwright.images.iso import plan_iso, plan_squashfs
 from distwright.images.rootfs import plan_customise, plan_installed, plan_root
 from distwright.images.usb import plan_usb
-from distwright.jobs.step import Action, Conclusion, Earlier, Inputs, JobKind, KindName, Step
+from distwright.jobs.step import Action, Conclusion, Earlier, Inputs, JobKind, Step
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
 
-KIND = KindName("image.build", 1)
+KIND = BUILD_KIND
 
 
 def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:

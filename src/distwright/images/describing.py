@@ -9,6 +9,7 @@ from distwright.formats.log_text import log_text
 from distwright.formats.torrent import hash_file, torrent
 from distwright.images.accounting import ENDINGS
 from distwright.images.bills import components_of, packages_of
+from distwright.images.bundle import write_bundle
 from distwright.images.forms import form_of, texts_asked, wants
 from distwright.images.netboot import netboot_menus, netboot_set
 from distwright.images.provenance import provenance
@@ -19,22 +20,24 @@ from distwright.model import plain
 from distwright.model.digests import Sha256
 from distwright.store.holds import holds_on_all, replace_holds
 
+SUMS = "SHA256SUMS"
+
 
 def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Vouch for the image: what was made, what is said of it, SHA256SUMS and its signature, all public at one moment.
 
-    From form 2 on also the log so far; the sums do not name it, for it is another one whenever the same image is built again. And
-    before the image is public, so is what its devices are told of upgrades: that there is none, until a kit is made.
+    From form 2 on also the log so far, and the bundle if it is asked for. The sums name neither: the log is another one whenever
+    the same image is built again, and the bundle has the sums. And before the image is public, so is what its devices are told of
+    upgrades: that there is none, until a kit is made.
     """
     name = plain.text(inputs, "name")
-    made = {f"{name}.{ending}": digest for ending, digest in _made(inputs, earlier).items()}
-    said = {ENDINGS[paper]: digest for paper, digest in earlier["account"].outputs.items()}
-    if form_of(inputs) >= 2:
-        said |= _said_of(context, inputs, earlier, made)
-    files = made | {f"{name}.{ending}": digest for ending, digest in said.items()}
-    sums = "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
-    files["SHA256SUMS"] = context.objects.put(sums)
-    files["SHA256SUMS.asc"] = context.objects.put(context.signer(IMAGE_CREDENTIAL).sign_detached(sums))
+    files = summed_files(context, inputs, earlier)
+    sums = sums_of(files)
+    files[SUMS] = context.objects.put(sums)
+    signature = context.signer(IMAGE_CREDENTIAL).sign_detached(sums)
+    files[f"{SUMS}.asc"] = context.objects.put(signature)
+    if wants(inputs, "bundle"):
+        files[f"{name}.bundle"] = write_bundle(context, inputs, earlier, sums, signature)
     if form_of(inputs) >= 2 and (log := _log(context)):
         files[f"{name}.log"] = context.objects.put(log)
     with context.write() as tx:
@@ -43,6 +46,21 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         say_no_upgrade(context, inputs)
     show_image(context.paths.public / "images", name, files, context.objects)
     return StepResult(files)
+
+
+def summed_files(context: Context, inputs: Inputs, earlier: Earlier) -> dict[str, Sha256]:
+    """Give all that the sums name: what was made, and what is said of it. It follows from the order and from what was made."""
+    name = plain.text(inputs, "name")
+    made = {f"{name}.{ending}": digest for ending, digest in _made(inputs, earlier).items()}
+    said = {ENDINGS[paper]: digest for paper, digest in earlier["account"].outputs.items()}
+    if form_of(inputs) >= 2:
+        said |= _said_of(context, inputs, earlier, made)
+    return made | {f"{name}.{ending}": digest for ending, digest in said.items()}
+
+
+def sums_of(files: Mapping[str, Sha256]) -> bytes:
+    """Write SHA256SUMS, as sha256sum(1) reads it."""
+    return "".join(f"{digest}  {file}\n" for file, digest in sorted(files.items())).encode()
 
 
 def _made(inputs: Inputs, earlier: Earlier) -> dict[str, Sha256]:

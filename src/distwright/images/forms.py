@@ -2,10 +2,11 @@
 
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive
-from distwright.jobs.step import Inputs
+from distwright.jobs.step import Inputs, KindName
 from distwright.model import plain
 from distwright.model.digests import Json
 
+BUILD_KIND = KindName("image.build", 1)
 FORM = 3  # of the orders that are made now
 TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an ISO needs
 
@@ -20,7 +21,7 @@ def form_of(inputs: Inputs) -> int:
 
 
 def wants(inputs: Inputs, output: str) -> bool:
-    """Say whether an output beside the ISO is asked for: `usb`, `netboot`."""
+    """Say whether an output beside the ISO is asked for: `usb`, `netboot`, `bundle`."""
     return form_of(inputs) >= 2 and output in plain.texts(inputs, "outputs")
 
 

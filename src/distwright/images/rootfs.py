@@ -40,6 +40,9 @@ unshare --mount --pid --ipc --fork --kill-child ./enter.sh
 } >customised.tar
 """
 
+# From form 3 on: it reads what tar prints, which is "blok" in Czech.
+_IN_ENGLISH = "umask 022\nexport LC_ALL=C.UTF-8\nunset LANGUAGE\n"
+
 # A chroot can be left by root of its namespace: a hook's root is the image for good, and all else is unmounted. What the recipe
 # brings is shown in /dev, which is no part of the image.
 _ENTER = """#!/bin/sh
@@ -218,7 +221,7 @@ def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
         (command,),
         place={"root.tar": root_of(earlier["root"]), "recipe/includes.tar": plain.digest(inputs, "includes"), **hooks},
         write={
-            "customise.sh": _CUSTOMISE,
+            "customise.sh": _CUSTOMISE.replace("umask 022\n", _IN_ENGLISH, 1) if is_asked else _CUSTOMISE,
             "enter.sh": _ENTER,
             "recipe/apply.sh": _APPLY + (_ASK if is_asked else ""),
             "recipe/hooks/.keep": "",

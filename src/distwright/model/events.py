@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     IMAGE_BOOTED = "image.booted"
     IMAGE_TESTED = "image.tested"
     IMAGE_DROPPED = "image.dropped"
+    IMAGE_COMPARED = "image.compared"
     JOB_ENDED = "job.ended"
     WARNING_RAISED = "warning.raised"
 
@@ -56,6 +57,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.IMAGE_BOOTED: frozenset({"image", "name", "iso", "firmware"}),
     EventKind.IMAGE_TESTED: frozenset({"image", "name", "iso", "firmware", "report"}),
     EventKind.IMAGE_DROPPED: frozenset({"image", "name"}),
+    EventKind.IMAGE_COMPARED: frozenset({"image", "name", "verdict", "message"}),
     EventKind.JOB_ENDED: frozenset({"job", "kind", "title", "outcome", "message"}),
     EventKind.WARNING_RAISED: frozenset({"about", "what", "hint"}),
 }

@@ -7,10 +7,14 @@ from distwright.archive.resolve import Ground, resolve_suites
 from distwright.builds.resolve import environment_recipe, table_from
 from distwright.checks.explain import KIND as EXPLAIN
 from distwright.checks.explain import explain_order, pairs_of
-from distwright.checks.rebuild import SAME, rebuild_order, verdict_of
+from distwright.checks.image_rebuild import KIND as IMAGE_REBUILD
+from distwright.checks.image_rebuild import QUESTION, image_rebuild_order
+from distwright.checks.image_variations import in_words as image_words
+from distwright.checks.rebuild import DIFFERS, SAME, UNKNOWN, rebuild_order, verdict_of
 from distwright.checks.variations import Variation
 from distwright.config.model import Config
-from distwright.errors import Refused
+from distwright.errors import NotFound, Refused, quoted
+from distwright.images.build import KIND as IMAGE_BUILD
 from distwright.jobs.order import JobOrder, get_job
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -20,6 +24,7 @@ from distwright.store.database import Database
 from distwright.store.holds import holds_of
 from distwright.store.jobs import list_jobs
 from distwright.store.objects import ObjectStore
+from distwright.store.trials import list_trials
 
 _LOOKED_AT = 10_000
 
@@ -41,11 +46,35 @@ class ShownRebuild:
 
 
 def order_of_rebuild(database: Database, number: int) -> JobOrder:
-    """Order the rebuild of what a job built; raise NotFound, Refused."""
+    """Order the rebuild of what a job built, a package or an image; raise NotFound, Refused."""
     with database.read() as tx:
         job = get_job(tx, number)
-        held = holds_of(tx, f"build {number}")
-    return rebuild_order(job, tuple(hold for hold in held if hold.kind == "serial"))
+        is_image = job.kind == IMAGE_BUILD.name
+        held = holds_of(tx, f"{'image' if is_image else 'build'} {number}")
+    serials = tuple(hold for hold in held if hold.kind == "serial")
+    return image_rebuild_order(job, serials) if is_image else rebuild_order(job, serials)
+
+
+def image_built(database: Database, what: str) -> int:
+    """Find the build of an image by its job's number, or the newest one of a name; raise NotFound, Refused for another job."""
+    with database.read() as tx:
+        if what.isdecimal():
+            named = get_job(tx, int(what))
+            if named.kind != IMAGE_BUILD.name:
+                raise Refused(f"job {what} is no build of an image but a {named.kind}", hint="distwright image list")
+            return named.id
+        for job in list_jobs(tx, kind=IMAGE_BUILD.name, limit=_LOOKED_AT):
+            if job.inputs.get("image") == what and job.outcome is Outcome.OK:
+                return job.id
+    raise NotFound(f"image {quoted(what)} was not built yet", hint=f"distwright image build {what}")
+
+
+def image_answers(database: Database) -> dict[str, str]:
+    """Say of each image by its full name whether it came out the same when it was last built again, in the words of rebuilds."""
+    words = {Outcome.OK: SAME, Outcome.FAILED: DIFFERS}
+    with database.read() as tx:
+        rows = list_trials(tx, QUESTION, limit=_LOOKED_AT)
+    return {row.version: words.get(row.outcome, UNKNOWN) for row in reversed(rows)}
 
 
 def show_rebuild(database: Database, objects: ObjectStore, config: Config, number: int) -> ShownRebuild:
@@ -55,12 +84,16 @@ def show_rebuild(database: Database, objects: ObjectStore, config: Config, numbe
     verdict, message = verdict_of(job)
     outputs = job.outputs or {}
     pairs = pairs_of(outputs) if "pairs" in outputs else {}
+    variation = Variation.from_json(plain.mapping(job.inputs, "variation"))
+    is_image = job.kind == IMAGE_REBUILD.name
+    image = config.images.get(str(job.inputs.get("image", "")))
+    environment = image.tools if image is not None else _environment_of(config, str(job.inputs.get("repo", "")))
     return ShownRebuild(
         verdict=verdict,
         message=message,
-        varied=Variation.from_json(plain.mapping(job.inputs, "variation")).in_words(),
+        varied=image_words(variation) if is_image else variation.in_words(),
         differences=plain.texts(outputs, "differences") if "differences" in outputs else (),
-        explained=explanation(database, objects, config, plain.text(job.inputs, "repo"), pairs) if pairs else "",
+        explained=_explanation(database, objects, config, environment, pairs) if pairs else "",
     )
 
 
@@ -68,13 +101,27 @@ def explanation(
     database: Database, objects: ObjectStore, config: Config, repo: str, pairs: Mapping[str, tuple[Sha256, Sha256]]
 ) -> str:
     """Give what diffoscope said of pairs of files; where it has said nothing, why, and what helps."""
+    return _explanation(database, objects, config, _environment_of(config, repo), pairs)
+
+
+def _environment_of(config: Config, repo: str) -> str | None:
+    table = config.repos.get(repo)
+    return None if table is None else table.environment
+
+
+def _explanation(
+    database: Database,
+    objects: ObjectStore,
+    config: Config,
+    environment: str | None,
+    pairs: Mapping[str, tuple[Sha256, Sha256]],
+) -> str:
     with database.read() as tx:
         asked = list_jobs(tx, kind=EXPLAIN.name, limit=_LOOKED_AT)
     job = next((job for job in asked if pairs_of(job.inputs).items() <= dict(pairs).items()), None)
     if job is not None:
         return _report(objects, job)
-    table = config.repos.get(repo)
-    name = "NAME" if table is None or table.environment is None else table.environment
+    name = environment or "NAME"
     if name in config.environments and config.environments[name].checkers is not None:
         return "diffoscope has not been asked: distwright package compare A B --explain"
     return f'diffoscope does not run: set checkers = "ENVIRONMENT" in [environment.{name}]'
@@ -84,8 +131,7 @@ def order_of_explanation(
     database: Database, ground: Ground, repo: str, pairs: Mapping[str, tuple[Sha256, Sha256]]
 ) -> JobOrder:
     """Order what diffoscope says of pairs of files, with the checkers of a repo; raise Refused if it has none."""
-    table = ground.config.repos.get(repo)
-    environment = None if table is None or table.environment is None else table.environment
+    environment = _environment_of(ground.config, repo)
     checkers = None if environment is None else ground.config.environments[environment].checkers
     if checkers is None:
         raise Refused(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.habits.samples import INPUTS
 from tests.worlds.breaking import BreakingWorld, breaking_world, moved
 from tests.worlds.installation import config
 
@@ -13,6 +14,8 @@ from distwright.builds.resolve import build_order
 from distwright.builds.trying import commit_trial
 from distwright.checks.filing import BUILDS, READER, SWEEP, file_results, is_swept
 from distwright.checks.findings import FAILS, NOT_REPRODUCIBLE, see
+from distwright.checks.image_rebuild import KIND as IMAGE_REBUILD
+from distwright.checks.image_rebuild import QUESTION
 from distwright.config.model import Config
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import KindName
@@ -20,6 +23,7 @@ from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
+from distwright.model.records import Job
 from distwright.store.events import append_event, cursor_of, move_cursor
 from distwright.store.findings import list_findings
 from distwright.store.inquiries import list_inquiries
@@ -82,10 +86,14 @@ def test_the_same_event_twice_is_one_row(world: BreakingWorld) -> None:
         (EventKind.BUILD_TRIED, TRIED, 1),
         (EventKind.BUILD_COMPARED, {"source": 1, "version": "1", "verdict": "same", "message": ""}, None),
         (EventKind.BUILD_COMPARED, {"source": "a", "version": "1", "verdict": "perhaps", "message": ""}, None),
+        (EventKind.IMAGE_COMPARED, {"image": "a", "name": "a-1", "verdict": "same", "message": ""}, 1),
         (EventKind.SNAPSHOT_RECORDED, {"archive": "gone", "serial": "2024011001", "snapshot": ""}, None),
         (EventKind.SNAPSHOT_RECORDED, {"archive": [], "serial": "", "snapshot": ""}, None),
     ],
-    ids=["of a person", "of a job that is gone", "outcome", "message", "of another kind", "no name", "verdict", "archive", "words"],
+    ids=[
+        "of a person", "of a job that is gone", "outcome", "message", "of another kind", "no name", "verdict", "no commit",
+        "archive", "words",
+    ],
 )  # fmt: skip
 def test_an_event_that_is_not_as_ours_are_holds_up_nothing(
     world: BreakingWorld, kind: EventKind, body: dict[str, Json], job: int | None
@@ -147,6 +155,40 @@ def test_a_comparison_closes_what_an_older_version_wrote_of_any_suite(world: Bre
         see(tx, NOT_REPRODUCIBLE, "greeter", "", {"version": "1.0"}, world.context.clock)
     compare(world, "differs")
     assert differing(world) == {"": "fixed", "devel/amd64": "new"}
+
+
+def compare_images(world: BreakingWorld, verdict: str, version: str = "1.0") -> Job:
+    """Say what came of a second build of an image."""
+    inputs = {**INPUTS["image.rebuild"], "version": version, "nth": len(world.context.events())}
+    with world.context.database.write() as tx:
+        job = place_order(tx, JobOrder(IMAGE_REBUILD, inputs, "rebuild"), world.context.clock)
+    body: dict[str, Json] = {
+        "image": "petrel", "name": f"petrel-{version}", "commit": "0" * 40, "version": version, "verdict": verdict,
+        "states": INPUTS["image.rebuild"]["states"], "message": f"it is {verdict}",
+    }  # fmt: skip
+    happen(world, EventKind.IMAGE_COMPARED, body, job.id)
+    file(world)
+    return job
+
+
+def test_a_second_build_of_an_image_is_an_answer_and_a_finding_until_one_is_the_same(world: BreakingWorld) -> None:
+    for verdict, state in (("differs", "new"), ("unknown", "new"), ("same", "fixed")):
+        compare_images(world, verdict)
+        assert differing(world) == {"image/amd64": state}
+    with world.context.database.read() as tx:
+        rows = list_trials(tx, QUESTION, "petrel")
+    assert [(row.outcome.value, row.message) for row in rows] == [
+        ("ok", ""), ("broken", "it is unknown"), ("failed", "it is differs"),
+    ]  # fmt: skip
+    assert {(row.version, *row.states) for row in rows} == {("petrel-1.0", "debian/bookworm")}
+
+
+def test_an_older_image_tells_nothing_of_a_newer_one(world: BreakingWorld) -> None:
+    compare_images(world, "differs", "1.1")
+    compare_images(world, "same", "1.0")
+    assert differing(world) == {"image/amd64": "new"}
+    compare_images(world, "same", "1.1")
+    assert differing(world) == {"image/amd64": "fixed"}
 
 
 def fail(world: BreakingWorld, version: str = "1.0", serial: str = "2024011101", key: str = "build/devel") -> None:

@@ -12,7 +12,8 @@ from tests.worlds.installation import WorldContext
 
 from distwright.builds.package import KIND as BUILD
 from distwright.checks.explain import MOST_FILES, pairs_of
-from distwright.flow.rules import View, explain_what_differs, rebuild_what_was_built
+from distwright.flow.rules import View, explain_what_differs, rebuild_built_image, rebuild_what_was_built
+from distwright.images.build import KIND as IMAGE
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.digests import Json, Sha256, sha256_of
@@ -90,6 +91,45 @@ def test_without_checkers_or_anything_to_look_at_nothing_is_explained(world: Wor
     assert explain_what_differs(world.database, view_of(world), compared("differs", pairs=PAIRS)) == []
     for event in (compared("same"), compared("unknown"), compared("differs"), compared("differs", pairs={})):
         assert explain_what_differs(world.database, view, event) == []
+
+
+@pytest.fixture(scope="module")
+def image(world: WorldContext) -> int:
+    """Give the number of an image's build that is done."""
+    inputs: dict[str, Json] = {**INPUTS["image.build"], "branch": "main"}
+    order = JobOrder(IMAGE, inputs, "image", holds=(serial_hold("", "debian", "2024011001", "root"),))
+    with world.database.write() as tx:
+        place_order(tx, order, NOW)
+    job = claim_next(world.database, ["local"], "test", NOW)
+    assert job is not None
+    outputs: dict[str, Json] = {"name": "petrel-amd64-1.0", "files": {"petrel-amd64-1.0.iso": str(DEB)}}
+    end_attempt(world.database, job, Ending(Outcome.OK, "built", outputs, heir=f"image {job.id}"), NOW)
+    return job.id
+
+
+def built_image(job: int | None) -> Event:
+    return Event(EventKind.IMAGE_BUILT, NOW, "petrel-amd64-1.0", {"image": "petrel", "name": "petrel-amd64-1.0"}, job)
+
+
+def test_an_image_is_built_again_if_its_table_says_so(world: WorldContext, image: int, built: int) -> None:
+    table = world.config.images["petrel"]
+    view = with_config(world, images={"petrel": table.model_copy(update={"rebuild": True})})
+    [order] = rebuild_built_image(world.database, view, built_image(image))
+    assert order.inputs["built"] == {"petrel-amd64-1.0.iso": DEB}
+    assert [hold.target for hold in order.holds] == ["debian/2024011001"], "its packages come from there again"
+    assert rebuild_built_image(world.database, view_of(world), built_image(image)) == [], "by default it is not"
+    for event in (built_image(None), built_image(777), built_image(built)):
+        assert rebuild_built_image(world.database, view, event) == []
+
+
+def test_images_that_differ_are_explained_by_the_checkers_of_their_tools(world: WorldContext) -> None:
+    tools = world.config.environments["tools"].model_copy(update={"checkers": "tools"})
+    view = with_config(world, environments={**world.config.environments, "tools": tools})
+    body: dict[str, Json] = {"image": "petrel", "name": "petrel-amd64-1.0", "verdict": "differs", "pairs": PAIRS}
+    event = Event(EventKind.IMAGE_COMPARED, NOW, "petrel-amd64-1.0", body, 9)
+    [order] = explain_what_differs(world.database, view, event)
+    assert order.inputs["pairs"] == PAIRS
+    assert explain_what_differs(world.database, view_of(world), event) == []
 
 
 def test_diffoscope_is_asked_about_so_many_files_and_no_more(world: WorldContext) -> None:

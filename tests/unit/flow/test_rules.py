@@ -110,7 +110,8 @@ def test_every_stage_of_the_line_follows_from_the_one_before() -> None:
         EventKind.SUITE_CHANGED: ["publish_changed_suite", "tidy_exceptions_of_changed_suite"],
         EventKind.SUITE_PUBLISHED: ["install_what_was_published", "images_of_published_suite"],
         EventKind.SNAPSHOT_RECORDED: ["images_of_new_snapshot", "tidy_exceptions_of_new_snapshot"],
-        EventKind.IMAGE_BUILT: ["boot_built_image", "scenarios_of_built_image"],
+        EventKind.IMAGE_BUILT: ["boot_built_image", "scenarios_of_built_image", "rebuild_built_image"],
+        EventKind.IMAGE_COMPARED: ["explain_what_differs"],
     }
 
 

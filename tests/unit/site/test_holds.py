@@ -142,7 +142,9 @@ def made_upload() -> MadeUpload:
 @pytest.fixture
 def line(tmp_path: Path) -> Line:
     context = make_context(tmp_path)
-    tested = CONFIG.replace("boot_expect = ", 'features = ["features"]\ntesters = "build"\nboot_expect = ')
+    tested = CONFIG.replace(
+        "boot_expect = ", 'rebuild = true\nfeatures = ["features"]\ntesters = "build"\nboot_expect = '
+    )
     apply_config(
         {"distwright.toml": tested}, {"keys/upstream.asc": signer("upstream").certificate()}, "1" * 40,
         database=context.database, objects=context.objects, paths=context.paths, now=NOW,

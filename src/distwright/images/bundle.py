@@ -1,0 +1,280 @@
+"""The bundle of an image: one tar with all that somebody elsewhere needs to build it again, but for what archives serve.
+
+`bundle.json`: the order, the addresses of what it was made from, the tables of recorded archives. `SHA256SUMS` with its signature:
+what must come out. `objects/SHA256`: the recipe's files, and lists of suites of ours, which move on. `keyrings/ARCHIVE`: whose
+signatures count for a recorded archive, for machines that do not have the file. The same image, the same bundle, to the signature.
+"""
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from distwright.archive.indexes import pool_of
+from distwright.archive.poolindex import PoolFile
+from distwright.archive.resolve import machine_keyring
+from distwright.archive.tree import parse_root
+from distwright.builds.environment import EnvironmentRecipe
+from distwright.config.tables_archive import UpstreamArchive
+from distwright.errors import BadInput, NotFound, Refused, quoted
+from distwright.images.forms import BUILD_KIND
+from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
+from distwright.model import plain
+from distwright.model.digests import Json, Sha256, canonical_json, digest_of, digests_in
+from distwright.model.serials import Serial
+from distwright.store.archives import list_snapshots
+from distwright.store.objects import ObjectStore
+from distwright.store.refs import applied_config
+
+FORMAT = 1
+DOCUMENT, SUMS_FILE, SIGNATURE = "bundle.json", "SHA256SUMS", "SHA256SUMS.asc"
+_SETTINGS = {
+    "kind", "suites", "components", "architectures", "sources", "translations", "keyring", "origin", "label", "udebs", "contents",
+    "installer", "all_forms",
+}  # fmt: skip
+_OBJECT = re.compile(r"objects/([0-9a-f]{64})")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,250}")
+_KEYRING = re.compile(r"keyrings/([a-z0-9][a-z0-9.+-]*)")
+_SUM = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
+_SMALL_BYTES = 64 << 20  # of what is read whole
+_HINT = "fetch it again; if it stays so, tell those who publish it"
+
+
+@dataclass(frozen=True, slots=True)
+class NeededSnapshot:
+    """A recorded state that an image was made from, and the digest of its document."""
+
+    archive: str
+    serial: Serial
+    document: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a bundle says. order: the inputs of the build, digest: the identity of that order. sums: what must come out.
+
+    url: where its archives are served, "" if it does not say. tables: settings of recorded archives, by name. keyrings: by archive.
+    pool: archive of ours -> the files of it that were used.
+    """
+
+    order: Inputs
+    digest: Sha256
+    url: str
+    sums: Mapping[str, Sha256]
+    snapshots: tuple[NeededSnapshot, ...]
+    pool: Mapping[str, tuple[PoolFile, ...]]
+    tables: Mapping[str, plain.Plain]
+    keyrings: Mapping[str, bytes]
+    signed: bytes
+    signature: bytes
+
+    @property
+    def name(self) -> str:
+        """The full name of the image."""
+        return plain.text(self.order, "name")
+
+    @classmethod
+    def from_parts(cls, small: Mapping[str, bytes]) -> Self:
+        """Read the members that are no objects; raise BadInput, or Refused for an order of another version."""
+        missing = {DOCUMENT, SUMS_FILE, SIGNATURE} - small.keys()
+        if missing:
+            raise BadInput(f"the bundle has no {', '.join(sorted(missing))}", hint=_HINT)
+        document = _document(small[DOCUMENT])
+        if plain.number(document, "format") != FORMAT or plain.number(document, "version") != BUILD_KIND.version:
+            raise Refused("another version of distwright has made the bundle", hint="use the version that made it")
+        order = plain.mapping(document, "order")
+        if not _NAME.fullmatch(plain.text(order, "name")):
+            raise BadInput(f"{quoted(str(order['name']))} is no name of an image", hint=_HINT)
+        archives = plain.mapping(document, "archives")
+        tables = {name: plain.mapping(archives, name) for name in archives}
+        if strange := sorted({key for table in tables.values() for key in table} - _SETTINGS):
+            raise BadInput(f"the bundle sets {quoted(strange[0])} of an archive", hint=_HINT)
+        pool = plain.mapping(document, "pool")
+        return cls(
+            order=order,
+            digest=digest_of({"kind": BUILD_KIND.name, "version": BUILD_KIND.version, "inputs": order}),
+            url=plain.text(document, "url"),
+            sums=parse_sums(small[SUMS_FILE]),
+            snapshots=tuple(_needed_snapshot(row) for row in _rows(document, "snapshots")),
+            pool={name: tuple(_pool_file(row) for row in _rows(pool, name)) for name in pool},
+            tables=tables,
+            keyrings={found[1]: text for name, text in small.items() if (found := _KEYRING.fullmatch(name))},
+            signed=small[SUMS_FILE],
+            signature=small[SIGNATURE],
+        )
+
+
+def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes, signature: bytes) -> Sha256:
+    """Make the bundle of an image that was just built; give its object.
+
+    Memory: one piece of a file. Raises NotFound if a state that was used is recorded no more.
+    """
+    shelf = _shelf(inputs)
+    upstream = sorted({entry.archive for entry in shelf if not entry.is_own})
+    fetched = [*earlier["root"].fetched, *earlier["tools"].fetched]
+    document: dict[str, Json] = {
+        "format": FORMAT,
+        "version": BUILD_KIND.version,
+        "order": dict(inputs),
+        "url": plain.text(inputs, "url") if "url" in inputs else "",
+        "snapshots": _snapshots(context, shelf),
+        "pool": _used_of_ours(shelf, fetched),
+        "archives": {name: _settings(context, name) for name in upstream},
+    }
+    keyrings = {f"keyrings/{name}": _keyring(context, name) for name in upstream}
+    small = {DOCUMENT: canonical_json(document), SUMS_FILE: sums, SIGNATURE: signature, **keyrings}
+    objects = {f"objects/{digest}": digest for digest in _needed_objects(inputs, shelf, context.objects)}
+    with context.objects.writing() as writer, tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+        for name, content in sorted(small.items()):
+            _add(tar, name, len(content), io.BytesIO(content))
+        for name, digest in sorted(objects.items()):
+            with context.objects.open(digest) as file:
+                _add(tar, name, context.objects.size(digest), file)
+    return writer.digest
+
+
+def read_bundle(path: Path, objects: ObjectStore | None = None) -> Bundle:
+    """Read a bundle that somebody gave us; keep its objects, if there is where to. Raises NotFound, BadInput, Refused."""
+    small: dict[str, bytes] = {}
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
+            for member in tar:
+                found = _OBJECT.fullmatch(member.name)
+                content = tar.extractfile(member) if member.isreg() else None
+                if content is None or member.name in small:
+                    raise BadInput(f"{quoted(member.name)} has no place in a bundle", hint=_HINT)
+                with closing(content):
+                    if found is None:
+                        small[member.name] = _whole(member, content)
+                    elif objects is not None:
+                        _keep(Sha256(found[1]), content, objects)
+    except (tarfile.TarError, EOFError) as error:
+        raise BadInput(f"{path} is no bundle of an image: {error}", hint=_HINT) from error
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
+    return Bundle.from_parts(small)
+
+
+def parse_sums(text: bytes) -> dict[str, Sha256]:
+    """Read SHA256SUMS; raise BadInput."""
+    sums = {}
+    for line in text.decode(errors="replace").splitlines():
+        found = _SUM.fullmatch(line)
+        if found is None:
+            raise BadInput(f"{quoted(line)} is no line of SHA256SUMS", hint=_HINT)
+        sums[found[2]] = Sha256(found[1])
+    return sums
+
+
+def _add(tar: tarfile.TarFile, name: str, size: int, content: BinaryIO) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o644
+    tar.addfile(member, content)
+
+
+def _whole(member: tarfile.TarInfo, content: Iterable[bytes]) -> bytes:
+    if member.size > _SMALL_BYTES:
+        raise BadInput(f"{quoted(member.name)} has {member.size} bytes", hint=_HINT)
+    return b"".join(content)
+
+
+def _keep(digest: Sha256, content: Iterable[bytes], objects: ObjectStore) -> None:
+    with objects.writing(expect=digest) as writer:
+        for piece in content:
+            writer.write(piece)
+
+
+def _document(content: bytes) -> plain.Plain:
+    try:
+        return plain.mapping({DOCUMENT: json.loads(content)}, DOCUMENT)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{DOCUMENT} cannot be read: {quoted(str(error))}", hint=_HINT) from error
+
+
+def _rows(values: plain.Plain, key: str) -> list[plain.Plain]:
+    return [plain.mapping({key: row}, key) for row in plain.members(values, key)]
+
+
+def _needed_snapshot(row: plain.Plain) -> NeededSnapshot:
+    return NeededSnapshot(plain.text(row, "archive"), Serial(plain.text(row, "serial")), plain.digest(row, "document"))
+
+
+def _pool_file(row: plain.Plain) -> PoolFile:
+    return PoolFile(plain.text(row, "path"), plain.digest(row, "sha256"), plain.number(row, "size_bytes"))
+
+
+def _shelf(inputs: Inputs) -> tuple[ShelfEntry, ...]:
+    recipes = [EnvironmentRecipe.from_json(plain.mapping(inputs, key)) for key in ("root", "tools")]
+    return tuple({digest_of(entry.to_json()): entry for recipe in recipes for entry in recipe.shelf}.values())
+
+
+def _is_made(entry: ShelfEntry) -> bool:
+    """Say whether a suite was made for this image alone (archive/made_suite.py), and is in no archive."""
+    return entry.archive.startswith("_")
+
+
+def _snapshots(context: Context, shelf: Iterable[ShelfEntry]) -> list[Json]:
+    """Name each recorded state by its first serial, which stays the first."""
+    found: dict[tuple[str, Sha256], Json] = {}
+    for entry in shelf:
+        if entry.is_own:
+            continue
+        with context.database.read() as tx:
+            serials = [row.serial for row in list_snapshots(tx, entry.archive) if row.digest == entry.document]
+        if not serials:
+            raise NotFound(
+                f"the state of {entry.name} is recorded no more", hint=f"distwright snapshot list {entry.archive}"
+            )
+        row: Json = {"archive": entry.archive, "serial": str(min(serials)), "document": str(entry.document)}
+        found[entry.archive, entry.document] = row
+    return [found[key] for key in sorted(found)]
+
+
+def _used_of_ours(shelf: Iterable[ShelfEntry], fetched: Iterable[Fetched]) -> dict[str, Json]:
+    ours = {entry.archive for entry in shelf if entry.is_own and not _is_made(entry)}
+    used = {(file.archive, file.path, file.sha256, file.size_bytes) for file in fetched if file.archive in ours}
+    rows: dict[str, list[Json]] = {name: [] for name in sorted(ours)}
+    for archive, path, sha256, size in sorted(used):
+        rows[archive].append({"path": path, "sha256": str(sha256), "size_bytes": size})
+    return {name: list(found) for name, found in rows.items()}
+
+
+def _settings(context: Context, name: str) -> Json:
+    table = context.config.archives.get(name)
+    if not isinstance(table, UpstreamArchive):
+        raise NotFound(f"archive {name} is configured no more", hint="distwright archive list")
+    settings: dict[str, Json] = table.model_dump(mode="json", by_alias=True, exclude_none=True, include=_SETTINGS)
+    return settings
+
+
+def _keyring(context: Context, name: str) -> bytes:
+    """Give the certificates that count for a recorded archive: a file of this machine, or of the applied configuration."""
+    path = plain.text(plain.mapping({name: _settings(context, name)}, name), "keyring")
+    if path.startswith("/"):
+        return machine_keyring(path)
+    with context.database.read() as tx:
+        row = applied_config(tx)
+    kept = {} if row is None else json.loads(context.objects.read(row.config))["keyrings"]
+    if path not in kept:
+        raise NotFound(
+            f"the applied configuration has no file {path}", hint="distwright config apply COMMIT --repo REPO"
+        )
+    return context.objects.read(Sha256(kept[path]))
+
+
+def _needed_objects(inputs: Inputs, shelf: Iterable[ShelfEntry], objects: ObjectStore) -> Iterator[Sha256]:
+    """Give what the order names but recorded states, and the lists of suites of ours; files only of suites made for the image."""
+    recorded = {entry.document for entry in shelf if not entry.is_own}
+    yield from {digest for _, digest in digests_in(inputs)} - recorded
+    for entry in shelf:
+        if not entry.is_own:
+            continue
+        root = parse_root(objects.read(entry.document))
+        yield from (leaf.digest for leaves in root.lists.values() for leaf in leaves)
+        if _is_made(entry):
+            yield from (file.sha256 for file in pool_of(root, objects.read))
