@@ -43,7 +43,7 @@ TRIED = [one for one in MUTANTS if os.environ.get("EVERY") or one.scenario in SO
 
 
 @dataclass(frozen=True)
-class Tested:
+class Promised:
     """A state with Petrel built and tested. exit_code: of the demo that did so."""
 
     line: Line
@@ -62,13 +62,13 @@ class Tested:
 
 
 @pytest.fixture(scope="module")
-def tested() -> Iterator[Tested]:
+def tested() -> Iterator[Promised]:
     """Carry Petrel from git to an image that was tested, as its owner would with features switched on."""
     with state_folder() as folder:
         example = with_features(EXAMPLE, folder / "petrel", FIRMWARES)
         line = Line(folder / "state")
         done = line.call("demo", str(example), "--state", str(line.state), timeout_s=TIMEOUT_S)
-        yield Tested(line, example, done.returncode, done.stdout + done.stderr)
+        yield Promised(line, example, done.returncode, done.stdout + done.stderr)
         keep_in_cache(line.state)
 
 
@@ -83,7 +83,7 @@ def jobs_of(line: Line) -> dict[str, dict[str, Any]]:
     return {row["title"].rpartition(" (")[2].rstrip(")"): row for row in rows if row["kind"] == KIND.name}
 
 
-def test_petrel_keeps_its_promises_with_each_firmware(tested: Tested) -> None:
+def test_petrel_keeps_its_promises_with_each_firmware(tested: Promised) -> None:
     assert tested.exit_code == 0, tested.said[-3000:]
     rows = jobs_of(tested.line)
     assert {firmware: row["state"] for firmware, row in rows.items()} == dict.fromkeys(FIRMWARES, "ok")
@@ -103,7 +103,7 @@ def test_petrel_keeps_its_promises_with_each_firmware(tested: Tested) -> None:
         assert "the greeting" in text
 
 
-def test_tested_again_nothing_is_done(tested: Tested) -> None:
+def test_tested_again_nothing_is_done(tested: Promised) -> None:
     jobs = tested.line.answer("job", "list")
     done = tested.line.call("demo", str(tested.example), "--state", str(tested.line.state), timeout_s=TIMEOUT_S)
     assert done.returncode == 0, done.stderr
@@ -115,7 +115,7 @@ def test_tested_again_nothing_is_done(tested: Tested) -> None:
     ] == []
 
 
-def test_initrd_is_the_one_that_the_whole_root_gives(tested: Tested) -> None:
+def test_initrd_is_the_one_that_the_whole_root_gives(tested: Promised) -> None:
     """What is cut out of the image for it has all that it is made from."""
     app = tested.app()
     built = [row for row in tested.line.answer("job", "list") if row["kind"] == "image.build"]
@@ -147,7 +147,7 @@ def judged(app: App, iso: Path, firmware: str, **changed: Any) -> Job:
 
 
 @pytest.mark.parametrize("mutant", TRIED, ids=lambda mutant: mutant.scenario)
-def test_mutant_turns_its_scenario_red_and_no_other(tested: Tested, mutant: Mutant, tmp_path: Path) -> None:
+def test_mutant_turns_its_scenario_red_and_no_other(tested: Promised, mutant: Mutant, tmp_path: Path) -> None:
     [iso] = tested.folder.glob("*.iso")
     app = tested.app()
     job = judged(app, mutated(iso, mutant, tmp_path), mutant.firmware)
@@ -160,7 +160,7 @@ def test_mutant_turns_its_scenario_red_and_no_other(tested: Tested, mutant: Muta
     app.database.close()
 
 
-def test_image_without_a_kernel_leaves_its_console_and_its_screen(tested: Tested, tmp_path: Path) -> None:
+def test_image_without_a_kernel_leaves_its_console_and_its_screen(tested: Promised, tmp_path: Path) -> None:
     [iso] = tested.folder.glob("*.iso")
     app = tested.app()
     job = judged(app, changed_image(iso, tmp_path / "none.iso", "-rm", "/live/vmlinuz", "--"), "bios", boot_limit_s=60)
