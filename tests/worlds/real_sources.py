@@ -19,7 +19,7 @@ from distwright.model.digests import Sha256
 from distwright.store.archives import find_snapshot
 
 # In the order of what their builds take, about; the first ones are for tests that cannot wait.
-SOURCES = ("tini", "bzip2", "dash", "hello", "jq", "libseccomp", "sed", "gzip", "xz-utils", "libzstd")
+SOURCES = ("tini", "bzip2", "dash", "hello", "jq", "libseccomp", "sed", "gzip", "xz-utils", "less")
 SMALL = SOURCES[:3]
 # What is not the same when it is built in another year, of itself: `hello --version` says the year, from `date` in its configure.
 BEARS_ITS_YEAR = frozenset({"hello"})

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import takewhile
 
 from distwright.builds.environment import EnvironmentRecipe
+from distwright.builds.first_error import first_error
 from distwright.checks.testbeds import ROOTS, inputs_of, judge_checker, plan_in_testbed, state_of
 from distwright.checks.words import shown
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
@@ -30,7 +32,7 @@ KIND = KindName("package.piuparts", 1)
 _TIMEOUT_S = 2 * 3600
 _LOG_BYTES = 8 << 20
 _REASON = re.compile(r"\s*\d+m[\d.]+s ERROR: (?:FAIL: )?(.*)")
-_CONTINUED = re.compile(r" {2}\s*(\S.*)")
+_CONTINUED = re.compile(r" {2}(.*)")
 
 # It would make /dev/null by mknod, which root of a namespace may not; with a /dev bound into its root it does not try. Its own
 # mounts of /dev bind no devices, which are mounts of their own here: these two words do, and take them off again.
@@ -142,14 +144,20 @@ def _trouble(end: CommandEnd) -> str:
 
 
 def reason_of(log: bytes) -> str:
-    """Say what piuparts held against the packages first, with the line that follows; "" if it does not say."""
+    """Say what piuparts held against the packages first, after what a program said was wrong, or before the line that follows.
+
+    "" if it does not say.
+    """
     lines = log.decode(errors="replace").splitlines()
     for number, line in enumerate(lines):
         match = _REASON.fullmatch(line)
         if match is None or match[1] == "piuparts run ends.":
             continue
-        more = _CONTINUED.fullmatch(lines[number + 1]) if number + 1 < len(lines) else None
-        return shown(f"{match[1]} {more[1]}" if more else match[1])
+        printed = [more[1] for more in takewhile(bool, map(_CONTINUED.fullmatch, lines[number + 1 :])) if more]
+        error = first_error("\n".join(printed))
+        if error is not None:
+            return shown(f"{error.line} ({match[1]})")
+        return shown(f"{match[1]} {next((text.strip() for text in printed), '')}".strip())
     return ""
 
 

@@ -32,7 +32,14 @@ COMMAND = b"""\
 
 def test_the_first_thing_that_is_wrong_is_the_reason() -> None:
     assert reason_of(LEFT_FILES) == "Package purging left files on system: /etc/greeter.state\\t not owned"
-    assert reason_of(COMMAND).startswith("Command failed (status=100): ['chroot'")
+    assert reason_of(COMMAND).startswith("E: Unable to correct problems (Command failed (status=100): ['chroot'")
+    refused = COMMAND.replace(
+        b"E: Unable",
+        b"dpkg: error processing archive a.deb (--unpack):\n   new pre-installation script failed\n  E: Un",
+    )
+    assert reason_of(refused).startswith(
+        "dpkg: error processing archive a.deb (--unpack): new pre-installation script failed ("
+    )
     assert reason_of(b"0m58.3s INFO: PASS: All tests.\n0m58.3s INFO: piuparts run ends.\n") == ""
     assert reason_of(b"\xff\x00 ERROR: " * 100) == ""
 
