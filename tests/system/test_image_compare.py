@@ -87,7 +87,7 @@ def images(line: CommandLine) -> Iterator[Images]:
 
 
 def half_sum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def changes(answer: dict[str, list[dict[str, str]]]) -> list[tuple[Any, ...]]:

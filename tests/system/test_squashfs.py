@@ -123,6 +123,16 @@ def test_files_are_told_apart_by_where_they_are_not_by_numbers_that_may_lie(tmp_
     assert found[b"a"][0].inode != found[b"b"][0].inode
 
 
+def test_a_folder_that_has_a_name_twice_is_refused(tmp_path: Path) -> None:
+    """A kernel finds the first of them, and who lists the folder takes the last for what is there."""
+    file = make_squashfs(tmp_path / "root.squashfs", [Node("hook-a", b"one"), Node("hook-b", b"two")], "-noI", "-noD")
+    content = file.read_bytes()
+    assert content.count(b"hook-b") == 1
+    file.write_bytes(content.replace(b"hook-b", b"hook-a"))
+    with pytest.raises(BadInput, match="not sorted, or a name twice"):
+        listed(file)
+
+
 def looked_at(content: bytes) -> None:
     squashfs = Squashfs(io.BytesIO(content))
     for one in squashfs.files():

@@ -21,7 +21,7 @@ _RULES = (
 )
 _UNIT = re.compile(r"(?:etc|usr/lib)/systemd/(system|user)/(?:([^/]+)\.(?:wants|requires|upholds)/)?([^/]+\.[a-z]+)")
 _SCRIPT = re.compile(r"etc/(rc[S2-5]\.d/S[^/]+)")
-_SHOWN_DIGITS = 12
+_SHOWN_DIGITS = 32  # all that is known of a content: two that differ must not be taken for one
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,9 @@ def _print(first: str, second: str, delta: ImageDelta) -> None:
     if delta.is_same:
         click.echo("the same, byte for byte")
     elif not delta.changes:
-        click.echo("they differ in times and packing only")
+        click.echo(
+            "what was compared is the same: they differ in times, packing, or boot records (EFI partition, MBR) only"
+        )
 
 
 def _one_by_one(delta: ImageDelta) -> Iterator[Change]:

@@ -1,5 +1,6 @@
 """`distwright image kit`, `distwright image apply-kit` and `distwright image key`."""
 
+import tempfile
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from distwright.cli.watch import TerminalWatcher
 from distwright.errors import NotFound
 from distwright.images.devices import apply_kit
 from distwright.images.kit_descriptions import FILE
-from distwright.images.kit_verifying import verify_kit
+from distwright.images.kit_verifying import verified_copy
 from distwright.images.upgrades import IMAGE_CREDENTIAL
 from distwright.signing.verify import Keyring
 
@@ -68,8 +69,9 @@ def apply_to_image(
         certificates = Keyring(keyring.read_bytes(), str(keyring))
     else:
         raise NotFound(f"{keyring} is no file", hint="name a file of OpenPGP certificates")
-    found, upgrade = verify_kit(kit, description or kit.with_name(FILE), certificates)
-    said = apply_kit(kit, device)
+    with tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
+        copy, found, upgrade = verified_copy(kit, description or kit.with_name(FILE), certificates, Path(folder))
+        said = apply_kit(copy, device)
     if as_json:
         print_json({"device": str(device), "from": found.initial.name, "to": upgrade.target.name})
     else:

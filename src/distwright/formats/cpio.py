@@ -4,6 +4,7 @@ Source: Documentation/driver-api/early-userspace/buffer-format.rst of Linux.
 """
 
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,14 +43,15 @@ def iter_initrd(read: Read, *, limit_bytes: int) -> Iterator[CpioEntry]:
     damaged, cut off, too long, packed in a way that Debian's initramfs-tools do by no default (lz4, lzo), or no cpio.
     """
     stream = _Stream(read)
-    count = 0
+    count, is_packed = 0, False
     while stream.skip_zeros():
         head = stream.peek(6)
         if head != _MAGIC:
             ending = next((ending for magic, ending in _PACKED.items() if head.startswith(magic)), None)
-            if ending is None:
+            if ending is None or is_packed:  # the kernel unpacks one thing in another once, too
                 raise BadInput(f"an initrd that goes on with {head.hex(' ')} cannot be read", hint=_HINT)
             pieces = unpacked(stream.take_some, ending, limit_bytes=limit_bytes)
+            is_packed = True
             stream = _Stream(lambda _size, pieces=pieces: next(pieces, b""))  # type: ignore[misc]
             if stream.peek(6) != _MAGIC:
                 raise BadInput("what is packed in the initrd is no cpio archive", hint=_HINT)
@@ -107,6 +109,8 @@ def _members(stream: _Stream) -> Iterator[CpioEntry]:
         stream.take(-(_HEADER_BYTES + name_size) % 4)
         if name == _TRAILER:
             return
+        if stat.S_ISLNK(mode) and size > _LINK_BYTES:
+            raise BadInput(f"a link in the initrd has {size} bytes", hint=_HINT)
         content = _content(stream, size)
         yield CpioEntry(name, mode, uid, gid, mtime, size, (major, minor), content)
         for _ in content:  # what the caller has not read

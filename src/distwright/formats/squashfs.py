@@ -23,6 +23,7 @@ _LONG = 7  # what a kind with extended attributes, or of a large file, is more t
 _INODE, _FOLDER, _LONG_FOLDER = struct.Struct("<4H2I"), struct.Struct("<2I2HI"), struct.Struct("<4I2HI")
 _FILE, _LONG_FILE, _LINK = struct.Struct("<4I"), struct.Struct("<3Q4I"), struct.Struct("<2I")
 _DEVICE, _COUNT = struct.Struct("<2I"), struct.Struct("<I")
+_RUN_LIMIT = 255  # names in one part of a folder, less one
 _RUN, _NAMED, _ATTRIBUTE = struct.Struct("<3I"), struct.Struct("<HhHH"), struct.Struct("<2H")
 _PREFIXES = ("user.", "trusted.", "security.")
 _ELSEWHERE = 0x100  # the value of an attribute is where its own says
@@ -181,17 +182,22 @@ class Squashfs:
         """List a folder: paths, and where their inodes are. size: three more than the list has, as the format wants it."""
         if size <= 3:
             return
-        reading, left = self._reading(self._blocks.head.directory_table, place), size - 3
+        reading, left, before = self._reading(self._blocks.head.directory_table, place), size - 3, b""
         while left > 0:
             count, start, _ = reading.values(_RUN)
             left -= _RUN.size
-            for _ in range(min(count, 256) + 1):
+            if count > _RUN_LIMIT:
+                raise damaged("has a folder in parts that are too long")
+            for _ in range(count + 1):
                 offset, _, _, length = reading.values(_NAMED)
                 name = reading.take(length + 1)
                 left -= _NAMED.size + length + 1
                 path = folder + b"/" + name if folder else name
                 if name in (b".", b"..") or b"/" in name or b"\0" in name or left < 0 or len(path) > _PATH_LIMIT:
                     raise damaged("has a name that is none")
+                if name <= before:  # a kernel that looks a name up stops at the first one
+                    raise damaged("has a folder that is not sorted, or a name twice")
+                before = name
                 yield path, start << 16 | offset
 
     def _attribute_table(self) -> tuple[int, list[bytes]]:

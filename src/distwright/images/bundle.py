@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import IO, BinaryIO, Self
 
 from distwright.archive.indexes import pool_of
 from distwright.archive.poolindex import PoolFile
@@ -22,6 +22,7 @@ from distwright.archive.tree import parse_root
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, quoted
+from distwright.formats.streaming import PIECE_BYTES
 from distwright.images.forms import BUILD_KIND
 from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
 from distwright.model import plain
@@ -146,11 +147,16 @@ def read_bundle(path: Path, objects: ObjectStore | None = None) -> Bundle:
             for member in tar:
                 found = _OBJECT.fullmatch(member.name)
                 content = tar.extractfile(member) if member.isreg() else None
-                if content is None or member.name in small:
+                is_small = found is None and (
+                    member.name in (DOCUMENT, SUMS_FILE, SIGNATURE) or _KEYRING.fullmatch(member.name) is not None
+                )
+                if content is None or member.issparse() or member.name in small or (found is None and not is_small):
                     raise BadInput(f"{quoted(member.name)} has no place in a bundle", hint=_HINT)
                 with closing(content):
                     if found is None:
                         small[member.name] = _whole(member, content)
+                        if sum(map(len, small.values())) > _SMALL_BYTES:
+                            raise BadInput(f"{path} has too much beside its objects", hint=_HINT)
                     elif objects is not None:
                         _keep(Sha256(found[1]), content, objects)
     except (tarfile.TarError, EOFError) as error:
@@ -177,15 +183,15 @@ def _add(tar: tarfile.TarFile, name: str, size: int, content: BinaryIO) -> None:
     tar.addfile(member, content)
 
 
-def _whole(member: tarfile.TarInfo, content: Iterable[bytes]) -> bytes:
+def _whole(member: tarfile.TarInfo, content: IO[bytes]) -> bytes:
     if member.size > _SMALL_BYTES:
         raise BadInput(f"{quoted(member.name)} has {member.size} bytes", hint=_HINT)
-    return b"".join(content)
+    return content.read()
 
 
-def _keep(digest: Sha256, content: Iterable[bytes], objects: ObjectStore) -> None:
+def _keep(digest: Sha256, content: IO[bytes], objects: ObjectStore) -> None:
     with objects.writing(expect=digest) as writer:
-        for piece in content:
+        while piece := content.read(PIECE_BYTES):
             writer.write(piece)
 
 

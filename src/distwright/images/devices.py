@@ -4,11 +4,14 @@ The kit's own `apply` works on a folder and can be cut off at any time. For a fi
 what comes out is written into a copy of the file, which takes its place when it is whole.
 """
 
+import contextlib
+import fcntl
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from distwright.errors import BadInput, OutOfSpace, Refused, WorkFailed, quoted
+from distwright.errors import BadInput, Busy, OutOfSpace, Refused, WorkFailed, quoted
 from distwright.images.usb import ESP_SECTOR
 from distwright.store.settle import settle_folders
 from distwright.tools.run import Command, Finished, last_lines, run
@@ -23,22 +26,40 @@ def apply_kit(kit: Path, device: Path) -> str:
     """Make a device what the kit says; give the kit's last word. kit: verified before, its programs are run.
 
     device: a folder, or a file. Killed at any time, it starts as the old system or as the new one. A file wants as much space
-    beside it as it has, and as its live system in the folder for temporary files; a copy that is left over is replaced the next
-    time. Raises BadInput for what is no device of ours, Refused where the kit says that it is not for it, OutOfSpace if the live
-    partition of a file is too small.
+    beside it as it has, and as both live systems in the folder for temporary files; a copy that is left over is replaced the
+    next time. Raises Busy if another one upgrades the same file, BadInput for what is no device of ours, Refused where the kit
+    says that it is not for it, OutOfSpace if the live partition of a file is too small.
     """
     if device.is_dir():
         with tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
             _unpack(kit, Path(folder))
             return _apply(Path(folder, "kit"), device, Path(folder))
     _check_device(device)
+    with _alone(device):
+        return _apply_to_file(kit, device)
+
+
+@contextlib.contextmanager
+def _alone(device: Path) -> Iterator[None]:
+    """Keep others from upgrading the same file. Raises Busy."""
+    with device.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy(f"{device} is being upgraded already", hint="wait until that is done") from None
+        yield
+
+
+def _apply_to_file(kit: Path, device: Path) -> str:
     copy = device.with_name(f".{device.name}.new")
     with tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
         live, unpacked = Path(folder, "live"), Path(folder, "kit")
         _unpack(kit, Path(folder))
         _take_out(device, live)
         said = _apply(unpacked, live, Path(folder))
+        copy.unlink(missing_ok=True)  # of a run that was killed: we are alone
         try:
+            copy.touch(exist_ok=False)  # never what somebody else has put there: O_EXCL follows no link
             _checked(("cp", "--reflink=auto", "--sparse=always", "--", str(device), str(copy)))
             _put_back(unpacked, live, copy)
             _compare(unpacked, copy, Path(folder, "again"))

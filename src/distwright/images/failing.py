@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from distwright.builds.first_error import first_error
+from distwright.errors import quoted
 from distwright.images.recipe_lists import package_of
 from distwright.jobs.step import Conclusion, Earlier, Failure, Inputs, StepEnd, Verdict, judge_by_exit
 from distwright.model import plain
@@ -33,7 +34,7 @@ def judge_hooks(end: StepEnd) -> Verdict:
         return verdict
     word, _, name = tail[begun].partition(" ")
     what = f"hook {name}" if word == "hook" else f"asking the image for {name}"
-    said = " | ".join(tail[begun + 1 :][-_LAST_LINES:]) or "it printed nothing"
+    said = " | ".join(map(quoted, tail[begun + 1 :][-_LAST_LINES:])) or "it printed nothing"
     return Verdict(verdict.outcome, f"{what} failed with exit {end.ends[-1].exit_code}: {said}")
 
 

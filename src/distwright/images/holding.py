@@ -6,7 +6,7 @@ from distwright.archive.needs import PERSON
 from distwright.errors import BadUsage, NotFound
 from distwright.jobs.step import Context
 from distwright.model.digests import Sha256
-from distwright.store.holds import Hold, add_holds, drop_hold, holds_of
+from distwright.store.holds import Hold, add_holds, drop_hold, holds_of, holds_on
 
 
 def hold_image(context: Context, iso: Sha256, holder: str, reason: str, until: datetime | None = None) -> None:
@@ -20,7 +20,8 @@ def hold_image(context: Context, iso: Sha256, holder: str, reason: str, until: d
         raise BadUsage(f"{until:%Y-%m-%d %H:%M} is past", hint="give a later --until, or none")
     hold = Hold(holder, "object", iso, reason, until)
     with context.write() as tx:
-        if not context.objects.touch(iso):
+        is_built = any(kept.holder.startswith("image ") for kept in holds_on(tx, "object", iso))
+        if not is_built or not context.objects.touch(iso):
             raise NotFound("the image is no longer kept", hint="distwright image build NAME")
         drop_hold(tx, hold)
         add_holds(tx, holder, [hold], context.now())

@@ -86,7 +86,14 @@ sub take_below {
     closedir $folder;
     take_below("$place/$_") for @names;
 }
+my %owned = map { $_ => 1 } map { @{$_} } values %files;
 take($_) for map { @{$files{$_} // []} } keys %chosen;
+# What their maintainer scripts or a person made beside their configuration (keys of dropbear, say) is read as well.
+take_below($_) for grep { m{^/etc/[^/]+$} && -d } map { @{$files{$_} // []} } keys %chosen;
+# A hook or script of initramfs-tools that no package brings may copy anything: then it has all of the image.
+my @foreign = grep { -f && !$owned{$_} } map { glob "$_/*" } map { ("$_/hooks", "$_/scripts", "$_/scripts/*") }
+    qw(/etc/initramfs-tools /usr/share/initramfs-tools);
+take_below($_) for @foreign ? grep { !-l && !m{^/(?:dev|proc|sys|run|tmp)$} } glob '/*' : ();
 take_below($_) for qw(/etc/initramfs-tools /etc/live /etc/modprobe.d /etc/modules /etc/modules-load.d /etc/udev /etc/fstab
     /etc/crypttab /etc/default /etc/console-setup /etc/kernel /etc/lvm /etc/mdadm /etc/plymouth /etc/alternatives
     /etc/ld.so.conf /etc/ld.so.conf.d /etc/nsswitch.conf /etc/sysctl.d /etc/systemd/network /etc/cryptsetup-initramfs

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 from distwright.errors import NotFound, Refused
+from distwright.formats.streaming import PIECE_BYTES
 from distwright.images.kit_descriptions import Description, Upgrade, read_description, upgrade_by
 from distwright.signing.verify import Keyring
 from distwright.store.objects import sha256_of_file
 
 
-def verify_kit(kit: Path, description: Path, keyring: Keyring) -> tuple[Description, Upgrade]:
-    """Find a kit in its description; the signature is the file beside that with `.asc` behind its name.
+def verified_copy(kit: Path, description: Path, keyring: Keyring, folder: Path) -> tuple[Path, Description, Upgrade]:
+    """Copy a kit into a folder that is nobody else's, and find the copy in its description.
 
-    Raises NotFound for a file that is not there; Refused if the signature is not by the keyring, or the kit is not named.
+    So what is run is what was verified, whoever may write where the kit lies. The signature is the file beside the description
+    with `.asc` behind its name. Raises NotFound for a file that is not there; Refused if the signature is not by the keyring,
+    or the kit is not named.
     """
     signature = description.with_name(f"{description.name}.asc")
     for file in (kit, description, signature):
@@ -20,7 +23,14 @@ def verify_kit(kit: Path, description: Path, keyring: Keyring) -> tuple[Descript
     content = description.read_bytes()
     verified = keyring.verify_detached(content, signature.read_bytes(), str(description))
     found = read_description(verified.content)
-    upgrade = upgrade_by(found, sha256_of_file(kit))
-    if kit.stat().st_size != upgrade.size_bytes:
+    longest = max((upgrade.size_bytes for upgrade in found.upgrades), default=0)
+    copy, left = folder / "kit.tar", longest + 1
+    with kit.open("rb") as source, copy.open("xb") as target:
+        while left and (piece := source.read(min(left, PIECE_BYTES))):
+            left -= target.write(piece)
+    if left == 0:
+        raise Refused(f"{kit} is longer than any kit of its description", hint="fetch it again")
+    upgrade = upgrade_by(found, sha256_of_file(copy))
+    if copy.stat().st_size != upgrade.size_bytes:
         raise Refused(f"{kit} is not as long as its description says", hint="fetch it again")
-    return found, upgrade
+    return copy, found, upgrade

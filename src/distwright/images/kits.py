@@ -93,6 +93,20 @@ def plan_survey(inputs: Inputs, earlier: Earlier) -> Plan:
     )
 
 
+def gone_of(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    """List what is no longer there, by names as FAT has them, which knows no case.
+
+    Raises WorkFailed for two new files of one such name.
+    """
+    names = {path.casefold(): path for path in new}
+    if len(names) < len(new):
+        twice = next(path for path in sorted(new) if names[path.casefold()] != path)
+        raise WorkFailed(
+            f"{twice} and {names[twice.casefold()]} are one file on a stick", hint="rename one in includes.binary/"
+        )
+    return [path for path in sorted(old) if path.casefold() not in names and not path.startswith(MARKS)]
+
+
 def cut_root(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Say what is in the kit: which files are new, and how the root that the new squashfs is made of is cut."""
     found = earlier["survey"].outputs
@@ -114,7 +128,7 @@ def cut_root(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         "before": _lines(old),
         "after": _lines(new),
         "new": _lines(changed),
-        "gone": "".join(f"{path}\n" for path in sorted(old.keys() - new.keys()) if not path.startswith(MARKS)),
+        "gone": "".join(f"{path}\n" for path in gone_of(old, new)),
         "pieces/list": piece_lines(pieces),
         **({"kernel": kernels[0]} if KERNEL in changed and len(kernels) == 1 else {}),
     }

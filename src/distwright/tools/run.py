@@ -129,23 +129,31 @@ def run_checked(argv: tuple[str, ...], *, timeout_s: float = 60, cwd: Path | Non
 
 
 def run_in_terminal(command: Command) -> int:
-    """Run a program that a person talks to, with our own terminal; give its exit code. Its log, limits and input count for nothing.
+    """Run a program that a person talks to, with our terminal; give its exit code. Log, limits and input count for nothing.
 
-    Ctrl-C is for the program alone. Raises ProgramFailed if it cannot be started.
+    It has a session of its own, so our terminal is not its: it can read and write it, but push no words into it that our shell
+    would read after its end (TIOCSTI). So Ctrl-C comes to us, and we pass it on. Raises ProgramFailed if it cannot be started.
     """
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     environment = {**ENVIRONMENT, **command.environment, "TERM": os.environ.get("TERM", "dumb")}
     try:
-        return subprocess.call(
-            command.argv, cwd=command.cwd, env=environment, pass_fds=command.keep_fds, umask=0o022,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # one thread of ours at a time
-        )  # fmt: skip
+        process = subprocess.Popen(
+            command.argv,
+            cwd=command.cwd,
+            env=environment,
+            pass_fds=command.keep_fds,
+            umask=0o022,
+            start_new_session=True,
+        )
     except OSError as error:
         raise ProgramFailed(
             f"{quoted(command.argv[0])} cannot be started: {error}", hint="distwright doctor"
         ) from error
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: _signal_group(process.pid, signal.SIGINT))
+    try:
+        return process.wait()
     finally:
         signal.signal(signal.SIGINT, before)
+        end_group(process)
 
 
 def end_group(process: "subprocess.Popen[bytes]", grace_s: float = TERM_GRACE_S) -> None:

@@ -106,7 +106,11 @@ def test_a_file_says_kind_mode_owner_size_and_content_and_whose_it_is() -> None:
     )
     assert [one for one in compare_images(first, second).changes if one.section == "file"] == [
         Change(
-            "file", "a", "-rw-r--r-- 0/0 1,234 abababababab", "-rw-r--r-- root/0 1,234 cdcdcdcdcdcd cap_kill=p", "auk"
+            "file",
+            "a",
+            "-rw-r--r-- 0/0 1,234 abababababababababababababababab",
+            "-rw-r--r-- root/0 1,234 cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd cap_kill=p",
+            "auk",
         ),
         Change("file", "l", "lrwxrwxrwx 0/0 → a", "lrwxrwxrwx root/0 → b"),
     ]

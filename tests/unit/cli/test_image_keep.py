@@ -67,3 +67,4 @@ def test_what_a_person_holds_stays_until_it_is_released(line: CommandLine, image
     assert line.run("image", "drop", first, "--apply", as_json=False).exit_code == 0
     assert len(listed(line)) == 1
     assert line.run("image", "drop", first, "--apply").exit_code == 10
+    assert line.run("image", "hold", first, "--reason", "too late").exit_code == 10

@@ -80,9 +80,12 @@ def test_an_initrd_that_is_cut_off_is_refused_wherever_that_is() -> None:
             cpio(MAIN).replace(b"070701", b"070702", 2)[:6].replace(b"070702", b"070701") + b"g" * 104,
             "no header of cpio",
         ),
+        (gzip.compress(gzip.compress(cpio(MAIN))), "no cpio archive"),
+        (gzip.compress(cpio(MAIN) + gzip.compress(cpio(MAIN))), "cannot be read"),
+        (cpio([("link", stat.S_IFLNK | 0o777, bytes(5000))]), "a link in the initrd has 5000 bytes"),
         (gzip.compress(cpio([("zeros", FILE, bytes(2 << 20))])), "unpacks to more than"),
     ],
-    ids=["lz4", "text", "packed text", "numbers", "bomb"],
+    ids=["lz4", "text", "packed text", "numbers", "twice packed", "packed in packed", "long link", "bomb"],
 )
 def test_what_is_no_initrd_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(BadInput, match=said):

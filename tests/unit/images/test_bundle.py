@@ -179,6 +179,7 @@ GOOD = {"bundle.json": document(), "SHA256SUMS": b"", "SHA256SUMS.asc": b""}
         (packed({**GOOD, "SHA256SUMS": b"0" * 64 + b"  a/b\n"}), BadInput, "is no line of SHA256SUMS"),
         (packed({**GOOD, f"objects/{'0' * 64}": b"other bytes"}), Refused, "0" * 12),
         (packed({"link": b""}, tarfile.SYMTYPE), BadInput, "has no place in a bundle"),
+        (packed({**GOOD, "more": b""}), BadInput, "'more' has no place in a bundle"),
     ],
 )  # fmt: skip
 def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes, error: type[DistwrightError], said: str) -> None:

@@ -49,12 +49,13 @@ def test_what_apt_has_no_part_in_is_said_as_ever() -> None:
 
 
 def test_the_hook_that_failed_is_named_with_what_it_said() -> None:
+    assert "\\x1b" in judge_hooks(end("hook a\n\x1b]0;title\x07\n", 1)).message, "as text"
     tail = "hook 0100-a.hook.chroot\nfine\nhook 0200-b.hook.chroot\nfour\nthree\ntwo\none\n"
-    assert judge_hooks(end(tail, 3)).message == "hook 0200-b.hook.chroot failed with exit 3: three | two | one"
+    assert judge_hooks(end(tail, 3)).message == "hook 0200-b.hook.chroot failed with exit 3: 'three' | 'two' | 'one'"
     assert judge_hooks(end("hook 0100-a.hook.chroot\n", 1)).message.endswith("exit 1: it printed nothing")
     assert judge_hooks(end("tar: cannot\n", 2)).message == "mmdebstrap ended with exit 2: tar: cannot"
     asked = f"{tail}asking installed\nno dpkg\n"
-    assert judge_hooks(end(asked, 1)).message == "asking the image for installed failed with exit 1: no dpkg"
+    assert judge_hooks(end(asked, 1)).message == "asking the image for installed failed with exit 1: 'no dpkg'"
     assert judge_hooks(end(tail, 0)).outcome is Outcome.OK
 
 

@@ -32,7 +32,7 @@ PLANNED_MORE = {
     "usb": "6a1b66477e7dc7410e5fdf0b4ef18f7f40aa99cfc2bd7b24497640c4ebdf9280",
 }
 PLANNED_IN_FORM_3 = {
-    "customise": "7c43f5c34b41e7923006576ac193ac49fc6cdac5b7c9fc2710e55fce8af94ead",
+    "customise": "f83ac080dcc0ef16560200a9a7421b1590400d97d1127f1f685f76dabe353784",
     "initrd": "b7de40b370a89f9b96c1a481122ccd6d699120cddf00a33ad16ceea6d10b8da8",
 }
 FORM_3: Mapping[str, Json] = {**FORM_1, **form_inputs(config(), "petrel", "1.0")}

@@ -12,7 +12,7 @@ from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.keys import signer
 from tests.worlds.killing import run_killed_at
 
-from distwright.errors import BadInput, NotFound, Refused
+from distwright.errors import BadInput, NotFound, Refused, WorkFailed
 from distwright.images.kit_descriptions import (
     Description,
     Release,
@@ -21,7 +21,8 @@ from distwright.images.kit_descriptions import (
     upgrade_by,
 )
 from distwright.images.kit_orders import kit_order
-from distwright.images.kit_verifying import verify_kit
+from distwright.images.kit_verifying import verified_copy
+from distwright.images.kits import gone_of
 from distwright.images.upgrades import described, say_no_upgrade, say_upgrade
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import KindName
@@ -153,20 +154,37 @@ def test_every_cut_and_every_wrong_value_is_refused_and_what_came_later_is_passe
     assert read_description(whole.replace(b'"type":"kit"', b'"type":"wave"')) == NOTHING
 
 
+def folder_of_ours(place: Path, name: str) -> Path:
+    (place / name).mkdir()
+    return place / name
+
+
+def test_what_is_gone_is_so_by_names_that_know_no_case() -> None:
+    old = {"docs/readme.html": "a", "live/old": "b", ".disk/id/x": "c"}
+    assert gone_of(old, {"docs/README.html": "a"}) == ["live/old"]
+    with pytest.raises(WorkFailed, match=r"a/[Bb] and a/[Bb] are one file on a stick"):
+        gone_of({}, {"a/b": "1", "a/B": "2"})
+
+
 def test_only_a_kit_that_the_signed_description_names_is_believed(context: WorldContext, tmp_path: Path) -> None:
     say_upgrade(context, NOTHING, upgrade("petrel-amd64-1.1"))
     folder = context.paths.public / "images" / "upgrades" / "petrel-amd64-1.0"
     kit, description = folder / "petrel-amd64-1.1.kit.tar", folder / "upgrades.json"
     keyring = Keyring(signer("image").certificate(), "the image key")
-    assert verify_kit(kit, description, keyring) == (seen(context), upgrade("petrel-amd64-1.1"))
+    copy, *said = verified_copy(kit, description, keyring, folder_of_ours(tmp_path, "good"))
+    assert said == [seen(context), upgrade("petrel-amd64-1.1")]
+    assert copy.read_bytes() == KITS["petrel-amd64-1.1"]
     other = tmp_path / "other.kit.tar"
     other.write_bytes(KITS["petrel-amd64-1.2"])
     with pytest.raises(Refused, match="the kit is none of the 1 upgrades from petrel-amd64-1.0".replace(".", r"\.")):
-        verify_kit(other, description, keyring)
+        verified_copy(other, description, keyring, folder_of_ours(tmp_path, "other"))
     with pytest.raises(Refused):
-        verify_kit(kit, description, Keyring(signer("petrel").certificate(), "another key"))
+        verified_copy(kit, description, Keyring(signer("petrel").certificate(), "another key"), tmp_path)
     with pytest.raises(NotFound, match=r"upgrades\.json is no file"):
-        verify_kit(other, tmp_path / "upgrades.json", keyring)
+        verified_copy(other, tmp_path / "upgrades.json", keyring, tmp_path)
+    other.write_bytes(bytes(26))
+    with pytest.raises(Refused, match="longer than any kit"):
+        verified_copy(other, description, keyring, folder_of_ours(tmp_path, "long"))
     assert upgrade_by(seen(context), sha256_of(KITS["petrel-amd64-1.1"])).size_bytes == 25
 
 
