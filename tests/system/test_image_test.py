@@ -73,9 +73,13 @@ def tested() -> Iterator[Promised]:
 
 
 def ends_of(app: App, job: int) -> Mapping[str, Trial]:
-    """Give how each scenario of a test ended."""
+    """Give how each scenario of a test ended. Its subject is `IMAGE (FIRMWARE) FEATURE: SCENARIO`."""
     with app.database.read() as tx:
-        return {trial.subject.partition(") ")[2]: trial for trial in list_trials(tx, QUESTION) if trial.job == job}
+        return {
+            trial.subject.partition(") ")[2].partition(": ")[2]: trial
+            for trial in list_trials(tx, QUESTION)
+            if trial.job == job
+        }
 
 
 def jobs_of(line: Line) -> dict[str, dict[str, Any]]:
