@@ -129,7 +129,7 @@ EARLIER: Mapping[str, StepResult] = {
     "published": StepResult({"dists/devel/InRelease": TREE}, values={"pool": {"pool/main/g/greeter/x.deb": str(DEB)}}),
     "installed": StepResult({"installed": TAR, "copyrights": TAR}),
     "inspect": StepResult({}),
-    "compare": StepResult({}, values={"differences": [], "count": 0, "pairs": {}, "files": 1}),
+    "compare": StepResult({}, values={"differences": [], "count": 0, "pairs": {}, "files": 1, "same": []}),
     "file": StepResult({}, values={"summary": "nothing is wrong"}),
     "read": StepResult(
         {},

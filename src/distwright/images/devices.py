@@ -46,7 +46,7 @@ def _alone(device: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"{device} is being upgraded already", hint="wait until that is done") from None
+            raise Busy(f"{device} is being upgraded already", hint="try again when that is done") from None
         yield
 
 
