@@ -129,7 +129,7 @@ def test_a_device_that_is_cut_off_at_any_time_starts_as_one_of_both(
         upgrading,
         live,
         {"PATH": os.defpath, "TMPDIR": str(tmp_path)},
-        after_s=random.Random(seed).random() * took_s,  # noqa: S311
+        after_s=random.Random(seed).random() * took_s,  # noqa: S311  # no secret
     )
     assert starts_as(live, upgrading) in (OLD, NEW)
     ends_well(upgrading, live)

@@ -150,7 +150,7 @@ def test_what_is_cut_or_changed_is_read_or_refused(packing: tuple[str, ...], tmp
     for size in range(0, len(whole), 7):
         with pytest.raises(BadInput):
             looked_at(whole[:size])
-    chance = random.Random(2)  # noqa: S311
+    chance = random.Random(2)  # noqa: S311  # no secret
     for _ in range(600):
         at = chance.choice((chance.randrange(96), chance.randrange(len(whole)), -1 - chance.randrange(500)))
         changed = bytearray(whole)
@@ -166,7 +166,7 @@ def test_a_medium_that_is_cut_or_changed_is_read_or_refused(tmp_path: Path) -> N
     small = tmp_path / "small"
     small.write_bytes(b"x" * 5000)
     iso = make_iso(tmp_path / "image.iso", {"live/filesystem.squashfs": small, "x" * 200: small}).read_bytes()
-    chance, refused = random.Random(3), 0  # noqa: S311
+    chance, refused = random.Random(3), 0  # noqa: S311  # no secret
     for _ in range(3000):
         changed = bytearray(iso[: chance.choice((len(iso), chance.randrange(len(iso))))])
         for _ in range(3):

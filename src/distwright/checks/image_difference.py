@@ -127,7 +127,7 @@ def _tar_of_initrd(initrd: Sha256, objects: ObjectStore, look: Callable[[], None
     with (
         objects.open(initrd) as file,
         objects.writing() as writer,
-        tarfile.open(fileobj=writer, mode="w|", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar,  # type: ignore[call-overload]
+        tarfile.open(fileobj=writer, mode="w|", format=tarfile.GNU_FORMAT, errors="surrogateescape") as tar,  # type: ignore[call-overload]  # it only writes
     ):
         for entry in iter_initrd(file.read, limit_bytes=_INITRD_BYTES):
             look()

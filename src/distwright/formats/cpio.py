@@ -52,7 +52,7 @@ def iter_initrd(read: Read, *, limit_bytes: int) -> Iterator[CpioEntry]:
                 raise BadInput(f"an initrd that goes on with {head.hex(' ')} cannot be read", hint=_HINT)
             pieces = unpacked(stream.take_some, ending, limit_bytes=limit_bytes)
             is_packed = True
-            stream = _Stream(lambda _size, pieces=pieces: next(pieces, b""))  # type: ignore[misc]
+            stream = _Stream(lambda _size, pieces=pieces: next(pieces, b""))  # type: ignore[misc]  # a default binds this one
             if stream.peek(6) != _MAGIC:
                 raise BadInput("what is packed in the initrd is no cpio archive", hint=_HINT)
         for entry in _members(stream):

@@ -130,7 +130,7 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
     keyrings = {f"keyrings/{name}": _keyring(context, name) for name in upstream}
     small = {DOCUMENT: canonical_json(document), SUMS_FILE: sums, SIGNATURE: signature, **keyrings}
     objects = {f"objects/{digest}": digest for digest in _needed_objects(inputs, shelf, context.objects)}
-    with context.objects.writing() as writer, tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+    with context.objects.writing() as writer, tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # it only writes
         for name, content in sorted(small.items()):
             _add(tar, name, len(content), io.BytesIO(content))
         for name, digest in sorted(objects.items()):

@@ -149,7 +149,7 @@ def test_isos_are_looked_into_only_if_they_differ_and_are_here() -> None:
     look = steps_of(IMAGE_REBUILD.steps)["look"]
     inputs = INPUTS["image.rebuild"]
     assert look.plan(inputs, EARLIER).place.keys() == {"first.iso", "second.iso"}
-    same = {**EARLIER, "papers": StepResult({f"{NAME}.iso": Sha256(str(inputs["built"][f"{NAME}.iso"]))})}  # type: ignore[index,call-overload]
+    same = {**EARLIER, "papers": StepResult({f"{NAME}.iso": Sha256(str(inputs["built"][f"{NAME}.iso"]))})}  # type: ignore[index,call-overload]  # as the order has it
     assert look.plan(inputs, same) == Plan(())
     assert look.plan({**inputs, "elsewhere": True}, EARLIER) == Plan(())
 
@@ -181,7 +181,7 @@ def test_what_went_in_is_told_before_the_iso_and_that_before_what_follows_from_i
     second = {"torrent": b"2", "iso": b"two", "packages": b"hello\t2\n"}
     inputs, result, seen = compared(first, second)
     done = conclude(inputs, {"compare": result}, NOW, 9)
-    said = [text.partition(":")[0] for text in done.outputs["differences"]]  # type: ignore[union-attr]
+    said = [text.partition(":")[0] for text in done.outputs["differences"]]  # type: ignore[union-attr]  # as the order has it
     assert said == [f"{NAME}.packages", f"{NAME}.iso", f"{NAME}.torrent"]
     assert done.message.startswith(f"{NAME} is not reproducible: {NAME}.packages: the content differs at byte 6: ")
     assert done.outputs["count"] == 3

@@ -56,9 +56,9 @@ def test_the_configuration_records_the_same_with_the_keyring_of_the_bundle_if_th
 ) -> None:
     files, keyrings = config_of(BUNDLE)
     table = parse_config(sorted(files.items())).archives["debian"]
-    assert (table.kind, table.suites, table.components) == ("upstream", ("stable",), ("main",))  # type: ignore[union-attr]
-    assert table.accept_expired  # type: ignore[union-attr]
-    assert keyrings == {table.keyring: b"certificates"}  # type: ignore[union-attr]
+    assert (table.kind, table.suites, table.components) == ("upstream", ("stable",), ("main",))  # type: ignore[union-attr]  # it was found
+    assert table.accept_expired  # type: ignore[union-attr]  # it was found
+    assert keyrings == {table.keyring: b"certificates"}  # type: ignore[union-attr]  # it was found
     (tmp_path / "debian.gpg").write_bytes(b"ours")
     named = {"debian": {**BUNDLE.tables["debian"], "keyring": str(tmp_path / "debian.gpg")}}
     files, keyrings = config_of(replace(BUNDLE, tables=named))
