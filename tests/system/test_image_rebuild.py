@@ -5,85 +5,44 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from tests.system.line import CACHE, DISTWRIGHT, Line, keep_in_cache, state_folder
+from tests.system.imaging import Imaging, imaging, small_config
+from tests.system.line import CACHE, DISTWRIGHT, state_folder
 from tests.worlds.archive import signer
-from tests.worlds.commands import command_line
 from tests.worlds.keys import key_file
-from tests.worlds.repos import changelog, commit
 
 from distwright.app import open_app
 from distwright.model.digests import sha256_of
 from distwright.signing.verify import Keyring
-from distwright.store.paths import StatePaths
 
 pytestmark = [pytest.mark.system, pytest.mark.full]
 TIMEOUT_S = 1500
 
-CONFIG = """\
-format = 1
-[site]
-name = "Small"
-[archive.debian]
-kind = "upstream"
-suites = ["bookworm"]
-keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-origin = "Debian"
-label = "Debian"
-[environment.image-tools]
-from = ["debian/bookworm"]
-variant = "minbase"
-include = [
-  "squashfs-tools", "dosfstools", "mtools", "grub-common", "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed", "xorriso",
-]
-[repo.small]
-[image.small]
-repo = "small"
-recipe = "image"
-from = ["debian/bookworm"]
-tools = "image-tools"
+CONFIG = small_config(
+    "small",
+    """\
 kernel_options = ["console=ttyS0,115200"]
 outputs = ["iso", "bundle"]
 boot_expect = "Linux version"
-"""
+""",
+)
 # As small as a live system can be; the hook writes down what must be the same each time.
 RECIPE = {
-    "debian/changelog": changelog("small"),
     "image/package-lists/small.list.chroot": "live-boot\nlive-boot-initramfs-tools\nlinux-image-amd64\nsystemd-sysv\nzstd\n",
     "image/hooks/0100-small.hook.chroot*": "#!/bin/sh\nset -eu\n"
     'date --utc --date="@$SOURCE_DATE_EPOCH" >/etc/small\numask >>/etc/small\nls /usr/share/doc >>/etc/small\n',
 }
 
 
-@dataclass(frozen=True)
-class Built:
-    """An installation that has built the image."""
-
-    line: Line
-    folder: Path
-
-    def files(self) -> Path:
-        """Give the public folder of the image."""
-        return Path(self.line.answer("image", "list")[0]["files"])
-
-
 @pytest.fixture(scope="module")
-def built() -> Iterator[Built]:
-    with state_folder() as folder:
-        command_line(folder, CONFIG, keys=("image",))
-        line = Line(folder / "state")
-        commit(StatePaths(line.state), "small", RECIPE)
-        for words in (("archive", "record", "debian"), ("image", "build", "small")):
-            done = line.call(*words, "--state", str(line.state), timeout_s=TIMEOUT_S)
-            assert done.returncode == 0, done.stderr
-        yield Built(line, folder)
-        keep_in_cache(line.state)
+def built() -> Iterator[Imaging]:
+    with imaging("small", RECIPE, CONFIG, timeout_s=TIMEOUT_S) as made:
+        made.must("image", "build", "small")
+        yield made
 
 
-def test_it_comes_out_the_same_in_other_circumstances(built: Built) -> None:
+def test_it_comes_out_the_same_in_other_circumstances(built: Imaging) -> None:
     done = built.line.call(
         "image", "rebuild", "small", "--follow", "--json", "--state", str(built.line.state), timeout_s=TIMEOUT_S
     )
@@ -95,19 +54,17 @@ def test_it_comes_out_the_same_in_other_circumstances(built: Built) -> None:
     zone = answer["varied"]["time zone"][:3]
     assert [line for line in told if zone not in line and " UTC " not in line] == []
     assert sum(" UTC " in line for line in told) == 1, "what writes FAT"
-    [image] = built.line.answer("image", "list")
-    assert image["built again"] == "same"
+    assert built.row()["built again"] == "same"
     assert built.line.answer("check", "list", "small") == []
 
 
-def test_somebody_with_the_bundle_and_an_address_gets_the_same_and_says_so(built: Built) -> None:
+def test_somebody_with_the_bundle_and_an_address_gets_the_same_and_says_so(built: Imaging) -> None:
     """In another folder, with a clock that is really another, and nothing of ours but what is served."""
     app = open_app(str(built.line.state))
     certificate = app.certificate("image")
     app.database.close()
     with state_folder() as elsewhere, built.line.serving() as url:
-        [bundle] = built.files().glob("*.bundle")
-        shutil.copy(bundle, elsewhere / "small.bundle")
+        shutil.copy(built.published("*.bundle"), elsewhere / "small.bundle")
         (elsewhere / "image.asc").write_bytes(certificate)
         (elsewhere / "ada.pgp").write_bytes(key_file("ada"))
         (elsewhere / "ada.pgp").chmod(0o600)
@@ -136,7 +93,7 @@ def test_somebody_with_the_bundle_and_an_address_gets_the_same_and_says_so(built
     Keyring(signer("ada").certificate(), "ada").verify_detached(text, signature, "the statement")
     said = json.loads(text)
     subjects = {one["name"]: one["digest"]["sha256"] for one in said["subject"]}
-    iso = next(built.files().glob("*.iso"))
+    iso = built.published("*.iso")
     assert subjects[iso.name] == sha256_of(iso.read_bytes())
     assert said["predicate"]["result"] == "PASSED"
     assert said["predicate"]["passedTests"] == sorted(subjects)

@@ -14,8 +14,10 @@ from tests.worlds.installation import CONFIG
 from distwright.app import App, open_app, read_config
 from distwright.cli.demo import prepare_demo
 from distwright.config.load import parse_config
+from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName
+from distwright.model.outcomes import Outcome
 from distwright.tools.git import git, refs
 
 pytestmark = pytest.mark.system
@@ -154,6 +156,28 @@ def test_verbs_about_one_job_answer_in_json(app: App) -> None:
     }  # fmt: skip
     assert json.loads(run("job", "cancel", "1", *state).stdout)["outcome"] == "cancelled"
     assert json.loads(run("job", "retry", "1", *state).stdout)["state"] == "queued"
+
+
+def test_a_job_that_waits_again_is_followed_to_its_end(app: App) -> None:
+    """The log of the attempt before is over; what is followed is the one that comes."""
+
+    def attempt(text: bytes) -> None:
+        job = claim_next(app.database, ["local"], "test", app.now())
+        assert job is not None
+        log = app.paths.job_log(job.id, job.fence)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(text)
+        assert end_attempt(app.database, job, Ending(Outcome.FAILED, "no", {}), app.now())
+
+    attempt(b"before\n")
+    app.retry_job(1)
+    argv = [str(DISTWRIGHT), "job", "log", "1", "--follow", "--state", str(app.paths.root)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "job 1 waits for a worker; distwright worker --until-idle runs it here\n"
+        attempt(b"after\n")
+        assert process.communicate(timeout=60) == ("after\n", "")
+        assert process.returncode == 0
 
 
 def test_problems_of_a_configuration_are_listed_for_machines(tmp_path: Path) -> None:

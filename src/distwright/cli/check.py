@@ -6,7 +6,7 @@ from distwright.app import open_app
 from distwright.cli.options import json_option, print_rows, shown_time, state_option
 from distwright.model.digests import Json
 from distwright.model.records import KnownFinding
-from distwright.site.findings import findings
+from distwright.site.findings import findings, must_be_known
 
 
 @click.group()
@@ -21,9 +21,15 @@ def command() -> None:
 @state_option
 @json_option
 def list_findings(subject: str | None, kind: str | None, fixed: bool, state: str | None, as_json: bool) -> None:
-    """List findings by kind; SUBJECT is a source package or whatever else they are about."""
+    """List findings by kind; SUBJECT is a source package or whatever else they are about.
+
+    Exit codes: 0 listed, 10 no check was ever asked about SUBJECT.
+    """
     app = open_app(state)
-    print_findings(findings(app.database, kind=kind, subject=subject, fixed=fixed), as_json=as_json)
+    found = findings(app.database, kind=kind, subject=subject, fixed=fixed)
+    if subject is not None and not found:
+        must_be_known(app.database, subject)
+    print_findings(found, as_json=as_json)
 
 
 def print_findings(found: list[KnownFinding], *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 
 import click
 
@@ -92,26 +93,38 @@ def show(number: int, state: str | None, as_json: bool) -> None:
 def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
     """Print the log of a job's newest attempt; as JSON when all of it is there."""
     app = open_app(state)
-    path = job_detail(app.database, app.paths, number).log
-    if not path.exists() and not follow:
+    detail = job_detail(app.database, app.paths, number)
+    if not detail.log.exists() and not follow:
         raise NotFound(f"job {number} has no log yet", hint=f"distwright job show {number}")
+    if follow and detail.job.state is JobState.QUEUED:
+        say(f"job {number} waits for a worker; distwright worker --until-idle runs it here")
     if as_json:
-        while follow and _job(app, number).state is JobState.RUNNING:
+        while follow and _job(app, number).state is not JobState.DONE:
             time.sleep(_POLL_S)
-        text = path.read_bytes().decode(errors="replace") if path.exists() else ""
-        print_json({"job": number, "state": str(_job(app, number).state), "file": str(path), "log": text})
+        detail = job_detail(app.database, app.paths, number)
+        text = detail.log.read_bytes().decode(errors="replace") if detail.log.exists() else ""
+        print_json({"job": number, "state": str(detail.job.state), "file": str(detail.log), "log": text})
         return
-    offset = 0
+    for content in _log_of(app, number, follow=follow):
+        sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+
+
+def _log_of(app: App, number: int, *, follow: bool) -> Iterator[bytes]:
+    """Give what is in a job's log. follow: until the job is done, with the attempts that come; one that waits has none yet."""
+    shown, offset = None, 0
     while True:
-        is_over = _job(app, number).state is not JobState.RUNNING
-        if path.exists():
-            with path.open("rb") as file:
+        detail = job_detail(app.database, app.paths, number)
+        state = detail.job.state
+        if (state is not JobState.QUEUED or not follow) and detail.log.exists():
+            offset = offset if detail.log == shown else 0
+            shown = detail.log
+            with shown.open("rb") as file:
                 file.seek(offset)
                 content = file.read()
             offset += len(content)
-            sys.stdout.buffer.write(content)
-            sys.stdout.flush()
-        if is_over or not follow:
+            yield content
+        if state is JobState.DONE or not follow:
             return
         time.sleep(_POLL_S)
 

@@ -9,6 +9,7 @@ from distwright.model.records import Job, KnownFinding
 from distwright.store.database import Database
 from distwright.store.findings import list_findings
 from distwright.store.jobs import list_jobs
+from distwright.store.trials import was_tried
 
 _BUILD = "package.build"
 _LOOKED_AT = 1000
@@ -18,6 +19,13 @@ def findings(database: Database, *, kind: str | None, subject: str | None, fixed
     """List findings by kind, subject and key."""
     with database.read() as tx:
         return list_findings(tx, kind=kind, subject=subject, fixed=fixed)
+
+
+def must_be_known(database: Database, subject: str) -> None:
+    """Raise NotFound for what no check was ever asked about: that nothing was found says nothing of it."""
+    with database.read() as tx:
+        if not was_tried(tx, subject) and not list_findings(tx, subject=subject, fixed=True):
+            raise NotFound(f"no check was ever asked about {quoted(subject)}", hint="distwright check list")
 
 
 def build_named(database: Database, name: str) -> Job:

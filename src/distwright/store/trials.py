@@ -49,6 +49,11 @@ def list_trials(tx: Transaction, question: str, subject: str | None = None, *, l
     return [_trial(row) for row in tx.connection.execute(query.order_by(trials.c.id.desc()).limit(limit))]
 
 
+def was_tried(tx: Transaction, subject: str) -> bool:
+    """Say whether any question was ever asked about a subject."""
+    return tx.connection.execute(sa.select(trials.c.id).where(trials.c.subject == subject).limit(1)).first() is not None
+
+
 def last_seconds(tx: Transaction, question: str, subjects: Sequence[str]) -> dict[str, int]:
     """Say how long the newest good answer about each subject took; those that have none are left out.
 

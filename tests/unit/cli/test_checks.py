@@ -37,6 +37,8 @@ def test_findings_are_listed_by_kind_and_subject(line: CommandLine) -> None:
     assert [row["about"] for row in line.run("check", "list", "greeter", as_json=True).answer] == ["greeter"]
     assert line.run("check", "list", "--kind", "lintian", "hello", as_json=True).answer == []
     assert "no-manual-page greeter" in line.run("check", "list").text
+    unknown = line.run("check", "list", "greter")
+    assert (unknown.exit_code, unknown.said) == (10, "no check was ever asked about 'greter'")
 
 
 def test_a_review_of_nothing_says_so(line: CommandLine) -> None:
