@@ -23,7 +23,8 @@ from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
-from distwright.flow.engines.embedded import EmbeddedEngine
+from distwright.flow.engines.chosen import engine_of
+from distwright.flow.engines.engine import Engine
 from distwright.flow.rules import View
 from distwright.images.kit_orders import kit_order
 from distwright.images.resolve import image_order
@@ -67,7 +68,7 @@ class App:
     database: Database
     objects: FileObjects
     sandbox: Sandbox
-    engine: EmbeddedEngine
+    engine: Engine
     pins: dict[str, str] = field(default_factory=dict)
     fetch_from: dict[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] = _say_nothing
@@ -408,7 +409,7 @@ def open_app(state: str | None, *, create: bool = False) -> App:
     """
     paths = state_paths(state)
     try:
-        if not create and not paths.database.exists():
+        if not create and not paths.has_database:
             raise NotFound(
                 f"there is no distwright state in {paths.root}",
                 hint="distwright demo makes one; or name another with --state DIR",
@@ -423,12 +424,12 @@ def open_app(state: str | None, *, create: bool = False) -> App:
     database = Database(paths.database_url)
     if not create and is_empty(database):
         raise Refused(
-            f"{paths.database} holds nothing, not even tables: somebody emptied it",
+            f"{database.shown} holds nothing, not even tables: somebody emptied it",
             hint="restore it from a backup, or choose another place with --state DIR",
         )
     upgrade(database)
     objects = FileObjects(paths.objects)
-    return App(paths, database, objects, sandbox_for(os.geteuid()), EmbeddedEngine(paths.root / "run" / "hints"))
+    return App(paths, database, objects, sandbox_for(os.geteuid()), engine_of(database, paths))
 
 
 def config_files(given: str | None) -> dict[str, str]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from distwright.errors import BadInput, Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, quoted
+from distwright.errors import BadInput, Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, Refused, quoted
 
 BUSY_TIMEOUT_S = 30
+MOVED = 77  # PRAGMA user_version of an SQLite database whose installation is on PostgreSQL now (store/moving.py)
 _AGAIN_S = 0.02
 _WRITERS = 0x64697374  # key of PostgreSQL's advisory lock that every writer holds: "dist"
 _SILENT_WRITER_S = (
@@ -29,11 +30,25 @@ class Transaction:
 class Database:
     """A pool of connections. Not to be carried across a fork: the child opens its own (see `reopen`)."""
 
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Open lazily; nothing is read or written before the first transaction. busy_timeout_s: patience with other writers."""
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, may_have_moved: bool = False) -> None:
+        """Open lazily; nothing is read or written before the first transaction. busy_timeout_s: patience with other writers.
+
+        may_have_moved: also a database that was moved away is opened; else each transaction on it raises Refused.
+        """
         self.url = url
         self._busy_timeout_s = busy_timeout_s
-        self._engine = _engine(url, busy_timeout_s)
+        self._engine = _engine(url, busy_timeout_s, may_have_moved=may_have_moved)
+
+    @property
+    def is_of_one_machine(self) -> bool:
+        """Whether it is a file, which only this machine can open."""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def shown(self) -> str:
+        """Its address as people may read it: a path, or a server without a password."""
+        url = sa.make_url(self.url)
+        return (url.database or self.url) if self.is_of_one_machine else url.render_as_string(hide_password=True)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -115,17 +130,17 @@ def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
     return DistwrightError(f"the database {shown} does not work: {text}", hint="distwright doctor")
 
 
-def _engine(url: str, busy_timeout_s: float) -> sa.Engine:
+def _engine(url: str, busy_timeout_s: float, *, may_have_moved: bool) -> sa.Engine:
     parsed = sa.make_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(parsed, busy_timeout_s)
+        return _sqlite(parsed, busy_timeout_s, may_have_moved=may_have_moved)
     if backend == "postgresql":
         return _postgresql(parsed, busy_timeout_s)
     raise BadInput(f"a database of kind {quoted(backend)} is not supported", hint="use sqlite:///… or postgresql://…")
 
 
-def _sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+def _sqlite(url: sa.URL, busy_timeout_s: float, *, may_have_moved: bool) -> sa.Engine:
     engine = sa.create_engine(
         url,
         connect_args={"timeout": busy_timeout_s},
@@ -145,6 +160,12 @@ def _sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         is_write = _is_write(connection)
         connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if is_write else 'ON'}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+        if not may_have_moved and connection.exec_driver_sql("PRAGMA user_version").scalar() == MOVED:
+            connection.exec_driver_sql("ROLLBACK")
+            raise Refused(
+                "the database of this state has moved to PostgreSQL",
+                hint="start this again; if that does not help: distwright db migrate --to ADDRESS, as before",
+            )
 
     return engine
 
