@@ -36,6 +36,15 @@ def postgres() -> Iterator[PostgresCluster]:
         yield cluster
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def work_database(request: pytest.FixtureRequest) -> str:
+    """Say where workers have their job table: "" for the file of the state, else a new database of a server."""
+    if request.param == "sqlite":
+        return ""
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    return cluster.new_database()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Say before a test's fixtures are made whether they may talk to the world."""

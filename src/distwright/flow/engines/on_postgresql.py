@@ -71,7 +71,9 @@ class ProcrastinateEngine:
 async def _wait(conninfo: str, pools: list[str], timeout_s: float) -> bool:
     """Take what hints are there; if there is none, wait for one."""
     woken = asyncio.Event()
-    connector = procrastinate.PsycopgConnector(conninfo=conninfo, kwargs={"options": _OPTIONS}, min_size=1, max_size=3)
+    connector = procrastinate.PsycopgConnector(
+        conninfo=conninfo, kwargs={"options": _OPTIONS}, min_size=1, max_size=3, timeout=_CONNECT_S
+    )
     app = procrastinate.App(connector=connector)
 
     @app.task(name=_TASK)
@@ -88,11 +90,14 @@ async def _wait(conninfo: str, pools: list[str], timeout_s: float) -> bool:
         await work(wait=False)
         if woken.is_set() or timeout_s <= 0:
             return woken.is_set()
-        working = asyncio.create_task(work(wait=True))
-        waking = asyncio.create_task(woken.wait())
-        await asyncio.wait({working, waking}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        waking.cancel()
-        working.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await working
+        tasks = {asyncio.create_task(work(wait=True)), asyncio.create_task(woken.wait())}
+        try:
+            await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
         return woken.is_set()
