@@ -8,7 +8,7 @@ STATE ?=
 ARGS ?=
 STATE_OPTION := $(if $(STATE),--state $(STATE))
 
-.PHONY: help setup setup-test demo serve check test test-full lock clean
+.PHONY: help setup setup-postgresql setup-test demo serve check test test-full lock clean
 
 help:
 	@sed -n 's/^#: //p' Makefile
@@ -37,6 +37,10 @@ check: setup-test
 setup: .venv/run.stamp
 	@setup/debian setup/packages.txt
 
+#: make setup-postgresql  the same, with what PostgreSQL and more than one machine need
+setup-postgresql: setup requirements/postgresql.txt
+	@setup/venv requirements/postgresql.txt
+
 setup-test: .venv/dev.stamp
 	@setup/debian setup/packages.txt setup/packages-test.txt
 
@@ -56,6 +60,8 @@ lock: .venv/dev.stamp
 	    --no-emit-index-url --upgrade pyproject.toml -o requirements/run.txt
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --upgrade --extra dev pyproject.toml -o requirements/dev.txt
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --upgrade --extra postgresql pyproject.toml -o requirements/postgresql.txt
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -9,6 +9,7 @@ import pytest
 
 from distwright.store.database import Database
 from tests.worlds.installation import close_worlds
+from tests.worlds.postgres import PostgresCluster, postgres_cluster
 from tests.worlds.state import Clock, memory_database
 
 _at_home = [True]
@@ -26,6 +27,22 @@ def database() -> Iterator[Database]:
 def clock() -> Clock:
     """Give a clock that stands until it is moved."""
     return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """Give a PostgreSQL server, started for the first test that asks."""
+    with postgres_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def work_database(request: pytest.FixtureRequest) -> str:
+    """Say where workers have their job table: "" for the file of the state, else a new database of a server."""
+    if request.param == "sqlite":
+        return ""
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    return cluster.new_database()
 
 
 @pytest.hookimpl(tryfirst=True)

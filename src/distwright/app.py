@@ -18,16 +18,17 @@ from distwright.builds.resolve import GivenSource, build_order, commit_order, gi
 from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
 from distwright.checks.looks import LOOKS
-from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import Interrupted, NotAllowed, NotFound, Refused, quoted
+from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
-from distwright.flow.engines.embedded import EmbeddedEngine
+from distwright.flow.engines.chosen import engine_of
+from distwright.flow.engines.engine import Engine
 from distwright.flow.rules import View
 from distwright.images.kit_orders import kit_order
 from distwright.images.resolve import image_order
 from distwright.images.scenarios import Chosen, last_built, orders_of_tests
+from distwright.jobs.lease import LEASE_S
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
@@ -36,9 +37,9 @@ from distwright.repos.hosting import make_repo
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
-from distwright.site.config_files import folder_of, read_files, refused_by_system
+from distwright.site.config_files import refused_by_system
 from distwright.site.handing_out import Handout
-from distwright.site.places import alternates, chosen, state_paths
+from distwright.site.places import alternates, state_paths
 from distwright.site.renewals import Renewals
 from distwright.site.uploading import UploadQueue, once
 from distwright.site.views import job_detail
@@ -67,7 +68,7 @@ class App:
     database: Database
     objects: FileObjects
     sandbox: Sandbox
-    engine: EmbeddedEngine
+    engine: Engine
     pins: dict[str, str] = field(default_factory=dict)
     fetch_from: dict[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] = _say_nothing
@@ -253,11 +254,12 @@ class App:
             pools=pools,
             watcher=watcher,
             may_wait_to_retry=may_wait_to_retry,
+            hint=self.engine.hint,
         )
 
     def make_context(self, job: Job, tell: Callable[[str], None], is_cancelled: Callable[[], bool]) -> JobContext:
         """Build what a job's process uses; call it in that process."""
-        database = self.database.reopen()
+        database = self.database.reopen(lost_patience_s=LEASE_S)
         found = load_applied(database, self.objects)
         if found is None:
             raise NotFound("no configuration is applied here", hint="distwright config apply COMMIT")
@@ -328,13 +330,24 @@ class App:
             self.engine.wait(tuple(worker.pools), WAIT_S)
 
     def run_for_ever(self, watcher: Watcher, pools: tuple[str, ...] = ("local",)) -> None:
-        """Serve the job table until interrupted."""
+        """Serve the job table until interrupted; while the server of the database is away, wait for it."""
         worker = self.worker(watcher, may_wait_to_retry=True, pools=pools)
-        renewals = self._begin(worker)
+        renewals: Renewals | None = None
+        is_lost = False
         while True:
-            renewals.order_due(*self.applied(), self.now())
-            self.take_in()
-            if not worker.run_one():
+            try:
+                renewals = renewals or self._begin(worker)
+                renewals.order_due(*self.applied(), self.now())
+                self.take_in()
+                is_idle = not worker.run_one()
+                if is_lost:
+                    self.tell("the database answers again")
+                is_lost = False
+            except DatabaseLost as error:
+                if not is_lost:
+                    self.tell(f"{error.message}: waiting for it")
+                is_lost = is_idle = True
+            if is_idle:
                 self.engine.wait(pools, IDLE_S)
 
     def _begin(self, worker: Worker) -> Renewals:
@@ -408,7 +421,7 @@ def open_app(state: str | None, *, create: bool = False) -> App:
     """
     paths = state_paths(state)
     try:
-        if not create and not paths.database.exists():
+        if not create and not paths.has_database:
             raise NotFound(
                 f"there is no distwright state in {paths.root}",
                 hint="distwright demo makes one; or name another with --state DIR",
@@ -423,28 +436,9 @@ def open_app(state: str | None, *, create: bool = False) -> App:
     database = Database(paths.database_url)
     if not create and is_empty(database):
         raise Refused(
-            f"{paths.database} holds nothing, not even tables: somebody emptied it",
+            f"{database.shown} holds nothing, not even tables: somebody emptied it",
             hint="restore it from a backup, or choose another place with --state DIR",
         )
     upgrade(database)
     objects = FileObjects(paths.objects)
-    return App(paths, database, objects, sandbox_for(os.geteuid()), EmbeddedEngine(paths.root / "run" / "hints"))
-
-
-def config_files(given: str | None) -> dict[str, str]:
-    """Read configuration files: of a folder (`distwright.toml`, `distwright.d/*.toml`), or one file; raise NotFound."""
-    return read_files(_config_place(given))
-
-
-def config_folder(given: str | None) -> Path:
-    """Say which folder the configuration files are in."""
-    return folder_of(_config_place(given))
-
-
-def _config_place(given: str | None) -> Path:
-    return Path(chosen(given, "--config", os.environ, "DISTWRIGHT_CONFIG") or ".")
-
-
-def read_config(given: str | None) -> Config:
-    """Read and check configuration files; raise BadConfig with every problem."""
-    return parse_config(sorted(config_files(given).items()))
+    return App(paths, database, objects, sandbox_for(os.geteuid()), engine_of(database, paths))

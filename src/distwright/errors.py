@@ -76,6 +76,10 @@ class Busy(DistwrightError):
     exit_code = 11
 
 
+class DatabaseLost(Busy):
+    """The server of the database cannot be reached, or has gone away; it may come back."""
+
+
 class LeaseLost(Busy):
     """The job is another attempt's by now, or done; this one must write nothing more."""
 

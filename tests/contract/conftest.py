@@ -4,20 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.worlds.postgres import PostgresCluster, postgres_cluster
+from tests.worlds.postgres import PostgresCluster
 from tests.worlds.state import OpenAgain
 
 from distwright.store.database import Database
 from distwright.store.migrations import upgrade
 
 DATABASES = ("sqlite", "postgresql")
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresCluster]:
-    """Give a PostgreSQL server, started for the first test that asks."""
-    with postgres_cluster() as cluster:
-        yield cluster
 
 
 @pytest.fixture(params=DATABASES)

@@ -5,15 +5,20 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from tests.worlds.postgres import PostgresCluster, postgres_cluster
 
 from distwright.errors import BadInput
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.flow.engines.engine import Engine
+from distwright.flow.engines.on_postgresql import ProcrastinateEngine
+from distwright.store.database import Database
+from distwright.store.hints import SCHEMA, make_hint_schema
 
 LONG_S = 60.0
 """Longer than any test takes: a hint that was lost shows as a test that hangs, not as one that is sometimes slow."""
@@ -21,10 +26,22 @@ LONG_S = 60.0
 OpenEngine = Callable[[], Engine]
 
 
-@pytest.fixture(params=["embedded"])
-def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> OpenEngine:
+@pytest.fixture(params=["embedded", "procrastinate"])
+def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenEngine]:
     """Give a way to connect to one engine, as often as a test wants: as other processes do."""
-    return {"embedded": lambda: EmbeddedEngine(tmp_path / "hints")}[request.param]
+    if request.param == "embedded":
+        yield lambda: EmbeddedEngine(tmp_path / "hints")
+        return
+    cluster: PostgresCluster = request.getfixturevalue("postgres")
+    url, opened = cluster.new_database(), list[Database]()
+
+    def open_again() -> Engine:
+        opened.append(Database(url))
+        return ProcrastinateEngine(opened[-1])
+
+    yield open_again
+    for database in opened:
+        database.close()
 
 
 def test_wait_without_a_hint_ends_with_no(open_engine: OpenEngine) -> None:
@@ -53,16 +70,29 @@ def test_hint_wakes_who_waits(open_engine: OpenEngine) -> None:
     assert answers == [True]
 
 
-def test_every_waiter_hears_a_hint(open_engine: OpenEngine) -> None:
-    waiters = [open_engine(), open_engine()]
+def test_hint_that_is_passed_on_wakes_all_who_wait(open_engine: OpenEngine) -> None:
+    """One hears it at least; whoever does gives the next one, as a worker that found work does."""
+    woken = list[int]()
+
+    def wait_and_pass_on(number: int) -> None:
+        engine = open_engine()
+        if engine.wait(("local",), LONG_S):
+            woken.append(number)
+            engine.hint("local")
+
+    waiting = [threading.Thread(target=wait_and_pass_on, args=(number,)) for number in range(3)]
+    for thread in waiting:
+        thread.start()
     open_engine().hint("local")
-    assert [waiter.wait(("local",), LONG_S) for waiter in waiters] == [True, True]
+    for thread in waiting:
+        thread.join()
+    assert sorted(woken) == [0, 1, 2]
 
 
 def test_hint_right_after_a_wait_is_another_one(open_engine: OpenEngine) -> None:
     """However fast it comes."""
     waiter, hinter = open_engine(), open_engine()
-    for _ in range(200):
+    for _ in range(50):
         hinter.hint("local")
         assert waiter.wait(("local",), 0) is True
 
@@ -127,3 +157,48 @@ def test_engine_whose_files_were_removed_goes_on(tmp_path: Path) -> None:
     waiter.hint("local")
     waiter.hint("local")
     assert waiter.wait(("local",), 0) is True
+
+
+def test_hints_of_another_version_are_dropped_with_its_tables(postgres: PostgresCluster) -> None:
+    database = Database(postgres.new_database())
+    engine = ProcrastinateEngine(database)
+    engine.hint("local")
+    assert make_hint_schema(database, "CREATE TABLE other (number integer)", "0.0") is True
+    assert make_hint_schema(database, "no SQL at all", "0.0") is False
+    later = ProcrastinateEngine(database)
+    assert later.wait(("local",), 0) is False
+    later.hint("local")
+    assert later.wait(("local",), 0) is True
+    with database.read() as tx:
+        assert tx.connection.exec_driver_sql(f"SELECT to_regclass('{SCHEMA}.other')").scalar() is None
+    database.close()
+
+
+def test_hint_that_somebody_took_and_died_with_does_not_hide_the_next(postgres: PostgresCluster) -> None:
+    database = Database(postgres.new_database())
+    engine = ProcrastinateEngine(database)
+    engine.hint("local")
+    with database.write() as tx:
+        tx.connection.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
+        tx.connection.exec_driver_sql("UPDATE procrastinate_jobs SET status = 'doing'")
+    assert engine.wait(("local",), 0) is False
+    engine.hint("local")
+    assert engine.wait(("local",), 0) is True
+    database.close()
+
+
+def test_server_that_goes_away_fails_nothing_and_is_found_again() -> None:
+    with postgres_cluster(is_durable=True) as cluster:
+        database = Database(cluster.new_database())
+        engine = ProcrastinateEngine(database)
+        engine.hint("local")
+        assert engine.wait(("local",), 0) is True
+        cluster.stop()
+        engine.hint("local")
+        began = time.monotonic()
+        assert engine.wait(("local",), 0.3) is False
+        assert time.monotonic() - began > 0.2, "it does not ask all the time"
+        cluster.start()
+        engine.hint("local")
+        assert engine.wait(("local",), 0) is True
+        database.close()

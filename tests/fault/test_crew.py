@@ -86,9 +86,9 @@ class Dock:
 
 
 @pytest.fixture
-def dock() -> Iterator[Dock]:
+def dock(work_database: str) -> Iterator[Dock]:
     with state_folder() as folder:
-        shop = workshop(folder / "state", sandbox_for(os.geteuid()))
+        shop = workshop(folder / "state", sandbox_for(os.geteuid()), work_database)
         (folder / "signs").mkdir()
         dock = Dock(shop, folder / "signs")
         yield dock

@@ -83,9 +83,9 @@ class Yard:
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
+def yard(work_database: str) -> Iterator[Yard]:
     with state_folder() as folder:
-        shop = workshop(folder / "state", sandbox_for(os.geteuid()))
+        shop = workshop(folder / "state", sandbox_for(os.geteuid()), work_database)
         (folder / "signs").mkdir()
         yard = Yard(shop, folder / "signs", f"mark-{uuid.uuid4()}")
         yield yard

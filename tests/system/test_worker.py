@@ -15,7 +15,7 @@ from tests.worlds.work import Onlooker, Workshop, ended, kind_of, nothing, start
 
 from distwright.app import App
 from distwright.errors import NotFound
-from distwright.flow.engines.embedded import EmbeddedEngine
+from distwright.flow.engines.chosen import engine_of
 from distwright.jobs.lease import Ending, claim_next, end_attempt, holder_name
 from distwright.jobs.order import get_job
 from distwright.jobs.step import (
@@ -50,8 +50,8 @@ FAR = datetime.now(UTC) + timedelta(days=1)
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Workshop]:
-    shop = workshop(tmp_path / "state", Sandbox(None))
+def shop(tmp_path: Path, work_database: str) -> Iterator[Workshop]:
+    shop = workshop(tmp_path / "state", Sandbox(None), work_database)
     yield shop
     shop.database.close()
 
@@ -212,8 +212,8 @@ def test_command_waits_for_the_job_that_another_worker_runs(shop: Workshop) -> N
     pid = os.fork()
     if pid == 0:
         try:
-            engine = EmbeddedEngine(shop.paths.root / "run" / "hints")
-            app = App(shop.paths, shop.database.reopen(), shop.objects, shop.sandbox, engine)
+            database = shop.database.reopen()
+            app = App(shop.paths, database, shop.objects, shop.sandbox, engine_of(database, shop.paths))
             app.run_until_idle(Waiting(), [wanted])
             with app.database.read() as tx:
                 returned.write_text(str(get_job(tx, wanted.id).outcome))

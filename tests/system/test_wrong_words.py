@@ -11,13 +11,14 @@ import pytest
 from tests.system.line import DISTWRIGHT, EXAMPLE, ROOT
 from tests.worlds.installation import CONFIG
 
-from distwright.app import App, open_app, read_config
+from distwright.app import App, open_app
 from distwright.cli.demo import prepare_demo
 from distwright.config.load import parse_config
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName
 from distwright.model.outcomes import Outcome
+from distwright.site.config_files import read_config
 from distwright.tools.git import git, refs
 
 pytestmark = pytest.mark.system

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from tests.worlds.installation import CONFIG
 
-from distwright.app import App, config_files, open_app, read_config
+from distwright.app import App, open_app
 from distwright.errors import BadConfig, BadUsage, NotFound, Refused
+from distwright.site.config_files import config_files, read_config
 from distwright.site.places import state_folder
 
 

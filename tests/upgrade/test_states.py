@@ -1,6 +1,7 @@
 """States that older versions left are opened by the code of today: nothing is lost, all is served, work goes on."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,33 +31,42 @@ from distwright.site.views import (
 from distwright.store.archives import list_publications
 from distwright.store.findings import list_findings
 from distwright.store.inquiries import list_inquiries
+from distwright.store.moving import move_database
+from distwright.store.paths import StatePaths
 from distwright.store.trials import list_trials
 from tests.states.keep import FOLDER, fill
 from tests.worlds.archive import make_deb
 from tests.worlds.client import see_suite
 from tests.worlds.installation import close_worlds
+from tests.worlds.postgres import PostgresCluster
 from tests.worlds.repos import commit
 
 NOW = "today"
+MOVED = "today, on PostgreSQL"
 WITHOUT_ANSWERS = ("v0.1.0", "v0.2.0")  # nothing was asked about packages yet
 KEPT = sorted(path.name.removesuffix(".tar.xz") for path in FOLDER.glob("v*.tar.xz"))
 
 
-@pytest.fixture(params=[*KEPT, NOW])
+@pytest.fixture(params=[*KEPT, NOW, MOVED])
 def version(request: pytest.FixtureRequest) -> str:
     """Say which version left a state."""
     return str(request.param)
 
 
 @pytest.fixture
-def app(version: str, tmp_path: Path) -> App:
+def app(version: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[App]:
     """Open a state, as a command of today does."""
-    if version == NOW:
+    if version in (NOW, MOVED):
         fill(tmp_path / "state")
         close_worlds()
+        if version == MOVED:
+            cluster: PostgresCluster = request.getfixturevalue("postgres")
+            move_database(StatePaths(tmp_path / "state"), cluster.new_database(), lambda *_told: None)
     else:
         subprocess.run(["tar", "-C", tmp_path, "-xJf", FOLDER / f"{version}.tar.xz"], check=True)
-    return open_app(str(tmp_path / "state"))
+    app = open_app(str(tmp_path / "state"))
+    yield app
+    app.database.close()
 
 
 def packages(app: App, suite: str) -> list[str]:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,16 +20,18 @@ import sqlalchemy as sa
 _SERVER_USER = "postgres"
 _ROLE = "distwright"
 _START_S = 30.0
-_UNSAFE_AND_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB")
+_UNSAFE_AND_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _numbers = itertools.count(1)
 
 
 class PostgresCluster:
-    """A running server."""
+    """A server, which a test may stop and start again."""
 
-    def __init__(self, folder: Path) -> None:
-        """Speak to the server whose socket is in `folder`."""
-        self._folder = folder
+    def __init__(self, programs: Path, folder: Path, *, is_durable: bool) -> None:
+        """Run the server whose data and socket are in `folder`. is_durable: what is committed outlives a crash."""
+        self._programs, self._folder = programs, folder
+        self._settings = () if is_durable else _UNSAFE_AND_FAST
+        self._server: subprocess.Popen[bytes] | None = None
         self._admin = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
 
     def url(self, database: str) -> str:
@@ -43,6 +45,32 @@ class PostgresCluster:
             connection.execute(sa.text(f"CREATE DATABASE {name}"))
         return self.url(name)
 
+    def listeners(self, database: str) -> int:
+        """Say how many connections to a database wait for notifications."""
+        with self._admin.connect() as connection:
+            query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND query LIKE 'LISTEN%'")
+            return int(connection.execute(query, {"name": database}).scalar_one())
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        log, deadline = self._folder / "log", time.monotonic() + _START_S
+        while not self.is_up():
+            assert time.monotonic() < deadline, f"the server does not start: {log.read_text()}"
+            if (
+                self._server is None or self._server.poll() is not None
+            ):  # refused while processes of a killed one still end
+                with log.open("ab") as out:
+                    argv = _server(self._programs, self._folder, self._settings)
+                    self._server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGQUIT) -> None:
+        """End it at once, as after a crash, with all its connections."""
+        if self._server is not None:
+            self._server.send_signal(number)
+            self._server.wait()
+            self._server = None
+
     def is_up(self) -> bool:
         """Say whether the server takes connections."""
         try:
@@ -53,7 +81,7 @@ class PostgresCluster:
 
 
 @contextmanager
-def postgres_cluster() -> Iterator[PostgresCluster]:
+def postgres_cluster(*, is_durable: bool = False) -> Iterator[PostgresCluster]:
     """Run a server until the block ends; fail, naming Debian's package, where there is none."""
     programs = _programs()
     # Not below pytest's folder: another user cannot reach into it, and the path of a socket has at most 107 bytes.
@@ -62,13 +90,12 @@ def postgres_cluster() -> Iterator[PostgresCluster]:
         if os.geteuid() == 0:
             shutil.chown(folder, _SERVER_USER)
         _initdb(programs, folder)
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(_server(programs, folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        cluster = PostgresCluster(programs, folder, is_durable=is_durable)
         try:
-            yield _when_up(server, folder)
+            cluster.start()
+            yield cluster
         finally:
-            server.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed any more
-            server.wait()
+            cluster.stop()
     finally:
         shutil.rmtree(folder)
 
@@ -100,16 +127,6 @@ def _initdb(programs: Path, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _server(programs: Path, folder: Path) -> list[str]:
-    settings = (f"unix_socket_directories={folder}", "listen_addresses=", *_UNSAFE_AND_FAST)
+def _server(programs: Path, folder: Path, more: Sequence[str]) -> list[str]:
+    settings = (f"unix_socket_directories={folder}", "listen_addresses=", "shared_buffers=16MB", *more)
     return _as_server_user(programs / "postgres", "-D", folder / "data", *(f"--{setting}" for setting in settings))
-
-
-def _when_up(server: "subprocess.Popen[bytes]", folder: Path) -> PostgresCluster:
-    cluster, deadline = PostgresCluster(folder), time.monotonic() + _START_S
-    while not cluster.is_up():
-        said = (folder / "log").read_text()
-        assert server.poll() is None, said
-        assert time.monotonic() < deadline, f"the server does not start: {said}"
-        time.sleep(0.02)
-    return cluster

@@ -12,7 +12,7 @@ from tests.worlds.archive import UpstreamFetcher
 from tests.worlds.installation import config
 from tests.worlds.state import COUNT
 
-from distwright.jobs.lease import Ending
+from distwright.jobs.lease import LEASE_S, Ending
 from distwright.jobs.step import (
     Action,
     Conclusion,
@@ -57,7 +57,8 @@ class Workshop:
 
     def make_context(self, job: Job, tell: Tell, is_cancelled: IsCancelled) -> JobContext:
         """Give the context of an attempt in a forked process, as a worker wants it."""
-        return self._context(self.database.reopen(), job.id, job.fence, tell, is_cancelled)
+        database = self.database.reopen(lost_patience_s=LEASE_S)
+        return self._context(database, job.id, job.fence, tell, is_cancelled)
 
     def log(self, job: int = 1, fence: int = 1) -> str:
         """Read the log of an attempt."""
@@ -78,9 +79,12 @@ class Workshop:
         )
 
 
-def workshop(folder: Path, sandbox: Sandbox) -> Workshop:
-    """Make an installation below a folder."""
+def workshop(folder: Path, sandbox: Sandbox, url: str = "") -> Workshop:
+    """Make an installation below a folder. url: of its database, if that is not a file there."""
     paths = StatePaths(folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+    if url:
+        paths.database_place.write_text(url)
     paths.make()
     database = Database(paths.database_url)
     upgrade(database)

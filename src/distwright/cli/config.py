@@ -2,7 +2,7 @@
 
 import click
 
-from distwright.app import App, config_files, config_folder, open_app, read_config
+from distwright.app import App, open_app
 from distwright.cli.options import json_option, print_json, print_rows, state_option
 from distwright.config.difference import Change, changed_tables
 from distwright.config.load import parse_config
@@ -12,6 +12,7 @@ from distwright.config.words import toml_value
 from distwright.errors import BadConfig
 from distwright.model.digests import Json, digest_of
 from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder, load_applied
+from distwright.site.config_files import config_files, config_folder, read_config
 
 config_option = click.option(
     "--config", "path", metavar="PATH", help="File or folder (default: $DISTWRIGHT_CONFIG, this folder)."

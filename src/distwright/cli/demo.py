@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from distwright.app import App, config_files, open_app
+from distwright.app import App, open_app
 from distwright.archive.resolve import NotReadyError
 from distwright.cli.options import json_option, print_json, print_table, say, state_option
 from distwright.cli.watch import TerminalWatcher
@@ -18,6 +18,7 @@ from distwright.model.records import Job
 from distwright.model.serials import Serial
 from distwright.signing.signer import make_key
 from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder
+from distwright.site.config_files import config_files
 from distwright.site.example import PACKAGES, Pushed, push_folder
 from distwright.site.line import StageRow
 from distwright.site.programs import missing_programs

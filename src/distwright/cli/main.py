@@ -15,6 +15,7 @@ NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
     "check": "List what the checks found.",
     "config": "Check, show, plan and apply the configuration.",
+    "db": "Say where rows are kept; move them to PostgreSQL.",
     "demo": "Carry an example distribution from git to a booted image.",
     "event": "List events that wait or were refused; try them again.",
     "doctor": "Say what is missing or broken on this machine.",

@@ -36,7 +36,7 @@ def command(run: Callable[[], None] | None, port: int, state: str | None) -> Non
     """
     paths = state_paths(state)
     # Before the database is opened: a fork must not inherit it.
-    with _resident(paths.root, run if paths.database.exists() else None):
+    with _resident(paths.root, run if paths.has_database else None):
         app = open_app(state)
         app.tell = say
         app.config()

@@ -1,10 +1,14 @@
 """Configuration files on this machine: a folder of them, or one."""
 
 import errno
+import os
 from pathlib import Path
 
+from distwright.config.load import parse_config
+from distwright.config.model import Config
 from distwright.errors import BadUsage, DistwrightError, NotAllowed, NotFound, OutOfSpace, quoted
 from distwright.site.applied import CONFIG_FILE, CONFIG_FOLDER
+from distwright.site.places import chosen
 
 _HINT = "choose another place with --config PATH"
 
@@ -39,3 +43,22 @@ def refused_by_system(error: OSError, hint: str) -> DistwrightError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return NotAllowed(what, hint=hint)
     return BadUsage(what, hint=hint)
+
+
+def config_files(given: str | None) -> dict[str, str]:
+    """Read configuration files: of a folder (`distwright.toml`, `distwright.d/*.toml`), or one file; raise NotFound."""
+    return read_files(_config_place(given))
+
+
+def config_folder(given: str | None) -> Path:
+    """Say which folder the configuration files are in."""
+    return folder_of(_config_place(given))
+
+
+def read_config(given: str | None) -> Config:
+    """Read and check configuration files; raise BadConfig with every problem."""
+    return parse_config(sorted(config_files(given).items()))
+
+
+def _config_place(given: str | None) -> Path:
+    return Path(chosen(given, "--config", os.environ, "DISTWRIGHT_CONFIG") or ".")

@@ -20,6 +20,7 @@ from distwright.site.programs import missing_programs
 from distwright.site.views import unknown_kind
 from distwright.store.database import Database, damages
 from distwright.store.jobs import list_jobs
+from distwright.store.migrations import version_of
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.apt import configured_sources
@@ -138,7 +139,7 @@ def _environments_by_architecture(paths: StatePaths) -> dict[str, list[str]]:
 
 
 def _applied_config(paths: StatePaths) -> Config | None:
-    if not paths.database.exists():
+    if not paths.has_database:
         return None
     database = Database(paths.database_url)
     try:
@@ -177,7 +178,13 @@ def _state(paths: StatePaths) -> HealthFinding:
     """Look at who may read keys and who may change what we believe."""
     if not paths.root.exists():
         return HealthFinding("state", "note", f"there is no state in {paths.root} yet", "distwright demo makes one")
-    limits = [(paths.root, 0o022), (paths.objects, 0o022), (paths.keys, 0o077), (paths.database, 0o077)]
+    limits = [
+        (paths.root, 0o022),
+        (paths.objects, 0o022),
+        (paths.keys, 0o077),
+        (paths.database, 0o077),
+        (paths.database_place, 0o077),
+    ]
     limits += [(key, 0o077) for key in _listed(paths.keys)]
     wrong = [(path, mode) for path, forbidden in limits if (mode := _mode(path)) is not None and mode & forbidden]
     if not wrong:
@@ -207,6 +214,22 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _database(paths: StatePaths) -> HealthFinding:
+    return _server(paths.database_url) if paths.database_place.exists() else _file(paths)
+
+
+def _server(url: str) -> HealthFinding:
+    database = Database(url)
+    try:
+        with database.read() as tx:
+            version_of(tx)
+    except DistwrightError as error:
+        return HealthFinding("database", "wrong", error.message, "look whether PostgreSQL runs, and lets us in")
+    finally:
+        database.close()
+    return HealthFinding("database", "well", "PostgreSQL answers", "")
+
+
+def _file(paths: StatePaths) -> HealthFinding:
     try:
         is_here = paths.database.stat().st_size > 0
     except FileNotFoundError:
@@ -282,7 +305,7 @@ def _limits(_paths: StatePaths) -> HealthFinding:
 
 
 def _jobs(paths: StatePaths) -> HealthFinding:
-    if not (paths.root / "db.sqlite").exists():
+    if not paths.has_database:
         return HealthFinding("jobs", "well", "no job yet", "")
     database = Database(paths.database_url)
     try:

@@ -17,7 +17,7 @@ from distwright.worker.context import signer_of
 
 def what_ends(paths: StatePaths, now: datetime) -> list[Ending]:
     """List what is needed and has ended or ends soon; nothing for a state that is not there, or has no configuration yet."""
-    if not paths.database.exists():
+    if not paths.has_database:
         return []
     database, objects = Database(paths.database_url), FileObjects(paths.objects)
     try:

@@ -3,15 +3,28 @@
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from distwright.errors import BadInput, Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, quoted
+from distwright.errors import (
+    BadInput,
+    Busy,
+    DatabaseLost,
+    DiskFailed,
+    DistwrightError,
+    NotFound,
+    OutOfSpace,
+    Refused,
+    quoted,
+)
 
 BUSY_TIMEOUT_S = 30
+MOVED = 77  # PRAGMA user_version of an SQLite database whose installation is on PostgreSQL now (store/moving.py)
 _AGAIN_S = 0.02
+_LOST_AGAIN_S = 0.5
 _WRITERS = 0x64697374  # key of PostgreSQL's advisory lock that every writer holds: "dist"
 _SILENT_WRITER_S = (
     60  # a writer of which PostgreSQL hears nothing for so long is gone, and must not keep the others out
@@ -29,11 +42,29 @@ class Transaction:
 class Database:
     """A pool of connections. Not to be carried across a fork: the child opens its own (see `reopen`)."""
 
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Open lazily; nothing is read or written before the first transaction. busy_timeout_s: patience with other writers."""
+    def __init__(
+        self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, lost_patience_s: float = 0.0, may_have_moved: bool = False
+    ) -> None:  # fmt: skip
+        """Open lazily; nothing is read or written before the first transaction. busy_timeout_s: patience with other writers.
+
+        lost_patience_s: patience with a server that is away, when a transaction begins. may_have_moved: also a database that was
+        moved away is opened; else each transaction on it raises Refused.
+        """
         self.url = url
         self._busy_timeout_s = busy_timeout_s
-        self._engine = _engine(url, busy_timeout_s)
+        self._lost_patience_s = lost_patience_s
+        self._engine = _engine(url, busy_timeout_s, may_have_moved=may_have_moved)
+
+    @property
+    def is_of_one_machine(self) -> bool:
+        """Whether it is a file, which only this machine can open."""
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def shown(self) -> str:
+        """Its address as people may read it: a path, or a server without a password."""
+        url = sa.make_url(self.url)
+        return (url.database or self.url) if self.is_of_one_machine else url.render_as_string(hide_password=True)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -44,25 +75,62 @@ class Database:
         half-way for want of a lock. Short by rule: no program, network or hashing inside. Raises Busy after `busy_timeout_s` of
         waiting, OutOfSpace when the disk is full.
         """
-        with self._translated(), self._engine.connect() as connection:
-            writing = connection.execution_options(distwright_write=True)
-            with writing.begin():
-                yield Transaction(writing)
+        with self._translated(), self._begun(is_write=True) as tx:
+            yield tx
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Begin a reading transaction: one consistent view (WAL; REPEATABLE READ) that waits for no writer."""
-        with self._translated(), self._engine.connect() as connection, connection.begin():
-            yield Transaction(connection)
+        with self._translated(), self._begun(is_write=False) as tx:
+            yield tx
+
+    def now(self) -> datetime:
+        """Give the time that leases are reckoned by, UTC: this machine's, or the server's where many machines share it."""
+        if self.is_of_one_machine:
+            return datetime.now(UTC)
+        with self.read() as tx:
+            at = tx.connection.exec_driver_sql("SELECT clock_timestamp()").scalar_one()
+        if not isinstance(at, datetime):
+            raise DistwrightError(f"the server gave {at!r} for the time", hint="report this as a bug of distwright")
+        return at.astimezone(UTC)
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
 
-    def reopen(self) -> "Database":
-        """Give a database of the same URL with connections of its own, for a forked child; the parent's stay untouched."""
+    def reopen(self, *, lost_patience_s: float | None = None) -> "Database":
+        """Give a database of the same URL with connections of its own, for a forked child; the parent's stay untouched.
+
+        lost_patience_s: another patience with a server that is away.
+        """
         self._engine.dispose(close=False)
-        return Database(self.url, busy_timeout_s=self._busy_timeout_s)
+        patience_s = self._lost_patience_s if lost_patience_s is None else lost_patience_s
+        return Database(self.url, busy_timeout_s=self._busy_timeout_s, lost_patience_s=patience_s)
+
+    @contextmanager
+    def _begun(self, *, is_write: bool) -> Iterator[Transaction]:
+        """Begin a transaction; while the server is away and there is patience, try again: nothing was said to it yet."""
+        until = time.monotonic() + self._lost_patience_s
+        with ExitStack() as stack:
+            while True:
+                try:
+                    connection = self._opened(stack, is_write=is_write)
+                    break
+                except sa.exc.OperationalError as error:
+                    if not _is_lost(error) or time.monotonic() >= until:
+                        raise
+                    time.sleep(_LOST_AGAIN_S)
+            yield Transaction(connection)
+
+    def _opened(self, stack: ExitStack, *, is_write: bool) -> sa.Connection:
+        """Open a connection with a transaction, both of which end with `stack`."""
+        with ExitStack() as opened:
+            connection = opened.enter_context(self._engine.connect())
+            if is_write:
+                connection = connection.execution_options(distwright_write=True)
+            opened.enter_context(connection.begin())
+            stack.enter_context(opened.pop_all())
+        return connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -98,6 +166,11 @@ def inserted_id(result: "sa.CursorResult[Any]") -> int:
     return int(key[0])
 
 
+def _is_lost(error: sa.exc.DatabaseError) -> bool:
+    """Say whether there was no connection to speak on, or it broke."""
+    return error.connection_invalidated or (isinstance(error, sa.exc.OperationalError) and error.statement is None)
+
+
 def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
     text = str(error.orig).strip()
     if "full" in text or "No space left" in text:
@@ -112,20 +185,25 @@ def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
     if "locked" in text or "busy" in text or "lock timeout" in text:
         return Busy(f"the database is held by another process ({text})", hint="distwright job list; then try again")
     shown = sa.make_url(url).render_as_string(hide_password=True)
+    if _is_lost(error):
+        return DatabaseLost(
+            f"the database {shown} cannot be reached: {text.splitlines()[0] if text else 'the connection broke'}",
+            hint="look whether PostgreSQL runs and lets us in (distwright doctor); then run the same command again",
+        )
     return DistwrightError(f"the database {shown} does not work: {text}", hint="distwright doctor")
 
 
-def _engine(url: str, busy_timeout_s: float) -> sa.Engine:
+def _engine(url: str, busy_timeout_s: float, *, may_have_moved: bool) -> sa.Engine:
     parsed = sa.make_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(parsed, busy_timeout_s)
+        return _sqlite(parsed, busy_timeout_s, may_have_moved=may_have_moved)
     if backend == "postgresql":
         return _postgresql(parsed, busy_timeout_s)
     raise BadInput(f"a database of kind {quoted(backend)} is not supported", hint="use sqlite:///… or postgresql://…")
 
 
-def _sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
+def _sqlite(url: sa.URL, busy_timeout_s: float, *, may_have_moved: bool) -> sa.Engine:
     engine = sa.create_engine(
         url,
         connect_args={"timeout": busy_timeout_s},
@@ -145,6 +223,12 @@ def _sqlite(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
         is_write = _is_write(connection)
         connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if is_write else 'ON'}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+        if not may_have_moved and connection.exec_driver_sql("PRAGMA user_version").scalar() == MOVED:
+            connection.exec_driver_sql("ROLLBACK")
+            raise Refused(
+                "the database of this state has moved to PostgreSQL",
+                hint="start this again; if that does not help: distwright db migrate --to ADDRESS, as before",
+            )
 
     return engine
 

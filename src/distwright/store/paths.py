@@ -22,9 +22,27 @@ class StatePaths:
         return self.root / "db.sqlite"
 
     @property
-    def database_url(self) -> str:
+    def database_place(self) -> Path:
+        """The file that says where else the database is (0600); not there: it is the default one."""
+        return self.root / "db.url"
+
+    @property
+    def sqlite_url(self) -> str:
         """The address of the default database."""
         return f"sqlite:///{self.database}"
+
+    @property
+    def database_url(self) -> str:
+        """The address of the database that is in use."""
+        try:
+            return self.database_place.read_text().strip()
+        except FileNotFoundError:
+            return self.sqlite_url
+
+    @property
+    def has_database(self) -> bool:
+        """Whether there is an installation here."""
+        return self.database_place.exists() or self.database.exists()
 
     @property
     def objects(self) -> Path:
@@ -129,6 +147,6 @@ class StatePaths:
         ):
             folder.mkdir(parents=True, exist_ok=True)
         self.keys.mkdir(exist_ok=True, mode=0o700)
-        if not self.database.exists():
+        if not self.has_database:
             os.close(os.open(self.database, os.O_WRONLY | os.O_CREAT, 0o600))
         self.uploads.mkdir(exist_ok=True, mode=0o700)

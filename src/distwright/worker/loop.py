@@ -10,12 +10,21 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from distwright.errors import Busy, DiskFailed, OutOfSpace, ProgramFailed
-from distwright.jobs.lease import LEASE_S, Ending, Retry, claim_next, end_attempt, holder_name, reap, renew
+from distwright.errors import Busy, DatabaseLost, DiskFailed, OutOfSpace, ProgramFailed
+from distwright.jobs.lease import (
+    HUNG_AFTER_S,
+    LEASE_S,
+    Ending,
+    Retry,
+    claim_next,
+    end_attempt,
+    holder_name,
+    reap,
+    renew,
+)
 from distwright.jobs.step import JobKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
@@ -30,6 +39,7 @@ from distwright.worker.context import JobContext
 from distwright.worker.runner import ENTERED
 
 _TICK_S = 0.25
+_AGAIN_S = 1.0
 
 MakeContext = Callable[[Job, Callable[[str], None], Callable[[], bool]], JobContext]
 
@@ -62,12 +72,17 @@ class Watcher(Protocol):
         ...
 
 
+def _nobody_waits(_pool: str) -> None:
+    """Say it to nobody: this worker is alone."""
+
+
 @dataclass(slots=True)
 class Worker:
     """Leases and runs jobs of some pools; a process of its own, for it ends every process that descends from it.
 
     may_wait_to_retry: put BROKEN jobs back for later (a server does, a command does not). renew_every_s: how often the lease is
-    renewed, and a cancel noticed. cancel_grace_s: how long an attempt may take to stop before it is killed.
+    renewed, and a cancel noticed. cancel_grace_s: how long an attempt may take to stop before it is killed. hint: says to who waits
+    that a pool has work. patience_s: how long the end of an attempt is kept while the database cannot be reached.
     """
 
     database: Database
@@ -80,11 +95,13 @@ class Worker:
     may_wait_to_retry: bool = True
     renew_every_s: float = LEASE_S / 12
     cancel_grace_s: float = 20.0
+    hint: Callable[[str], None] = _nobody_waits
+    patience_s: float = HUNG_AFTER_S
 
     def clean_up(self) -> None:
         """Give back what dead workers on this machine held, and remove what they left. Call once before `run_one`."""
         become_subreaper()
-        for _job in reap(self.database, _now()):
+        for _job in reap(self.database, self.database.now()):
             pass
         # Folders before leases: one that is made in between belongs to a job that has its lease already.
         self.paths.make()  # run/ may be a tmpfs, and cache/ be removed at any time
@@ -115,11 +132,13 @@ class Worker:
         return had_one
 
     def _run_next(self, noted: Sequence[int]) -> bool:
-        reap(self.database, _now())
+        now = self.database.now()
+        reap(self.database, now)
         kinds = [kind.kind for kind in self.kinds.values()]
-        job = claim_next(self.database, self.pools, holder_name(), _now(), kinds)
+        job = claim_next(self.database, self.pools, holder_name(), now, kinds)
         if job is None:
             return False
+        self.hint(job.pool)  # where there was work there may be more: who waits looks, too
         self.watcher.began(job)
         child = fork_child(self.kinds[job.kind], job, self.make_context)
         try:
@@ -137,8 +156,9 @@ class Worker:
     def unfinished(self, wanted: Collection[int] = ()) -> list[Job]:
         """List what is ready in its pools, what another worker runs there, and the `wanted` jobs that are not done."""
         kinds = [(kind.kind.name, kind.kind.version) for kind in self.kinds.values()]
+        now = self.database.now()
         with self.database.read() as tx:
-            return unfinished(tx, self.pools, _now(), kinds, wanted)
+            return unfinished(tx, self.pools, now, kinds, wanted)
 
     def _watch(self, child: Child, job: Job, noted: Sequence[int]) -> Ending | None:
         """Follow an attempt until its process has ended; None if that came before its report. Raises KeyboardInterrupt if noted."""
@@ -171,7 +191,7 @@ class Worker:
     def _must_stop(self, job: Job) -> bool:
         """Renew the lease; say whether it is lost, or the job cancelled."""
         try:
-            current = renew(self.database, job, _now())
+            current = renew(self.database, job, self.database.now())
         except (
             Busy,
             OutOfSpace,
@@ -211,8 +231,18 @@ class Worker:
         end_descendants()
 
     def _write_end(self, job: Job, ending: Ending, retry: Retry | None = None) -> None:
+        """Write the end, if the fence is still ours. A server of a database that is away is waited for, for a while."""
         retry = retry or (Retry.LATER if self.may_wait_to_retry else Retry.NEVER)
-        end_attempt(self.database, job, ending, _now(), retry=retry)
+        until = time.monotonic() + self.patience_s
+        while True:
+            try:
+                end_attempt(self.database, job, ending, self.database.now(), retry=retry)
+            except DatabaseLost:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN_S)
+            else:
+                break
         self.watcher.ended(job, ending)
 
     def _leased(self) -> set[str]:
@@ -243,7 +273,3 @@ def _is_entered(folder: Path) -> bool:
     """Say whether a person is in this work folder."""
     word, _, pid = folder.name.partition("-")
     return word == ENTERED and Path(f"/proc/{pid}").exists()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

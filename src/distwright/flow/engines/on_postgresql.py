@@ -1,0 +1,103 @@
+"""The engine of many machines: Procrastinate, over the PostgreSQL that has the job table. A hint is one of its jobs.
+
+It has one waiting hint for each pool at most, and one waiter takes it: whoever finds work gives the next hint (worker/loop.py).
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from importlib import metadata
+
+import procrastinate
+import psycopg
+import sqlalchemy as sa
+from procrastinate import exceptions
+from procrastinate.schema import SchemaManager
+
+from distwright.errors import DistwrightError
+from distwright.model.names import our_name
+from distwright.store.database import Database
+from distwright.store.hints import SCHEMA, make_hint_schema
+
+_TASK = "wake"
+_POLL_S = 1.0
+_CONNECT_S = 5
+_OPTIONS = f"-c search_path={SCHEMA}"
+_LOST = (exceptions.ConnectorException, psycopg.Error, DistwrightError)
+
+
+class ProcrastinateEngine:
+    """Hints through PostgreSQL. While the server cannot be reached hints are lost and waiters sleep: work is in the job table."""
+
+    def __init__(self, database: Database) -> None:
+        """Use the server of `database`; Procrastinate's tables are made there with the first hint or wait."""
+        self._database = database
+        self._conninfo = sa.make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._is_ready = False
+
+    def hint(self, pool: str) -> None:
+        """Say that `pool` has work; nothing if that is said already."""
+        name = our_name(pool, "pool")
+        with contextlib.suppress(exceptions.AlreadyEnqueued, *_LOST), self._connected() as connection:
+            app = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
+            app.configure_task(_TASK, queue=name, queueing_lock=name, connection=connection).defer()
+
+    def wait(self, pools: tuple[str, ...], timeout_s: float) -> bool:
+        """Wait for a hint."""
+        until = time.monotonic() + timeout_s
+        names = [our_name(pool, "pool") for pool in pools]
+        with contextlib.suppress(*_LOST):
+            with self._connected():
+                pass  # a pool would try for half a minute
+            return asyncio.run(_wait(self._conninfo, names, timeout_s))
+        time.sleep(max(0.0, min(until - time.monotonic(), _POLL_S)))
+        return False
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+        """Connect, with Procrastinate's tables there. Where anything fails they are looked for anew the next time."""
+        try:
+            if not self._is_ready:
+                make_hint_schema(self._database, SchemaManager.get_schema(), metadata.version("procrastinate"))
+                self._is_ready = True
+            with psycopg.connect(self._conninfo, options=_OPTIONS, connect_timeout=_CONNECT_S) as connection:
+                yield connection
+        except _LOST:
+            self._is_ready = False
+            raise
+
+
+async def _wait(conninfo: str, pools: list[str], timeout_s: float) -> bool:
+    """Take what hints are there; if there is none, wait for one."""
+    woken = asyncio.Event()
+    connector = procrastinate.PsycopgConnector(
+        conninfo=conninfo, kwargs={"options": _OPTIONS}, min_size=1, max_size=3, timeout=_CONNECT_S
+    )
+    app = procrastinate.App(connector=connector)
+
+    @app.task(name=_TASK)
+    async def wake() -> None:
+        woken.set()
+
+    async def work(*, wait: bool) -> None:
+        await app.run_worker_async(
+            queues=pools, wait=wait, install_signal_handlers=False, delete_jobs="always",
+            fetch_job_polling_interval=_POLL_S,
+        )  # fmt: skip
+
+    async with app.open_async():
+        await work(wait=False)
+        if woken.is_set() or timeout_s <= 0:
+            return woken.is_set()
+        tasks = {asyncio.create_task(work(wait=True)), asyncio.create_task(woken.wait())}
+        try:
+            await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        for end in ends:
+            if isinstance(end, Exception):
+                raise end
+        return woken.is_set()
