@@ -227,7 +227,7 @@ def _sqlite(url: sa.URL, busy_timeout_s: float, *, may_have_moved: bool) -> sa.E
             connection.exec_driver_sql("ROLLBACK")
             raise Refused(
                 "the database of this state has moved to PostgreSQL",
-                hint="start this again; if that does not help: distwright db migrate --to ADDRESS, as before",
+                hint="run this again; if it still says so: distwright db migrate --to ADDRESS, as before",
             )
 
     return engine
