@@ -24,7 +24,8 @@ import importlib, json, os, sys
 names = json.loads(sys.argv[1])
 libraries = {name.split(".")[0] for name in sys.modules}
 for name in ("sqlalchemy", "pydantic", "alembic", "alembic.command", "pysequoia", "starlette.applications",
-             "uvicorn", "jinja2", "rich.console", "rich.progress", "urllib3", "click", "starlette.staticfiles", "psycopg", "procrastinate"):
+             "uvicorn", "jinja2", "rich.console", "rich.progress", "urllib3", "click", "starlette.staticfiles",
+             "psycopg", "procrastinate"):
     importlib.import_module(name)
 seen = []
 writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
