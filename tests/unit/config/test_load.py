@@ -285,8 +285,10 @@ def test_known_tables_without_settings_say_so(table: str) -> None:
             "[repo.live]",
             "[repo.live]\nfrom_ = 1",
             "22 repo.live.from_: is not a known key",
-            "create, default_branch, description, environment, frozen, maintain, package, private, protected, public, read, "
-            "rebuild, rewind, suite, thawed or write",
+            (
+                "create, default_branch, description, environment, frozen, maintain, package, private, protected, public, read, "
+                "rebuild, rewind, suite, thawed or write"
+            ),
         ),
         (
             "boot_expect =",
