@@ -391,6 +391,13 @@ class Serving:
             pass
         raise NotFound(f"{tree} has no file {quoted(path)}", hint="see the links on the front page")
 
+    def public_repo(self, name: str) -> Path:
+        """Find a repo that everybody may read; raise NotFound, whatever else there is of that name."""
+        table, path = self._app.config().repos.get(name), self._app.paths.repo(name)
+        if table is None or not table.public or table.private or not path.exists():
+            raise NotFound(f"there is no public repo {quoted(name)}", hint="distwright repo list")
+        return path
+
     def log(self, number: int) -> Path:
         """Find the log of a job's newest attempt; raise NotFound."""
         log = job_detail(self._app.database, self._app.paths, number).log

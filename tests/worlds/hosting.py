@@ -10,7 +10,7 @@ import pwd
 import shlex
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -111,6 +111,33 @@ class Server:
         done = self.git(person, "clone", "--quiet", self.address(repo), str(place))
         assert done.returncode == 0, done.stderr
         return Checkout(self, person, place)
+
+    def gitolite(self, *words: str, stdin: str = "", cwd: Path | None = None) -> str:
+        """Run gitolite on the server; it must succeed."""
+        home = self.state / "hosting"
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(home), "USER": GIT_USER, **_COMMITTER}
+        become = (
+            ["setpriv", "--reuid", GIT_USER, "--regid", GIT_USER, "--clear-groups", "--"] if os.geteuid() == 0 else []
+        )
+        done = subprocess.run(
+            [*become, *words], env=environment, cwd=cwd or home, input=stdin, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def gitolite_access(self, questions: Sequence[tuple[str, str, str, str]]) -> list[bool]:
+        """Ask Gitolite what somebody may do: (repo, user, access, ref)."""
+        repos = sorted({repo for repo, *_ in questions})
+        answers = {}
+        for access, ref in sorted({(access, ref) for _, _, access, ref in questions}):
+            pairs = "".join(
+                f"{repo} {user}\n" for repo in repos for user in sorted({user for _, user, *_ in questions})
+            )
+            said = self.gitolite("gitolite", "access", "%", "%", access, ref, stdin=pairs)
+            for line in said.splitlines():
+                repo, user, answer = line.split("\t")
+                answers[repo, user, access, ref] = "DENIED" not in answer
+        return [answers[question] for question in questions]
 
 
 @dataclass

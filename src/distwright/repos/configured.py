@@ -37,8 +37,10 @@ def make_repos(config: Config, paths: StatePaths, names: Iterable[str]) -> None:
     """Make these repos, or bring them up to date: as the git user, if there is one."""
 
     def make() -> list[str]:
-        tables = [(name, config.repos[name]) for name in names]
-        return [str(make_repo(paths, name, table.default_branch, is_private=table.private)) for name, table in tables]
+        for name in names:
+            table = config.repos[name]
+            make_repo(paths, name, table.default_branch, is_private=table.private, is_atomic=table.package)
+        return []
 
     account = git_account(config, paths)
     if account is None:

@@ -76,13 +76,16 @@ class Sink(Protocol):
         ...
 
 
-def make_bare(path: Path, default_branch: str) -> None:
-    """Make an empty bare repository, or leave the one that is there; either way pushes into it are checked object by object."""
+def make_bare(path: Path, default_branch: str, settings: Mapping[str, str] | None = None) -> None:
+    """Make an empty bare repository, or leave the one that is there; either way pushes into it are checked object by object.
+
+    settings: more of git's that it shall have.
+    """
     if not (path / "HEAD").exists():
         _init(path, default_branch)
     text = git(path, "config", "--local", "--null", "--list").decode(errors="replace")
     known = dict(line.partition("\n")[::2] for line in text.split("\0"))
-    for key, value in _FSCK.items():
+    for key, value in {**_FSCK, **(settings or {})}.items():
         if known.get(key.lower()) != value:
             git(path, "config", "--local", key, value)
 
