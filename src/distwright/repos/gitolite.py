@@ -85,12 +85,7 @@ def differences(hosting: Hosting) -> list[str]:
     found += _of_disk(hosting)
     if _sums(hosting) != _kept_sums(hosting):
         found.append(f"{hosting.base / _COMPILED}: is not as compiled, or gl-conf of a repo is not")
-    for name in hosting.names:
-        if _link(hosting.repos / f"{name}.git" / "hooks" / "update") != str(
-            hosting.base / "hooks" / "common" / "update"
-        ):
-            found.append(f"{name}: its hook does not ask Gitolite")
-    return found
+    return found + [f"{name}: its hook does not ask Gitolite" for name in _unhooked(hosting)]
 
 
 def make_so(hosting: Hosting, now: datetime) -> None:
@@ -106,12 +101,12 @@ def make_so(hosting: Hosting, now: datetime) -> None:
     if is_new or not (hosting.admin / "hooks" / "post-update").exists() or not (hosting.base / _COMPILED).exists():
         _set_up(hosting)
     former = _former(hosting)
-    said = b""
-    if _of_commit(hosting):
-        said = _push_files(hosting, former, now)
-    if not _is_in_force(hosting):
+    said = _push_files(hosting, former, now) if _of_commit(hosting) else None
+    if said is None or not _is_in_force(
+        hosting
+    ):  # what was compiled may be changed by hand, and look as if it were right
         _put_on_disk(hosting)
-        said += _gitolite(hosting, "setup").stderr
+        said = (said or b"") + _gitolite(hosting, "setup").stderr
     if _is_in_force(hosting):
         _write(hosting.home / _SUMS, json.dumps(_sums(hosting)))
         return
@@ -131,8 +126,15 @@ def _is_in_force(hosting: Hosting) -> bool:
     path, keys = hosting.keys, authorized_keys(hosting.files, str(SHELL))
     if is_compiled and _read(path) != keys.encode():
         _write(path, keys)  # lines of other keys, which Gitolite would leave there, open a shell
-    hooked = all(_link(hosting.repos / f"{name}.git/hooks/update") for name in hosting.names)
-    return is_compiled and hooked
+    return is_compiled and not list(_unhooked(hosting))
+
+
+def _unhooked(hosting: Hosting) -> Iterator[str]:
+    """Name the repos whose hook is another one."""
+    hook = str(hosting.base / "hooks" / "common" / "update")
+    for name in hosting.names:
+        if _link(hosting.repos / f"{name}.git" / "hooks" / "update") != hook:
+            yield name
 
 
 def _of_commit(hosting: Hosting) -> list[str]:
