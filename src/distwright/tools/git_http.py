@@ -1,9 +1,10 @@
 """git over HTTP, for reading only: `git http-backend` of Debian's git, asked as a web server asks a CGI program (RFC 3875)."""
 
+import itertools
 import os
 import pwd
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -34,11 +35,12 @@ class GitRequest:
 
 @dataclass(frozen=True, slots=True)
 class GitAnswer:
-    """What is answered. pieces: of the body, as they come; to be closed when nobody wants them any more."""
+    """What is answered. pieces: of the body, as they come. close: ends git; to be called whether or not all pieces were taken."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     pieces: Iterator[bytes]
+    close: Callable[[], None]
 
 
 def ask_git(repo: Path, request: GitRequest) -> GitAnswer:
@@ -53,7 +55,7 @@ def ask_git(repo: Path, request: GitRequest) -> GitAnswer:
         fields, blank, body = head.partition(b"\r\n\r\n")
         if blank:
             status, headers = _parsed(fields.decode("latin-1"))
-            return GitAnswer(status, headers, _after(body, pieces))
+            return GitAnswer(status, headers, itertools.chain([body] if body else [], pieces), pieces.close)
     raise ProgramFailed("git http-backend does not answer", hint="sudo apt-get install git")
 
 
@@ -98,7 +100,7 @@ def _without_privileges(repo: Path) -> tuple[str, ...]:
     return ("setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups", "--")
 
 
-def _held(command: Command) -> Iterator[bytes]:
+def _held(command: Command) -> Generator[bytes, None, None]:
     """Run it in one of the slots."""
     if not _slots.acquire(blocking=False):
         raise Busy(f"{AT_ONCE} others are cloning or fetching here", hint="try again in a minute")
@@ -106,12 +108,6 @@ def _held(command: Command) -> Iterator[bytes]:
         yield from run_streamed(command)
     finally:
         _slots.release()
-
-
-def _after(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    if first:
-        yield first
-    yield from pieces
 
 
 def _parsed(head: str) -> tuple[int, tuple[tuple[str, str], ...]]:

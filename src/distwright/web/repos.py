@@ -1,14 +1,13 @@
 """Public repos over git's smart HTTP, to be read: what a clone or a fetch asks, and nothing else."""
 
-from collections.abc import AsyncIterator, Iterator
-
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from distwright.app import Serving
-from distwright.tools.git_http import GitRequest, ask_git
+from distwright.tools.git_http import GitAnswer, GitRequest, ask_git
 
 BODY_LIMIT_BYTES = 10 << 20  # names of commits that a client wants and has; git http-backend takes no more either
 _READING = "git-upload-pack"
@@ -49,9 +48,18 @@ class PublicRepos:
         encoding, protocol = (request.headers.get(field, "") for field in ("content-encoding", "git-protocol"))
         asked = GitRequest(is_pack=is_pack, body=body, encoding=encoding, protocol=protocol)
         answer = await run_in_threadpool(ask_git, repo, asked)
-        return StreamingResponse(_pieces(answer.pieces), answer.status, dict(answer.headers))
+        return _GitResponse(answer)
 
 
-async def _pieces(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while piece := await run_in_threadpool(next, pieces, b""):
-        yield piece
+class _GitResponse(StreamingResponse):
+    """Gives what git says, and ends git when whoever asked has gone away; to leave that to the garbage collector takes minutes."""
+
+    def __init__(self, answer: GitAnswer) -> None:
+        super().__init__(answer.pieces, answer.status, dict(answer.headers))
+        self._close = answer.close
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._close()
