@@ -32,7 +32,7 @@ from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
-from distwright.repos.configured import make_repos
+from distwright.repos.configured import bring_up_to_date
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
@@ -341,7 +341,7 @@ class App:
         """Clean up, bring hooks, settings and holds of hosted repos up to date, and name the refs that are passed over."""
         worker.clean_up()
         config = self.config()
-        make_repos(config, self.paths, [name for name in config.repos if self.paths.repo(name).exists()])
+        bring_up_to_date(config, self.paths, self.now())
         report_unreadable(self.paths, sorted(config.repos), self.tell)
         hold_pins(self.command_context())
         return Renewals(self.database, self.objects, self.place, self.tell)
@@ -390,13 +390,6 @@ class Serving:
         except (OSError, ValueError, RuntimeError):  # too long a name, a NUL, a loop of links
             pass
         raise NotFound(f"{tree} has no file {quoted(path)}", hint="see the links on the front page")
-
-    def public_repo(self, name: str) -> Path:
-        """Find a repo that everybody may read; raise NotFound, whatever else there is of that name."""
-        table, path = self._app.config().repos.get(name), self._app.paths.repo(name)
-        if table is None or not table.public or table.private or not path.exists():
-            raise NotFound(f"there is no public repo {quoted(name)}", hint="distwright repo list")
-        return path
 
     def log(self, number: int) -> Path:
         """Find the log of a job's newest attempt; raise NotFound."""

@@ -48,6 +48,7 @@ class Server:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    sshd: int = 0
 
     @property
     def state(self) -> Path:
@@ -187,6 +188,7 @@ def git_server(folder: Path) -> Iterator[Server]:
         process = subprocess.Popen([*_as_git_user(folder), *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         wait_until(lambda: process.poll() is not None or _listens(server.port), f"sshd listens on {server.port}")
+        server.sshd = process.pid
         assert process.poll() is None, (folder / "sshd.log").read_text()
         yield server
     finally:

@@ -1,14 +1,15 @@
 """What the configuration means for this stage: hosted repos exist as their tables say, and Gitolite serves them, if it shall."""
 
+import contextlib
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from distwright.config.difference import Change, changed_tables
 from distwright.config.model import Config
-from distwright.errors import NotAllowed, Refused, quoted
+from distwright.errors import NotAllowed, NotFound, Refused, quoted
 from distwright.repos import refusals
 from distwright.repos.gitolite import Hosting, differences, make_so
 from distwright.repos.gitolite_tree import admin_files
@@ -81,6 +82,37 @@ def host(config: Config, paths: StatePaths, now: datetime) -> None:
         raise Refused(f"Gitolite is not as configured: {quoted(left[0])}", hint="distwright config plan")
 
 
+def remove_leftovers(config: Config, paths: StatePaths, now: datetime) -> None:
+    """Remove what killed pushes left an hour ago or more: locks, which would refuse each later push, and half spool files."""
+    before = (now - timedelta(hours=1)).timestamp()
+
+    def remove() -> list[str]:
+        places = [(paths.repo(name), pattern) for name in config.repos for pattern in ("*.lock", "refs/**/*.lock")]
+        for folder, pattern in (*places, (paths.spool, ".new.*")):
+            for file in folder.glob(pattern):
+                with contextlib.suppress(FileNotFoundError):
+                    if file.lstat().st_mtime < before:
+                        file.unlink()
+        return []
+
+    account = git_account(config, paths)
+    acting_as(account, remove) if account else remove()
+
+
+def bring_up_to_date(config: Config, paths: StatePaths, now: datetime) -> None:
+    """Give each hosted repo that is here the present hook and settings, and remove what killed pushes left."""
+    make_repos(config, paths, [name for name in config.repos if paths.repo(name).exists()])
+    remove_leftovers(config, paths, now)
+
+
+def public_repo(config: Config, paths: StatePaths, name: str) -> Path:
+    """Find a repo that everybody may read; raise NotFound, in the same words whatever else there is of that name."""
+    table, path = config.repos.get(name), paths.repo(name)
+    if table is None or not table.public or table.private or not path.exists():
+        raise NotFound(f"there is no public repo {quoted(name)}", hint="distwright repo list")
+    return path
+
+
 def git_account(config: Config, paths: StatePaths) -> Account | None:
     """Give the git user; None if none is configured. Raises NotFound, NotAllowed."""
     name = config.site.git_user
@@ -88,10 +120,10 @@ def git_account(config: Config, paths: StatePaths) -> Account | None:
         return None
     if name in (SANDBOX_USER, "root"):
         raise NotAllowed(
-            f"[site] git_user is {name}, whose programs are not to be let into repos", hint='git_user = "git"'
+            f"[site] git_user is {name}, whose programs are not to be let into repos",
+            hint='set git_user = "git" in [site]',
         )
-    home = paths.hosting
-    return account_of(name, hint=f"sudo useradd --system --home-dir {home} --shell /bin/sh {name}")
+    return account_of(name, paths.hosting)
 
 
 def _hand_over(paths: StatePaths, account: Account) -> None:

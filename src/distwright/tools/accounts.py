@@ -22,12 +22,15 @@ class Account:
     gid: int
 
 
-def account_of(name: str, *, hint: str) -> Account:
-    """Give a user whom we may act as; raise NotFound (with this hint), or NotAllowed unless we are root or that user."""
+def account_of(name: str, home: Path) -> Account:
+    """Give a user whom we may act as; raise NotFound, or NotAllowed unless we are root or that user. home: where one would live."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
-        raise NotFound(f"this machine has no user {quoted(name)}", hint=hint) from None
+        raise NotFound(
+            f"this machine has no user {quoted(name)}",
+            hint=f"sudo useradd --system --home-dir {home} --shell /bin/sh {name}",
+        ) from None
     if os.geteuid() not in (0, entry.pw_uid):
         raise NotAllowed(f"only root and {name} may change what is {name}'s", hint="run this as root")
     return Account(name, entry.pw_uid, entry.pw_gid)

@@ -69,7 +69,7 @@ class _Web:
             Route("/archive/{name}", self.archive),
             Route("/archive/{name}/{state}.sources", self.sources),
             *Uploads(self._app).routes(),
-            *PublicRepos(self._serving).routes(),
+            *PublicRepos(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
             Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),

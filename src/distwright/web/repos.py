@@ -6,7 +6,8 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from distwright.app import Serving
+from distwright.app import App
+from distwright.repos.configured import public_repo
 from distwright.tools.git_http import GitAnswer, GitRequest, ask_git
 
 BODY_LIMIT_BYTES = 10 << 20  # names of commits that a client wants and has; git http-backend takes no more either
@@ -16,9 +17,9 @@ _READING = "git-upload-pack"
 class PublicRepos:
     """Answers for `URL/repo/NAME.git`."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, app: App) -> None:
         """Serve an installation."""
-        self._serving = serving
+        self._app = app
 
     def routes(self) -> list[Route]:
         """Give the two addresses that git's smart protocol has (gitprotocol-http(5))."""
@@ -44,7 +45,8 @@ class PublicRepos:
 
     async def _answer(self, request: Request, *, is_pack: bool, body: bytes) -> Response:
         name = request.path_params["name"].removesuffix(".git")
-        repo = await run_in_threadpool(self._serving.public_repo, name)
+        config = await run_in_threadpool(self._app.config)
+        repo = public_repo(config, self._app.paths, name)
         encoding, protocol = (request.headers.get(field, "") for field in ("content-encoding", "git-protocol"))
         asked = GitRequest(is_pack=is_pack, body=body, encoding=encoding, protocol=protocol)
         answer = await run_in_threadpool(ask_git, repo, asked)
