@@ -37,13 +37,16 @@ def apply_change(change: Change, new: Config, paths: StatePaths) -> None:
 def make_repos(config: Config, paths: StatePaths, names: Iterable[str]) -> None:
     """Make these repos, or bring them up to date: as the git user, if there is one."""
 
+    account = git_account(config, paths)
+
     def make() -> list[str]:
         for name in names:
             table = config.repos[name]
-            make_repo(paths, name, table.default_branch, is_private=table.private, is_atomic=table.package)
+            make_repo(
+                paths, name, table.default_branch, is_private=table.private, is_atomic=table.package or account is None
+            )
         return []
 
-    account = git_account(config, paths)
     if account is None:
         make()
     else:
