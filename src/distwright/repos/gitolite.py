@@ -142,6 +142,8 @@ def _of_commit(hosting: Hosting) -> list[str]:
     wanted = {path: (file.mode, _blob_name(file.content)) for path, file in hosting.files.items()}
     found = listed_blobs(hosting.admin, _MASTER)
     changed = sorted(path for path in {*wanted, *found} if wanted.get(path) != found.get(path))
+    if not changed:
+        return []
     who = git(hosting.admin, "log", "-1", "--format=%h of %an", _MASTER, "--", may_say_no=True).decode(errors="replace")
     return [f"{ADMIN_REPO}/{path}: is not as in commit {who.strip()}" for path in changed]
 
