@@ -33,7 +33,7 @@ from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
-from distwright.repos.hosting import make_repo
+from distwright.repos.configured import bring_up_to_date
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
@@ -353,11 +353,9 @@ class App:
     def _begin(self, worker: Worker) -> Renewals:
         """Clean up, bring hooks, settings and holds of hosted repos up to date, and name the refs that are passed over."""
         worker.clean_up()
-        repos = self.config().repos
-        for name, repo in repos.items():
-            if self.paths.repo(name).exists():
-                make_repo(self.paths, name, repo.default_branch)
-        report_unreadable(self.paths, sorted(repos), self.tell)
+        config = self.config()
+        bring_up_to_date(config, self.paths, self.now())
+        report_unreadable(self.paths, sorted(config.repos), self.tell)
         hold_pins(self.command_context())
         return Renewals(self.database, self.objects, self.place, self.tell)
 

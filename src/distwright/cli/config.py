@@ -4,14 +4,21 @@ import click
 
 from distwright.app import App, open_app
 from distwright.cli.options import json_option, print_json, print_rows, state_option
-from distwright.config.difference import Change, changed_tables
+from distwright.config.difference import Change
 from distwright.config.load import parse_config
 from distwright.config.model import FORMAT, Config
 from distwright.config.problems import dotted
 from distwright.config.words import toml_value
 from distwright.errors import BadConfig
 from distwright.model.digests import Json, digest_of
-from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder, load_applied
+from distwright.site.applied import (
+    apply_config,
+    files_of_commit,
+    keyrings_of_commit,
+    keyrings_of_folder,
+    load_applied,
+    plan_changes,
+)
 from distwright.site.config_files import config_files, config_folder, read_config
 
 config_option = click.option(
@@ -68,10 +75,10 @@ def show(path: str | None, origin: bool, as_json: bool) -> None:
 @state_option
 @json_option
 def plan(path: str | None, state: str | None, as_json: bool) -> None:
-    """Say what applying the files would add, change and remove."""
+    """Say what applying the files would add, change and remove, and what somebody changed by hand and would be mended."""
     new = read_config(path)
     app = open_app(state)
-    _print_changes(changed_tables(_in_force(app), new), as_json=as_json)
+    _print_changes(plan_changes(_in_force(app), new, app.paths), as_json=as_json)
 
 
 @command.command()
@@ -121,7 +128,7 @@ def _in_force(app: App) -> Config | None:
     return None if found is None else found[0]
 
 
-def _print_changes(changes: "tuple[Change, ...] | list[Change]", *, as_json: bool) -> None:
+def _print_changes(changes: list[Change], *, as_json: bool) -> None:
     rows: list[dict[str, Json]] = [
         {"action": change.action, "table": change.table, "name": change.name, "detail": change.detail}
         for change in changes

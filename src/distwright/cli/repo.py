@@ -5,6 +5,7 @@ import click
 from distwright.app import open_app
 from distwright.cli.options import json_option, print_rows, state_option
 from distwright.model.digests import Json
+from distwright.repos.configured import ssh_address
 from distwright.site.views import repo_refs, unreadable_refs_of
 
 
@@ -17,19 +18,24 @@ def command() -> None:
 @state_option
 @json_option
 def list_repos(state: str | None, as_json: bool) -> None:
-    """List repos with their branches and tags, and where to push; refs whose names are not UTF-8 are passed over."""
+    """List repos: branches and tags, where to push, where all may read; refs whose names are not UTF-8 are passed over."""
     app = open_app(state)
+    config = app.config()
+    by_ssh = ssh_address(config)
     rows: list[dict[str, Json]] = [
         {
             "repo": name,
             "holds": "package" if repo.package else "distribution",
             "refs": [ref.removeprefix("refs/heads/").removeprefix("refs/") for ref in repo_refs(app.paths, name)],
             "passed over": unreadable_refs_of(app.paths, name),
-            "address": str(app.paths.repo(name)),
+            "address": f"ssh://{by_ssh}/{name}" if by_ssh else str(app.paths.repo(name)),
+            "public": f"{config.site.url or 'URL'}/repo/{name}.git" if repo.public else None,
         }
-        for name, repo in app.config().repos.items()
+        for name, repo in config.repos.items()
     ]
     headings = ["repo", "holds", "refs", "address"]
+    if any(row["public"] for row in rows):
+        headings.append("public")
     if any(row["passed over"] for row in rows):
         headings.insert(3, "passed over")
     print_rows(rows, headings, as_json=as_json, empty="no repo is configured; see docs/reference/settings.md")

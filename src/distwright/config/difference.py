@@ -8,12 +8,15 @@ from distwright.config.model import Config
 from distwright.config.tables_archive import Table
 from distwright.config.words import settings_of, toml_value
 
-Action = Literal["add", "change", "remove"]
+Action = Literal["add", "change", "remove", "mend"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One table that a stage has to act on. detail: for a change, each setting as `key: old -> new`."""
+    """One table that a stage has to act on. detail: for a change, each setting as `key: old -> new`.
+
+    mend: something that is not as the configuration in force says. name: its place; detail: what of it.
+    """
 
     action: Action
     table: str

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
+from distwright.config.access import access_faults
 from distwright.config.model import Config
 from distwright.config.problems import Fault, Path, wanted_name
 from distwright.config.tables import Environment, Image
@@ -56,6 +57,7 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
     yield from _keys_of_two(config)
     yield from _uploads(config, unsure)
     yield from _next_keys(config)
+    yield from access_faults(config, unsure.declared, is_whole=not unsure.files)
 
 
 def _missing(path: Path, name: str, table: str, existing: Mapping[str, object], unsure: Unsure) -> Iterator[Fault]:

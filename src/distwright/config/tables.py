@@ -24,14 +24,17 @@ from distwright.config.values import (
     PackageName,
     PathBelow,
     PathHere,
+    PathPattern,
     Processes,
     ShownName,
     ShownText,
+    SshKey,
     SuiteOfArchive,
     TrackerUrl,
     UserName,
     VolumeLabel,
     WebUrl,
+    Who,
     WithIso,
 )
 
@@ -50,6 +53,12 @@ class Site(Table, frozen=True):
         default=None,
         description="Folder of this machine where uploads are dropped; unset: `incoming` in the state.",
         examples=["/srv/incoming"],
+    )
+    git_user: UserName | None = Field(
+        default=None,
+        description="System user of this machine at whose ssh login Gitolite serves the repos; unset: they are folders of this "
+        "machine.",
+        examples=["git"],
     )
 
 
@@ -82,6 +91,39 @@ class Repo(Table, frozen=True):
         default=(),
         description="Branches that must not be frozen. A name counts before a pattern, and frozen before thawed.",
         examples=[["main"]],
+    )
+    public: bool = Field(
+        default=False,
+        description="Whether everybody may read it: without an account over HTTP, and each person by ssh.",
+    )
+    private: bool = Field(
+        default=False,
+        description="Whether only persons that are named here may read it, for work under embargo: it is on no page, and nothing "
+        "is built of it. Neither of both: each person may read it by ssh.",
+    )
+    protected: Annotated[tuple[BranchPattern, ...], OnceEach] = Field(
+        default=(),
+        description="Its base branches beside the default branch: nobody rewinds or deletes them.",
+        examples=[["stable", "release/*"]],
+    )
+    read: Annotated[tuple[Who, ...], OnceEach] = Field(
+        default=(), description="Who may read it, and no more; says nothing unless it is private.", examples=[["ada"]]
+    )
+    write: Annotated[tuple[Who, ...], OnceEach] = Field(
+        default=(),
+        description="Who may read it, and push to branches that exist and are no base. @ and a role: each person with it.",
+        examples=[["ada"]],
+    )
+    create: Annotated[tuple[Who, ...], OnceEach] = Field(
+        default=(), description="Who may do that, and make branches.", examples=[["ada"]]
+    )
+    rewind: Annotated[tuple[Who, ...], OnceEach] = Field(
+        default=(), description="Who may do that, and rewind and delete branches that are no base.", examples=[["ada"]]
+    )
+    maintain: Annotated[tuple[Who, ...], OnceEach] = Field(
+        default=(),
+        description="Who may do that, push to bases and make tags, which nobody moves or deletes.",
+        examples=[["@release-manager"]],
     )
 
 
@@ -246,4 +288,15 @@ class Person(Table, frozen=True):
     )
     roles: Annotated[tuple[OurName, ...], OnceEach] = Field(
         default=(), description="What they are trusted with.", examples=[["release-manager"]]
+    )
+    ssh_keys: Annotated[tuple[SshKey, ...], OnceEach] = Field(
+        default=(),
+        description="Keys that open the git repos to them.",
+        examples=[["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGRpc3R3cmlnaHRkaXN0d3JpZ2h0ZGlzdHdyaWdodGRp ada@laptop"]],
+    )
+    only_paths: Annotated[tuple[PathPattern, ...], OnceEach] = Field(
+        default=(),
+        description="For a robot: the paths, in any repo, that each commit of its pushes must keep to. It makes no branch and no "
+        "tag, and rewinds nothing. Unset: any path.",
+        examples=[["config/APT_snapshots.d/**"]],
     )

@@ -1,5 +1,6 @@
 """What a single value may be: types that check themselves, and say in plain words what they want."""
 
+import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ TAKEN_NAMES = frozenset({
     "login", "logout", "manifest", "metrics", "mirror", "notice", "openapi", "overlay", "package", "person",
     "pin", "pool", "propose", "public", "push", "recorded", "release", "repo", "restore", "robots", "search",
     "serve", "snapshot", "source", "static", "suite", "sweep", "tag", "transparency", "trees", "upload", "worker",
+})  # fmt: skip
+SSH_KEYS = frozenset({
+    "ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com",
 })  # fmt: skip
 TAKEN_ENDINGS = (".json", ".atom", ".html", ".txt")
 
@@ -129,6 +134,19 @@ def _fingerprint(text: str) -> str:
     if not re.fullmatch(r"[0-9A-Fa-f]{40}", text):
         raise ValueError(f"{quoted(text)} is not a fingerprint of 40 hexadecimal digits")
     return text.upper()
+
+
+def _ssh_key(text: str) -> str:
+    """Give `type base64` of a public key (RFC 4253, 6.6), its comment dropped; a wrong one, which may be secret, is never shown."""
+    kind, encoded = (*text.split(" "), "", "")[:2]
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        blob = b""
+    name = kind.encode(errors="replace")
+    if kind not in SSH_KEYS or not blob.startswith(len(name).to_bytes(4, "big") + name) or len(encoded) > 4000:
+        raise ValueError("is not a public key of ssh, as a .pub file has it")
+    return f"{kind} {encoded}"
 
 
 def _url(*schemes: str) -> AfterValidator:
@@ -246,6 +264,21 @@ Fingerprint = Annotated[
     str,
     AfterValidator(_fingerprint),
     Want("a fingerprint of 40 hexadecimal digits", "fingerprints of 40 hexadecimal digits"),
+]
+SshKey = Annotated[
+    str,
+    AfterValidator(_ssh_key),
+    Want("a public key of ssh on one line, as a .pub file has it", "public keys of ssh"),
+]
+Who = Annotated[
+    str,
+    _matching(r"@?[a-z0-9][a-z0-9._+-]{0,63}", "the name of a person, or @ and a role"),
+    Want("a person, or @ and a role", "persons and @roles"),
+]
+PathPattern = Annotated[
+    str,
+    _matching(r"[A-Za-z0-9._*?][A-Za-z0-9._+*?-]*(/[A-Za-z0-9._+*?-]+)*/?", "a path, or a pattern of paths"),
+    Want("a path of the repository; ? and * stand for signs but '/', ** for any", "paths with ?, * and **"),
 ]
 WebUrl = Annotated[
     str,

@@ -11,16 +11,25 @@ _HOOK = r"""#!/bin/sh
 # Written by distwright. Leaves the updated refs for it to find; never fails, so that a push is never lost to it.
 # The pusher is who gitolite, or a web server, says it is.
 spool={spool}
-new=$(mktemp "$spool/.new.XXXXXXXXXX") || exit 0
-{{ printf '%s\npusher %s\n' {name} "${{GL_USER:-$REMOTE_USER}}"; cat; }} >"$new" && mv "$new" "$spool/$(date +%s.%N).$$.push"
+at=$(date +%s.%N).$$
+set -C
+{{ printf '%s\npusher %s\n' {name} "${{GL_USER:-$REMOTE_USER}}"; cat; }} >"$spool/.new.$at" &&
+    mv "$spool/.new.$at" "$spool/$at.push"
 exit 0
 """
 
 
-def make_repo(paths: StatePaths, name: str, default_branch: str) -> Path:
-    """Make a hosted repo, or bring an existing one's hook up to date; give its path."""
+def make_repo(
+    paths: StatePaths, name: str, default_branch: str, *, is_private: bool = False, is_atomic: bool = True
+) -> Path:
+    """Make a hosted repo, or bring an existing one's hook up to date; give its path. is_private: other users may not look in.
+
+    is_atomic: whether several refs may be pushed all or none. Such refs are not seen when each other is judged (see refusals.py).
+    """
     path = paths.repo(name)
-    make_bare(path, default_branch)
+    make_bare(path, default_branch, {} if is_atomic else {"receive.advertiseAtomic": "false"})
+    if is_private and path.stat().st_mode & 0o077:
+        path.chmod(0o700)
     hook = path / "hooks" / "post-receive"
     text = _HOOK.format(spool=shlex.quote(str(paths.spool)), name=shlex.quote(name))
     if not hook.exists() or hook.read_text() != text:

@@ -99,9 +99,11 @@ def _required(content: bytes | None, path: str) -> bytes:
     return content
 
 
-def plan_changes(old: Config | None, new: Config) -> list[Change]:
-    """List every table that applying `new` would add, change or remove."""
-    return list(changed_tables(old, new))
+def plan_changes(old: Config | None, new: Config, paths: StatePaths) -> list[Change]:
+    """List every table that applying `new` would add, change or remove, and what is not as `old` says and would be mended."""
+    is_same = old is not None and old.site.git_user == new.site.git_user
+    hosted = repos_part.hosting_changes(old, paths) if old is not None and is_same else []
+    return [*changed_tables(old, new), *hosted]
 
 
 def apply_config(
@@ -116,19 +118,21 @@ def apply_config(
 ) -> list[Change]:
     """Make the installation what the files say and give what changed; nothing, if it is that already. Safe to repeat.
 
-    keyrings: those that the files name relative to their folder. What is in force and cannot be read by this version counts as
+    keyrings: those that the files name relative to their folder. What is given is what changed, and what of the hosting was not as
+    the configuration in force says. What is in force and cannot be read by this version counts as
     nothing: every table is applied anew.
     """
     new = parse_config(sorted(files.items()))
     old = _readable(database, objects)
+    changes = plan_changes(old, new, paths)
     for change in repos_part.plan_config(old, new):
         repos_part.apply_change(change, new, paths)
+    repos_part.host(new, paths, now)
     for change in archive_part.plan_config(old, new):
         archive_part.apply_change(change, new, database, objects, now)
     kept_keyrings: dict[str, Json] = {path: str(objects.put(content)) for path, content in sorted(keyrings.items())}
     document: dict[str, Json] = {"files": dict(files), "keyrings": kept_keyrings}
     kept = objects.put(canonical_json(document))
-    changes = plan_changes(old, new)
     with database.read() as tx:
         before = applied_config(tx)
     if before is None or (before.commit, before.config) != (commit, kept):

@@ -14,9 +14,10 @@ from distwright.config.model import Config
 from distwright.errors import DistwrightError, NotFound
 from distwright.images.forms import missing_tools
 from distwright.model.outcomes import JobState
+from distwright.repos.configured import hosting_changes
 from distwright.site.applied import load_applied
 from distwright.site.endings import what_ends
-from distwright.site.programs import missing_programs
+from distwright.site.programs import PATH, missing_programs
 from distwright.site.views import unknown_kind
 from distwright.store.database import Database, damages
 from distwright.store.jobs import list_jobs
@@ -47,7 +48,9 @@ class HealthFinding:
 def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist)."""
     return [
-        *_asked(paths, _programs, _user, _sandbox, _architectures, _images, _space, _sources, _kvm, _limits, _jobs),
+        *_asked(
+            paths, _programs, _user, _sandbox, _architectures, _images, _hosting, _space, _sources, _kvm, _limits, _jobs
+        ),
         *examine_state(paths, now),
     ]
 
@@ -157,6 +160,23 @@ def _images(paths: StatePaths) -> HealthFinding:
         return HealthFinding("images", "well", "their tools have what their outputs need", "")
     what = "; ".join(f"environment {name} does not include {', '.join(found)}" for name, found in wanted.items())
     return HealthFinding("images", "note", f"USB images need more tools: {what}", "add them to include of its table")
+
+
+def _hosting(paths: StatePaths) -> HealthFinding:
+    """Ask whether Gitolite serves the repos as configured, if it shall."""
+    config = _applied_config(paths)
+    if config is None or config.site.git_user is None:
+        return HealthFinding("hosting", "well", "repos are folders of this machine", "")
+    missing = {"gitolite": "gitolite3", "sshd": "openssh-server"}
+    missing = {name: package for name, package in missing.items() if shutil.which(name, path=PATH) is None}
+    if missing:
+        hint = f"sudo apt-get install {' '.join(missing.values())}"
+        return HealthFinding("hosting", "wrong", f"missing: {', '.join(missing)}", hint)
+    changes = hosting_changes(config, paths)
+    if changes:
+        what = "; ".join(f"{change.name}: {change.detail}" for change in changes[:3])
+        return HealthFinding("hosting", "wrong", what, "distwright config plan, then config apply COMMIT --repo REPO")
+    return HealthFinding("hosting", "well", f"Gitolite serves {len(config.repos)} repos as configured", "")
 
 
 def _space(paths: StatePaths) -> HealthFinding:

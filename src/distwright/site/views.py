@@ -1,6 +1,6 @@
 """What faces show: short reads of the installation as plain values. Nothing here changes anything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -8,11 +8,12 @@ from distwright.archive.needs import needed_by, needed_serials
 from distwright.archive.own_snapshots import parse_own_snapshot
 from distwright.archive.pins import LATEST
 from distwright.archive.snapshots import parse_snapshot
+from distwright.config.model import Config
 from distwright.errors import BadInput, BadUsage, NotFound, quoted
 from distwright.flow.advance import unanswered
 from distwright.jobs.order import get_job
 from distwright.model.digests import Sha256
-from distwright.model.events import OpenEvent, StoredEvent
+from distwright.model.events import EventKind, OpenEvent, StoredEvent
 from distwright.model.outcomes import JobState
 from distwright.model.records import (
     Attempt,
@@ -89,6 +90,21 @@ def overview(database: Database, paths: StatePaths, *, events: int = 20) -> Over
             live={f"{row.archive}/{row.suite}": row for row in list_publications(tx, state="live")},
             counts=count_by_state(tx),
         )
+
+
+def without_private(seen: Overview, config: Config) -> Overview:
+    """Leave out the events of repos that are private, or that the configuration does not have any more: they may have been."""
+    shown = {name for name, repo in config.repos.items() if not repo.private}
+
+    def is_shown(stored: StoredEvent) -> bool:
+        return stored.event.kind is not EventKind.REPO_PUSHED or stored.event.body["repo"] in shown
+
+    return replace(
+        seen,
+        waiting=[row for row in seen.waiting if is_shown(row.event)],
+        refused=[row for row in seen.refused if is_shown(row.event)],
+        events=[row for row in seen.events if is_shown(row)],
+    )
 
 
 def line(database: Database, paths: StatePaths) -> list[StageRow]:

@@ -60,6 +60,11 @@ class StatePaths:
         return self.root / "repos"
 
     @property
+    def hosting(self) -> Path:
+        """Gitolite's HOME: its configuration, its logs, the keys that sshd lets in (0700, of the git user)."""
+        return self.root / "hosting"
+
+    @property
     def logs(self) -> Path:
         """Logs of jobs."""
         return self.root / "logs"

@@ -15,7 +15,7 @@ from distwright.tools.run import Command, Finished, run, run_checked
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+~^@{}%-]*")  # %: DEP-14 writes it for the colon of an epoch
-_SAFE_ELSEWHERE = ("-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never")
+_SAFE_ELSEWHERE = ("-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false")
 _SAFE = (*_SAFE_ELSEWHERE, "-c", "safe.directory=*")
 # What a pushed tree may be. A repository of a few kB can hold folders that name each other and unpack to terabytes.
 TREE_LIMIT_BYTES = 2 << 30  # all files of a source package together
@@ -33,7 +33,14 @@ _FSCK = {
     "receive.fsck.missingSpaceBeforeDate": "ignore",
     "receive.fsck.zeroPaddedFilemode": "ignore",
 }
-_IDENTITY_FREE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+# No transport: git fetches a missing object by itself if the settings of a repo say so, with programs that they name.
+_IDENTITY_FREE = {
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+_LOCAL = {"GIT_ALLOW_PROTOCOL": "file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ def git(
         ("git", *_SAFE, "-C", str(repo), *arguments),
         timeout_s=timeout_s,
         stdin=stdin,
-        environment={**_IDENTITY_FREE, **(environment or {})},
+        environment={**_IDENTITY_FREE, **(_LOCAL if arguments[0] in ("fetch", "push") else {}), **(environment or {})},
         output_limit_bytes=2 << 30,
     )
     done = run(command)
@@ -76,13 +83,16 @@ class Sink(Protocol):
         ...
 
 
-def make_bare(path: Path, default_branch: str) -> None:
-    """Make an empty bare repository, or leave the one that is there; either way pushes into it are checked object by object."""
+def make_bare(path: Path, default_branch: str, settings: Mapping[str, str] | None = None) -> None:
+    """Make an empty bare repository, or leave the one that is there; either way pushes into it are checked object by object.
+
+    settings: more of git's that it shall have.
+    """
     if not (path / "HEAD").exists():
         _init(path, default_branch)
     text = git(path, "config", "--local", "--null", "--list").decode(errors="replace")
     known = dict(line.partition("\n")[::2] for line in text.split("\0"))
-    for key, value in _FSCK.items():
+    for key, value in {**_FSCK, **(settings or {})}.items():
         if known.get(key.lower()) != value:
             git(path, "config", "--local", key, value)
 

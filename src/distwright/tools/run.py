@@ -123,6 +123,34 @@ def run(
     return Finished(command, process.returncode, bytes(pump.stdout), bytes(pump.stderr), took_s, pump.cut, pump.saw)
 
 
+def run_streamed(command: Command) -> Iterator[bytes]:
+    """Give what a program prints, while it prints it; what it says on standard error is dropped, log and texts count for nothing.
+
+    Nothing runs ahead of who reads: the program waits. It is ended when the iterator is closed. Raises ProgramFailed when it
+    cannot be started, fails, or is ended at a limit, after whatever was given.
+    """
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        process = _start(command)
+        stack.callback(_close_pipes, process)
+        stack.callback(end_group, process, command.grace_s)
+        pump = stack.enter_context(contextlib.closing(_Pump(command, process, ())))
+        goes_on = True
+        while goes_on:
+            goes_on = pump.step(_POLL_S)
+            if not goes_on and not pump.is_decided:
+                pump.drain()
+            piece = bytes(pump.stdout)
+            pump.stdout.clear()
+            if piece:
+                yield piece
+            if time.monotonic() - began > command.timeout_s:
+                pump.cut = f"time limit of {command.timeout_s:.0f} s"
+                break
+            del pump.stderr[:-_TAIL_BYTES]
+    Finished(command, process.returncode, b"", bytes(pump.stderr), time.monotonic() - began, pump.cut).checked()
+
+
 def run_checked(argv: tuple[str, ...], *, timeout_s: float = 60, cwd: Path | None = None, stdin: bytes = b"") -> bytes:
     """Run a short command and return what it printed; raise ProgramFailed if it says no."""
     return run(Command(argv, timeout_s=timeout_s, cwd=cwd, stdin=stdin)).checked().stdout

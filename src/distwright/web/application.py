@@ -23,10 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distwright.app import App, Serving
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import DistwrightError, NotFound, quoted
+from distwright.errors import Busy, DistwrightError, NotFound, quoted
 from distwright.site.uploading import once
 from distwright.web.files import answer_file
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
+from distwright.web.repos import PublicRepos
 from distwright.web.uploads import Uploads
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -68,6 +69,7 @@ class _Web:
             Route("/archive/{name}", self.archive),
             Route("/archive/{name}/{state}.sources", self.sources),
             *Uploads(self._app).routes(),
+            *PublicRepos(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
             Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),
@@ -159,7 +161,8 @@ class _Web:
 
     async def failed(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, DistwrightError)  # noqa: S101  # registered for that class only
-        status = 404 if isinstance(error, NotFound) else 502 if error.exit_code == 20 else 409
+        busy = 503 if isinstance(error, Busy) else 409
+        status = 404 if isinstance(error, NotFound) else 502 if error.exit_code == 20 else busy
         if request.url.path.endswith(".json"):
             problem = {"type": "about:blank", "title": error.message, "status": status, "detail": error.hint}
             return JSONResponse(problem, status, media_type="application/problem+json")

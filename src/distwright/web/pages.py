@@ -13,7 +13,7 @@ from distwright.model.events import OpenEvent
 from distwright.model.records import Job
 from distwright.site.line import StageRow
 from distwright.site.uploading import upload_list
-from distwright.site.views import job_detail, jobs, overview, snapshots, suites, tagged_snapshots
+from distwright.site.views import job_detail, jobs, overview, snapshots, suites, tagged_snapshots, without_private
 
 _JOBS_SHOWN = 200
 _UPLOADS_SHOWN = 20
@@ -36,6 +36,7 @@ def front_page(app: App) -> Page:
     """The line, what waits, what is served, what happened last."""
     seen = overview(app.database, app.paths)
     config, commit = app.applied()
+    seen = without_private(seen, config)
     document: Json = {
         "site": config.site.name,
         "commit": commit,

@@ -285,7 +285,10 @@ def test_known_tables_without_settings_say_so(table: str) -> None:
             "[repo.live]",
             "[repo.live]\nfrom_ = 1",
             "22 repo.live.from_: is not a known key",
-            "default_branch, description, environment, frozen, package, rebuild, suite or thawed",
+            (
+                "create, default_branch, description, environment, frozen, maintain, package, private, protected, public, read, "
+                "rebuild, rewind, suite, thawed or write"
+            ),
         ),
         (
             "boot_expect =",

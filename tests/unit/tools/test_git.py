@@ -182,3 +182,29 @@ def test_a_repo_that_has_lost_a_file_is_named_with_what_finds_the_rest(paths: St
         with pytest.raises(BadInput, match=f"object {lost} is missing in live") as caught:
             read()
         assert caught.value.hint == f"git -C {repo} fsck"
+
+
+def test_what_the_settings_of_a_repo_name_is_never_started(tmp_path: Path) -> None:
+    """Whoever owns a repo writes its settings, and we may be root: no program of theirs fetches a missing object."""
+    repo, marker = tmp_path / "theirs.git", tmp_path / "marker"
+    make_bare(repo, "main")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {marker}\n")
+    program.chmod(0o755)
+    settings = {
+        "core.repositoryFormatVersion": "1", "extensions.partialClone": "evil", "remote.evil.promisor": "true",
+        "remote.evil.url": str(tmp_path), "remote.evil.uploadpack": str(program), "core.sshCommand": str(program),
+        "log.showSignature": "true", "gpg.program": str(program),
+    }  # fmt: skip
+    for key, value in settings.items():
+        git(repo, "config", "--local", key, value)
+    signed = (
+        "tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n"
+        "gpgsig -----BEGIN PGP SIGNATURE-----\n \n -----END PGP SIGNATURE-----\n\nsigned\n"
+    )
+    commit = git(repo, "hash-object", "-t", "commit", "-w", "--stdin", stdin=signed.encode()).decode().strip()
+    existing_commits(repo, ["a" * 40])
+    git(repo, "log", "-1", commit)
+    git(repo, "config", "--local", "remote.evil.url", "ssh://evil.example/x")
+    existing_commits(repo, ["b" * 40])
+    assert not marker.exists()
