@@ -4,15 +4,14 @@ import io
 import os
 import tarfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 from tests.system.line import state_folder
 from tests.worlds.debs import Member
-from tests.worlds.layers import EPOCH, SmallImages, outputs_of, package
+from tests.worlds.layers import SmallImages, outputs_of, package
 from tests.worlds.work import workshop
 
-from distwright.formats.tarstates import PathState, TarStates, read_states, write_layer
+from distwright.formats.tarstates import PathState, TarStates, read_states
 from distwright.images.layering import BACKUPS, Replay, layer_states, objections, parse_names
 from distwright.images.recipe_files import ImageFile
 from distwright.jobs.lease import Ending
@@ -40,7 +39,13 @@ SECOND = package(
     Member("usr/share/tern/owned", b"o\n", 0o4750, (3, 4, "sys", "adm")), Member("usr/share/doc/tern/copyright", b"freer\n"),
     scripts=SCRIPTS,
 )  # fmt: skip
-OTHER = package("gull", "3", Member("usr/share/gull/file", b"gull\n"), Member("etc/gull.conf", b"g\n"), scripts={"conffiles": b"/etc/gull.conf\n"})
+OTHER = package(
+    "gull",
+    "3",
+    Member("usr/share/gull/file", b"gull\n"),
+    Member("etc/gull.conf", b"g\n"),
+    scripts={"conffiles": b"/etc/gull.conf\n"},
+)
 NEW = package("auk", "1", Member("usr/share/auk/file", b"auk\n"))
 HOOKS = (
     "#!/bin/sh\nset -eu\ncp /usr/bin/tern /etc/copied\necho 'b = 1' >>/etc/tern.conf\nrm /usr/share/tern/version\n",
@@ -79,10 +84,17 @@ def whole(images: SmallImages, digest: Sha256) -> Mapping[str, PathState]:
 
 def replays(images: SmallImages, ending: Ending) -> tuple[Replay, Replay, dict[str, TarStates]]:
     outputs = outputs_of(ending)
-    tars = {name: states_at(images, digest) for name, digest in outputs.items() if name.endswith(("before.tar", "after.tar"))}
+    tars = {
+        name: states_at(images, digest)
+        for name, digest in outputs.items()
+        if name.endswith(("before.tar", "after.tar"))
+    }
 
     def of(step: str) -> Replay:
-        names = {name: parse_names(images.shop.objects.read(outputs[f"{step}/{name}"])) for name in ("touched", "linked", "names")}
+        names = {
+            name: parse_names(images.shop.objects.read(outputs[f"{step}/{name}"]))
+            for name in ("touched", "linked", "names")
+        }
         before, after = tars[f"{step}/before.tar"].states, tars[f"{step}/after.tar"].states
         return Replay(names["touched"], before, after, names["linked"], names["names"])
 

@@ -1,7 +1,7 @@
 """Small images with packages: roots in which dpkg works, built in full and as layers, by the real steps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.worlds.debs import Member, deb_of
 from tests.worlds.rootfs import tool_root_tar
@@ -18,13 +18,13 @@ from distwright.worker.execute import execute
 
 EPOCH = 1_704_888_100
 _PERL = "/usr/lib/x86_64-linux-gnu/perl-base"
+_MODULES = (
+    "strict.pm", "warnings.pm", "warnings/register.pm", "Exporter.pm", "XSLoader.pm", "File/Glob.pm",
+    "auto/File/Glob/Glob.so",
+)  # fmt: skip
 _TOOLS = (
     "cmp", "cut", "diff", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "dpkg-trigger", "head", "ldconfig", "mv", "rmdir",
-    "start-stop-daemon", "tr", "xargs", *(
-        f"{_PERL}/{name}" for name in (
-            "strict.pm", "warnings.pm", "warnings/register.pm", "Exporter.pm", "XSLoader.pm", "File/Glob.pm", "auto/File/Glob/Glob.so",
-        )
-    ),
+    "start-stop-daemon", "tr", "xargs", *(f"{_PERL}/{name}" for name in _MODULES),
 )  # fmt: skip
 # In place of mmdebstrap: dpkg in a root that has nothing but programs.
 _INSTALL = """#!/bin/sh
@@ -49,7 +49,9 @@ def package(
     name: str, version: str, *members: Member, scripts: Mapping[str, bytes] | None = None, fields: str = ""
 ) -> bytes:
     """Write a package whose folders are named before what is in them."""
-    folders = {"/".join(member.path.split("/")[:depth]) for member in members for depth in range(1, member.path.count("/") + 1)}
+    folders = {
+        "/".join(member.path.split("/")[:depth]) for member in members for depth in range(1, member.path.count("/") + 1)
+    }
     named = {member.path for member in members}
     all_ = [*(Member(folder, None, 0o755) for folder in folders - named), *members]
     control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Ada <a@example.org>\n{fields}Description: x\n"
@@ -99,8 +101,7 @@ class SmallImages:
             return StepResult({"root": tools})
 
         ending = execute(kind_of(Action("tools", give), *steps), inputs, self.shop.context())
-        print(self.shop.log())  # shown if a test fails
-        return ending
+        return replace(ending, message=f"{ending.message}\n{self.shop.log()}")
 
     def _root(self, debs: Sequence[bytes]) -> Step:
         placed = {f"debs/{number}.deb": self.shop.objects.put(deb) for number, deb in enumerate(debs)}

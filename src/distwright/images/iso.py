@@ -160,8 +160,8 @@ def squashfs_excludes(inputs: Inputs) -> dict[str, Sha256]:
 
 
 def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the ISO; of a layer, if there is one among what was done before (`pack`)."""
-    layers = {LAYER: root.outputs["squashfs"]} if (root := earlier.get("pack")) is not None else {}
+    """Plan the ISO; of an order that has a base, with the layer on it (step `pack`)."""
+    layers = {LAYER: earlier["pack"].outputs["squashfs"]} if "base" in inputs else {}
     environment = (_epoch(inputs), ("label", plain.text(inputs, "label")))
     command = PlannedCommand(("./iso.sh",), _ISO_TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
     medium = {"medium.tar": plain.digest(inputs, "medium")} if "medium" in inputs else {}

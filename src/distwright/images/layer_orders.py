@@ -23,7 +23,7 @@ from distwright.images.layer_packages import (
 )
 from distwright.images.recipe_lists import package_of
 from distwright.images.resolve import image_order
-from distwright.jobs.order import PRIORITY_TOPIC, JobOrder
+from distwright.jobs.order import PRIORITY_WAITED, JobOrder
 from distwright.jobs.step import Inputs, ShelfEntry
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -54,7 +54,7 @@ def layer_order(database: Database, ground: Ground, name: str) -> JobOrder:
     inputs = _layered(full.inputs, base)
     inputs["packages"] = [_row(one) for one in _packages(inputs, ground.objects)]
     inputs["compression"] = compression_for(Purpose.LAYER, ground.config.images[name].compression)
-    return JobOrder(LAYER_KIND, inputs, f"build image {inputs['name']} as a layer", PRIORITY_TOPIC, holds=full.holds)
+    return JobOrder(LAYER_KIND, inputs, f"build image {inputs['name']} as a layer", PRIORITY_WAITED, holds=full.holds)
 
 
 def _base(database: Database, objects: ObjectStore, full: Inputs) -> Job:
