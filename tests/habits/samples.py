@@ -84,7 +84,7 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "kernel_options": ["quiet"], "includes": TAR, "form": 3, "compression": "zstd-3",
         "base": {
             "name": "petrel-amd64-1.0-00000000", "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
-            "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""}, "kernel_options": ["quiet"], "includes": TAR, "form": 3,
+            "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""}, "includes": TAR, "form": 3,
         },
         "base_files": {"manifest.json": STATE, "source-packages": TREE},
         "packages": [
