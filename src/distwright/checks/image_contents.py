@@ -78,7 +78,8 @@ def contents_order(iso: Sha256, name: str) -> JobOrder:
 class _Root:
     """What was read of a root, or of one of its layers, so far. texts: contents of files that say something of others.
 
-    again: further names of files, with the first. gone, opaque: what a layer takes away of those below it: a path, and all below a folder.
+    again: further names of files, with the first. gone, opaque: what a layer takes away of those below it: a path, and all below
+    a folder.
     """
 
     files: dict[str, ImageFile] = field(default_factory=dict)

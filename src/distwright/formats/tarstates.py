@@ -90,7 +90,7 @@ def read_states(file: BinaryIO) -> TarStates:
 
 def _state(tar: tarfile.TarFile, member: tarfile.TarInfo) -> PathState:
     what = member.linkname
-    if member.isdev():
+    if member.ischr() or member.isblk():
         what = f"{member.devmajor}:{member.devminor}"
     if member.isreg():
         digest, content = hashlib.sha256(), tar.extractfile(member)

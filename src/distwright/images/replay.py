@@ -110,7 +110,7 @@ for my $file (sort keys %lists) {
 
 # As mmdebstrap calls dpkg. What is purged first is installed as if it came for the first time, its maintainer scripts as well:
 # nothing is kept of the version before. Nothing is started (policy-rc.d), and no initrd is made.
-_INSTALL = """echo "hook of packages"
+_INSTALL = """echo "hook dpkg"
 [ -e /usr/sbin/policy-rc.d ] || {
     printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
     chmod 0755 /usr/sbin/policy-rc.d
