@@ -2,16 +2,19 @@
 
 import io
 import os
+import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
+from typing import IO
 
 import pytest
 from tests.system.line import state_folder
+from tests.worlds.cells import IS_ROOT
 from tests.worlds.debs import Member
-from tests.worlds.layers import SmallImages, outputs_of, package
+from tests.worlds.layers import EPOCH, SmallImages, outputs_of, package
 from tests.worlds.work import workshop
 
-from distwright.formats.tarstates import PathState, TarStates, read_states
+from distwright.formats.tarstates import PathState, TarStates, read_states, write_layer
 from distwright.images.layering import BACKUPS, Replay, layer_states, objections, parse_names
 from distwright.images.recipe_files import ImageFile
 from distwright.jobs.lease import Ending
@@ -127,3 +130,107 @@ def test_a_layer_over_the_base_is_what_a_full_build_gives_path_by_path(images: S
     }  # fmt: skip
     assert "etc/gull.conf" not in layer, "the hooks did the same to it"
     assert len(layer) < 40
+
+
+def packed(images: SmallImages) -> bytes:
+    """Give the tar of the layer that brings the second version."""
+    first, second, tars = replays(images, images.layer((FIRST, OTHER), {"tern": SECOND}))
+    out = io.BytesIO()
+
+    def content(path: str) -> IO[bytes]:
+        return tars["layer/after.tar" if path in second.touched else "replay/before.tar"].content(path)
+
+    write_layer(out, layer_states(first, second), content, EPOCH)
+    return out.getvalue()
+
+
+def test_the_same_layer_made_twice_has_the_same_bytes(images: SmallImages) -> None:
+    """The second time in an installation of its own, where nothing is known."""
+    made = packed(images)
+    with state_folder() as home:
+        sandbox = sandbox_for(os.geteuid())
+        sandbox.make_folder(home / "other")
+        shop = workshop(home / "other", sandbox)
+        assert packed(SmallImages(shop, HOOKS, INCLUDES)) == made
+        shop.database.close()
+        sandbox.remove(home / "other")
+
+
+MERGE = """set -eu
+mkdir lower merged
+tar --extract --file base.tar --directory lower --exclude './dev/*'
+unsquashfs -quiet -no-progress -d upper layer.squashfs >/dev/null
+mount -t overlay overlay -o lowerdir=upper:lower merged
+cd merged
+find . -type f -print0 | sort -z | xargs -0 sha256sum
+find . ! -type f -print | sort | sed 's/^/other /'
+"""
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root's overlays know whiteouts that mknod has made")
+def test_packed_and_laid_over_each_other_by_the_kernel_it_is_the_same(images: SmallImages) -> None:
+    wanted = whole(images, images.full(SECOND, OTHER)["customise/root"])
+    with state_folder() as home:
+        (home / "base.tar").write_bytes(images.shop.objects.read(images.full(FIRST, OTHER)["customise/root"]))
+        argv = (
+            "mksquashfs",
+            "-",
+            "layer.squashfs",
+            "-tar",
+            "-root-mode",
+            "0755",
+            "-noappend",
+            "-no-progress",
+            "-quiet",
+        )
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH)}
+        subprocess.run(argv, cwd=home, input=packed(images), check=True, capture_output=True, env=environment)
+        merging = ("unshare", "--mount", "sh", "-c", MERGE)
+        lines = subprocess.run(merging, cwd=home, check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = [line.partition("  ")[::2] for line in lines if not line.startswith("other ")]
+    left = BACKUPS | {"usr/bin/one", "usr/bin/two"}  # one file
+    files = {path: state.what for path, state in wanted.items() if state.kind == tarfile.REGTYPE}
+    found = {path.removeprefix("./"): digest for digest, path in rows}
+    assert {path: digest for path, digest in found.items() if path not in left} == {
+        path: digest for path, digest in files.items() if path not in left
+    }
+    others = {line.removeprefix("other ").lstrip("./") for line in lines if line.startswith("other ")}
+    assert others == {path for path, state in wanted.items() if state.kind != tarfile.REGTYPE} - {"dev/console"}
+
+
+def test_a_new_package_is_installed_and_marked_as_one_that_nobody_asked_for(images: SmallImages) -> None:
+    first, second, tars = replays(images, images.layer((FIRST, OTHER), {"tern": SECOND, "auk": NEW}, new=("auk",)))
+    layer = layer_states(first, second)
+    assert layer["usr/share/auk/file"] is not None
+    marks = tars["layer/after.tar"].content("var/lib/apt/extended_states").read()
+    assert marks == b"Package: auk\nArchitecture: amd64\nAuto-Installed: 1\n\n"
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        ("cat /proc/sys/kernel/random/uuid >/etc/chance", "the recipe gives something else when it is followed again"),
+        ("touch /etc/$(cat /proc/sys/kernel/random/uuid)", "Not found in archive"),
+        ("[ -e /dev/recipe/ask/pack.sh ] || rm /etc/gull.conf", "./etc/gull.conf is in the image, and is not when"),
+    ],
+)
+def test_a_recipe_that_gives_something_else_each_time_is_no_base(images: SmallImages, hook: str, said: str) -> None:
+    images.hooks = (f"#!/bin/sh\nset -eu\n{hook}\n",)
+    ending = images.layer((FIRST, OTHER), {"tern": SECOND})
+    assert str(ending.outcome) == "failed", ending.message
+    assert said in (ending.message or "")
+
+
+def test_a_file_with_several_names_that_a_hook_changes_speaks_against_a_layer(images: SmallImages) -> None:
+    images.hooks = ("#!/bin/sh\nset -eu\nchmod 0700 /usr/bin/one\n",)
+    first, second, _ = replays(images, images.layer((FIRST, OTHER), {"tern": SECOND}))
+    assert objections(first, second, layer_states(first, second)) == ["/usr/bin/one: a file with several names"]
+
+
+def test_a_package_that_cannot_be_installed_so_fails_with_dpkgs_words(images: SmallImages) -> None:
+    needing = package("tern", "1.1", Member("usr/share/tern/x", b"x"), fields="Depends: not-there\n", scripts=SCRIPTS)
+    ending = images.layer((FIRST, OTHER), {"tern": needing})
+    assert str(ending.outcome) == "failed"
+    assert "packages cannot be installed over those that are there: 'dpkg: dependency problems" in (
+        ending.message or ""
+    )

@@ -7,6 +7,7 @@ from tests.worlds.debs import Member, deb_of
 from tests.worlds.rootfs import tool_root_tar
 from tests.worlds.work import Workshop, kind_of
 
+from distwright.images.failing import judge_hooks, judge_layer
 from distwright.images.recipe import Recipe, includes_tar
 from distwright.images.recipe_files import ImageFile
 from distwright.images.replay import plan_base_replay, plan_layer
@@ -91,7 +92,11 @@ class SmallImages:
         inputs: dict[str, Json] = {**self.inputs(), "base": self.inputs(), "packages": packages}
         customise = Step("customise", lambda order, earlier: plan_customise(order["base"], earlier))  # type: ignore[arg-type]
         return self._run(
-            inputs, self._root(base), customise, Step("replay", plan_base_replay), Step("layer", plan_layer)
+            inputs,
+            self._root(base),
+            customise,
+            Step("replay", plan_base_replay, judge_hooks),
+            Step("layer", plan_layer, judge_layer),
         )
 
     def _run(self, inputs: Inputs, *steps: Step) -> Ending:
