@@ -86,8 +86,8 @@ class Based:
     def fetched(self, deb: MadeDeb) -> Fetched:
         """Keep a package, and say where it came from."""
         self.context.objects.put(deb.content)
-        archive = "debian/stable" if deb is LIVE_BOOT else "petrel/devel"
-        return Fetched(*archive.split("/"), deb.pool_path(), sha256_of(deb.content), len(deb.content))
+        archive, suite = ("debian", "stable") if deb is LIVE_BOOT else ("petrel", "devel")
+        return Fetched(archive, suite, deb.pool_path(), sha256_of(deb.content), len(deb.content))
 
     def layer(self) -> JobOrder:
         """Order a layer."""

@@ -51,7 +51,7 @@ def test_states_come_back_and_what_is_gone_is_a_whiteout() -> None:
 
 
 def test_the_same_states_give_the_same_bytes_in_whatever_order_they_come() -> None:
-    assert written(STATES) == written(dict(reversed(STATES.items())))
+    assert written(STATES) == written(dict(reversed(list(STATES.items()))))
     assert written(STATES) != written(STATES, epoch=10)
 
 

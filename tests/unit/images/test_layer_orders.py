@@ -79,8 +79,8 @@ def test_without_an_image_there_is_no_layer(world: Based) -> None:
     outputs = job.outputs or {}
     files = outputs["files"]
     assert isinstance(files, dict)
-    world.context.objects.discard(files[f"{name}.iso"], world.context.clock.date())  # type: ignore[attr-defined]
-    world.context.objects.empty_trash(world.context.clock.date().replace(year=2100))  # type: ignore[attr-defined]
+    world.context.objects.discard(files[f"{name}.iso"], world.context.clock.date())
+    world.context.objects.empty_trash(world.context.clock.date().replace(year=2100))
     assert refused(world) == "no image of petrel that was built in full is kept"
 
 
@@ -106,8 +106,8 @@ def test_an_archive_that_moved_is_said_by_its_suite(world: Based) -> None:
     full = world.orders[0].inputs
     root = full["root"]
     assert isinstance(root, dict)
-    debian, *others = root["shelf"]  # type: ignore[misc]
-    moved: dict[str, Json] = {**full, "root": {**root, "shelf": [{**debian, "document": "1" * 64}, *others]}}  # type: ignore[dict-item]
+    debian, *others = root["shelf"]
+    moved: dict[str, Json] = {**full, "root": {**root, "shelf": [{**debian, "document": "1" * 64}, *others]}}
     assert other_orders(full, moved) == [f"the snapshot of debian/stable changed since {full['name']}"]
     assert other_orders(full, {**full, "tools": {}, "form": 4}) == [
         f"the version of distwright changed since {full['name']}", f"tools changed since {full['name']}",
@@ -158,7 +158,3 @@ def test_the_table_decides_how_it_is_packed_and_else_what_it_is_for(world: Based
     world.build()
     world.hold(LATER)
     assert world.layer().inputs["compression"] == "zstd-19"
-
-
-def replace_image(world: Based, table: Image):
-    return replace(world.context.config, images={"petrel": table})
