@@ -71,7 +71,7 @@ class TarStates:
 def read_states(file: BinaryIO) -> TarStates:
     """Read a tar whose members each have one name. file: seekable. Every file is read once, for its digest; memory: a row for each.
 
-    Raises BadInput for anything that is no whole tar, for hard links and for a path that comes twice.
+    Raises BadInput for anything that is no whole tar, for hard links, sparse files, and for a path that comes twice.
     """
     states: dict[str, PathState] = {}
     members: dict[str, tarfile.TarInfo] = {}
@@ -80,8 +80,8 @@ def read_states(file: BinaryIO) -> TarStates:
         tar = tarfile.open(fileobj=file, mode="r:", errors="surrogateescape")  # noqa: SIM115  # as long as its file is open
         for member in tar:
             path = member.name.removeprefix(".").strip("/")
-            if path in states or member.islnk() or len(states) >= MAX_MEMBERS:
-                raise BadInput(f"{quoted(member.name)} comes twice in the tar, or too late", hint=_HINT)
+            if path in states or member.islnk() or member.issparse() or len(states) >= MAX_MEMBERS:
+                raise BadInput(f"{quoted(member.name)} comes twice in the tar, too late, or in pieces", hint=_HINT)
             states[path], members[path] = _state(tar, member), member
     except (tarfile.TarError, ValueError, EOFError) as error:
         raise BadInput(f"the tar cannot be read: {error}", hint=_HINT) from error

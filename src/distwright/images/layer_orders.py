@@ -34,7 +34,7 @@ from distwright.store.database import Database
 from distwright.store.jobs import list_jobs
 from distwright.store.objects import ObjectStore
 
-_LOOKED_AT = 1000
+_LOOKED_AT = 200
 _OS_RELEASE = "os-release-more"
 # What is another one for each image, or says what our suites were, which is compared by packages.
 _OF_ITSELF = frozenset({"name", "disk_info", "commit", "states", "outputs", "asked_at"})

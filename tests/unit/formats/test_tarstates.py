@@ -90,3 +90,12 @@ def hard_link() -> bytes:
 def test_hostile_tars_are_bad_input(content: bytes) -> None:
     with pytest.raises(BadInput):
         read_states(io.BytesIO(content))
+
+
+def test_a_file_that_claims_to_be_mostly_holes_is_not_read() -> None:
+    row = tarfile.TarInfo("./holes")
+    row.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(1 << 60), "GNU.sparse.numblocks": "1"}
+    row.size = 1
+    content = row.tobuf(tarfile.PAX_FORMAT) + b"x".ljust(512, b"\0") + bytes(1024)
+    with pytest.raises(BadInput):
+        read_states(io.BytesIO(content))
