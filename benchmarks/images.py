@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.images --out images.jsonl [--only distwright,live-build]
 
 Wants the machine for itself, root for live-build (which is installed from Debian if it is not there) and an hour. The example is
-carried to its image, then built again after one change each time; what an image's own job took counts, its boot does not.
+carried to its image, then built again after one change each time; what an image's own job took counts, its boot does not. One
+own package is changed twice more for layers: the first one on an image unpacks its root.
 live-build gets the same packages, zstd for its squashfs, no documentation, and packages that it has fetched in a build before.
 """
 
@@ -31,6 +32,39 @@ with app.database.read() as tx:
     job = next(job for job in list_jobs(tx, limit=200) if job.kind == "image.build" and job.outcome == "ok")
     attempts = attempts_of(tx, job.id)
 print(json.dumps({"job": job.id, "took_s": sum((one.finished_at - one.started_at).total_seconds() for one in attempts)}))
+"""
+# The package as the example has it now, up to the moment when its suite is published and the image in full waits; then the layer.
+_LAYER = """
+import json, sys
+from pathlib import Path
+from distwright.app import open_app
+from distwright.cli.watch import TerminalWatcher
+from distwright.images.layer_orders import layer_order
+from distwright.model.outcomes import JobState
+from distwright.site.example import push_folder
+from distwright.store.jobs import attempts_of, find_job, list_jobs
+app = open_app(sys.argv[1])
+push_folder(Path(sys.argv[2]), app.paths.repo(Path(sys.argv[2]).name), "main", without=None, tag=True)
+worker = app.worker(TerminalWatcher(app.paths.job_log, follow=False), may_wait_to_retry=False)
+worker.clean_up()
+def waiting():
+    app.take_in()
+    with app.database.read() as tx:
+        return list_jobs(tx, kind="image.build", states=[JobState.QUEUED])
+while not waiting() and worker.run_one():
+    pass
+layer = app.order_image("petrel", layer_order)
+while True:
+    worker.run_one()
+    with app.database.read() as tx:
+        job, attempts = find_job(tx, layer.id), attempts_of(tx, layer.id)
+    if job.state is JobState.DONE:
+        break
+    app.take_in()
+for full in waiting():
+    app.cancel_job(full.id)
+took_s = sum((one.finished_at - one.started_at).total_seconds() for one in attempts)
+print(json.dumps({"job": job.id, "message": job.message, "took_s": took_s}))
 """
 _LB = (
     "--distribution", "bookworm", "--architectures", "amd64", "--archive-areas", "main", "--apt-recommends", "false", "--apt-indices",
@@ -84,10 +118,21 @@ class Bench:
         """Carry the example to its image; give what the newest image's job took, and the steps of its log that did something."""
         Run([PROGRAM, "demo", str(self.example), "--state", str(state)])
         took = json.loads(Run([sys.executable, "-c", _TOOK, str(state)]).stdout)
-        log = Run([PROGRAM, "job", "log", str(took["job"]), "--state", str(state)]).stdout
+        return took["took_s"], self.steps(state, took["job"])
+
+    def layer(self, state):
+        """Publish the example's package as it is, and build the image as a layer; as `demo`."""
+        argv = [sys.executable, "-c", _LAYER, str(state), str(self.example / "packages" / "petrel-greeter")]
+        took = json.loads(Run(argv).stdout.splitlines()[-1])
+        assert "a layer on" in took["message"], took
+        return took["took_s"], self.steps(state, took["job"])
+
+    def steps(self, state, job):
+        """List the steps of a job that were not known."""
+        log = Run([PROGRAM, "job", "log", str(job), "--state", str(state)]).stdout
         steps = re.findall(r"^\S+ == (\S+)", log, re.MULTILINE)
         known = re.findall(r"^\S+ (\S+) is known already", log, re.MULTILINE)
-        return took["took_s"], [step for step in steps if step not in known]
+        return [step for step in steps if step not in known]
 
     def change(self, path, pattern, words):
         """Replace something in a file of the example."""
@@ -123,6 +168,15 @@ def measure_distwright(bench):
     run = Run([PROGRAM, "image", "build", "petrel", "--state", str(bench.state)])
     bench.seconds["nothing"] = run.wall_s
     bench.say(what="nothing", who="distwright", wall_s=round(run.wall_s, 2), goal_s=0.5)
+    for number, what in ((2, "first layer"), (3, "layer")):
+        bench.change(
+            "packages/petrel-greeter/debian/changelog",
+            r"\A[^\n]*\n",
+            f"petrel-greeter (1.0.{number}) bookworm; urgency=medium\n",
+        )
+        took_s, steps = bench.layer(bench.state)
+        bench.seconds[what] = took_s
+        bench.say(what=what, who="distwright", wall_s=round(took_s, 1), steps=steps)
 
 
 def measure_live_build(bench):
@@ -162,7 +216,7 @@ def measure_live_build(bench):
     )
 
 
-GOALS = {"cold": 5, "hook": 20, "include": 20, "own package": 60, "menu": 90}
+GOALS = {"cold": 5, "hook": 20, "include": 20, "own package": 60, "menu": 90, "layer": 60}
 MEASURES = {"distwright": measure_distwright, "live-build": measure_live_build}
 
 

@@ -196,14 +196,14 @@ class App:
             self.tell(destination.note)
         return self.place(order, commit)
 
-    def order_image(self, name: str) -> Job:
-        """Order an image as its repo and suites are now."""
+    def order_image(self, name: str, order: Callable[[Database, Ground, str], JobOrder] = image_order) -> Job:
+        """Order an image as its repo and suites are now. order: makes the order, in full or otherwise."""
         config, commit = self.applied()
         if name not in config.images:
             raise NotFound(
                 f"image {name} is not configured", hint="look at the [image.NAME] tables: distwright config show"
             )
-        return self.place(image_order(self.database, self.ground(), name), commit)
+        return self.place(order(self.database, self.ground(), name), commit)
 
     def order_image_tests(self, name: str, chosen: Chosen) -> list[Job]:
         """Order the tests of the image that was built last, once more. Raises NotFound if there is none, or it has no features."""

@@ -199,7 +199,8 @@ def test_what_dead_workers_left_is_removed_and_what_living_ones_need_is_kept(yar
     ended(dead)
     for name in ("1-1-build", "1-1-long-name", "1-0-build", "7-1-build", "1-11-build"):
         (shop.paths.work / name).mkdir()
-    for name in (f"new-{dead}-{RESULT}", f"new-{os.getpid()}-{RESULT}", RESULT):
+    there = shop.objects.put(b"a root that is packed as well")
+    for name in (f"new-{dead}-{RESULT}", f"new-{os.getpid()}-{RESULT}", RESULT, there):
         (shop.paths.roots / name).mkdir()
     incoming = shop.paths.objects / "incoming"
     incoming.mkdir(exist_ok=True)
@@ -208,7 +209,7 @@ def test_what_dead_workers_left_is_removed_and_what_living_ones_need_is_kept(yar
     assert ended(start_worker(shop, kind, jobs=0)) == 0
     assert sorted(folder.name for folder in shop.paths.work.iterdir()) == ["1-1-build", "1-1-long-name"]
     assert sorted(folder.name for folder in shop.paths.roots.iterdir()) == sorted(
-        [RESULT, f"new-{os.getpid()}-{RESULT}"]
+        [there, f"new-{os.getpid()}-{RESULT}"]
     )
     assert [file.name for file in incoming.iterdir()] == [f"{os.getpid()}-abc"]
     yard.sign("go").touch()

@@ -77,6 +77,20 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
         "kernel_options": ["quiet"], "includes": TAR,
     },
+    "image.layer": {
+        "image": "petrel", "name": "petrel-amd64-1.0-on-00000000", "commit": "0" * 40, "epoch": EPOCH, "root": RECIPE,
+        "tools": RECIPE, "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""},
+        "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
+        "kernel_options": ["quiet"], "includes": TAR, "form": 3, "compression": "zstd-3",
+        "base": {
+            "name": "petrel-amd64-1.0-00000000", "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
+            "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""}, "includes": TAR, "form": 3,
+        },
+        "base_files": {"manifest.json": STATE, "source-packages": TREE},
+        "packages": [
+            {"name": "greeter", "sha256": DEB, "size_bytes": 1, "from": "petrel/devel/x.deb", "purged": True, "automatic": False},
+        ],
+    },
     "image.contents": {},
     "image.rebuild": {
         "image": "petrel", "name": "petrel-amd64-1.0", "commit": "0" * 40, "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
@@ -122,6 +136,8 @@ EARLIER: Mapping[str, StepResult] = {
     "diffoscope": StepResult({"report": TAR}),
     "initrd": StepResult({"vmlinuz": VMLINUZ, "initrd": INITRD}),
     "squashfs": StepResult({"squashfs": SQUASHFS}),
+    "weigh": StepResult({"layer": TREE}),
+    "pack": StepResult({"squashfs": DEB}),
     "cut": StepResult({"cut": DSC}),
     "make": StepResult({"kit": DEB}),
     "publish": StepResult({"kit": DEB}, values={"size_bytes": 50_000_000}),

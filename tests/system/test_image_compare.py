@@ -190,8 +190,69 @@ def test_a_document_comes_back_and_names_no_objects(tmp_path: Path) -> None:
         parse_contents(document[:-10])
 
 
-def test_a_medium_with_two_roots_is_refused(tmp_path: Path) -> None:
-    one = make_squashfs(tmp_path / "one", SHARED)
-    iso = make_iso(tmp_path / "image.iso", {"live/filesystem.squashfs": one, "live/10-delta.squashfs": one})
-    with iso.open("rb") as file, pytest.raises(BadInput, match="has 2 files"):
+LAYER = (
+    Node("etc/passwd", b"root:x:0:0:root:/root:/bin/bash\n"),
+    Node("etc/systemd/system/ssh.service", device=("c", 0, 0), mode=0),
+    Node("etc/sudoers", None, 0o755),
+    Node("etc/sudoers/inside", b"y"),
+    Node("home", device=("c", 0, 0), mode=0),
+    Node("usr/bin", None, 0o711),
+    Node("usr/bin/ping", b"another", 0o755),
+    Node("usr/share/tern", None, 0o700, xattrs={"trusted.overlay.opaque": b"y"}),
+    Node("usr/share/tern/new", b"newer"),
+    Node("var/lib/dpkg/info", b"a file now"),
+)
+
+
+def layered(folder: Path, files: dict[str, Sequence[Node]], module: str | None) -> Path:
+    found = {path: make_squashfs(folder / path.replace("/", "-"), nodes) for path, nodes in files.items()}
+    if module is not None:
+        (folder / "module").write_text(module)
+        found["live/filesystem.module"] = folder / "module"
+    return make_iso(folder / "image.iso", found)
+
+
+def test_layers_are_read_as_what_is_seen_when_they_lie_over_each_other(tmp_path: Path) -> None:
+    names = "filesystem.squashfs\n10-delta.squashfs\n"
+    iso = layered(tmp_path, {"live/filesystem.squashfs": FIRST, "live/10-delta.squashfs": LAYER}, names)
+    with iso.open("rb") as file:
+        found = read_contents(file)
+    whiteouts = {"etc/systemd/system/ssh.service", "home"}
+    below = {"etc/sudoers", "home/ada", "home/ada/notes", "usr/share/tern/old"}
+    lists = {one.path for one in FIRST if one.path.startswith("var/lib/dpkg/info/")}
+    folders = {
+        "/".join(one.path.split("/")[:depth]) for one in (*FIRST, *LAYER) for depth in range(1, one.path.count("/") + 1)
+    }
+    wanted = ({one.path for one in (*FIRST, *LAYER)} | folders | {"."}) - whiteouts - (below - {"etc/sudoers"}) - lists
+    assert found.files.keys() == wanted
+    assert {path: oct(found.files[path].mode) for path in ("usr/bin", "etc/sudoers", "usr/bin/ping", "usr/bin/pung")} == {
+        "usr/bin": "0o40711", "etc/sudoers": "0o40755", "usr/bin/ping": "0o100755", "usr/bin/pung": "0o104755",
+    }  # fmt: skip
+    assert found.users == ("root:x:0:0:root:/root:/bin/bash",)
+    assert found.groups == ("root:x:0:", "sudo:x:27:ada")
+    assert list(found.medium) == ["live/filesystem.module"]
+    assert found.squashfs_bytes == sum((tmp_path / f"live-{name}").stat().st_size for name in names.split())
+    assert found.sizes[""] == sum({one.path: one.size for one in found.files.values()}.values()), (
+        "pung counts, its first name is gone"
+    )
+
+
+def test_without_a_module_file_layers_lie_in_order_of_name_and_with_one_nothing_else_counts(tmp_path: Path) -> None:
+    one, two = (Node("a", b"1"), Node("b", b"1")), (Node("a", b"22"),)
+    files: dict[str, Sequence[Node]] = {"live/20.squashfs": one, "live/10.squashfs": two}
+    for number, (module, sizes) in enumerate((
+        (None, {"a": 1, "b": 1}), ("20.squashfs 10.squashfs", {"a": 2, "b": 1}), ("10.squashfs", {"a": 2}),
+    )):  # fmt: skip
+        (tmp_path / str(number)).mkdir()
+        with layered(tmp_path / str(number), files, module).open("rb") as file:
+            assert {path: found.size for path, found in read_contents(file).files.items() if path != "."} == sizes
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [("30.squashfs", "no file 'live/30.squashfs'"), ("", "has 0 file systems"), ("../x", "no file 'live/../x'")],
+)
+def test_a_medium_that_names_what_it_has_not_is_refused(tmp_path: Path, module: str, said: str) -> None:
+    iso = layered(tmp_path, {"live/10.squashfs": (Node("a"),)}, module)
+    with iso.open("rb") as file, pytest.raises(BadInput, match=said):
         read_contents(file)

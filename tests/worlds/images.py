@@ -8,6 +8,7 @@ from tests.worlds.times import NOW
 
 from distwright.images.boot import KIND as BOOT
 from distwright.images.build import KIND as BUILD
+from distwright.images.forms import LAYER_KIND
 from distwright.images.public import show_image
 from distwright.images.testing import KIND as TEST
 from distwright.jobs.lease import Ending, claim_next, end_attempt
@@ -38,9 +39,9 @@ class Images:
 
     def build(
         self, image: str = "petrel", *, iso: bytes = b"", packages: Mapping[str, str] | None = None, branch: str = "main",
-        commit: str = COMMIT, is_seen: bool = True,
+        commit: str = COMMIT, is_seen: bool = True, layer_on: str = "",
     ) -> str:  # fmt: skip
-        """Build an image; give its full name. is_seen: the flow has dealt with the event."""
+        """Build an image; give its full name. is_seen: the flow has dealt with the event. layer_on: as a layer on an image."""
         self.count += 1
         name = f"{image}-{self.count}"
         content = iso or f"iso of {name}".encode()
@@ -61,7 +62,9 @@ class Images:
             "branch": branch,
             "number": self.count,
         }
-        job = self._begin(BUILD, inputs)
+        if layer_on:
+            inputs["base"] = {"name": layer_on}
+        job = self._begin(LAYER_KIND if layer_on else BUILD, inputs)
         with self.database.write() as tx:
             replace_holds(tx, f"image {job}", holds_on_all(dict(files)), self.clock)
         show_image(self.paths.public / "images", name, files, self.objects)

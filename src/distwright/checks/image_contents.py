@@ -3,12 +3,12 @@
 import hashlib
 import json
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
-from distwright.errors import BadInput
+from distwright.errors import BadInput, quoted
 from distwright.formats.capabilities import shown_capabilities
 from distwright.formats.iso9660 import IsoFile, files_of_iso
 from distwright.formats.squashfs import SquashFile, Squashfs
@@ -26,6 +26,8 @@ _TEXT_BYTES, _TEXTS_BYTES = 16 << 20, 128 << 20
 _PIECE = 1 << 20
 _HASH_DIGITS = 32  # half a SHA-256: 64 digits would be the name of an object, which the collector follows
 _LOOK_EVERY = 500
+_LIVE, _SQUASHFS, _MODULE = "live/", ".squashfs", "live/filesystem.module"
+_MODULE_BYTES, _LAYERS_LIMIT = 4096, 16
 _NUMBER_DIGITS = 10
 
 # inputs: iso (digest), and nothing else: one image is read once.
@@ -56,7 +58,7 @@ class ImageContents:
     """files: of the root, by path. medium: plain files beside the squashfs, path -> size and half a SHA-256.
 
     sizes: package -> bytes of its files, each file once, whatever number of names it has. users, groups: lines of /etc/passwd and
-    /etc/group. squashfs_bytes: of the squashfs, as packed.
+    /etc/group. squashfs_bytes: of the squashfs, as packed; of several layers, of all.
     """
 
     files: Mapping[str, ImageFile]
@@ -74,17 +76,29 @@ def contents_order(iso: Sha256, name: str) -> JobOrder:
 
 @dataclass(slots=True)
 class _Root:
-    """What was read of a root so far. texts: contents of files that say something of others."""
+    """What was read of a root, or of one of its layers, so far. texts: contents of files that say something of others.
+
+    again: further names of files, with the first. gone, opaque: what a layer takes away of those below it: a path, and all below
+    a folder.
+    """
 
     files: dict[str, ImageFile] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     inodes: dict[int, str] = field(default_factory=dict)
-    again: set[str] = field(default_factory=set)
+    again: dict[str, str] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    opaque: set[str] = field(default_factory=set)
     left_bytes: int = _TEXTS_BYTES
 
     def add(self, file: SquashFile, squashfs: Squashfs, look: Look) -> None:
         path = file.path.decode("utf-8", "backslashreplace")
         kind = stat.S_IFMT(file.mode)
+        xattrs = dict(file.xattrs)
+        if kind == stat.S_IFCHR and file.device == (0, 0):
+            self.gone.add(path)
+            return
+        if kind == stat.S_IFDIR and xattrs.get("trusted.overlay.opaque") == b"y":
+            self.opaque.add(path)
         what = {stat.S_IFLNK: file.link.decode("utf-8", "backslashreplace")}.get(kind, "")
         if kind in (stat.S_IFBLK, stat.S_IFCHR):
             what = f"{file.device[0]}:{file.device[1]}"
@@ -92,13 +106,13 @@ class _Root:
         if kind == stat.S_IFREG:
             size = file.size
             what = self._content(path, file, squashfs, look)
-        capability = dict(file.xattrs).get("security.capability")
+        capability = xattrs.get("security.capability")
         shown = "" if capability is None else shown_capabilities(capability)
         self.files[path] = ImageFile(path, file.mode, file.uid, file.gid, size, what, shown)
 
     def _content(self, path: str, file: SquashFile, squashfs: Squashfs, look: Look) -> str:
         if (first := self.inodes.get(file.inode)) is not None:
-            self.again.add(path)
+            self.again[path] = first
             return self.files[first].what
         self.inodes[file.inode] = path
         is_text = path in (_PASSWD, _GROUP) or (path.startswith(_LISTS) and path.endswith(_LIST))
@@ -115,23 +129,77 @@ class _Root:
         return digest.hexdigest()[:_HASH_DIGITS]
 
 
-def read_contents(iso: BinaryIO, *, look: Look = lambda: None) -> ImageContents:
-    """Read an ISO of ours. iso: seekable. look: called often, may raise to stop. Memory: a row for each file, no content.
+def _merged(lower: _Root, upper: _Root) -> _Root:
+    """Lay a layer over what is below it, as the kernel does (overlayfs.rst): folders are joined, all else hides what is there."""
+    folders = {path for path, file in upper.files.items() if stat.S_ISDIR(file.mode)}
+    hiding = (upper.files.keys() - folders) | upper.opaque | upper.gone
 
-    Raises BadInput for what is damaged, passes a limit, or has not exactly one file `live/….squashfs`.
+    def is_seen(path: str) -> bool:
+        return path not in upper.files and path not in hiding and not any(one in hiding for one in _above(path))
+
+    seen = {path: file for path, file in lower.files.items() if is_seen(path)}
+    return _Root(
+        files=dict(sorted({**seen, **upper.files}.items())),
+        texts={**{path: text for path, text in lower.texts.items() if path in seen}, **upper.texts},
+        again={**_further_names(lower.again, seen), **upper.again},
+        left_bytes=upper.left_bytes,
+    )
+
+
+def _further_names(again: Mapping[str, str], seen: Mapping[str, ImageFile]) -> dict[str, str]:
+    """Leave out names that are not seen; where the first name of a file is not, the next one is the first."""
+    firsts = {first: first for first in again.values() if first in seen}
+    found = {path: firsts.setdefault(first, path) for path, first in again.items() if path in seen}
+    return {path: first for path, first in found.items() if path != first}
+
+
+def _above(path: str) -> Iterator[str]:
+    """Give the folders that a path is in, up to the root, which is "."."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+    yield "."
+
+
+def _layers(iso: BinaryIO, places: Mapping[str, IsoFile]) -> list[str]:
+    """Say what live-boot would lay over each other, the lowest first: as filesystem.module says, else in order of name.
+
+    Raises BadInput if there is nothing, or too much, or not what that says. Source: live-boot's 9990-overlay.sh.
     """
-    places = files_of_iso(iso)
-    roots = [path for path in places if path.startswith("live/") and path.endswith(".squashfs")]
-    if len(roots) != 1:
+    found = sorted(path for path in places if path.startswith(_LIVE) and path.endswith(_SQUASHFS))
+    if (module := places.get(_MODULE)) is not None:
+        iso.seek(module.offset)
+        text = iso.read(min(module.size, _MODULE_BYTES)).decode("utf-8", "backslashreplace")
+        found = list(dict.fromkeys(f"{_LIVE}{name}" for name in text.split()))
+    if missing := [path for path in found if path not in places]:
+        raise BadInput(f"the ISO has no file {quoted(missing[0])}, which {_MODULE} names", hint="build the image again")
+    if not 0 < len(found) <= _LAYERS_LIMIT:
         raise BadInput(
-            f"the ISO has {len(roots)} files live/….squashfs; want one", hint="build the image again, in full"
+            f"the ISO has {len(found)} file systems in live/; want 1 to {_LAYERS_LIMIT}", hint="build the image again"
         )
-    place = places.pop(roots[0])
-    squashfs, root = Squashfs(iso, place.offset, place.size), _Root()
+    return found
+
+
+def _root_of(iso: BinaryIO, place: IsoFile, left_bytes: int, look: Look) -> _Root:
+    squashfs, root = Squashfs(iso, place.offset, place.size), _Root(left_bytes=left_bytes)
     for number, file in enumerate(squashfs.files()):
         if number % _LOOK_EVERY == 0:
             look()
         root.add(file, squashfs, look)
+    return root
+
+
+def read_contents(iso: BinaryIO, *, look: Look = lambda: None) -> ImageContents:
+    """Read an ISO of ours. iso: seekable. look: called often, may raise to stop. Memory: a row for each file, no content.
+
+    Of several file systems in live/ it is what is seen when they lie over each other. Raises BadInput for what is damaged or
+    passes a limit, and for a medium without a file system in live/.
+    """
+    places = files_of_iso(iso)
+    layers = [places.pop(path) for path in _layers(iso, places)]
+    root = _root_of(iso, layers[0], _TEXTS_BYTES, look)
+    for layer in layers[1:]:
+        root = _merged(root, _root_of(iso, layer, root.left_bytes, look))
     owners = _owners(root)
     files = {path: _owned(file, owners.get(path, "")) for path, file in root.files.items()}
     sizes: dict[str, int] = {}
@@ -139,7 +207,9 @@ def read_contents(iso: BinaryIO, *, look: Look = lambda: None) -> ImageContents:
         if path not in root.again:
             sizes[one.package] = sizes.get(one.package, 0) + one.size
     medium = {path: (there.size, _hash(iso, there, look)) for path, there in sorted(places.items())}
-    return ImageContents(files, medium, sizes, _lines(root, _PASSWD), _lines(root, _GROUP), place.size)
+    return ImageContents(
+        files, medium, sizes, _lines(root, _PASSWD), _lines(root, _GROUP), sum(layer.size for layer in layers)
+    )
 
 
 def _owned(file: ImageFile, package: str) -> ImageFile:

@@ -213,10 +213,11 @@ class Image(Table, frozen=True):
         "/etc/live/config.conf.d say.",
         examples=["guest"],
     )
-    compression: Literal["zstd-3", "zstd-9", "zstd-19", "xz"] = Field(
-        default="zstd-9",
+    compression: Literal["zstd-3", "zstd-9", "zstd-19", "xz"] | None = Field(
+        default=None,
         description="How its squashfs is packed, for 577 MB of files on one core: zstd-9 gives 134 MB in 12 s; zstd-3 is quicker, "
-        "zstd-19 and xz are smaller and take many times as long.",
+        "zstd-19 and xz are smaller and take many times as long. Unset: zstd-9, and zstd-3 for a layer.",
+        examples=["xz"],
     )
     outputs: Annotated[tuple[Literal["iso", "usb", "netboot", "bundle"], ...], OnceEach, WithIso] = Field(
         default=("iso",),

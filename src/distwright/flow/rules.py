@@ -18,6 +18,7 @@ from distwright.checks.image_rebuild import image_rebuild_order
 from distwright.checks.rebuild import DIFFERS, rebuild_order
 from distwright.checks.review import order_of_build
 from distwright.config.model import Config
+from distwright.images.forms import BUILD_KIND
 from distwright.images.resolve import boot_order, image_order, is_pushed
 from distwright.images.scenarios import orders_of_tests
 from distwright.jobs.order import JobOrder
@@ -128,14 +129,18 @@ def rebuild_what_was_built(database: Database, view: View, event: Event) -> list
 
 
 def rebuild_built_image(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """An image is built again in other circumstances, if its table says so and it was built of its base branch."""
+    """An image is built again in other circumstances, if its table says so and it was built of its base branch, in full."""
     table = view.config.images.get(plain.text(event.body, "image"))
     if table is None or not table.rebuild or event.job is None:
         return []
     with database.read() as tx:
         job = find_job(tx, event.job)
         held = holds_of(tx, f"image {event.job}")
-    if job is None or job.inputs.get("branch") != view.config.repos[table.repo].default_branch:
+    if (
+        job is None
+        or job.kind != BUILD_KIND.name
+        or job.inputs.get("branch") != view.config.repos[table.repo].default_branch
+    ):
         return []
     return [image_rebuild_order(job, tuple(hold for hold in held if hold.kind == "serial"))]
 

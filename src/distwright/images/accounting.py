@@ -12,7 +12,7 @@ from distwright.images.recipe_lists import package_of
 from distwright.images.sources import apt_sources, serials_of, source_packages
 from distwright.jobs.step import Context, Earlier, Inputs, StepResult
 from distwright.model import plain
-from distwright.model.digests import Json
+from distwright.model.digests import Json, Sha256
 
 # What an account consists of, and how its files are called.
 ENDINGS = {
@@ -28,28 +28,51 @@ ENDINGS = {
 
 def account(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Write the manifest, the package list and the bills; nothing is built on a root that holds what no archive gave."""
-    name = plain.text(inputs, "name")
+    answers = earlier["installed" if form_of(inputs) < 3 else "customise"].outputs
+    installed = parse_installed(context.objects.read(answers["installed"]))
+    is_whole = form_of(inputs) >= 2
+    manifest = manifest_of(
+        plain.text(inputs, "name"), earlier["root"].fetched, installed, states_of(inputs), context.objects,
+        mentioned_in(inputs), with_built_using=is_whole,
+    )  # fmt: skip
+    if not is_whole:
+        return kept(context, {"manifest": manifest, "packages": package_list(json.loads(manifest))})
+    return kept(context, papers(context, inputs, manifest, answers["copyrights"]))
+
+
+def states_of(inputs: Inputs) -> dict[str, Mapping[str, Json]]:
+    """Give which state each archive had, by what it was for."""
     tools = EnvironmentRecipe.from_json(plain.mapping(inputs, "tools"))
-    states: dict[str, Mapping[str, Json]] = {
+    return {
         "states": plain.mapping(inputs, "states"),
         "tools": {entry.name: str(entry.document) for entry in tools.shelf},
     }
-    answers = earlier["installed" if form_of(inputs) < 3 else "customise"].outputs
-    installed = parse_installed(context.objects.read(answers["installed"]))
+
+
+def mentioned_in(inputs: Inputs) -> set[str]:
+    """Give the names of packages that a recipe speaks of."""
     packages = EnvironmentRecipe.from_json(plain.mapping(inputs, "root")).include
-    mentioned = {*map(package_of, packages), *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
-    is_whole = form_of(inputs) >= 2
-    manifest = manifest_of(
-        name, earlier["root"].fetched, installed, states, context.objects, mentioned, with_built_using=is_whole
-    )
+    return {*map(package_of, packages), *(plain.texts(inputs, "mentioned") if "mentioned" in inputs else ())}
+
+
+def papers(
+    context: Context, inputs: Inputs, manifest: bytes, copyrights: Sha256, *, known_sources: bytes = b""
+) -> dict[str, bytes]:
+    """Give what follows from a manifest, and itself. copyrights: object with the files of what is installed."""
     read = json.loads(manifest)
-    papers = {"manifest": manifest, "packages": package_list(read)}
-    if is_whole:
-        with context.objects.open(answers["copyrights"]) as tar:
-            components = components_of(inputs, installed_packages(read), read_copyrights(tar))
-        papers |= bills(inputs, manifest, components)
-        with context.database.read() as tx:
-            serials = serials_of(tx, inputs)
-        papers["sources"] = apt_sources(inputs, serials)
-        papers["source-packages"] = source_packages(inputs, read, context.objects)
-    return StepResult({paper: context.objects.put(content) for paper, content in papers.items()})
+    with context.objects.open(copyrights) as tar:
+        components = components_of(inputs, installed_packages(read), read_copyrights(tar))
+    with context.database.read() as tx:
+        serials = serials_of(tx, inputs)
+    return {
+        "manifest": manifest,
+        "packages": package_list(read),
+        **bills(inputs, manifest, components),
+        "sources": apt_sources(inputs, serials),
+        "source-packages": source_packages(inputs, read, context.objects, known=known_sources),
+    }
+
+
+def kept(context: Context, written: Mapping[str, bytes]) -> StepResult:
+    """Keep papers as objects."""
+    return StepResult({paper: context.objects.put(content) for paper, content in written.items()})

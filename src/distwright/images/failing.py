@@ -13,6 +13,7 @@ from distwright.model.outcomes import Outcome
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _HOOK = re.compile(r"(hook|asking) (\S+)")
+_OF_DPKG = ("dpkg: error", "dpkg: dependency problems prevent")  # and no warnings
 _LAST_LINES = 3
 _MOST_NAMED = 5
 
@@ -36,6 +37,15 @@ def judge_hooks(end: StepEnd) -> Verdict:
     what = f"hook {name}" if word == "hook" else f"asking the image for {name}"
     said = " | ".join(map(quoted, tail[begun + 1 :][-_LAST_LINES:])) or "it printed nothing"
     return Verdict(verdict.outcome, f"{what} failed with exit {end.ends[-1].exit_code}: {said}")
+
+
+def judge_layer(end: StepEnd) -> Verdict:
+    """Judge packages that are installed over a root, and then what the recipe does: dpkg's reason, or the hook."""
+    verdict = judge_hooks(end)
+    said = [line for line in (end.ends[-1].tail if end.ends else ()) if line.startswith(_OF_DPKG)]
+    if verdict.outcome is not Outcome.FAILED or not said:
+        return verdict
+    return Verdict(verdict.outcome, f"packages cannot be installed over those that are there: {quoted(said[0])}")
 
 
 def conclude_failed(inputs: Inputs, _earlier: Earlier, failure: Failure, _now: datetime, job: int) -> Conclusion:

@@ -1,14 +1,37 @@
 """What an order of an image asks for: its form, and the outputs of its table. What is absent is as it was before it came."""
 
+from enum import StrEnum
+
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive
 from distwright.jobs.step import Inputs, KindName
 from distwright.model import plain
 from distwright.model.digests import Json
 
-BUILD_KIND = KindName("image.build", 1)
+BUILD_KIND, LAYER_KIND = KindName("image.build", 1), KindName("image.layer", 1)
+MAKING = (BUILD_KIND.name, LAYER_KIND.name)  # what makes an image that people see
 FORM = 3  # of the orders that are made now
 TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an ISO needs
+
+
+class Purpose(StrEnum):
+    """What an image is built for."""
+
+    TOPIC = "topic"
+    LAYER = "layer"
+    BASE = "base"
+    TAG = "tag"
+
+
+# Who waits for it wants it soon; what many fetch shall be small.
+_COMPRESSIONS = {
+    Purpose.TOPIC: "zstd-3", Purpose.LAYER: "zstd-3", Purpose.BASE: "zstd-9", Purpose.TAG: "zstd-19",
+}  # fmt: skip
+
+
+def compression_for(purpose: Purpose, chosen: str | None) -> str:
+    """Say how a squashfs is packed. chosen: what the table says; None if it says nothing."""
+    return chosen or _COMPRESSIONS[purpose]
 
 
 def form_of(inputs: Inputs) -> int:

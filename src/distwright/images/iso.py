@@ -49,9 +49,9 @@ set -eu
 umask 022
 export MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
 # One medium among several finds itself by a file that is named by what it holds.
-id=$(cat filesystem.squashfs initrd.img vmlinuz | sha256sum | cut -c1-32)
+id=$(cat filesystem.squashfs@LAYERS@ initrd.img vmlinuz | sha256sum | cut -c1-32)
 mkdir -p iso/live iso/boot/grub iso/EFI/BOOT iso/.disk/id
-cp filesystem.squashfs vmlinuz initrd.img iso/live/
+cp filesystem.squashfs@LAYERS@ vmlinuz initrd.img iso/live/
 cp disk-info iso/.disk/info
 : >"iso/.disk/id/$id"
 sed "1s/@ID@/$id/" grub.cfg >iso/boot/grub/grub.cfg
@@ -113,6 +113,10 @@ for hook in medium-hooks/*.hook.binary; do
 done
 """
 
+# live-boot reads in filesystem.module what to lay over each other, the lowest first (9990-overlay.sh): the base, then the layer.
+LAYER, _MODULE = "10-delta.squashfs", "filesystem.module"
+_LAYERS = f" {LAYER} {_MODULE}"
+
 # inputs used here: title, label, disk_info, kernel_options, epoch; if they are there: compression, excludes (digest of a text),
 # menu (text), medium (digest of a tar), medium_hooks (name -> digest).
 
@@ -126,13 +130,18 @@ def menu_entry(title: str, options: Sequence[str]) -> str:
 
 
 def plan_squashfs(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the squashfs."""
+    """Plan the squashfs of the image's root."""
+    return plan_packing(inputs, earlier, root_of(earlier["customise"]))
+
+
+def plan_packing(inputs: Inputs, earlier: Earlier, tar: Sha256) -> Plan:
+    """Plan the squashfs of a tar, as the order says that those of its image are packed."""
     command = PlannedCommand(
         ("./squashfs.sh",), _SQUASHFS_TIMEOUT_S, root=root_of(earlier["tools"]), environment=(_epoch(inputs),)
     )
     return Plan(
         (command,),
-        place={"root.tar": root_of(earlier["customise"]), **squashfs_excludes(inputs)},
+        place={"root.tar": tar, **squashfs_excludes(inputs)},
         write={"squashfs.sh": _SQUASHFS.replace("@OPTIONS@", squashfs_options(inputs))},
         collect={"squashfs": "filesystem.squashfs"},
     )
@@ -151,7 +160,8 @@ def squashfs_excludes(inputs: Inputs) -> dict[str, Sha256]:
 
 
 def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
-    """Plan the ISO."""
+    """Plan the ISO; of an order that has a base, with the layer on it (step `pack`)."""
+    layers = {LAYER: earlier["pack"].outputs["squashfs"]} if "base" in inputs else {}
     environment = (_epoch(inputs), ("label", plain.text(inputs, "label")))
     command = PlannedCommand(("./iso.sh",), _ISO_TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
     medium = {"medium.tar": plain.digest(inputs, "medium")} if "medium" in inputs else {}
@@ -163,11 +173,15 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
             "filesystem.squashfs": earlier["squashfs"].outputs["squashfs"],
             "vmlinuz": earlier["initrd"].outputs["vmlinuz"],
             "initrd.img": earlier["initrd"].outputs["initrd"],
+            **layers,
             **medium,
             **{f"medium-hooks/{name}": digest for name, digest in hooks.items()},
         },
         write={
-            "iso.sh": _ISO.replace("@MEDIUM@", _MEDIUM if changes_medium else ""),
+            "iso.sh": _ISO.replace("@MEDIUM@", _MEDIUM if changes_medium else "").replace(
+                "@LAYERS@", _LAYERS if layers else ""
+            ),
+            **({_MODULE: f"filesystem.squashfs\n{LAYER}\n"} if layers else {}),
             "grub.cfg": boot_menu(inputs),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",
             **({"with-grub": ""} if "menu" in inputs else {}),

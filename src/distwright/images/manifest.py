@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from distwright.errors import BadInput, WorkFailed, listed, quoted
 from distwright.formats.deb import read_deb
@@ -13,6 +14,7 @@ from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.store.objects import ObjectStore
 
 MANIFEST_FORMAT = 1
+NO_MORE: plain.Plain = MappingProxyType({})
 # What dpkg-query shows: with each package's files in the root, or not.
 _ABSENT = ("not-installed", "config-files")
 
@@ -55,8 +57,42 @@ def manifest_of(
     that packages name in Built-Using and Static-Built-Using. Reads each package's own control file, so a wrong index cannot lie.
     Raises BadInput if a file is not a package, and WorkFailed if the root holds a package that came in none of the files.
     """
+    packages = _packages(name, fetched, installed, objects, with_built_using=with_built_using)
+    return _manifest(name, packages, installed, states, mentioned)
+
+
+def layered_manifest(
+    name: str,
+    base: plain.Plain,
+    fetched: Sequence[Fetched],
+    installed: frozenset[InstalledPackage],
+    states: Mapping[str, Mapping[str, Json]],
+    objects: ObjectStore,
+    mentioned: Collection[str] = (),
+) -> bytes:
+    """Give the manifest of a layer: that of its base, in which other files stand for packages of some names.
+
+    base: its manifest. fetched: files of the layer. Says on which image it lies, else what `manifest_of` says of a full build.
+    """
+    new = _packages(name, fetched, installed, objects, with_built_using=True)
+    named = {package["name"] for package in new}
+    kept = [
+        dict(row) for row in plain.members(base, "packages") if isinstance(row, Mapping) and row["name"] not in named
+    ]
+    for row in kept:
+        row["installed"] = _package(row) in installed
+    return _manifest(name, [*kept, *new], installed, states, mentioned, more={"layer_on": plain.text(base, "image")})
+
+
+def _packages(
+    name: str,
+    fetched: Sequence[Fetched],
+    installed: frozenset[InstalledPackage],
+    objects: ObjectStore,
+    *,
+    with_built_using: bool,
+) -> list[dict[str, Json]]:
     packages: list[dict[str, Json]] = []
-    given: set[InstalledPackage] = set()
     by_digest: dict[Sha256, list[Fetched]] = {}
     for file in fetched:
         by_digest.setdefault(file.sha256, []).append(file)
@@ -69,7 +105,6 @@ def manifest_of(
             control = read_deb(opened).control
         source, _, version = control.get("Source", control["Package"]).partition(" ")
         package = InstalledPackage(control["Package"], control["Version"], control["Architecture"])
-        given.add(package)
         packages.append(
             {
                 "name": package.name,
@@ -84,10 +119,34 @@ def manifest_of(
                 **(_built_using(control) if with_built_using else {}),
             }
         )
+    return packages
+
+
+def _package(row: plain.Plain) -> InstalledPackage:
+    return InstalledPackage(plain.text(row, "name"), plain.text(row, "version"), plain.text(row, "architecture"))
+
+
+def _manifest(
+    name: str,
+    packages: list[dict[str, Json]],
+    installed: frozenset[InstalledPackage],
+    states: Mapping[str, Mapping[str, Json]],
+    mentioned: Collection[str],
+    *,
+    more: plain.Plain = NO_MORE,
+) -> bytes:
+    given = {_package(row) for row in packages}
     _refuse_strangers(name, installed - given)
     packages.sort(key=lambda package: (str(package["name"]), str(package["version"]), str(package["architecture"])))
     only: list[Json] = [*sorted(set(mentioned) - {package.name for package in given})]
-    return canonical_json({"format": MANIFEST_FORMAT, "image": name, **states, "packages": packages, "mentioned": only})
+    said: dict[str, Json] = {
+        "format": MANIFEST_FORMAT,
+        "image": name,
+        **states,
+        "packages": [*packages],
+        "mentioned": only,
+    }
+    return canonical_json({**said, **more})
 
 
 def package_list(manifest: Mapping[str, Json]) -> bytes:

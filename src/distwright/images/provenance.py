@@ -21,8 +21,11 @@ def provenance(
     """
     external: dict[str, Json] = {key: inputs[key] for key in ("image", "repo", "branch", "commit")}
     internal: dict[str, Json] = {key: inputs[key] for key in ("name", "epoch")}
+    kind = "image.build"
+    if "base" in inputs:
+        kind, internal["layer_on"] = "image.layer", plain.text(plain.mapping(inputs, "base"), "name")
     making = Making(
-        url_below(inputs, f"build-types/image.build/form-{form_of(inputs)}"),
+        url_below(inputs, f"build-types/{kind}/form-{form_of(inputs)}"),
         url_below(inputs, "builder"),
         external,
         internal,

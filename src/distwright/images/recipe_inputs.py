@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from distwright.config.tables import Image
+from distwright.images.forms import Purpose, compression_for
 from distwright.images.iso import DEFAULT_COMPRESSION, menu_entry
 from distwright.images.own_packages import own_preferences
 from distwright.images.recipe import Recipe
@@ -23,10 +24,12 @@ def recipe_inputs(
     epoch: int,
     title: str,
     options: Sequence[str],
+    purpose: Purpose = Purpose.BASE,
 ) -> dict[str, Json]:
     """Keep what the recipe has beside packages, includes and hooks, and name it.
 
-    own_packages: names of those that it brings along as files. options: of the kernel.
+    own_packages: names of those that it brings along as files. options: of the kernel. purpose: what the image is for; so far
+    those of base branches are ordered so, and nothing else.
     """
     more: dict[str, Json] = {}
     if recipe.before:
@@ -42,8 +45,8 @@ def recipe_inputs(
         more["documentation"] = True
     if recipe.excludes:
         more["excludes"] = str(objects.put(recipe.excludes.encode()))
-    if table.compression != DEFAULT_COMPRESSION:
-        more["compression"] = table.compression
+    if (compression := compression_for(purpose, table.compression)) != DEFAULT_COMPRESSION:
+        more["compression"] = compression
     return more | _medium(recipe, table, objects, epoch, title, options)
 
 

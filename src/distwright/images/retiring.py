@@ -13,7 +13,7 @@ from pathlib import Path
 from distwright.archive.tag_trees import parse_tag
 from distwright.errors import Lost, NotFound, Refused, quoted
 from distwright.images.boot import KIND as BOOT
-from distwright.images.build import KIND as BUILD
+from distwright.images.forms import LAYER_KIND, MAKING
 from distwright.images.public import COMPLETE, show_image
 from distwright.images.retention import Budget, Colour, JudgedImage, KeptImage, freed_by, judge_images
 from distwright.images.testing import KIND as TEST
@@ -113,7 +113,8 @@ def _find(context: Context) -> list[_Found]:
     repos = {context.paths.repo(table.repo) for table in context.config.images.values()}
     tagged = {commit: f"tag {tag}" for repo in repos if repo.exists() for commit, tag in tagged_commits(repo).items()}
     with context.database.read() as tx:
-        builds = list_jobs(tx, kind=BUILD.name, limit=_LOOKED_AT)
+        made = (job for kind in MAKING for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT))
+        builds = sorted(made, key=lambda job: job.id, reverse=True)
         looks = [job for kind in LOOKS for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT)]
         holds = [hold for hold in all_holds(tx) if hold.until is None or hold.until > context.now()]
         tags = {
@@ -132,6 +133,12 @@ def _find(context: Context) -> list[_Found]:
 
 def _name(job: Job) -> str:
     return plain.text(job.inputs, "name") if "name" in job.inputs else ""
+
+
+def _branch(job: Job) -> str:
+    """Say with which images one is judged: a layer must not stand for the newest one that was built in full."""
+    branch = plain.text(job.inputs, "branch") if "branch" in job.inputs else ""
+    return f"{branch}, layers" if job.kind == LAYER_KIND.name else branch
 
 
 class _Survey:
@@ -171,7 +178,7 @@ class _Survey:
         row = KeptImage(
             name=_name(job) if is_built else f"job {job.id}",
             image=plain.text(job.inputs, "image"),
-            branch=plain.text(job.inputs, "branch") if "branch" in job.inputs else "",
+            branch=_branch(job),
             jobs=tuple(one.id for one in over),
             at=job.finished_at or job.created_at,
             colour=colour_of(job, looks),
@@ -230,7 +237,7 @@ def _others(holds: Iterable[Hold], holders: Sequence[str]) -> list[str]:
 
 def holders_of(job: Job) -> tuple[str, ...]:
     """Name who holds what a job of images has left, once it is done."""
-    word = "image" if job.kind == BUILD.name else LOOKS[job.kind]
+    word = "image" if job.kind in MAKING else LOOKS[job.kind]
     return (f"job {job.id}", f"{word} {job.id}") if word else (f"job {job.id}",)
 
 

@@ -45,7 +45,7 @@ _IN_ENGLISH = "umask 022\nexport LC_ALL=C.UTF-8\nunset LANGUAGE\n"
 
 # A chroot can be left by root of its namespace: a hook's root is the image for good, and all else is unmounted. What the recipe
 # brings is shown in /dev, which is no part of the image.
-_ENTER = """#!/bin/sh
+ENTER = """#!/bin/sh
 set -eu
 mkdir -p image/dev image/proc image/sys /dev/recipe /dev/left
 mount --bind image image
@@ -60,7 +60,7 @@ umount --lazy /dev/left
 exec /dev/recipe/apply.sh
 """
 
-_APPLY = """#!/bin/sh
+APPLY = """#!/bin/sh
 set -eu
 recipe=/dev/recipe
 # The recipe's includes and hooks may still replace them.
@@ -98,19 +98,20 @@ find /run /tmp -mindepth 1 -maxdepth 1 ! -path /run/lock -exec rm -rf -- {} +
 """
 
 # The image's own dpkg says what is in it; `account` compares that with what the archives gave.
-_INSTALLED = """#!/bin/sh
+INSTALLED = """#!/bin/sh
 set -eu
 exec dpkg-query --show --showformat='${Package}\\t${Version}\\t${Architecture}\\t${db:Status-Status}\\n' >installed
 """
 
 # From form 3 on asked at the end of apply.sh, where the image is the root anyway: to unpack it once more takes seconds.
-_ASK = """cd "$recipe/out"
-for script in installed copyrights pack; do
+QUESTION_LOOP = """cd "$recipe/out"
+for script in {scripts}; do
     echo "asking $script"
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \\
         "$recipe/ask/$script.sh"
 done
 """
+_ASK = QUESTION_LOOP.format(scripts="installed copyrights pack")
 
 # Called by mmdebstrap, outside the root, when its essential packages are there and no other: as early as live-build does it.
 # debconf is among them: what is essential depends on it. Programs of the image run in the image.
@@ -147,7 +148,7 @@ _RECOMMENDS = 'APT::Install-Recommends "true"'
 
 _QUESTIONS = {
     "recipe/out/.keep": "",
-    "recipe/ask/installed.sh": _INSTALLED,
+    "recipe/ask/installed.sh": INSTALLED,
     "recipe/ask/copyrights.sh": COLLECT,
     "recipe/ask/cut.pl": CUT,
     "recipe/ask/pack.sh": PACK,
@@ -222,8 +223,8 @@ def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
         place={"root.tar": root_of(earlier["root"]), "recipe/includes.tar": plain.digest(inputs, "includes"), **hooks},
         write={
             "customise.sh": _CUSTOMISE.replace("umask 022\n", _IN_ENGLISH, 1) if is_asked else _CUSTOMISE,
-            "enter.sh": _ENTER,
-            "recipe/apply.sh": _APPLY + (_ASK if is_asked else ""),
+            "enter.sh": ENTER,
+            "recipe/apply.sh": APPLY + (_ASK if is_asked else ""),
             "recipe/hooks/.keep": "",
             **(_QUESTIONS if is_asked else {}),
             **{f"recipe/etc/{name}": text for name, text in plain.text_map(inputs, "files").items()},
@@ -239,11 +240,11 @@ def plan_installed(inputs: Inputs, earlier: Earlier) -> Plan:
     root = root_of(earlier["customise"])
     command = PlannedCommand(("./installed.sh",), _INSTALLED_TIMEOUT_S, root=root)
     if form_of(inputs) < 2:
-        return Plan((command,), write={"installed.sh": _INSTALLED}, collect={"installed": "installed"})
+        return Plan((command,), write={"installed.sh": INSTALLED}, collect={"installed": "installed"})
     environment = (("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),)
     copyrights = PlannedCommand(("./copyrights.sh",), _COPYRIGHTS_TIMEOUT_S, root=root, environment=environment)
     return Plan(
         (command, copyrights),
-        write={"installed.sh": _INSTALLED, "copyrights.sh": COLLECT},
+        write={"installed.sh": INSTALLED, "copyrights.sh": COLLECT},
         collect={"installed": "installed", "copyrights": "copyrights.tar"},
     )

@@ -52,17 +52,28 @@ def apt_sources(inputs: Inputs, serials: Mapping[str, str]) -> bytes:
     return (("" if url else _NO_URL) + "\n".join(stanzas)).encode()
 
 
-def source_packages(inputs: Inputs, manifest: plain.Plain, objects: ObjectStore) -> bytes:
+def source_packages(inputs: Inputs, manifest: plain.Plain, objects: ObjectStore, *, known: bytes = b"") -> bytes:
     """List the sources of what is installed, and what it was built with into itself: name, version, .dsc, its SHA-256, by tabs.
 
     The .dsc is `archive/suite/path`. A source that none of the states has is listed as such. Reads the index of sources of each.
+
+    known: a list of an image that was made from the same states but of our suites: what it has is not looked for in theirs again.
     """
     wanted = set(_sources_of(manifest))
-    found: dict[SourceName, str] = {}
+    found = dict(_listed(known))
     for entry in _shelf(inputs):
+        if known and not entry.is_own:
+            continue
         for source in _entries(entry, wanted - found.keys(), objects):
             found[source_named(source.stanza)] = _dsc(entry, source)
     return "".join(f"{one.name}\t{one.version}\t{found.get(one, _MISSING)}\n" for one in sorted(wanted)).encode()
+
+
+def _listed(known: bytes) -> Iterator[tuple[SourceName, str]]:
+    for line in known.decode().splitlines():
+        name, version, where = line.split("\t", 2)
+        if where != _MISSING:
+            yield SourceName(name, version), where
 
 
 def _shelf(inputs: Inputs) -> tuple[ShelfEntry, ...]:

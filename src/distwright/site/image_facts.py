@@ -12,7 +12,7 @@ from distwright.checks.image_contents import contents_order, parse_contents
 from distwright.checks.image_delta import ImageFacts
 from distwright.errors import NotFound, quoted
 from distwright.images.boot import KIND as BOOT
-from distwright.images.build import KIND as BUILD
+from distwright.images.forms import MAKING
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -43,7 +43,8 @@ def image_named(database: Database, name: str) -> NamedImage:
     last = PurePath(name).name
     wanted = next((last.removesuffix(ending) for ending in _ENDINGS if last.endswith(ending)), last)
     with database.read() as tx:
-        built = [_named(job) for job in list_jobs(tx, kind=BUILD.name, limit=_LOOKED_AT) if _is_built(job)]
+        made = [job for kind in MAKING for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT) if _is_built(job)]
+    built = [_named(job) for job in sorted(made, key=lambda job: job.id, reverse=True)]
     found = next((one for one in built if one.name == wanted), None)
     found = found or next((one for one in built if one.image == wanted), None)
     if found is None:

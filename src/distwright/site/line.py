@@ -18,6 +18,7 @@ STAGES = (
     ("publish", "suite.publish"),
     ("install", "suite.install"),
     ("image", "image.build"),
+    ("layer", "image.layer"),
     ("boot", "image.boot"),
 )
 
@@ -28,6 +29,7 @@ _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "suite.publish": ("archive", "suite"),
     "suite.install": ("archive", "suite", "packages"),
     "image.build": ("image",),
+    "image.layer": ("image",),
     "image.boot": ("image",),
 }
 
@@ -76,11 +78,12 @@ def _files(job: Job, paths: StatePaths) -> str:
         "upload.accept": paths.public,
         "suite.publish": paths.public,
         "image.build": paths.public / "images",
+        "image.layer": paths.public / "images",
     }
     outputs = job.outputs or {}
     if job.kind == "suite.publish":
         return str(paths.public / plain.text(job.inputs, "archive") / "dists" / plain.text(job.inputs, "suite"))
-    if job.kind == "image.build" and "name" in outputs:
+    if job.kind in ("image.build", "image.layer") and "name" in outputs:
         return str(places[job.kind] / plain.text(outputs, "name"))
     return str(paths.job_log(job.id, job.fence)) if job.fence else ""
 

@@ -18,6 +18,7 @@ from distwright.checks.review import PACKAGE_REVIEW
 from distwright.images.boot import IMAGE_BOOT
 from distwright.images.build import IMAGE_BUILD
 from distwright.images.kits import IMAGE_KIT
+from distwright.images.layer import IMAGE_LAYER
 from distwright.images.testing import IMAGE_TEST
 from distwright.jobs.step import JobKind
 
@@ -35,6 +36,7 @@ KINDS: Mapping[str, JobKind] = {
         TIDY,
         SUITE_INSTALL,
         IMAGE_BUILD,
+        IMAGE_LAYER,
         IMAGE_BOOT,
         IMAGE_TEST,
         IMAGE_CONTENTS,

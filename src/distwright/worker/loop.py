@@ -26,6 +26,7 @@ from distwright.jobs.lease import (
     renew,
 )
 from distwright.jobs.step import JobKind
+from distwright.model.digests import digests_in
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database
@@ -113,7 +114,13 @@ class Worker:
         for fresh in self.paths.roots.glob("new-*-*"):
             if not Path(f"/proc/{fresh.name.split('-')[1]}").exists():
                 self._remove(fresh)
-        FileObjects(self.paths.objects).drop_leftovers()
+        objects = FileObjects(self.paths.objects)
+        # Unpacked roots are large, and go when the packed ones are in the trash: a job holds those that its programs run in.
+        unpacked = [digest for root in self.paths.roots.iterdir() for _, digest in digests_in(root.name)]
+        for digest in unpacked:
+            if not objects.path(digest).exists():
+                self._remove(self.paths.roots / digest)
+        objects.drop_leftovers()
 
     def _remove(self, folder: Path) -> None:
         """Remove what somebody left; what takes longer than rm(1) may take is begun again by the next worker."""

@@ -68,3 +68,10 @@ def test_what_a_person_holds_stays_until_it_is_released(line: CommandLine, image
     assert len(listed(line)) == 1
     assert line.run("image", "drop", first, "--apply").exit_code == 10
     assert line.run("image", "hold", first, "--reason", "too late").exit_code == 10
+
+
+def test_a_layer_is_listed_with_what_it_lies_on(line: CommandLine, images: Images) -> None:
+    full = images.build()
+    layer = images.build(layer_on=full)
+    rows = line.run("image", "list", as_json=True).answer
+    assert [(row["files"].rpartition("/")[2], row["layer on"]) for row in rows] == [(layer, full), (full, "")]

@@ -14,6 +14,7 @@ from distwright.builds.package import KIND as BUILD
 from distwright.checks.explain import MOST_FILES, pairs_of
 from distwright.flow.rules import View, explain_what_differs, rebuild_built_image, rebuild_what_was_built
 from distwright.images.build import KIND as IMAGE
+from distwright.images.forms import LAYER_KIND
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.digests import Json, Sha256, sha256_of
@@ -120,6 +121,16 @@ def test_an_image_is_built_again_if_its_table_says_so(world: WorldContext, image
     assert rebuild_built_image(world.database, view_of(world), built_image(image)) == [], "by default it is not"
     for event in (built_image(None), built_image(777), built_image(built)):
         assert rebuild_built_image(world.database, view, event) == []
+
+
+def test_a_layer_is_not_built_again(world: WorldContext) -> None:
+    table = world.config.images["petrel"]
+    view = with_config(world, images={"petrel": table.model_copy(update={"rebuild": True})})
+    with world.database.write() as tx:
+        place_order(tx, JobOrder(LAYER_KIND, {**INPUTS["image.layer"], "branch": "main"}, "layer"), NOW)
+    job = claim_next(world.database, ["local"], "test", NOW)
+    assert job is not None
+    assert rebuild_built_image(world.database, view, built_image(job.id)) == []
 
 
 def test_images_that_differ_are_explained_by_the_checkers_of_their_tools(world: WorldContext) -> None:

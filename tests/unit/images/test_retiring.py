@@ -309,3 +309,17 @@ def test_evidence_that_has_ended_takes_no_room(context: WorldContext, images: Im
     assert sum(retire_images(context, (), NOTHING, really=False)[0].row.objects.values()) > MIB
     context.clock += 2 * DAY
     assert sum(retire_images(context, (), NOTHING, really=False)[0].row.objects.values()) < MIB
+
+
+def test_layers_are_a_branch_of_their_own_and_go_with_all_that_is_theirs(context: WorldContext, images: Images) -> None:
+    full = images.build()
+    layers = [images.build(layer_on=full) for _ in range(3)]
+    assert retired(context, Budget(0, 0), really=False) == {
+        full: "the newest", layers[2]: "the newest", layers[1]: "goes", layers[0]: "goes",
+    }  # fmt: skip
+    retired(context, Budget(0, 0))
+    assert public(context) >= {full, layers[2]}
+    assert not {name for name in public(context) if name in layers[:2]}
+    assert not {"image 2", "image 3"} & holders(context)
+    drop_images(context, [images.build(layer_on=full), layers[2]][1:], really=True)
+    assert layers[2] not in public(context)
