@@ -138,7 +138,9 @@ def read_contents(iso: BinaryIO, *, look: Look = lambda: None) -> ImageContents:
     for path, one in files.items():
         if path not in root.again:
             sizes[one.package] = sizes.get(one.package, 0) + one.size
-    medium = {path: (there.size, _hash(iso, there, look)) for path, there in sorted(places.items())}
+    distinct = sorted(set(places.values()), key=lambda there: there.offset)  # many files may be in one place
+    sums = {there: _hash(iso, there, look) for there in distinct}
+    medium = {path: (there.size, sums[there]) for path, there in sorted(places.items())}
     return ImageContents(files, medium, sizes, _lines(root, _PASSWD), _lines(root, _GROUP), place.size)
 
 
