@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from distwright.errors import NotFound, quoted
 from distwright.images.forms import BUILD_KIND
 from distwright.images.kit_descriptions import (
     FILE,
@@ -89,6 +90,16 @@ def release_of(inputs: Inputs) -> Release:
 def kit_file(target: str) -> str:
     """Name the kit to an image, beside the description."""
     return f"{target}.kit.tar"
+
+
+def kit_between(tx: Transaction, source: str, target: str) -> Sha256:
+    """Find the kit from one image to another, by their full names; raise NotFound if there is none."""
+    kit = _held(tx, source).get(kit_file(target))
+    if kit is None:
+        raise NotFound(
+            f"there is no kit from {quoted(source)} to {target}", hint=f"distwright image kit {source} {target}"
+        )
+    return kit
 
 
 def described(context: Context, name: str) -> Description | None:
