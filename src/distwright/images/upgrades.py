@@ -53,20 +53,18 @@ def settle_upgrades(context: Context) -> None:
 
     So it ends whatever change was cut off. Safe to repeat.
     """
-    folder, prefix = _folder(context), upgrades_holder("")
+    folder = _folder(context)
     with locked(context.paths.lock("upgrades")):
-        with context.write() as tx:
-            holders = {hold.holder for hold in all_holds(tx)}
-            alive = {
-                str(job.inputs.get("name", ""))
-                for job in list_jobs(tx, kind=BUILD_KIND.name, limit=_LOOKED_AT)
-                if job.state is not JobState.DONE or f"image {job.id}" in holders
-            }
-            said = {holder.removeprefix(prefix) for holder in holders if holder.startswith(prefix)}
-            for name in said - alive:
-                (folder / name).unlink(missing_ok=True)
-            settle_folders({folder} if folder.exists() else set())
-            drop_holds(tx, [upgrades_holder(name) for name in said - alive])
+        with context.database.read() as tx:
+            said, alive = _said_and_alive(tx)
+        if said - alive:
+            with context.write() as tx:
+                said, alive = _said_and_alive(tx)  # one may have been ordered again meanwhile
+                for name in said - alive:
+                    (folder / name).unlink(missing_ok=True)
+                settle_folders({folder} if folder.exists() else set())
+                drop_holds(tx, [upgrades_holder(name) for name in said - alive])
+        with context.database.read() as tx:
             kept = {name: _held(tx, name) for name in said & alive}
         for name, files in kept.items():
             show_image(folder, name, files, context.objects)
@@ -75,6 +73,17 @@ def settle_upgrades(context: Context) -> None:
                 shutil.rmtree(path)
         for half_shown in folder.glob(".new-*"):
             half_shown.unlink()
+
+
+def _said_and_alive(tx: Transaction) -> tuple[set[str], set[str]]:
+    """Give the images of which something is said, and those that are kept or being built."""
+    holders, prefix = {hold.holder for hold in all_holds(tx)}, upgrades_holder("")
+    alive = {
+        str(job.inputs.get("name", ""))
+        for job in list_jobs(tx, kind=BUILD_KIND.name, limit=_LOOKED_AT)
+        if job.state is not JobState.DONE or f"image {job.id}" in holders
+    }
+    return {holder.removeprefix(prefix) for holder in holders if holder.startswith(prefix)}, alive
 
 
 def no_upgrade(inputs: Inputs) -> Description:
