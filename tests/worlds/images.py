@@ -131,6 +131,13 @@ class Images:
         self._end(Ending(Outcome.OK, "a kit", {"kit": str(kit), "from": source, "to": target}), seconds=30)
         return job
 
+    def fail_kit(self, source: str, target: str) -> int:
+        """Let a kit fail its trial; give its job."""
+        order: dict[str, Json] = {"image": "petrel", "name": target, "branch": "main"}
+        job = self._begin(KIT, {"name": source, "from": {"name": source}, "order": order, "url": "failed"})
+        self._end(Ending(Outcome.FAILED, "prove: no", evidence={"prove/log": self.objects.put(b"differs")}), seconds=9)
+        return job
+
     def describe(self, context: Context, name: str) -> None:
         """Say that there is no upgrade from an image, as its build does."""
         say_no_upgrade(context, {"image": "petrel", "branch": "main", "name": name, "version": "1"})

@@ -22,6 +22,7 @@ from distwright.jobs.keeping import hold_stage
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import KindName
 from distwright.model.digests import Sha256, sha256_of
+from distwright.model.outcomes import Outcome
 from distwright.signing.verify import Keyring
 from distwright.store.holds import all_holds, object_hold, replace_holds
 from distwright.store.jobs import find_job, find_step_result, keep_step_result
@@ -196,3 +197,20 @@ def test_of_a_kit_that_was_made_anew_the_old_one_is_only_its_job(context: WorldC
     assert not context.paths.job_log(old, 1).exists()
     assert context.paths.job_log(new, 1).exists()
     assert said(context) == {one: {f"{two}.kit.tar"}}
+
+
+def test_a_kit_that_failed_is_dropped_as_its_job_and_never_the_last_red_one(
+    context: WorldContext, images: Images
+) -> None:
+    red, one, two = images.build(), images.build(), images.build()
+    images.boot(red, outcome=Outcome.FAILED)
+    jobs = [images.fail_kit(*ends) for ends in ((one, two), (red, two))]
+    keys = with_stages(context, jobs[0], "cut", "make")
+    found = retired(context, Budget(1 << 20))
+    assert (found[red], found[f"job {jobs[1]}"]) == ("the last red one", "within 1 MiB")
+    with context.database.read() as tx:
+        assert not any(find_step_result(tx, key) for key in keys.values()), "only the newest image keeps its stages"
+    drop_images(context, (f"job {jobs[1]}",), really=True)
+    assert f"job {jobs[1]}" not in retired(context, Budget(1 << 20))
+    drop_images(context, (one,), really=True)
+    assert [context.paths.job_log(job, 1).exists() for job in jobs] == [False, False]
