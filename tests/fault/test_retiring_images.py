@@ -6,25 +6,33 @@ from pathlib import Path
 
 from tests.worlds.images import Images
 from tests.worlds.installation import WorldContext, make_context
+from tests.worlds.keys import signer
 from tests.worlds.killing import NEVER, run_killed_at
 
+from distwright.images.kit_descriptions import read_description
 from distwright.images.public import COMPLETE
 from distwright.images.retention import Budget
 from distwright.images.retiring import retire_images
+from distwright.model.digests import sha256_of
 from distwright.model.events import EventKind
 from distwright.model.outcomes import Outcome
+from distwright.signing.verify import Keyring
 from distwright.store.holds import all_holds
 
 NOTHING = {"petrel": Budget(0, 0)}
 
 
 def world(folder: Path) -> WorldContext:
-    """Three images with a test each, of which the first one goes."""
+    """Three images with a test each, of which the first one goes, with a kit from it, and one to it."""
     folder.mkdir()
     context = make_context(folder)
     images = Images(context.database, context.objects, context.paths)
     for outcome in (Outcome.OK, Outcome.OK, Outcome.FAILED):
-        images.test(images.build(), outcome=outcome)
+        name = images.build()
+        images.describe(context, name)
+        images.test(name, outcome=outcome)
+    for source, target in ((1, 3), (2, 1), (2, 3)):
+        images.kit(context, f"petrel-{source}", f"petrel-{target}")
     return context
 
 
@@ -41,13 +49,31 @@ def files_of(context: WorldContext) -> dict[str, set[str]]:
     return {link.name: {file.name for file in link.iterdir()} for link in folder.iterdir() if link.is_symlink()}
 
 
-def left(context: WorldContext) -> tuple[set[str], set[str], set[str], int]:
+def upgrades_of(context: WorldContext) -> dict[str, set[str]]:
+    """Give what devices see: the kits that a description names; each is there, and no other."""
+    folder = context.paths.public / "images" / "upgrades"
+    found = {}
+    for link in (path for path in folder.glob("[!.]*") if path.is_symlink()):
+        files = {path.name: path.read_bytes() for path in link.iterdir()}
+        content, signature = files.pop("upgrades.json"), files.pop("upgrades.json.asc")
+        verified = Keyring(signer("image").certificate(), "the image key").verify_detached(
+            content, signature, link.name
+        )
+        named = {one.url: one.sha256 for one in read_description(verified.content).upgrades}
+        assert {name: sha256_of(kit) for name, kit in files.items()} == named
+        found[link.name] = set(named)
+    return found
+
+
+def left(context: WorldContext) -> tuple[set[str], set[str], set[str], int, dict[str, set[str]]]:
     """Give what there is of images: names, folders, who holds for them, logs."""
-    complete = context.paths.public / "images" / COMPLETE
+    images = context.paths.public / "images"
+    folders = {str(path.relative_to(images)) for path in images.glob(f"**/{COMPLETE}/*")}
+    folders |= {path.name for path in (images / "upgrades").glob(".new-*")}
     with context.database.read() as tx:
         holders = {hold.holder for hold in all_holds(tx)}
     logs = list(context.paths.logs.rglob("*.log"))
-    return set(files_of(context)), {path.name for path in complete.iterdir()}, holders, len(logs)
+    return set(files_of(context)), folders, holders, len(logs), upgrades_of(context)
 
 
 def test_killed_before_every_change_it_is_whole_or_ended_by_the_next(tmp_path: Path) -> None:
@@ -57,11 +83,13 @@ def test_killed_before_every_change_it_is_whole_or_ended_by_the_next(tmp_path: P
     assert count is not None
     assert count > 8
     after = left(undisturbed)
+    assert after[-1] == {"petrel-2": {"petrel-3.kit.tar"}, "petrel-3": set()}
     assert len(before) - len(after[0]) == 2, "an image and the report of its test"
     for number in range(1, count + 1):
         context = world(tmp_path / str(number))
         assert run_killed_at(number, in_a_child(context)) is None
         seen = files_of(context)
+        upgrades_of(context)
         assert seen == {name: before[name] for name in seen}, (
             f"killed before change {number}, something is seen in part"
         )

@@ -1,5 +1,6 @@
 """Whatever images there are and however small the budget: what must stay stays, and what may go goes, the oldest first."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
@@ -33,6 +34,21 @@ def branches(draw: st.DrawFn, image: str = "petrel") -> list[KeptImage]:
     ]  # fmt: skip
 
 
+@st.composite
+def with_kits(draw: st.DrawFn) -> list[KeptImage]:
+    """Images of two branches, and kits between any of them and of some that are gone, some published and some needed."""
+    images = [replace(row, branch=draw(st.sampled_from(("main", "topic")))) for row in draw(branches())]
+    names = st.sampled_from([row.name for row in images] or ["petrel-gone"]) | st.just("petrel-gone")
+    kits = [
+        replace(
+            row, name=f"kit {row.name}", jobs=(1000 + number,), colour=Colour.OPEN, is_begun=False,
+            ends=(draw(names), draw(names)),
+        )
+        for number, row in enumerate(draw(branches()))
+    ]  # fmt: skip
+    return [*images, *kits]
+
+
 budgets = st.builds(Budget, st.none() | st.integers(0, 400), st.none() | st.integers(0, 40))
 
 
@@ -50,7 +66,8 @@ def must_stay(rows: list[KeptImage]) -> list[str]:
     names = [row.name for row in rows if row.needed]
     for wanted in (Colour.GREEN, Colour.RED):
         names += [row.name for row in whole if row.colour is wanted][-1:]
-    return names + [row.name for row in whole if row.public][-1:]
+    newest = {row.ends[:1]: row.name for row in sorted(rows, key=order) if row.public and row.ends}
+    return names + [row.name for row in whole if row.public and not row.ends][-1:] + list(newest.values())
 
 
 @given(branches(), budgets)
@@ -111,3 +128,32 @@ def test_each_branch_is_judged_by_its_own_budget(one: list[KeptImage], other: li
     judged = judge_images([*other, *one], {"petrel": budget})
     assert judged == [*judge_branch(one, budget), *judge_branch(other, Budget())]
     assert all(row.stays for row in judged if row.row.image == "skua" and not row.row.is_begun)
+
+
+@given(with_kits(), budgets)
+def test_a_kit_stays_with_both_its_images_or_because_it_is_needed(rows: list[KeptImage], budget: Budget) -> None:
+    judged = judge_images(rows, {"petrel": budget})
+    there = {row.name for row in stay(judged) if not row.ends}
+    assert sorted(one.row.jobs for one in judged) == sorted(row.jobs for row in rows), "each is judged once"
+    for one in judged:
+        if one.row.ends and one.stays:
+            assert {*one.row.ends} <= there or one.row.needed
+        elif one.row.ends:
+            is_newest = one.row.public and one.row.name in must_stay(
+                [row for row in rows if row.branch == one.row.branch]
+            )
+            assert not ({*one.row.ends} <= there and is_newest), "the newest kit from an image stays while it can"
+
+
+@given(with_kits(), budgets)
+def test_judged_again_after_dropping_no_more_images_or_kits_go(rows: list[KeptImage], budget: Budget) -> None:
+    kept = stay(judge_images(rows, {"petrel": budget}))
+    assert {row.jobs for row in stay(judge_images(kept, {"petrel": budget}))} == {row.jobs for row in kept}
+
+
+@given(with_kits(), budgets)
+def test_kits_take_the_place_of_nothing_that_must_stay(rows: list[KeptImage], budget: Budget) -> None:
+    without = [row for row in rows if not row.ends]
+    kept = {row.name for row in stay(judge_images(rows, {"petrel": budget}))}
+    for branch in ("main", "topic"):
+        assert kept >= set(must_stay([row for row in without if row.branch == branch]))

@@ -1,21 +1,30 @@
 """`image compare`: two media with real squashfs in them, named as people name them, and everything that changed."""
 
 import hashlib
+import io
 import stat
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.habits.samples import INPUTS
 from tests.worlds.commands import CommandLine, command_line
 from tests.worlds.images import Images
+from tests.worlds.installation import make_context
+from tests.worlds.kits import MTOOLS, ORDER, carry_out
 from tests.worlds.squashfs import NET_RAW, Node, make_iso, make_squashfs
 
 from distwright.app import open_app
+from distwright.checks.image_boot import boot_lines
 from distwright.checks.image_contents import contents_to_bytes, parse_contents, read_contents
 from distwright.errors import BadInput
+from distwright.images.iso import plan_iso
+from distwright.jobs.step import StepResult
 from distwright.model.outcomes import Outcome
 from distwright.store.jobs import list_jobs
+from distwright.store.objects import FileObjects
 
 pytestmark = pytest.mark.system
 PASSWD = b"root:x:0:0:root:/root:/bin/bash\nada:x:1000:1000::/home/ada:/bin/sh\n"
@@ -185,7 +194,7 @@ def test_a_document_comes_back_and_names_no_objects(tmp_path: Path) -> None:
     assert parse_contents(document) == contents
     assert stat.S_ISLNK(contents.files["bin"].mode)
     with pytest.raises(BadInput):
-        parse_contents(document.replace(b'"format":1', b'"format":2'))
+        parse_contents(document.replace(b'"format":2', b'"format":3'))
     with pytest.raises(BadInput):
         parse_contents(document[:-10])
 
@@ -256,3 +265,43 @@ def test_a_medium_that_names_what_it_has_not_is_refused(tmp_path: Path, module: 
     iso = layered(tmp_path, {"live/10.squashfs": (Node("a"),)}, module)
     with iso.open("rb") as file, pytest.raises(BadInput, match=said):
         read_contents(file)
+
+
+def bootable(folder: Path) -> bytes:
+    """Make an ISO as the step of a build does, by this machine's programs, with its signed shim and GRUB."""
+    folder.mkdir()
+    objects = make_context(folder).objects
+    assert isinstance(objects, FileObjects)
+    squashfs = make_squashfs(folder / "filesystem.squashfs", SHARED)
+    steps = {
+        "tools": StepResult({"root": objects.put(b"no root")}),
+        "squashfs": StepResult({"squashfs": objects.put_file(squashfs)}),
+        "initrd": StepResult({"vmlinuz": objects.put(b"kernel"), "initrd": objects.put(b"initrd")}),
+    }
+    carry_out(plan_iso({**INPUTS["image.build"], **ORDER}, steps), folder / "iso", objects)
+    return (folder / "iso" / "image.iso").read_bytes()
+
+
+def test_what_an_image_of_ours_starts_by_is_seen_even_where_no_file_of_its_medium_changes(
+    line: CommandLine, images: Images, tmp_path: Path
+) -> None:
+    whole = bootable(tmp_path / "made")
+    names = set(boot_lines(io.BytesIO(whole)))
+    assert names >= {
+        "MBR", "El Torito 1 (BIOS)", "El Torito 3 (UEFI)", "GPT partition 2", "EFI: EFI/BOOT/BOOTX64.EFI",
+        "EFI: EFI/BOOT/grubx64.efi", "EFI: EFI/BOOT/mmx64.efi",
+    }  # fmt: skip
+    evil, grub = tmp_path / "evil.iso", tmp_path / "grubx64.efi"
+    esp = 512 * int.from_bytes(whole[1024 + 128 + 32 :][:8], "little")  # where the second partition of the GPT begins
+    grub.write_bytes(b"another GRUB")
+    evil.write_bytes(whole[:300] + bytes([whole[300] ^ 1]) + whole[301:])
+    argv = ("mcopy", "-o", "-Q", "-i", f"{evil}@@{esp}", str(grub), "::/EFI/BOOT/grubx64.efi")
+    subprocess.run(argv, check=True, env={"PATH": "/usr/bin:/bin", **MTOOLS})
+    first, second = images.build(iso=whole), images.build(iso=evil.read_bytes())
+    line.run("image", "compare", first, second)
+    answer = line.run("image", "compare", first, second, as_json=True).answer
+    assert {(row["section"], row["what"]) for row in answer["changes"]} == {
+        ("boot", "MBR"), ("boot", "EFI: EFI/BOOT/grubx64.efi"),
+    }  # fmt: skip
+    [grubs] = [row for row in answer["changes"] if "grub" in row["what"]]
+    assert grubs["second"] == f"12 {half_sum(b'another GRUB')}"

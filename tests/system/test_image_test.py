@@ -78,7 +78,7 @@ def ends_of(app: App, job: int) -> Mapping[str, Trial]:
         return {
             trial.subject.partition(") ")[2].partition(": ")[2]: trial
             for trial in list_trials(tx, QUESTION)
-            if trial.job == job
+            if trial.job == job and trial.outcome is not Outcome.SKIPPED
         }
 
 

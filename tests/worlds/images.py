@@ -9,11 +9,14 @@ from tests.worlds.times import NOW
 from distwright.images.boot import KIND as BOOT
 from distwright.images.build import KIND as BUILD
 from distwright.images.forms import LAYER_KIND
+from distwright.images.kit_descriptions import Description, Release, Upgrade
+from distwright.images.kits import KIND as KIT
 from distwright.images.public import show_image
 from distwright.images.testing import KIND as TEST
+from distwright.images.upgrades import say_no_upgrade, say_upgrade
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
-from distwright.jobs.step import KindName
+from distwright.jobs.step import Context, KindName
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
@@ -121,6 +124,29 @@ class Images:
             replace_holds(tx, f"comparison {job}", holds_on_all({"pairs": [str(self.isos[name])]}), self.clock)
         self._end(Ending(Outcome.OK, "it differs"), seconds=90)
         return job
+
+    def kit(self, context: Context, source: str, target: str, *, branch: str = "main", url: str = "") -> int:
+        """Make and publish the upgrade kit between two images; give its job."""
+        initial, kit = self._description(source), self.objects.put(f"kit {source} {target} {url}".encode())
+        order: dict[str, Json] = {"image": "petrel", "name": target, "branch": branch}
+        job = self._begin(KIT, {"name": source, "from": {"name": source}, "order": order, "url": url})
+        say_upgrade(context, initial, Upgrade(Release(target, "2"), f"{target}.kit.tar", kit, self.objects.size(kit)))
+        self._end(Ending(Outcome.OK, "a kit", {"kit": str(kit), "from": source, "to": target}), seconds=30)
+        return job
+
+    def fail_kit(self, source: str, target: str) -> int:
+        """Let a kit fail its trial; give its job."""
+        order: dict[str, Json] = {"image": "petrel", "name": target, "branch": "main"}
+        job = self._begin(KIT, {"name": source, "from": {"name": source}, "order": order, "url": "failed"})
+        self._end(Ending(Outcome.FAILED, "prove: no", evidence={"prove/log": self.objects.put(b"differs")}), seconds=9)
+        return job
+
+    def describe(self, context: Context, name: str) -> None:
+        """Say that there is no upgrade from an image, as its build does."""
+        say_no_upgrade(context, {"image": "petrel", "branch": "main", "name": name, "version": "1"})
+
+    def _description(self, name: str) -> Description:
+        return Description("petrel", "main", Release(name, "1"))
 
     def order_boot(self, name: str) -> int:
         """Order a boot that nobody has taken yet."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
+from distwright.checks.image_boot import boot_lines
 from distwright.errors import BadInput, quoted
 from distwright.formats.capabilities import shown_capabilities
 from distwright.formats.iso9660 import IsoFile, files_of_iso
@@ -18,8 +19,8 @@ from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.store.holds import object_hold, replace_holds
 
-KIND = KindName("image.contents", 1)
-FORMAT = 1
+KIND = KindName("image.contents", 2)
+FORMAT = 2  # 1 had no boot records
 _PASSWD, _GROUP = "etc/passwd", "etc/group"
 _LISTS, _LIST = "var/lib/dpkg/info/", ".list"
 _TEXT_BYTES, _TEXTS_BYTES = 16 << 20, 128 << 20
@@ -58,7 +59,8 @@ class ImageContents:
     """files: of the root, by path. medium: plain files beside the squashfs, path -> size and half a SHA-256.
 
     sizes: package -> bytes of its files, each file once, whatever number of names it has. users, groups: lines of /etc/passwd and
-    /etc/group. squashfs_bytes: of the squashfs, as packed; of several layers, of all.
+    /etc/group. squashfs_bytes: of the squashfs, as packed; of several layers, of all. boot: by what it starts, name -> what is
+    said of it.
     """
 
     files: Mapping[str, ImageFile]
@@ -67,6 +69,7 @@ class ImageContents:
     users: Sequence[str]
     groups: Sequence[str]
     squashfs_bytes: int
+    boot: Mapping[str, str] = field(default_factory=dict)
 
 
 def contents_order(iso: Sha256, name: str) -> JobOrder:
@@ -206,9 +209,17 @@ def read_contents(iso: BinaryIO, *, look: Look = lambda: None) -> ImageContents:
     for path, one in files.items():
         if path not in root.again:
             sizes[one.package] = sizes.get(one.package, 0) + one.size
-    medium = {path: (there.size, _hash(iso, there, look)) for path, there in sorted(places.items())}
+    distinct = sorted(set(places.values()), key=lambda there: there.offset)  # many files may be in one place
+    sums = {there: _hash(iso, there, look) for there in distinct}
+    medium = {path: (there.size, sums[there]) for path, there in sorted(places.items())}
     return ImageContents(
-        files, medium, sizes, _lines(root, _PASSWD), _lines(root, _GROUP), sum(layer.size for layer in layers)
+        files,
+        medium,
+        sizes,
+        _lines(root, _PASSWD),
+        _lines(root, _GROUP),
+        sum(layer.size for layer in layers),
+        boot_lines(iso, look),
     )
 
 
@@ -265,7 +276,7 @@ def contents_to_bytes(contents: ImageContents) -> bytes:
     return canonical_json(
         {
             "format": FORMAT, "files": files, "medium": medium, "sizes": dict(contents.sizes), "users": list(contents.users),
-            "groups": list(contents.groups), "squashfs_bytes": contents.squashfs_bytes,
+            "groups": list(contents.groups), "squashfs_bytes": contents.squashfs_bytes, "boot": dict(contents.boot),
         }
     )  # fmt: skip
 
@@ -279,9 +290,15 @@ def parse_contents(document: bytes) -> ImageContents:
         files = {row[0]: ImageFile(*row) for row in values["files"]}
         medium = {path: (int(size), str(digest)) for path, (size, digest) in values["medium"].items()}
         return ImageContents(
-            files, medium, values["sizes"], tuple(values["users"]), tuple(values["groups"]), values["squashfs_bytes"]
+            files,
+            medium,
+            values["sizes"],
+            tuple(values["users"]),
+            tuple(values["groups"]),
+            values["squashfs_bytes"],
+            {str(name): str(said) for name, said in values["boot"].items()},
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"the contents of an image cannot be read: {error}", hint="distwright job list") from error
 
 

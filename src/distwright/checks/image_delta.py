@@ -217,6 +217,10 @@ def _medium(image: ImageFacts) -> Facts:
     return {path: f"{size:,} {what[:_SHOWN_DIGITS]}" for path, (size, what) in image.contents.medium.items()}
 
 
+def _boot(image: ImageFacts) -> Facts:
+    return image.contents.boot
+
+
 SECTIONS: Mapping[str, Callable[[ImageFacts], Facts]] = {
     "package": _packages,
     "size": _sizes,
@@ -228,5 +232,6 @@ SECTIONS: Mapping[str, Callable[[ImageFacts], Facts]] = {
     "rule": _rules,
     "service": _services,
     "medium": _medium,
+    "boot": _boot,
     "file": _files,
 }

@@ -62,12 +62,15 @@ def build(name: str, layer: bool, state: str | None, follow: bool, as_json: bool
 @click.option(
     "--workers", default=1, type=click.IntRange(1, WORKERS_LIMIT), help="Machines at a time, of 2 GB each. [default: 1]"
 )
+@click.option(
+    "--upgrade-from", default="", metavar="OLD", help="Also run what is tagged @upgrade, by the kit from image OLD."
+)
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
 def test(
-    name: str, features: tuple[str, ...], scenarios: tuple[str, ...], firmwares: tuple[str, ...], workers: int, state: str | None,
-    follow: bool, as_json: bool,
+    name: str, features: tuple[str, ...], scenarios: tuple[str, ...], firmwares: tuple[str, ...], workers: int, upgrade_from: str,
+    state: str | None, follow: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Test the image that was built last by its features, in machines that start from a saved one.
 
@@ -75,7 +78,8 @@ def test(
     """
     app = open_app(state)
     app.tell = say
-    chosen = Chosen(firmwares, features, scenarios, workers, asked=f"{app.now():%Y-%m-%dT%H:%M:%SZ}")
+    asked = f"{app.now():%Y-%m-%dT%H:%M:%SZ}"
+    chosen = Chosen(firmwares, features, scenarios, workers, asked, upgrade_from)
     ordered = app.order_image_tests(name, chosen)
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)

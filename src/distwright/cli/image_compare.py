@@ -24,7 +24,7 @@ _WIDTH = 400
 @state_option
 @json_option
 def compare(first: str, second: str, state: str | None, as_json: bool) -> None:
-    """List what changed from A to B: packages, sizes, privileges, users, services, files, and how long each took to start.
+    """List what changed from A to B: packages, sizes, privileges, users, services, files, boot records, seconds to start.
 
     Each is the name of a built image, of its folder or ISO, or of an [image.NAME], which means its newest. An image is read once.
     Exit codes: 0 the same bytes, 1 they differ, 10 no such image, or it is no longer kept.
@@ -67,9 +67,7 @@ def _print(first: str, second: str, delta: ImageDelta) -> None:
     if delta.is_same:
         click.echo("the same, byte for byte")
     elif not delta.changes:
-        click.echo(
-            "what was compared is the same: they differ in times, packing, or boot records (EFI partition, MBR) only"
-        )
+        click.echo("what was compared is the same: they differ in times, packing or places only")
 
 
 def _one_by_one(delta: ImageDelta) -> Iterator[Change]:

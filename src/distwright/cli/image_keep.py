@@ -34,8 +34,9 @@ def retire(
 ) -> None:
     """Drop old images (of all tables, or those named) beyond what their branch may take; say of each why it stays or goes.
 
-    With an image go the reports and evidence of its tests, and all logs. What is tagged in git or by a snapshot, what a job or a
-    person holds, the newest, the last green and the last red one of each branch stay, whatever they take.
+    With an image go the reports and evidence of its tests, the upgrade kits from it and to it, and all logs. What is tagged in git
+    or by a snapshot, what a job or a person holds, the newest, the last green and the last red one of each branch, and the newest
+    kit from each image stay, whatever they take.
     """
     app = open_app(state)
     context = app.command_context()
@@ -54,12 +55,14 @@ def retire(
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--apply", "really", is_flag=True, help="Do it; without, only say what would go.")
 @state_option
 @json_option
 def drop(names: tuple[str, ...], really: bool, state: str | None, as_json: bool) -> None:
-    """Drop images by their full names, and failed builds as "job 12", with everything that belongs to them.
+    """Drop images by their full names, upgrade kits as OLD/NEW.kit.tar, and failed builds as "job 12", with all of theirs.
+
+    With an image go the kits from it and to it, and what is said of upgrades from it. A kit is no longer named before it goes.
 
     Exit code 3 if one of them must stay; then none is dropped.
     """

@@ -1,7 +1,11 @@
 """`distwright image kit`, `distwright image apply-kit` and `distwright image key`."""
 
+import contextlib
+import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -14,6 +18,8 @@ from distwright.images.kit_descriptions import FILE
 from distwright.images.kit_verifying import verified_copy
 from distwright.images.upgrades import IMAGE_CREDENTIAL
 from distwright.signing.verify import Keyring
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command("kit")
@@ -59,7 +65,8 @@ def apply_to_image(
     """Upgrade DEVICE by a kit: a file with what is on a USB stick, or a folder where the live partition of a stick is mounted.
 
     Only the live system changes; what the device keeps stays. Ended at any time, it starts as the old system or as the new one, and
-    the same command goes on. A file is replaced when all of the new one is written and read again.
+    the same command goes on. A file is replaced when all of the new one is written and read again. It wants as much space beside it
+    as it has, and both live systems and the kit in $TMPDIR; whether there is room is asked before.
 
     Exit codes: 0 upgraded, 2 no kit or no device, 3 not signed, or not for this device, 10 no such file, 20 no space.
     """
@@ -69,13 +76,30 @@ def apply_to_image(
         certificates = Keyring(keyring.read_bytes(), str(keyring))
     else:
         raise NotFound(f"{keyring} is no file", hint="name a file of OpenPGP certificates")
-    with tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
+    with _interrupted_by_any(), tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
         copy, found, upgrade = verified_copy(kit, description or kit.with_name(FILE), certificates, Path(folder))
         said = apply_kit(copy, device)
     if as_json:
         print_json({"device": str(device), "from": found.initial.name, "to": upgrade.target.name})
     else:
         click.echo(said if device.is_dir() else f"{device} is {upgrade.target.name}")
+
+
+@contextlib.contextmanager
+def _interrupted_by_any() -> Iterator[None]:
+    """Have the first of these signals raise KeyboardInterrupt, so that no copy is left over; a second one changes nothing."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @click.command("key")

@@ -12,6 +12,9 @@ from distwright.formats.ar import read_exactly
 
 SECTOR = 2048
 MAX_MEMBERS = 100_000
+NAMES_BYTES = 64 << 20
+RECORDS_BYTES = 64 << 20  # of all folders and names; 100,000 files take 15 MiB
+_PATH_LIMIT = 4096
 _VOLUME, _ROOT = 16, 156  # sector of the first descriptor; where the record of / is in it
 _RECORD_BYTES = 33  # without its name
 _FOLDER = 2  # flag
@@ -34,29 +37,49 @@ def _damaged(what: str) -> BadInput:
 def files_of_iso(file: BinaryIO) -> dict[str, IsoFile]:
     """Give path -> place for all plain files. file: opened for reading, seekable.
 
-    Raises BadInput for what is no ISO, is damaged, or has more than MAX_MEMBERS files. Files in pieces that lie apart are not read.
+    Raises BadInput for what is no ISO, is damaged, or has more than MAX_MEMBERS files, NAMES_BYTES of paths or RECORDS_BYTES of
+    what names them, however often it names the same bytes. Files in pieces that lie apart are not read. All files that lie in
+    different places have together as many bytes as the ISO twice, at most.
     """
-    end = file.seek(0, 2)
-    descriptor = _read(file, _VOLUME * SECTOR, SECTOR, end)
+    medium = _Medium(file)
+    descriptor = medium.read(_VOLUME * SECTOR, SECTOR)
     if descriptor[:6] != b"\x01CD001":
         raise _damaged("is none")
     found: dict[str, IsoFile] = {}
-    waiting, seen, count = [("", *_extent(descriptor[_ROOT:]))], set[int](), 0
+    waiting, seen, count, names = [("", *_extent(descriptor[_ROOT:]))], set[int](), 0, 0
     while waiting:
         folder, offset, size = waiting.pop()
         if offset in seen or size > _FOLDER_BYTES:
             raise _damaged("has a folder that is in two places, or is too large")
         seen.add(offset)
-        for name, flags, at, length in _records(file, offset, size, end):
-            count += 1
-            if count > MAX_MEMBERS:
-                raise _damaged(f"has more than {MAX_MEMBERS} files")
+        for name, flags, at, length in _records(medium, offset, size):
             path = f"{folder}/{name}" if folder else name
+            count, names = count + 1, names + len(path)
+            if count > MAX_MEMBERS or names > NAMES_BYTES or len(path) > _PATH_LIMIT:
+                raise _damaged(f"has more than {MAX_MEMBERS} files, or names that are too long")
             if flags & _FOLDER:
                 waiting.append((path, at, length))
             else:
-                found[path] = _joined(found.get(path), at, length, end)
+                found[path] = _joined(found.get(path), at, length, medium.end)
+    if sum(place.size for place in set(found.values())) > 2 * medium.end:
+        raise _damaged("has files in places that overlap")
     return found
+
+
+class _Medium:
+    """Gives what names files, up to RECORDS_BYTES of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.end, self._left = file, file.seek(0, 2), RECORDS_BYTES
+
+    def read(self, offset: int, size: int) -> bytes:
+        self._left -= size
+        if offset + size > self.end:
+            raise _damaged("is cut off, or is none")
+        if self._left < 0:
+            raise _damaged(f"has more than {RECORDS_BYTES} bytes of folders and names")
+        self._file.seek(offset)
+        return read_exactly(self._file, size)
 
 
 def _joined(before: IsoFile | None, offset: int, size: int, end: int) -> IsoFile:
@@ -70,19 +93,12 @@ def _joined(before: IsoFile | None, offset: int, size: int, end: int) -> IsoFile
     return IsoFile(before.offset, before.size + size)
 
 
-def _read(file: BinaryIO, offset: int, size: int, end: int) -> bytes:
-    if offset + size > end:
-        raise _damaged("is cut off, or is none")
-    file.seek(offset)
-    return read_exactly(file, size)
-
-
 def _extent(record: bytes) -> tuple[int, int]:
     return int.from_bytes(record[2:6], "little") * SECTOR, int.from_bytes(record[10:14], "little")
 
 
-def _records(file: BinaryIO, offset: int, size: int, end: int) -> Iterator[tuple[str, int, int, int]]:
-    content, at = _read(file, offset, size, end), 0
+def _records(medium: _Medium, offset: int, size: int) -> Iterator[tuple[str, int, int, int]]:
+    content, at = medium.read(offset, size), 0
     while at < len(content):
         length = content[at]
         if not length:  # no record crosses the end of a sector
@@ -96,13 +112,13 @@ def _records(file: BinaryIO, offset: int, size: int, end: int) -> Iterator[tuple
         name = record[_RECORD_BYTES:named]
         if name in (b"\0", b"\1"):
             continue
-        long_name = _long_name(file, record[named + (record[32] + 1) % 2 :], end)
+        long_name = _long_name(medium, record[named + (record[32] + 1) % 2 :])
         plain = name.partition(b";")[0].rstrip(b".").lower()
         shown = (long_name or plain).decode("utf-8", "backslashreplace").replace("/", "\\x2f")
         yield shown, record[25], *_extent(record)
 
 
-def _long_name(file: BinaryIO, area: bytes, end: int) -> bytes:
+def _long_name(medium: _Medium, area: bytes) -> bytes:
     """Give the name of Rock Ridge; b"" if there is none."""
     name, places = b"", 0
     while area:
@@ -113,7 +129,7 @@ def _long_name(file: BinaryIO, area: bytes, end: int) -> bytes:
                 name += entry[5:]
             elif entry[:2] == b"CE" and len(entry) >= 28:
                 place, start, size = (int.from_bytes(entry[at : at + 4], "little") for at in (4, 12, 20))
-                more = _read(file, place * SECTOR + start, min(size, SECTOR), end)
+                more = medium.read(place * SECTOR + start, min(size, SECTOR))
         places += 1
         if places > _CONTINUED_LIMIT:
             raise _damaged("has a name without an end")

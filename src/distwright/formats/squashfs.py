@@ -15,6 +15,8 @@ from distwright.formats.squashfs_blocks import NOWHERE, Blocks, Reading, damaged
 MAX_MEMBERS = 1_000_000
 NAMES_BYTES = 256 << 20
 CONTENT_BYTES = 64 << 30
+ATTRIBUTES_BYTES = 64 << 20
+SIZES = 16 << 20  # blocks of all files together
 _NO_FRAGMENT = _NO_XATTR = (1 << 32) - 1
 _KINDS = {
     1: stat.S_IFDIR, 2: stat.S_IFREG, 3: stat.S_IFLNK, 4: stat.S_IFBLK, 5: stat.S_IFCHR, 6: stat.S_IFIFO, 7: stat.S_IFSOCK,
@@ -64,7 +66,9 @@ class SquashFile:
 
 
 class Squashfs:
-    """A squashfs in a file. Whatever is wrong with it is BadInput, also past MAX_MEMBERS, NAMES_BYTES and CONTENT_BYTES."""
+    """A squashfs in a file. Whatever is wrong with it is BadInput, also past MAX_MEMBERS, NAMES_BYTES (of paths and of what links
+    say), CONTENT_BYTES, ATTRIBUTES_BYTES, SIZES and UNPACKED_BYTES: what looking at all of it takes is bounded, whatever it says.
+    """
 
     def __init__(self, file: BinaryIO, offset: int = 0, size: int | None = None) -> None:
         """Take `size` bytes from `offset` on (default: all of the file), opened for reading, seekable."""
@@ -77,6 +81,8 @@ class Squashfs:
         self._xattr_start, self._xattrs = self._attribute_table()
         self._fragment: tuple[int, bytes] = (-1, b"")
         self._read_bytes = 0
+        self._sizes_left, self._attributes_left = SIZES, ATTRIBUTES_BYTES
+        self._known: dict[int, tuple[tuple[str, bytes], ...]] = {}  # attributes by their number
 
     def files(self) -> Iterator[SquashFile]:
         """List everything, a folder before what is in it, each folder in the order of the squashfs (bytes of names)."""
@@ -86,6 +92,8 @@ class Squashfs:
         while waiting:
             path, place = waiting.pop()
             file, listing = self._file(path, place)
+            names += len(file.link)
+            _check_names(count, names)
             yield file
             if listing is None:
                 continue
@@ -96,8 +104,7 @@ class Squashfs:
             for entry in self._entries(path, *listing):
                 inside.append(entry)
                 count, names = count + 1, names + len(entry[0])
-                if count > MAX_MEMBERS or names > NAMES_BYTES:
-                    raise damaged(f"has more than {MAX_MEMBERS} files, or {NAMES_BYTES} bytes of names")
+                _check_names(count, names)
             waiting += reversed(inside)
 
     def content(self, file: SquashFile) -> Iterator[bytes]:
@@ -173,8 +180,9 @@ class Squashfs:
         if size > CONTENT_BYTES:
             raise damaged(f"has a file of {size} bytes")
         count = size // block_size if fragment != _NO_FRAGMENT else -(-size // block_size)
-        if count > _SIZES_LIMIT:
-            raise damaged(f"has a file of {count} blocks")
+        self._sizes_left -= count
+        if count > _SIZES_LIMIT or self._sizes_left < 0:
+            raise damaged(f"has a file of {count} blocks, or more than {SIZES} in all")
         sizes = struct.unpack(f"<{count}I", reading.take(4 * count))
         return size, _Blocks(start, sizes, fragment, offset), xattr
 
@@ -212,6 +220,11 @@ class Squashfs:
     def _attributes(self, number: int) -> tuple[tuple[str, bytes], ...]:
         if number == _NO_XATTR:
             return ()
+        if number not in self._known:
+            self._known[number] = self._read_attributes(number)
+        return self._known[number]
+
+    def _read_attributes(self, number: int) -> tuple[tuple[str, bytes], ...]:
         if number >= len(self._xattrs):
             raise damaged("names extended attributes that it does not have")
         reference, count, _ = struct.unpack("<QII", self._xattrs[number])
@@ -224,6 +237,9 @@ class Squashfs:
             value = self._value(reading)
             if kind & _ELSEWHERE:
                 value = self._value(self._reading(self._xattr_start, int.from_bytes(value, "little")))
+            self._attributes_left -= len(name) + len(value) + _ATTRIBUTE.size
+            if self._attributes_left < 0:
+                raise damaged(f"has more than {ATTRIBUTES_BYTES} bytes of extended attributes")
             prefix = _PREFIXES[kind & 0xFF] if kind & 0xFF < len(_PREFIXES) else f"{kind & 0xFF}."
             found[prefix + name] = value
         return tuple(sorted(found.items()))
@@ -233,6 +249,11 @@ class Squashfs:
         if size > _VALUE_LIMIT:
             raise damaged("has an extended attribute that is too long")
         return reading.take(size)
+
+
+def _check_names(count: int, names_bytes: int) -> None:
+    if count > MAX_MEMBERS or names_bytes > NAMES_BYTES:
+        raise damaged(f"has more than {MAX_MEMBERS} files, or {NAMES_BYTES} bytes of names")
 
 
 def _folder(reading: Reading, *, is_long: bool) -> tuple[tuple[int, int], int]:

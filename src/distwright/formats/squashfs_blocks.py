@@ -15,6 +15,7 @@ from distwright.formats.compression import XZ_MEMORY_BYTES
 
 METADATA_BYTES = 8192  # what a block of metadata unpacks to, at most
 BLOCK_BYTES = 1 << 20  # the largest that the format has
+UNPACKED_BYTES = 256 << 30  # in all, for a block may be asked for many times
 NOWHERE = (1 << 64) - 1  # where a table is that is not there
 _MAGIC = 0x73717368
 _HEAD = struct.Struct("<5I6H8Q")
@@ -101,6 +102,7 @@ class Blocks:
         self._file, self._offset, self._size = file, offset, size
         self.head = Superblock.parse(self.at(0, min(size, _HEAD.size)))
         self._kept: dict[int, tuple[bytes, int]] = {}
+        self._left = UNPACKED_BYTES
 
     def at(self, place: int, size: int) -> bytes:
         """Give so many bytes as they are. Raises BadInput outside of the squashfs."""
@@ -140,6 +142,9 @@ class Blocks:
             raise damaged(f"has a damaged block: {error}") from error
         if len(plain) > limit:
             raise damaged("has a block that unpacks to more than fits")
+        self._left -= len(plain)
+        if self._left < 0:
+            raise damaged(f"has more than {UNPACKED_BYTES} bytes to unpack")
         return plain
 
 

@@ -3,7 +3,10 @@
 In the tool root SURVEY looks at both images, MAKE packs the kit and PROVE applies it. APPLY is in the kit, for devices.
 """
 
+from distwright.images.kit_cutting import OLD_BYTES
 from distwright.images.usb import ESP_SECTOR
+
+WORK_KIB = (OLD_BYTES >> 10) + 1024  # the old files of a piece, and what programs print
 
 _HEAD = r"""#!/bin/sh
 set -eu
@@ -151,13 +154,17 @@ refuse() {{
     echo "the new files did not come out as they should: nothing was changed" >&2
     exit 1
 }}
-prepare() {{
-    free=$(df -P -k . | awk 'NR == 2 {{ print $4 }}')
-    [ "$free" -gt @ROOM_KIB@ ] || {{
-        echo "$PWD has $free KiB free, and the new system wants @ROOM_KIB@ beside the old: nothing was changed" >&2
-        exit 1
+room() {{
+    free=$(df -P -k "$1" | awk 'NR == 2 {{ print $4 }}')
+    [ "$free" -gt "$2" ] || {{
+        echo "$1 has $free KiB free, and $3 wants $2: nothing was changed" >&2
+        exit 20
     }}
-    rm -rf upgrade
+}}
+prepare() {{
+    rm -rf upgrade  # of a try that was cut off: its room is ours
+    room "$PWD" @ROOM_KIB@ "the new system beside the old"
+    room "$work" {WORK_KIB} "what is temporary"
     mkdir -p upgrade/live
     (cd "$kit/files" && find . -type f) | while read -r path; do
         mkdir -p "upgrade/$(dirname "$path")"

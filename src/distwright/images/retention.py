@@ -25,7 +25,8 @@ class KeptImage:
     name: of the image, or `job 12` for a build that gave none. jobs: its build and all that looked at it. objects: what is held for
     it, with sizes in bytes. files: how many more files of the disk it takes (public folders, logs), log_bytes: what the logs take.
     stages: what else its steps gave, which only makes the next build quicker. public: names of folders below images/. needed: who
-    else needs it, and why. is_begun: dropping it was begun, nobody sees it any more.
+    else needs it, and why. is_begun: dropping it was begun, nobody sees it any more. ends: of an upgrade kit, which is one too, of
+    the branch that it leads to: the names of the image that it starts from and of the one that it leads to.
     """
 
     name: str
@@ -41,6 +42,7 @@ class KeptImage:
     public: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
     is_begun: bool = False
+    ends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,23 +68,38 @@ class JudgedImage:
 
 
 def judge_images(rows: Iterable[KeptImage], budgets: Mapping[str, Budget]) -> list[JudgedImage]:
-    """Judge all images, branch by branch, newest first. budgets: by table; one that has none loses nothing."""
+    """Judge all images, branch by branch, newest first. budgets: by table; one that has none loses nothing.
+
+    A kit goes with the image that it starts from, and with the one that it leads to, whatever the budget.
+    """
     branches: dict[tuple[str, str], list[KeptImage]] = {}
     for row in rows:
         branches.setdefault((row.image, row.branch), []).append(row)
-    return [
-        judged
+    judged = [
+        one
         for (image, _), members in sorted(branches.items())
-        for judged in judge_branch(members, budgets.get(image, Budget()))
+        for one in judge_branch(members, budgets.get(image, Budget()))
     ]
+    there = {one.row.name for one in judged if one.stays and not one.row.ends}
+    kept = [one.row for one in judged if one.stays]
+    return [_with_its_ends(one, there, kept) for one in judged]
+
+
+def _with_its_ends(one: JudgedImage, there: Set[str], kept: Iterable[KeptImage]) -> JudgedImage:
+    """Let a kit go of which an end goes. there: the images that stay. kept: all that stays, but for such kits."""
+    lost = [end for end in one.row.ends if end not in there]
+    if not lost or one.row.needed:
+        return one
+    frees = freed_by(one.row, (row for row in kept if row is not one.row))
+    return JudgedImage(one.row, stays=False, why=f"with {lost[0]}", keeps_stages=False, frees_bytes=frees)
 
 
 def judge_branch(rows: Sequence[KeptImage], budget: Budget) -> list[JudgedImage]:
     """Judge the images of one branch; give them newest first.
 
-    What somebody needs stays, and so do the newest, the last green and the last red one, whatever they take. Of the others the
-    newest stay, as many as there is room for beside those; from the first one on that does not fit, all go. Where there is a
-    budget, only the newest that was built keeps its stages; they are not counted.
+    What somebody needs stays, and so do the newest, the last green and the last red one, and the newest kit from each image,
+    whatever they take. Of the others the newest stay, as many as there is room for beside those; from the first one on that does
+    not fit, all go. Where there is a budget, only the newest that was built keeps its stages; they are not counted.
     """
     ordered = sorted(rows, key=lambda row: (row.at, max(row.jobs)), reverse=True)
     reasons = dict(_protected(ordered))
@@ -155,6 +172,11 @@ def _protected(rows: Sequence[KeptImage]) -> Iterator[tuple[tuple[int, ...], str
         "the last green one": next((row for row in whole if row.colour is Colour.GREEN), None),
         "the last red one": next((row for row in whole if row.colour is Colour.RED), None),
     }
+    kits: dict[str, KeptImage] = {}
+    for row in rows:
+        if row.ends and row.public:
+            kits.setdefault(row.ends[0], row)
+    firsts |= {f"the newest kit from {name}": kit for name, kit in kits.items()}
     for row in rows:
         whys = [why for why, first in firsts.items() if first is row]
         if row.needed:
@@ -166,7 +188,7 @@ def _protected(rows: Sequence[KeptImage]) -> Iterator[tuple[tuple[int, ...], str
 
 def _newest(rows: Iterable[KeptImage]) -> KeptImage | None:
     """Give the newest that was built and is not on its way out. rows: newest first."""
-    return next((row for row in rows if row.public and not row.is_begun), None)
+    return next((row for row in rows if row.public and not row.is_begun and not row.ends), None)
 
 
 def used_by(rows: Iterable[KeptImage]) -> tuple[int, int]:

@@ -3,10 +3,12 @@
 The public names and the holds go in one transaction, names first; then the folders, then the logs. Cut off anywhere, the next run
 ends it: an image that is held and has lost its names is shown again or dropped, one that is held no more is dropped. Objects go
 when the collector finds that nobody holds them.
+
+Kits follow: no description names one any more before what it left goes. What is said of upgrades from an image goes last of all.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from distwright.archive.tag_trees import parse_tag
 from distwright.errors import Lost, NotFound, Refused, quoted
 from distwright.images.boot import KIND as BOOT
 from distwright.images.forms import LAYER_KIND, MAKING
+from distwright.images.kits import KIND as KIT
 from distwright.images.public import COMPLETE, show_image
 from distwright.images.retention import Budget, Colour, JudgedImage, KeptImage, freed_by, judge_images
 from distwright.images.testing import KIND as TEST
+from distwright.images.upgrades import FOLDER, kit_file, settle_upgrades, upgrades_holder, withdraw_kit
 from distwright.jobs.keeping import STEP, let_stages_go
 from distwright.jobs.step import Context
 from distwright.model import plain
@@ -47,7 +51,10 @@ _FOLDERS_OF_ONE = 3  # the symlink, and two folders below .complete
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An image as it is found. shown: files of its public folder. holders: who holds for it. logs: of all its attempts."""
+    """An image as it is found. shown: files of its public folder. holders: who holds for it. logs: of all its attempts.
+
+    A kit has one file, which is shown among the upgrades from its image.
+    """
 
     row: KeptImage
     shown: Mapping[str, Sha256]
@@ -74,19 +81,26 @@ def retire_images(
     with locked(context.paths.lock("images")):
         found = {one.row.jobs: one for one in _find(context)}
         judged = judge_images((one.row for one in found.values() if not names or one.row.image in names), budgets)
-        for one in judged if really else ():
-            if not one.stays:
-                _drop(context, found.pop(one.row.jobs), found.values())
-                continue
-            _show_again(context, found[one.row.jobs])
-            if not one.keeps_stages:
-                with context.write() as tx:
-                    let_stages_go(tx, one.row.jobs)
+        if really:
+            _let_go(context, judged, found)
     return judged
 
 
+def _let_go(context: Context, judged: Iterable[JudgedImage], found: dict[tuple[int, ...], _Found]) -> None:
+    """Do what was judged; images first, for one of them may have come to be needed, and kits follow."""
+    for one in sorted(judged, key=lambda one: bool(one.row.ends)):
+        if not one.stays:
+            _drop(context, found.pop(one.row.jobs), found.values())
+            continue
+        _show_again(context, found[one.row.jobs])
+        if not one.keeps_stages:
+            with context.write() as tx:
+                let_stages_go(tx, one.row.jobs)
+    settle_upgrades(context)
+
+
 def drop_images(context: Context, names: Sequence[str], *, really: bool) -> list[JudgedImage]:
-    """Drop images by name, whatever the budget; really: do it.
+    """Drop images and kits by name, whatever the budget, with an image all kits from it and to it; really: do it.
 
     Raises NotFound, and Refused, before any goes, for what must stay: what somebody needs, the newest, the last green and red one.
     """
@@ -98,13 +112,18 @@ def drop_images(context: Context, names: Sequence[str], *, really: bool) -> list
         tables = {one.row.image for one in found.values()}
         judged = judge_images((one.row for one in found.values()), dict.fromkeys(tables, Budget(0, 0)))
         wanted = [one for one in judged if one.row.name in names or f"job {one.row.jobs[0]}" in names]
-        if staying := next((one for one in wanted if one.stays), None):
+        if staying := next((one for one in wanted if one.row.needed or (one.stays and not one.row.ends)), None):
             raise Refused(f"{staying.row.name} stays: {staying.why}", hint="distwright image retire")
+        images = {one.row.name for one in wanted}
+        followers = [one for one in judged if images & {*one.row.ends} and one not in wanted and not one.row.needed]
+        wanted = [replace(one, why="named") for one in wanted] + [
+            replace(one, why="with its image") for one in followers
+        ]
         going = {one.row.jobs for one in wanted}
         beside = [one.row for jobs, one in found.items() if jobs not in going]
-        answer = [replace(one, why="named", frees_bytes=freed_by(one.row, beside)) for one in wanted]
-        for one in wanted if really else ():
-            _drop(context, found.pop(one.row.jobs), found.values())
+        answer = [replace(one, stays=False, frees_bytes=freed_by(one.row, beside)) for one in wanted]
+        if really:
+            _let_go(context, answer, found)
     return answer
 
 
@@ -126,9 +145,12 @@ def _find(context: Context) -> list[_Found]:
         for job in (job for job in builds if job.state is JobState.DONE):  # newest first: a public name is the newest's
             one = survey.of(job, owns_name=_name(job) not in seen)
             seen |= {_name(job)} if job.outcome is Outcome.OK else set()
-            if one.row.objects or one.row.files or one.row.stages:
-                found.append(one)
-    return found
+            found.append(one)
+        ends: set[tuple[str, ...]] = set()
+        for job in (job for job in list_jobs(tx, kind=KIT.name, limit=_LOOKED_AT) if job.state is JobState.DONE):
+            found.append(one := survey.of_kit(job, ends))
+            ends |= {one.row.ends} if one.row.public else set()
+    return [one for one in found if one.row.objects or one.row.files or one.row.stages]
 
 
 def _name(job: Job) -> str:
@@ -171,8 +193,7 @@ class _Survey:
         over = [job, *(look for look in looks if look.state is JobState.DONE)]
         holders = tuple(name for one in over for name in holders_of(one))
         objects = {digest for holder in holders for digest in self._held.get(holder, ())}
-        keys = {key for one in over for key in self._stages.get(f"stages {one.id}", ())}
-        stages = {digest for key in keys for digest in self._held.get(f"{_STEP}{key}", ())} - objects
+        stages = self._of_stages(over) - objects
         logs = tuple(path for one in over for path in self._logs(one))
         public = tuple(self._public(job, looks)) if is_built and owns_name else ()
         row = KeptImage(
@@ -191,6 +212,41 @@ class _Survey:
             is_begun=is_built and not objects,
         )
         return _Found(row, shown, holders, logs)
+
+    def of_kit(self, job: Job, made: Set[tuple[str, ...]]) -> _Found:
+        """Say what there is of a kit, or of what was to be one. made: the ends of those that are known already, which are newer."""
+        order = plain.mapping(job.inputs, "order")
+        initial, target = plain.text(plain.mapping(job.inputs, "from"), "name"), plain.text(order, "name")
+        kit = plain.digest(job.outputs, "kit") if job.outputs is not None and "kit" in job.outputs else None
+        is_named = kit in self._held.get(upgrades_holder(initial), ()) and (initial, target) not in made
+        shown = {kit_file(target): kit} if kit is not None and is_named else {}
+        holders = (f"job {job.id}",)
+        objects = {*shown.values(), *self._held.get(holders[0], ())}
+        logs = tuple(self._logs(job))
+        row = KeptImage(
+            name=f"{initial}/{kit_file(target)}" if shown else f"job {job.id}",
+            image=plain.text(order, "image"),
+            branch=plain.text(order, "branch") if "branch" in order else "",
+            jobs=(job.id,),
+            at=job.finished_at or job.created_at,
+            colour=Colour.OPEN,
+            objects={digest: self._size(digest) for digest in sorted(objects)},
+            files=len(logs),
+            log_bytes=sum(path.stat().st_size for path in logs),
+            stages={digest: self._size(digest) for digest in sorted(self._of_stages([job]) - objects)},
+            public=(f"{FOLDER}/{initial}",) if shown else (),
+            needed=tuple(_others(self._holders_of(shown), (*holders, upgrades_holder(initial)))),
+            ends=(initial, target),
+        )
+        return _Found(row, shown, holders, logs)
+
+    def _of_stages(self, jobs: Iterable[Job]) -> set[Sha256]:
+        """List what the steps of jobs gave, as far as it is kept."""
+        keys = {key for job in jobs for key in self._stages.get(f"stages {job.id}", ())}
+        return {digest for key in keys for digest in self._held.get(f"{_STEP}{key}", ())}
+
+    def _holders_of(self, shown: Mapping[str, Sha256]) -> list[Hold]:
+        return [hold for digest in shown.values() for hold in self._holders.get(digest, ())]
 
     def _looks_at(self, job: Job) -> list[Job]:
         """List what looked at an image, newest first, each once."""
@@ -221,8 +277,7 @@ class _Survey:
         if tag := self._commits.get(str(job.inputs.get("commit", ""))):
             yield tag
         yield from {self._manifests[digest] for digest in shown.values() if digest in self._manifests}
-        holds = [hold for digest in shown.values() for hold in self._holders.get(digest, ())]
-        yield from _others(holds, holders)
+        yield from _others(self._holders_of(shown), holders)
 
 
 def _others(holds: Iterable[Hold], holders: Sequence[str]) -> list[str]:
@@ -258,25 +313,31 @@ def colour_of(job: Job, looks: Sequence[Job]) -> Colour:
 def _show_again(context: Context, one: _Found) -> None:
     """Lay an image out that is held and whose name is not there. Its reports are not: each test writes them anew."""
     images = context.paths.public / "images"
-    if one.shown and one.row.public and not (images / one.row.name).exists():
+    if one.shown and one.row.public and not one.row.ends and not (images / one.row.name).exists():
         show_image(images, one.row.name, one.shown, context.objects)
 
 
 def _drop(context: Context, one: _Found, others: Iterable[_Found]) -> None:
-    """Drop one image. others: those that there are beside it. Safe to repeat; raises Refused if it came to be needed."""
+    """Drop one image, or kit. others: those that there are beside it. Safe to repeat; raises Refused if it came to be needed.
+
+    Who has come to need a kit holds it: that it is named no more takes nothing from them.
+    """
     images, row = context.paths.public / "images", one.row
+    for kit in one.shown.values() if row.ends else ():
+        withdraw_kit(context, row.ends[0], kit)
+    names = () if row.ends else row.public
     shared = {digest for other in others for digest in other.row.objects}
     with context.write() as tx:
         held = [hold for digest in set(one.shown.values()) for hold in holds_on(tx, "object", digest, context.now())]
-        if row.public and (needs := _others(held, one.holders)):
+        if names and (needs := _others(held, one.holders)):
             raise Refused(f"{row.name} came to be needed by {needs[0]} and stays", hint="distwright image retire")
         # While nobody can order the same image anew: its name would be this one.
-        for name in row.public:
+        for name in names:
             if (images / name).is_symlink():
                 (images / name).unlink()
-        settle_folders({images} if row.public else set())
+        settle_folders({images} if names else set())
         _forget(tx, context, one, [digest for digest in row.objects if digest not in shared])
-    for name in row.public:
+    for name in names:
         for folder in (images / COMPLETE / name, images / name):  # the second as versions before 0.3 made it
             shutil.rmtree(folder, ignore_errors=True)
     for log in one.logs:
@@ -292,6 +353,6 @@ def _forget(tx: Transaction, context: Context, one: _Found, alone: Sequence[Sha2
     forget_step_results(tx, [step.removeprefix(_STEP) for step in steps])
     let_stages_go(tx, one.row.jobs)
     forget_orders(tx, one.row.jobs)
-    if one.row.public and not one.row.is_begun:
+    if one.row.public and not one.row.is_begun and not one.row.ends:
         body = {"image": one.row.image, "name": one.row.name}
         append_event(tx, Event(EventKind.IMAGE_DROPPED, context.now(), one.row.name, body, context.job))

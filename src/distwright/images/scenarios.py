@@ -12,6 +12,7 @@ from distwright.config.tables import Image
 from distwright.errors import BadInput, NotFound
 from distwright.images import driving
 from distwright.images.testing import KIND, QUESTION, subjects_of
+from distwright.images.upgrades import kit_between
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json
@@ -19,7 +20,7 @@ from distwright.model.events import EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Trial
 from distwright.store.database import Database, Transaction
-from distwright.store.events import newest_of_kind
+from distwright.store.events import newest_event, newest_of_kind
 from distwright.store.trials import list_trials
 from distwright.tools.git import files_at
 
@@ -31,13 +32,17 @@ WORKERS_LIMIT = 64
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What of the tests shall run. features, scenarios: by name; empty: all. asked: when a person did, "" if the flow does."""
+    """What of the tests shall run. features, scenarios: by name; empty: all. asked: when a person did, "" if the flow does.
+
+    upgrade_from: the full name of an image from which there is a kit, "" to try no upgrade.
+    """
 
     firmwares: Sequence[str] = ()
     features: Sequence[str] = ()
     scenarios: Sequence[str] = ()
     workers: int = 1
     asked: str = ""
+    upgrade_from: str = ""
 
 
 ALL = Chosen()
@@ -67,6 +72,8 @@ def orders_of_tests(
     with database.read() as tx:
         resolved = resolve_suites(tx, ground, table_from(ground.config, table.testers))
         trials = list_trials(tx, QUESTION)
+        if chosen.upgrade_from:
+            inputs["upgrade"] = _upgrade(tx, chosen.upgrade_from, plain.text(built, "name"))
     inputs["testers"] = environment_recipe(ground.config, table.testers, resolved).to_json()
     orders = []
     for firmware in chosen.firmwares or table.firmwares:
@@ -91,6 +98,15 @@ def _settings(table: Image, chosen: Chosen) -> dict[str, Json]:
         "chosen_features": list(chosen.features), "chosen_scenarios": list(chosen.scenarios),
     }  # fmt: skip
     return settings | ({"asked": chosen.asked} if chosen.asked else {})
+
+
+def _upgrade(tx: Transaction, source: str, target: str) -> Json:
+    """Name what an upgrade is tried with: the earlier image for sticks, and the kit to the one that is tested."""
+    kit, event = kit_between(tx, source, target), newest_event(tx, source, EventKind.IMAGE_BUILT)
+    if event is None:
+        raise NotFound(f"no image {source} was built here", hint="distwright image list")
+    usb = plain.digest(plain.mapping(event.event.body, "files"), f"{source}.usb.img")
+    return {"from": source, "usb": str(usb), "kit": str(kit)}
 
 
 def seconds_of(trials: Sequence[Trial], image: str, firmware: str) -> dict[str, int]:

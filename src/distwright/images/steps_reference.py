@@ -20,6 +20,8 @@ what is left of the scenario's time: 120 seconds, not counting those in which th
 | `@fresh` | the machine is switched on when the scenario begins: for boot menus and the like; `boot_timeout_s` is added |
 | `@limit:SECONDS` | the time of the scenario |
 | `@only:FIRMWARE` | only with `bios`, `uefi` or `secure-boot`; several add up |
+| `@upgrade` | the machine is switched on from a stick with an earlier image, to which it can write, and there is a kit for it; \
+`boot_timeout_s` is added twice. Skipped but with `distwright image test --upgrade-from` |
 | `@quarantine` | the scenario runs and is reported, and never decides |
 
 | step | does |

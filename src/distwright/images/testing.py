@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from distwright.builds.environment import environment_step, root_of
 from distwright.errors import WorkFailed
+from distwright.images.driving.session import BEFORE, UPGRADE_KIT
 from distwright.images.outcomes import OUTCOMES, ScenarioEnd, evidence_of, parse_results, verdict_of
 from distwright.images.public import show_image
 from distwright.images.report import report
@@ -58,7 +59,8 @@ exec python3 -B -m driving "$1"
 
 # inputs: image, name, commit, iso, vmlinuz (of the image), firmware, medium, testers (recipe), driver and features
 # (tars), expect, boot_limit_s, limit_s, timeout_s, memory_mb, workers, and what is chosen: chosen_features, chosen_scenarios
-# (empty: all); seconds (`FEATURE: SCENARIO` -> how long it took last time); asked: when a person wanted it again (absent: nobody).
+# (empty: all); seconds (`FEATURE: SCENARIO` -> how long it took last time); asked: when a person wanted it again (absent: nobody);
+# upgrade: from (name), usb (that image for sticks), kit (from it to this one; absent: none is tried).
 
 
 def _plan(inputs: Inputs, earlier: Earlier, word: str, timeout_s: int) -> Plan:
@@ -70,6 +72,8 @@ def _plan(inputs: Inputs, earlier: Earlier, word: str, timeout_s: int) -> Plan:
     if word == "scenarios":
         settings |= {"features": inputs["chosen_features"], "scenarios": inputs["chosen_scenarios"]}
         settings |= {"workers": inputs["workers"], "seconds": inputs["seconds"]}
+        if "upgrade" in inputs:
+            settings |= {"upgrade": [plain.mapping(inputs, "upgrade")["from"], inputs["name"]]}
     command = PlannedCommand(("./test.sh", word), timeout_s, root=root_of(earlier["testers"]))
     return Plan(
         (command,),
@@ -96,9 +100,13 @@ def plan_boot(inputs: Inputs, earlier: Earlier) -> Plan:
 def plan_scenarios(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the scenarios, from the saved machine. What they leave is kept however they end."""
     plan = _plan(inputs, earlier, "scenarios", plain.number(inputs, "timeout_s"))
-    saved = {name: digest for name, digest in earlier["boot"].outputs.items() if name.startswith("saved/")}
+    more = {name: digest for name, digest in earlier["boot"].outputs.items() if name.startswith("saved/")}
+    more["features.tar"] = plain.digest(inputs, "features")
+    if "upgrade" in inputs:
+        upgrade = plain.mapping(inputs, "upgrade")
+        more |= {BEFORE: plain.digest(upgrade, "usb"), UPGRADE_KIT: plain.digest(upgrade, "kit")}
     return Plan(
-        plan.commands, {**plan.place, **saved, "features.tar": plain.digest(inputs, "features")}, plan.write, plan.templates,
+        plan.commands, {**plan.place, **more}, plan.write, plan.templates,
         collect_always={"results": "out/results-*.json", "evidence": "out/evidence-*.tar"},
     )  # fmt: skip
 

@@ -63,7 +63,9 @@ def _check_address(url: str) -> None:
     except sa.exc.ArgumentError:
         parsed = None
     if parsed is None or parsed.get_backend_name() != "postgresql" or not parsed.database:
-        raise BadUsage("that is no address of a PostgreSQL database", hint="give one like postgresql://USER@HOST/DATABASE")
+        raise BadUsage(
+            "that is no address of a PostgreSQL database", hint="give one like postgresql://USER@HOST/DATABASE"
+        )
     if parsed.password is not None:
         raise BadUsage(
             "a password has no place in an address, which others may see",

@@ -132,3 +132,14 @@ def test_numbers_of_users_have_their_first_name() -> None:
 def test_an_order_is_known_by_the_bytes_of_the_image_alone() -> None:
     assert contents_order(ONE, "petrel-1").digest == contents_order(ONE, "petrel-2").digest
     assert contents_order(ONE, "petrel-1").digest != contents_order(OTHER, "petrel-1").digest
+
+
+def test_what_starts_an_image_is_compared_by_what_is_said_of_it() -> None:
+    first, second = (
+        replace(facts(), contents=replace(EMPTY, boot={"MBR": said, "EFI: EFI/BOOT/grubx64.efi": "9 ab"}))
+        for said in ("432 aa", "432 bb")
+    )
+    assert changes(first, second, "boot") == [("MBR", "432 aa", "432 bb")]
+    assert changes(first, replace(first, contents=EMPTY), "boot") == [
+        ("EFI: EFI/BOOT/grubx64.efi", "9 ab", None), ("MBR", "432 aa", None),
+    ]  # fmt: skip

@@ -19,6 +19,7 @@ from tests.worlds.times import NOW
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import BadInput, NotFound, WorkFailed
 from distwright.flow.rules import View, scenarios_of_built_image
+from distwright.images.kit_descriptions import Description, Release, Upgrade
 from distwright.images.scenarios import (
     Chosen,
     driver_tar,
@@ -38,6 +39,7 @@ from distwright.images.testing import (
     plan_scenarios,
     read,
 )
+from distwright.images.upgrades import say_upgrade
 from distwright.jobs.lease import claim_next, holder_name
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import CommandEnd, Failure, StepEnd, StepResult
@@ -89,6 +91,15 @@ def test_scenarios_begin_with_the_saved_machine_and_leave_what_they_have_however
     settings = settings_of(plan.templates)
     assert (settings["features"], settings["scenarios"], settings["workers"]) == (["Boot"], [], 3)
     assert settings["seconds"] == {"Greeting: it greets": 4}
+
+
+def test_an_upgrade_brings_the_image_before_and_the_kit_and_asks_for_no_other_boot() -> None:
+    given = {**SAMPLE, "upgrade": {"from": "petrel-amd64-0.9", "usb": TREE, "kit": TAR}}
+    assert plan_boot(given, EARLIER) == plan_boot(SAMPLE, EARLIER)
+    plan, without = plan_scenarios(given, EARLIER), plan_scenarios(SAMPLE, EARLIER)
+    assert plan.place == {**without.place, "before.img": TREE, "kit.tar": TAR}
+    assert settings_of(plan.templates)["upgrade"] == ["petrel-amd64-0.9", "petrel-amd64-1.0"]
+    assert "upgrade" not in settings_of(without.templates)
 
 
 def end(cut: str = "", exit_code: int = 0, outputs: dict[str, Sha256] | None = None, *tail: str) -> StepEnd:
@@ -244,6 +255,29 @@ def test_tests_are_ordered_for_each_firmware_from_the_features_of_the_commit(tmp
     asked = orders_of_tests(context.database, context.ground(), built(head), Chosen(("uefi",), asked="2026-01-01"))
     assert [order.inputs["firmware"] for order in asked] == ["uefi"]
     assert asked[0].inputs["asked"] == "2026-01-01"
+
+
+def test_an_upgrade_is_tried_where_there_is_a_kit_to_the_very_image(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    give_features(context)
+    head = commit(context.paths, "live", {**FILES, "features/boot.feature": FEATURE})
+    chosen = Chosen(upgrade_from="petrel-0")
+    with pytest.raises(NotFound, match=r"there is no kit from 'petrel-0' to petrel-1"):
+        orders_of_tests(context.database, context.ground(), built(head), chosen)
+    kit, usb = context.objects.put(b"a kit"), context.objects.put(b"usb")
+    initial = Description("petrel", "main", Release("petrel-0", "0"))
+    say_upgrade(context, initial, Upgrade(Release("petrel-1", "1"), "petrel-1.kit.tar", kit, 5))
+    with pytest.raises(NotFound, match="no image petrel-0 was built here"):
+        orders_of_tests(context.database, context.ground(), built(head), chosen)
+    body = built(head, name="petrel-0", files={"petrel-0.iso": "a" * 64, "petrel-0.usb.img": str(usb)})
+    with context.database.write() as tx:
+        append_event(tx, Event(EventKind.IMAGE_BUILT, NOW, "petrel-0", body))
+    [order] = orders_of_tests(context.database, context.ground(), built(head), chosen)
+    assert order.inputs["upgrade"] == {"from": "petrel-0", "usb": usb, "kit": kit}
+    with pytest.raises(NotFound, match=r"there is no kit from 'petrel-0' to petrel-2"):
+        orders_of_tests(
+            context.database, context.ground(), built(head, name="petrel-2", files={"petrel-2.iso": "a" * 64}), chosen
+        )
 
 
 def test_an_image_without_features_or_of_another_installation_is_not_tested(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Firmware(StrEnum):
 
 
 class Medium(StrEnum):
-    """What it is started from: a disc or a stick, which it cannot write to, or a kernel that is handed to it."""
+    """What it is started from: a disc or a stick, which stay as they are, or a kernel that is handed to it."""
 
     CD = "cd"
     USB = "usb"
@@ -29,7 +29,10 @@ class Medium(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A machine. accelerator: as QEMU's -accel. image: of a disc or stick; else kernel, initrd and the kernel's command line."""
+    """A machine. accelerator: as QEMU's -accel. image: of a disc or stick; else kernel, initrd and the kernel's command line.
+
+    keeps_writes: the machine can write to its stick, and finds it again until it is switched off; the file stays as it is.
+    """
 
     firmware: Firmware
     medium: Medium
@@ -40,6 +43,7 @@ class Hardware:
     command_line: str = ""
     memory_mb: int = 2048
     cpus: int = 2
+    keeps_writes: bool = False
 
 
 def code_and_variables(firmware: Firmware) -> tuple[Path, Path]:
@@ -79,7 +83,8 @@ def _medium(hardware: Hardware) -> list[str]:
     if hardware.medium is Medium.KERNEL:
         files = ["-kernel", str(hardware.kernel), "-initrd", str(hardware.initrd)]
         return [*files, "-append", hardware.command_line]
-    drive = f"id=medium,if=none,format=raw,readonly=on,file={_quoted(hardware.image)}"
+    written = "snapshot=on" if hardware.keeps_writes else "readonly=on"
+    drive = f"id=medium,if=none,format=raw,{written},file={_quoted(hardware.image)}"
     device = "ide-cd,drive=medium" if hardware.medium is Medium.CD else "usb-storage,bus=usb.0,drive=medium"
     return ["-drive", drive, "-device", f"{device},bootindex=0"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .patience import DrivingError, OutOfPatience
 from .results import FAILED, MESSAGE_LIMIT, PASSED, SKIPPED, TIMED_OUT, Results, Scenario
-from .session import FRESH_TAG, QUARANTINE_TAG, Session, Settings, is_for, limit_of
+from .session import FRESH_TAG, QUARANTINE_TAG, UPGRADE_TAG, Session, Settings, is_for, limit_of
 
 WORK, SAVED, WORKER = "DRIVING_WORK", "DRIVING_SAVED", "DRIVING_WORKER"  # in the environment of a worker
 
@@ -30,10 +30,13 @@ def before_scenario(context: Any, scenario: Any) -> None:
     if not is_for(tags, context.settings.hardware.firmware):
         scenario.skip("for another firmware")
         return
+    if UPGRADE_TAG in tags and context.settings.upgrade is None:
+        scenario.skip("there is no upgrade to try")
+        return
     try:
         limit_s = limit_of(tags, context.settings.limit_s)
         context.session = Session(context.settings, Path(context.folder.name), limit_s)
-        context.start_s = context.session.begin(fresh=FRESH_TAG in tags)
+        context.start_s = context.session.begin(fresh=FRESH_TAG in tags, upgrade=UPGRADE_TAG in tags)
     except DrivingError as error:
         context.failed_step, context.failure = "the start of the machine", error
         raise

@@ -78,7 +78,7 @@ class Machine:
             for end in (its_serial, its_control):
                 os.set_inheritable(end.fileno(), True)  # noqa: FBT003  # its name is the function's
             argv = [*arguments(hardware, folder, its_serial.fileno(), its_control.fileno()), *more]
-            pid = _spawned(argv, folder / "qemu.log")
+            pid = _spawned(argv, folder)
         machine = cls(hardware, folder, pid, Qmp(control), Serial(serial, earlier))
         try:
             machine.qmp.greet()
@@ -151,7 +151,15 @@ class Machine:
         if not file.exists():
             with file.open("wb") as new:
                 new.truncate(size_mb << 20)
-        node: dict[str, Any] = {"driver": "raw", "node_name": name, "file": {"driver": "file", "filename": str(file)}}
+        self._plug_in(name, file, is_read_only=False)
+
+    def attach_file(self, name: str, file: Path) -> None:
+        """Plug a file in as a USB disk that cannot be written to."""
+        self._plug_in(name, file, is_read_only=True)
+
+    def _plug_in(self, name: str, file: Path, *, is_read_only: bool) -> None:
+        below: dict[str, Any] = {"driver": "file", "filename": str(file), "read-only": is_read_only}
+        node: dict[str, Any] = {"driver": "raw", "node_name": name, "read-only": is_read_only, "file": below}
         self.qmp.execute("blockdev-add", **node)
         self.qmp.execute("device_add", driver="usb-storage", bus="usb.0", drive=name, id=name, serial=name)
         self.disks.append(name)
@@ -213,14 +221,15 @@ class Machine:
             time.sleep(0.02)
 
 
-def _spawned(argv: list[str], log: Path) -> int:
-    """Start QEMU; only its sockets are inherited."""
+def _spawned(argv: list[str], folder: Path) -> int:
+    """Start QEMU; only its sockets are inherited. What it keeps of a stick that is written to is in the folder, without a name."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
+        (os.POSIX_SPAWN_OPEN, 1, str(folder / "qemu.log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     try:
-        return os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions)
+        return os.posix_spawnp(argv[0], argv, environment, file_actions=actions)
     except OSError as error:
         raise DrivingError(f"{argv[0]} does not start: {error}") from error

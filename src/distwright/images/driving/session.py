@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .film import Film
@@ -17,7 +17,17 @@ from .patience import DrivingError, Patience
 from .shell import Answer, Shell
 
 SETTINGS = "settings.json"
-LIMIT_TAG, FRESH_TAG, QUARANTINE_TAG, ONLY_TAG = "limit:", "fresh", "quarantine", "only:"
+LIMIT_TAG, FRESH_TAG, QUARANTINE_TAG, ONLY_TAG, UPGRADE_TAG = "limit:", "fresh", "quarantine", "only:", "upgrade"
+BEFORE, UPGRADE_KIT = "before.img", "kit.tar"  # in the work folder, if there is an upgrade to try
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """From which image to which an upgrade is tried, by their names. kit: a plain tar, as the site publishes it."""
+
+    source: str
+    target: str
+    kit: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,7 @@ class Settings:
 
     expect: what the serial line shows when the machine has started. boot_limit_s, limit_s: what that and a scenario may take, in
     seconds of the machine's progress. saved: a folder with a machine that has started, None if each scenario starts its own.
+    upgrade: None if there is none to try.
     """
 
     hardware: Hardware
@@ -35,6 +46,13 @@ class Settings:
     user: str
     password: str
     saved: Path | None = None
+    upgrade: Upgrade | None = None
+
+    @property
+    def stick(self) -> Hardware:
+        """The machine of an upgrade: started from a stick with the image before, which it can write to."""
+        image = self.hardware.image.with_name(BEFORE)
+        return replace(self.hardware, medium=Medium.USB, image=image, keeps_writes=True)
 
     @classmethod
     def read(cls, folder: Path, saved: Path | None = None) -> "Settings":
@@ -54,9 +72,15 @@ class Settings:
                 given["user"],
                 given["password"],
                 saved,
+                _upgrade(given["upgrade"], folder) if "upgrade" in given else None,
             )
         except (KeyError, TypeError, ValueError, OSError) as error:
             raise DrivingError(f"{SETTINGS} cannot be used: {error!r}") from error
+
+
+def _upgrade(names: list[str], folder: Path) -> Upgrade:
+    source, target = names
+    return Upgrade(source, target, folder / UPGRADE_KIT)
 
 
 def limit_of(tags: Sequence[str], default_s: float) -> float:
@@ -90,18 +114,24 @@ class Session:
     _answer: Answer | None = None
     _patience: Patience | None = None
 
-    def begin(self, *, fresh: bool) -> float:
-        """Get a machine: the saved one, or one that was just switched on. Says how many seconds that took on the clock."""
+    def begin(self, *, fresh: bool, upgrade: bool = False) -> float:
+        """Get a machine: the saved one, or one that was just switched on. Says how many seconds that took on the clock.
+
+        upgrade: one that starts from the image before, and has time to start twice.
+        """
         began, saved = time.monotonic(), self.settings.saved
         limit_s = self.limit_s
-        if saved is None or fresh:
+        if upgrade:
+            self._machine = Machine.start(self.settings.stick, self.folder)
+            limit_s += 2 * self.settings.boot_limit_s
+        elif saved is None or fresh:
             self._machine = Machine.start(self.settings.hardware, self.folder)
             limit_s += self.settings.boot_limit_s
         else:
             self._machine = Machine.restore(self.settings.hardware, saved, self.folder)
         self.machine.watch = self.film.add
         self._patience = self.machine.patience(limit_s)
-        if saved is None and not fresh:
+        if saved is None and not fresh and not upgrade:
             self.wait_for_start()
         return time.monotonic() - began
 

@@ -15,9 +15,21 @@ from .patience import DrivingError
 from .pictures import Needle, find_part
 from .reading import has_words, words_on
 from .serial import KEYS
-from .session import Session
+from .session import Session, Upgrade
 
 _NEEDLE_LIMIT_BYTES = 8 << 20
+_SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+# The disk is the kit itself, a tar. It is unpacked into memory: what is written elsewhere may go to the stick.
+_APPLY = """
+set -e
+disk=/dev/disk/by-id/usb-QEMU_QEMU_HARDDISK_kit-0:0
+for i in $(seq 60); do [ -b "$disk" ] && break; sleep 1; done
+mkdir /run/upgrade-kit
+mount -t tmpfs -o mode=0700 tmpfs /run/upgrade-kit
+tar --extract --no-same-owner --file "$disk" --directory /run/upgrade-kit
+mount -o remount,rw /run/live/medium
+TMPDIR=/run/upgrade-kit /run/upgrade-kit/kit/apply /run/live/medium
+"""
 
 
 class Row(Protocol):
@@ -304,9 +316,51 @@ def _add_words(context: Context, words: str) -> None:
 @step("Secure Boot is on")
 def _secure_boot(context: Context) -> None:
     """The firmware says in its variable SecureBoot that it starts only what is signed."""
-    variable = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-    if context.session.run(f"od -An -t u1 -j 4 {variable}").text.split() != ["1"]:
+    if context.session.run(f"od -An -t u1 -j 4 {_SECURE_BOOT}").text.split() != ["1"]:
         raise DrivingError(f"Secure Boot is not on: {context.session.answer.text.strip()[:300]}")
+
+
+@step("Secure Boot is off")
+def _no_secure_boot(context: Context) -> None:
+    """The firmware is a UEFI, and says in its variable SecureBoot that it starts anything, or has no such variable."""
+    look = f"test -d /sys/firmware/efi && {{ [ ! -e {_SECURE_BOOT} ] || od -An -t u1 -j 4 {_SECURE_BOOT}; }}"
+    answer = context.session.run(look)
+    if answer.exit_code or answer.text.split() not in ([], ["0"]):
+        raise DrivingError(f"the machine is not one of a UEFI without Secure Boot: {answer.text.strip()[:300]}")
+
+
+@step("the stick is upgraded by the kit")
+def _apply_kit(context: Context) -> None:
+    """As root, apply the kit, which is plugged in as a disk, to the partition that the system runs from. Only with @upgrade."""
+    upgrade = _upgrade(context)
+    context.session.machine.attach_file("kit", upgrade.kit)
+    answer = context.session.run(f"sudo -n sh -c {shlex.quote(_APPLY)}")
+    if answer.exit_code or not answer.text.rstrip().endswith(f" is {upgrade.target}"):
+        raise DrivingError(f"the kit was not applied (exit code {answer.exit_code}); it said:\n{answer.text[-1000:]}")
+
+
+@step("the image before is running")
+def _old_runs(context: Context) -> None:
+    """The system says by IMAGE_ID in /etc/os-release that it is the one that is upgraded. Only with @upgrade."""
+    _same_image(context, _upgrade(context).source)
+
+
+@step("the new image is running")
+def _new_runs(context: Context) -> None:
+    """The system says by IMAGE_ID in /etc/os-release that it is the one that is tested. Only with @upgrade."""
+    _same_image(context, _upgrade(context).target)
+
+
+def _upgrade(context: Context) -> Upgrade:
+    if (upgrade := context.session.settings.upgrade) is None:
+        raise DrivingError("there is no upgrade to try: the scenario wants the tag @upgrade")
+    return upgrade
+
+
+def _same_image(context: Context, name: str) -> None:
+    found = context.session.run('. /etc/os-release && echo "$IMAGE_ID"').text.strip()
+    if found != name:
+        raise DrivingError(f"{found[:300] or 'a system without IMAGE_ID'} is running, and not {name}")
 
 
 def _wait_for_screen(context: Context, what: str, is_so: Callable[[], bool]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 
 from distwright.images.driving.__main__ import deal, usable
 from distwright.images.driving.hardware import Firmware, Hardware, Medium, arguments
+from distwright.images.driving.machine import Machine
 from distwright.images.driving.packets import Sent
 from distwright.images.driving.patience import DrivingError
 from distwright.images.driving.results import Results, Scenario
-from distwright.images.driving.session import Session, Settings, is_for, limit_of
+from distwright.images.driving.session import Session, Settings, Upgrade, is_for, limit_of
 from distwright.images.driving.shell import Answer
 from distwright.images.driving.steps import STEPS, open_ports
 
@@ -60,6 +61,12 @@ def test_a_saved_machine_goes_on_only_with_the_accelerator_that_it_was_made_with
         assert usable(tmp_path, hardware) is is_usable, content
 
 
+SETTINGS: dict[str, Any] = {
+    "firmware": "uefi", "medium": "cd", "accelerator": "tcg", "memory_mb": 2048, "cpus": 2, "expect": "greets", "boot_limit_s": 900,
+    "limit_s": 120, "user": "user", "password": "live",
+}  # fmt: skip
+
+
 def words(hardware: Hardware) -> str:
     return " ".join(arguments(hardware, Path("/work/a,b"), 7, 8))
 
@@ -74,6 +81,20 @@ def test_the_medium_is_never_written_to_and_the_network_leads_nowhere() -> None:
         assert "pflash" not in said
 
 
+def test_a_stick_that_is_upgraded_takes_what_is_written_and_its_file_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({**SETTINGS, "upgrade": ["petrel-1", "petrel-2"]}))
+    settings = Settings.read(tmp_path)
+    assert settings.upgrade == Upgrade("petrel-1", "petrel-2", tmp_path / "kit.tar")
+    said = words(settings.stick)
+    assert f"-drive id=medium,if=none,format=raw,snapshot=on,file={tmp_path}/before.img " in said
+    assert "-device usb-storage,bus=usb.0,drive=medium,bootindex=0" in said
+    assert words(settings.hardware) == words(
+        replace(settings.stick, medium=Medium.CD, image=tmp_path / "image", keeps_writes=False)
+    )
+    (tmp_path / "settings.json").write_text(json.dumps(SETTINGS))
+    assert Settings.read(tmp_path).upgrade is None
+
+
 def test_secure_boot_has_keys_and_protects_its_variables() -> None:
     said = words(Hardware(Firmware.SECURE_BOOT, Medium.CD))
     assert "-machine q35,smm=on" in said
@@ -83,7 +104,14 @@ def test_secure_boot_has_keys_and_protects_its_variables() -> None:
 
 
 def test_settings_that_we_do_not_write_are_refused(tmp_path: Path) -> None:
-    for text in ("", "{", "[]", "{}", json.dumps({"firmware": "coreboot"})):
+    for text in (
+        "",
+        "{",
+        "[]",
+        "{}",
+        json.dumps({"firmware": "coreboot"}),
+        json.dumps({**SETTINGS, "upgrade": ["one"]}),
+    ):
         (tmp_path / "settings.json").write_text(text)
         with pytest.raises(DrivingError, match=r"settings\.json cannot be used"):
             Settings.read(tmp_path)
@@ -124,15 +152,32 @@ class Row:
 
 
 @dataclass
+class FakeMachine:
+    """A machine that notes what is plugged in."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+
+    def attach_file(self, name: str, file: Path) -> None:
+        self.files[name] = file
+
+
+@dataclass
+class FakeSettings:
+    upgrade: Upgrade | None = None
+
+
+@dataclass
 class FakeSession:
     """A session that answers without a machine."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
+    settings: FakeSettings = field(default_factory=FakeSettings)
+    machine: FakeMachine = field(default_factory=FakeMachine)
     packets: tuple[Sent, ...] = ()
     answer: Answer = field(default_factory=lambda: Answer(0, b""))
 
     def run(self, command: str) -> Answer:
-        self.answer = self.answers[command]
+        [self.answer] = [answer for words, answer in self.answers.items() if words in command]
         return self.answer
 
     def sent(self) -> tuple[Sent, ...]:
@@ -152,7 +197,9 @@ def context(rows: list[dict[str, str]] | None = None, text: str | None = None, *
 
 
 def test_the_fake_session_has_what_a_session_has() -> None:
-    assert all(hasattr(Session, name) for name in ("run", "sent", "answer"))
+    assert all(hasattr(Session, name) for name in ("run", "sent", "answer", "machine", "settings"))
+    assert hasattr(Machine, "attach_file")
+    assert Settings.__dataclass_fields__.keys() >= {"upgrade"}
 
 
 DNS = Sent("udp", "10.0.2.3", 53, "time.example.org")
@@ -224,3 +271,44 @@ def test_a_picture_is_only_looked_for_beside_the_features() -> None:
     for file in ("../secret.png", "/etc/passwd", "missing.png"):
         with pytest.raises(DrivingError, match="there is no picture"):
             STEP['the screen shows the picture "{file}"'](context(), file=file)
+
+
+UPGRADE = FakeSettings(Upgrade("petrel-1", "petrel-2", Path("/work/kit.tar")))
+
+
+def test_a_kit_is_plugged_in_and_applied_and_must_say_that_it_was() -> None:
+    applied = Answer(0, b"/run/live/medium is petrel-2\n")
+    given = context(answers={"kit/apply /run/live/medium": applied}, settings=UPGRADE)
+    STEP["the stick is upgraded by the kit"](given)
+    assert given.session.machine.files == {"kit": Path("/work/kit.tar")}
+    for other in (
+        Answer(1, b"has not the files: nothing was changed\n"),
+        Answer(0, b"/run/live/medium is petrel-1\n"),
+        Answer(0, b""),
+    ):
+        with pytest.raises(DrivingError, match="the kit was not applied"):
+            STEP["the stick is upgraded by the kit"](context(answers={"kit/apply": other}, settings=UPGRADE))
+    with pytest.raises(DrivingError, match="wants the tag @upgrade"):
+        STEP["the stick is upgraded by the kit"](context())
+
+
+def test_the_image_that_runs_says_its_name_before_and_after() -> None:
+    for name, right, wrong in (
+        ("petrel-1", "the image before is running", "the new image is running"),
+        ("petrel-2", "the new image is running", "the image before is running"),
+    ):
+        given = context(answers={"IMAGE_ID": Answer(0, f"{name}\n".encode())}, settings=UPGRADE)
+        STEP[right](given)
+        with pytest.raises(DrivingError, match=f"{name} is running, and not petrel-"):
+            STEP[wrong](given)
+    with pytest.raises(DrivingError, match="a system without IMAGE_ID is running"):
+        STEP["the new image is running"](context(answers={"IMAGE_ID": Answer(2, b"\n")}, settings=UPGRADE))
+
+
+def test_a_machine_without_secure_boot_is_one_of_a_uefi_that_says_so() -> None:
+    is_off = STEP["Secure Boot is off"]
+    for said in (b"   0\n", b""):
+        is_off(context(answers={"efivars": Answer(0, said)}))
+    for answer in (Answer(0, b"   1\n"), Answer(1, b"")):
+        with pytest.raises(DrivingError, match="not one of a UEFI without Secure Boot"):
+            is_off(context(answers={"efivars": answer}))
