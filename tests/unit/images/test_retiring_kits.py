@@ -11,7 +11,7 @@ from tests.worlds.times import DAY
 
 from distwright.archive.garbage import collect
 from distwright.errors import Refused
-from distwright.images.build import KIND as BUILD
+from distwright.images.forms import MAKING
 from distwright.images.holding import hold_image
 from distwright.images.kit_descriptions import read_description
 from distwright.images.kits import KIND as KIT
@@ -75,7 +75,7 @@ def with_stages(context: WorldContext, job: int, *names: str) -> dict[str, Sha25
 
 def test_every_kind_of_job_of_images_is_known_to_what_lets_go_of_them() -> None:
     kinds = {name for kind in KINDS.values() if (name := kind.kind.name).startswith("image.")}
-    assert kinds == {BUILD.name, KIT.name, *LOOKS}
+    assert kinds == {*MAKING, KIT.name, *LOOKS}
 
 
 def test_without_a_budget_kits_stay_with_all_that_their_steps_gave(context: WorldContext, images: Images) -> None:
