@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from tests.system.line import state_folder
 from tests.system.test_hosting import PERSONS, TABLES
+from tests.worlds.gitolite_rules import may, parsed
 from tests.worlds.hosting import GIT_USER, Server, git_server
 
 from distwright.errors import NotAllowed, NotFound, Refused
 from distwright.repos.configured import hosting_changes
+from distwright.repos.gitolite_tree import CONF, admin_files
 from distwright.tools.sandbox import SANDBOX_USER
 
 pytestmark = pytest.mark.system
@@ -178,6 +180,31 @@ def test_a_configuration_that_gitolite_does_not_take_leaves_the_former_one_in_fo
     server.apply(server.config(TABLES, without))
     assert drift(server) == []
     assert not may_read(server, "eve", "petrel")
+
+
+def test_odd_names_are_what_they_are(server: Server) -> None:
+    """Gitolite takes names of repos for regular expressions, cuts endings off, and knows daemon, gitweb and CREATOR."""
+    repos, persons = (
+        ("g++", "a.b", "axb", "00", "x-y+z"),
+        ("all", "daemon", "gitweb", "creator", "a.pub", "a.b", "axb", "u+v"),
+    )
+    tables = "".join(
+        f'[repo."{repo}"]\nprivate = true\nprotected = ["x/USER/y", "v?.*"]\nmaintain = ["{person}"]\n'
+        for repo, person in zip(repos, persons[3:], strict=True)
+    )
+    text = server.config(tables, {f'"{person}"': "" for person in persons})
+    server.apply(text)
+    assert drift(server) == []
+    app = server.app
+    rules = parsed(admin_files(app.config(), "", "")[CONF].content.decode())
+    app.database.close()
+    refs = ("refs/heads/x/USER/y", "refs/heads/x/a.b/y", "refs/heads/v1.2", "refs/heads/v12")
+    asked = [(repo, person, access, ref) for repo in repos for person in persons for access in "W+" for ref in refs]
+    said = server.gitolite_access(asked)
+    assert said == [may(rules, *question) for question in asked]
+    assert {(repo, person) for (repo, person, _, _), answer in zip(asked, said, strict=True) if answer} == set(
+        zip(repos, persons[3:], strict=True)
+    )
 
 
 def test_the_git_user_is_one_that_may_see_repos(server: Server) -> None:

@@ -5,6 +5,7 @@ own. Else it is the user who runs the tests. Either way sshd is not root, so it 
 """
 
 import contextlib
+import json
 import os
 import pwd
 import shlex
@@ -66,13 +67,13 @@ class Server:
         if not key.exists():
             key.parent.mkdir(exist_ok=True)
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", person, "-f", str(key)], check=True)
-        return key.with_suffix(".pub").read_text().strip()
+        return Path(f"{key}.pub").read_text().strip()
 
     def config(self, tables: str, persons: Mapping[str, str]) -> str:
         """Write a configuration: tables, and persons, each with more lines of its table."""
         people = "".join(
-            f'[person.{name}]\nname = "{name}"\nemail = "{name}@example.org"\nkeys = []\n'
-            f'ssh_keys = ["{self.public_key(name)}"]\n{more}\n'
+            f'[person.{name}]\nname = "Somebody"\nemail = "somebody@example.org"\nkeys = []\n'
+            f'ssh_keys = ["{self.public_key(json.loads(name) if name.startswith(chr(34)) else name)}"]\n{more}\n'
             for name, more in persons.items()
         )
         return f'format = 1\n[site]\nname = "Petrel"\ngit_user = "{GIT_USER}"\n{tables}\n{people}'

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from distwright.config.difference import Change, changed_tables
 from distwright.config.model import Config
+from distwright.config.tables import Repo
 from distwright.errors import NotAllowed, NotFound, Refused, quoted
 from distwright.repos import refusals
 from distwright.repos.gitolite import Hosting, differences, make_so
@@ -42,9 +43,8 @@ def make_repos(config: Config, paths: StatePaths, names: Iterable[str]) -> None:
     def make() -> list[str]:
         for name in names:
             table = config.repos[name]
-            make_repo(
-                paths, name, table.default_branch, is_private=table.private, is_atomic=table.package or account is None
-            )
+            is_atomic = table.package or account is None
+            _open_or_close(make_repo(paths, name, table.default_branch, is_atomic=is_atomic), table)
         return []
 
     if account is None:
@@ -52,6 +52,14 @@ def make_repos(config: Config, paths: StatePaths, names: Iterable[str]) -> None:
     else:
         _hand_over(paths, account)
         acting_as(account, make)
+
+
+def _open_or_close(repo: Path, table: Repo) -> None:
+    """Let other users of the machine look into a public repo and not into a private one; else as it is."""
+    mode = repo.stat().st_mode & 0o777
+    wanted = mode & 0o700 if table.private else mode | 0o055 if table.public else mode
+    if mode != wanted:
+        repo.chmod(wanted)
 
 
 def hosting_changes(config: Config, paths: StatePaths) -> list[Change]:
