@@ -37,7 +37,6 @@ def apply_change(change: Change, new: Config, paths: StatePaths) -> None:
 
 def make_repos(config: Config, paths: StatePaths, names: Iterable[str]) -> None:
     """Make these repos, or bring them up to date: as the git user, if there is one."""
-
     account = git_account(config, paths)
 
     def make() -> list[str]:
