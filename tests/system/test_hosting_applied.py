@@ -1,10 +1,11 @@
 """The configuration drives Gitolite: what a hand changed is named and mended, a second apply changes nothing."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.line import state_folder
+from tests.system.line import Line, state_folder
 from tests.system.test_hosting import PERSONS, TABLES
 from tests.worlds.gitolite_rules import may, parsed
 from tests.worlds.hosting import GIT_USER, Server, git_server
@@ -138,6 +139,26 @@ def test_what_hands_changed_is_named_and_mended(server: Server) -> None:
 def _change(server: Server, hand: Callable[[Server], str]) -> str:
     server.public_key("mallory")
     return hand(server)
+
+
+def test_commands_name_what_hands_changed_and_where_repos_are(server: Server) -> None:
+    line = Line(server.state)
+    folder = server.folder / "config"
+    folder.mkdir()
+    (folder / "distwright.toml").write_text(server.config(TABLES, PERSONS))
+    place = no_hook(server).partition(":")[0]
+    row = {"action": "mend", "table": "hosting", "name": place, "detail": "its hook does not ask Gitolite"}
+    assert line.answer("config", "plan", "--config", str(folder)) == [row]
+    health = json.loads(line.call("doctor", "--state", str(server.state), "--json").stdout)
+    [said] = [check for check in health if check["check"] == "hosting"]
+    assert (said["state"], said["what"]) == ("wrong", f"{place}: its hook does not ask Gitolite")
+    assert line.answer("config", "init", str(folder)) == [row]
+    assert line.answer("config", "plan", "--config", str(folder)) == []
+    repos = {row["repo"]: (row["address"], row["public"]) for row in line.answer("repo", "list")}
+    assert repos == {
+        "petrel": (str(server.state / "repos" / "petrel.git"), "URL/repo/petrel.git"),
+        "twin": (str(server.state / "repos" / "twin.git"), None),
+    }
 
 
 def test_a_second_apply_changes_nothing(server: Server) -> None:
