@@ -99,6 +99,12 @@ def no_hook(server: Server) -> str:
     return "petrel: its hook does not ask Gitolite"
 
 
+def another_hook(server: Server) -> str:
+    hook = server.state / "hosting" / ".gitolite" / "hooks" / "common" / "update"
+    server.gitolite("sh", "-c", f"cat >{hook}", stdin="#!/bin/sh\nexit 0\n")
+    return "or a hook, or gl-conf of a repo is not"
+
+
 def another_rc(server: Server) -> str:
     rc = server.state / "hosting" / ".gitolite.rc"
     server.gitolite("sh", "-c", f"cat >>{rc}", stdin="$RC{UMASK} = 0;\n1;\n")
@@ -118,6 +124,7 @@ HANDS = [
     a_key_for_a_shell,
     a_compiled_rule,
     no_hook,
+    another_hook,
     another_rc,
     a_program,
 ]
@@ -154,11 +161,21 @@ def test_commands_name_what_hands_changed_and_where_repos_are(server: Server) ->
     assert (said["state"], said["what"]) == ("wrong", f"{place}: its hook does not ask Gitolite")
     assert line.answer("config", "init", str(folder)) == [row]
     assert line.answer("config", "plan", "--config", str(folder)) == []
+    served = f"ssh://{GIT_USER}@HOST"
     repos = {row["repo"]: (row["address"], row["public"]) for row in line.answer("repo", "list")}
-    assert repos == {
-        "petrel": (str(server.state / "repos" / "petrel.git"), "URL/repo/petrel.git"),
-        "twin": (str(server.state / "repos" / "twin.git"), None),
-    }
+    assert repos == {"petrel": (f"{served}/petrel", "URL/repo/petrel.git"), "twin": (f"{served}/twin", None)}
+
+
+def test_another_hook_is_mended_by_another_configuration_too(server: Server) -> None:
+    another_hook(server)
+    server.apply(server.config(TABLES, PERSONS | {"frank": ""}))
+    assert drift(server) == []
+    ada = server.clone("ada", "petrel")
+    ada.commit({"a": "1"})
+    ada.push("HEAD:main")
+    carol = server.clone("carol", "petrel")
+    carol.commit({"a": "2"})
+    assert "branch main is a base" in carol.refused("HEAD:main")
 
 
 def test_a_second_apply_changes_nothing(server: Server) -> None:

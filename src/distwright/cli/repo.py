@@ -21,7 +21,7 @@ def list_repos(state: str | None, as_json: bool) -> None:
     """List repos: branches and tags, where to push, where all may read; refs whose names are not UTF-8 are passed over."""
     app = open_app(state)
     config = app.config()
-    by_ssh = ssh_address(config)
+    by_ssh = ssh_address(config) or (config.site.git_user and f"{config.site.git_user}@HOST")
     rows: list[dict[str, Json]] = [
         {
             "repo": name,
