@@ -87,6 +87,12 @@ def a_key_for_a_shell(server: Server) -> str:
     return f"{keys}: is not as written"
 
 
+def another_file_of_keys(server: Server) -> str:
+    keys = server.state / "hosting" / ".ssh" / "authorized_keys2"
+    server.gitolite("sh", "-c", f"cat >{keys} && chmod 600 {keys}", stdin=server.public_key("mallory") + "\n")
+    return f"{keys}: is not ours"
+
+
 def a_compiled_rule(server: Server) -> str:
     compiled = server.state / "repos" / "twin.git" / "gl-conf"
     server.gitolite("sed", "-i", "s/'ada'/'eve'/", str(compiled))
@@ -122,6 +128,7 @@ HANDS = [
     a_key_in_the_repo,
     a_key_on_the_disk,
     a_key_for_a_shell,
+    another_file_of_keys,
     a_compiled_rule,
     no_hook,
     another_hook,

@@ -82,6 +82,7 @@ def differences(hosting: Hosting) -> list[str]:
     if not (hosting.admin / "HEAD").exists():
         return [f"{ADMIN_REPO}: is not set up"]
     found = [f"{path}: is not as written" for path, text in hosting.texts() if _read(path) != text.encode()]
+    found += [f"{path}: is not ours" for path in _beside_keys(hosting)]
     found += _of_commit(hosting)
     found += _of_disk(hosting)
     if _sums(hosting) != _kept_sums(hosting):
@@ -223,9 +224,15 @@ def _gitolite(hosting: Hosting, *arguments: str, cwd: Path | None = None) -> Fin
     return done
 
 
+def _beside_keys(hosting: Hosting) -> list[Path]:
+    """List what is beside authorized_keys: sshd reads authorized_keys2, rc and environment as well."""
+    return sorted(path for path in hosting.keys.parent.glob("*") if path != hosting.keys and not path.is_dir())
+
+
 def _unlock(hosting: Hosting) -> None:
     """Remove what a killed process left: locks in gitolite-admin, where only who holds our lock writes, and half-made files."""
     left = [*hosting.admin.glob("*.lock"), *hosting.admin.glob("refs/**/*.lock")]
+    left += _beside_keys(hosting)
     left += [*hosting.home.glob(".new-*"), *hosting.keys.parent.glob(".new-*"), *(hosting.base / "conf").glob(".new-*")]
     for file in left:
         file.unlink(missing_ok=True)
