@@ -32,7 +32,7 @@ QUESTIONS = [
 @pytest.fixture
 def server() -> Iterator[Server]:
     with state_folder() as folder, git_server(folder) as server:
-        server.apply(server.config(TABLES, PERSONS))
+        server.begin(server.config(TABLES, PERSONS))
         yield server
 
 

@@ -22,7 +22,7 @@ MASTER = "refs/heads/master"
 @pytest.fixture
 def server() -> Iterator[Server]:
     with state_folder() as folder, git_server(folder) as server:
-        server.apply(server.config(TABLES, PERSONS))
+        server.begin(server.config(TABLES, PERSONS))
         yield server
 
 
@@ -171,6 +171,24 @@ def test_commands_name_what_hands_changed_and_where_repos_are(server: Server) ->
     served = f"ssh://{GIT_USER}@HOST"
     repos = {row["repo"]: (row["address"], row["public"]) for row in line.answer("repo", "list")}
     assert repos == {"petrel": (f"{served}/petrel", "URL/repo/petrel.git"), "twin": (f"{served}/twin", None)}
+
+
+def test_gitolite_begins_when_it_is_told_to_and_not_before() -> None:
+    with state_folder() as folder:
+        server = Server(folder)
+        line = Line(server.state)
+        server.apply(server.config(TABLES, PERSONS))
+        assert not (server.state / "hosting").exists()
+        assert drift(server) == []
+        for _ in range(2):
+            done = line.call("repo", "host", "--state", str(server.state))
+            assert (done.returncode, done.stdout) == (0, f"Gitolite serves 2 repos at the login of {GIT_USER}\n")
+            assert drift(server) == []
+        assert server.gitolite_access([("twin", "ada", "R", "refs/heads/main")]) == [True]
+        nobody = server.config(TABLES, PERSONS).replace(f'git_user = "{GIT_USER}"\n', "")
+        server.apply(nobody)
+        done = line.call("repo", "host", "--state", str(server.state))
+        assert (done.returncode, "names no git user" in done.stderr) == (10, True)
 
 
 def test_another_hook_is_mended_by_another_configuration_too(server: Server) -> None:

@@ -23,6 +23,7 @@ from tests.worlds.servers import free_port
 
 from distwright.app import App, open_app
 from distwright.config.difference import Change
+from distwright.repos.configured import begin_hosting
 from distwright.site.applied import apply_config
 
 GIT_USER = "games" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -80,12 +81,19 @@ class Server:
         )
         return f'format = 1\n[site]\nname = "Petrel"\ngit_user = "{GIT_USER}"\n{tables}\n{people}'
 
-    def apply(self, text: str, commit: str = "0" * 40) -> list[Change]:
+    def begin(self, text: str) -> None:
+        """Apply a first configuration, and let Gitolite serve."""
+        self.apply(text)
+        app = self.app
+        begin_hosting(app.config(), app.paths, app.now())
+        app.database.close()
+
+    def apply(self, text: str) -> list[Change]:
         """Apply a configuration; give what changed."""
         app = self.app
         try:
             return apply_config(
-                {"distwright.toml": text}, {}, commit,
+                {"distwright.toml": text}, {}, "0" * 40,
                 database=app.database, objects=app.objects, paths=app.paths, now=datetime.now(UTC),
             )  # fmt: skip
         finally:

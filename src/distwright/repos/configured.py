@@ -67,12 +67,24 @@ def hosting_changes(config: Config, paths: StatePaths) -> list[Change]:
     if account is None:
         return []
     hosting = _hosting(config, paths)
-    found = acting_as(account, lambda: differences(hosting)) if paths.hosting.exists() else ["gitolite: is not set up"]
+    found = acting_as(account, lambda: differences(hosting))
     return [Change("mend", "hosting", *line.split(": ", 1)) for line in found]
 
 
+def begin_hosting(config: Config, paths: StatePaths, now: datetime) -> None:
+    """Let Gitolite serve the repos of this installation from now on; each `config apply` tells it what has changed.
+
+    That the configuration names a git user is not enough: whoever builds as the project does has the same one. Raises as `host`.
+    """
+    if config.site.git_user is None:
+        raise NotFound("the configuration names no git user", hint='set git_user = "git" in [site]')
+    _hand_over(paths, _account(config.site.git_user, paths))
+    make_repos(config, paths, sorted(config.repos))
+    host(config, paths, now)
+
+
 def host(config: Config, paths: StatePaths, now: datetime) -> None:
-    """Let Gitolite serve the repos as this configuration says; does nothing if it does already, or if no git user is configured.
+    """Let Gitolite serve the repos as this configuration says; does nothing if it does already, or if it does not serve here.
 
     Raises Refused if Gitolite does not take it: the former state is served then. Raises NotFound, NotAllowed for the git user.
     """
@@ -124,10 +136,12 @@ def public_repo(config: Config, paths: StatePaths, name: str) -> Path:
 
 
 def git_account(config: Config, paths: StatePaths) -> Account | None:
-    """Give the git user; None if none is configured. Raises NotFound, NotAllowed."""
+    """Give the git user; None if none is configured, or Gitolite does not serve here. Raises NotFound, NotAllowed."""
     name = config.site.git_user
-    if name is None:
-        return None
+    return _account(name, paths) if name is not None and paths.hosting.exists() else None
+
+
+def _account(name: str, paths: StatePaths) -> Account:
     if name in (SANDBOX_USER, "root"):
         raise NotAllowed(
             f"[site] git_user is {name}, whose programs are not to be let into repos",
