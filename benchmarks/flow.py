@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 from distwright.app import open_app
+from distwright.repos.configured import begin_hosting
 from distwright.repos.hosting import make_repo
 from distwright.site.applied import apply_config
 from distwright.store.paths import StatePaths
@@ -130,6 +131,7 @@ def measure_apply(folder, out, reps):
             {"distwright.toml": config(more)}, {}, "0" * 40,
             database=app.database, objects=app.objects, paths=app.paths, now=datetime.now(UTC),
         )
+        begin_hosting(app.config(), app.paths, app.now())
         app.database.close()
         return time.monotonic() - began
 

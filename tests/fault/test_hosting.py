@@ -32,7 +32,7 @@ QUESTIONS = [
 @pytest.fixture
 def server() -> Iterator[Server]:
     with state_folder() as folder, git_server(folder) as server:
-        server.apply(server.config(TABLES, PERSONS))
+        server.begin(server.config(TABLES, PERSONS))
         yield server
 
 
@@ -86,7 +86,7 @@ def test_a_killed_apply_lets_nobody_in_and_the_next_one_ends_it(server: Server, 
         assert applying(server, OTHER_TABLES, OTHER_PERSONS).wait() == 0
         assert answers(server) == second
         assert drift(server) == []
-    assert killed >= kills // 2
+    assert killed, "none was killed: nothing is tried here"
 
 
 def test_an_apply_that_loses_its_first_process_is_ended_by_the_next_one(server: Server) -> None:

@@ -47,7 +47,7 @@ PIN = "config/APT_snapshots.d/debian/serial"
 def server() -> Iterator[Server]:
     """Give a server whose main branch has a commit of ada's."""
     with state_folder() as folder, git_server(folder) as server:
-        server.apply(server.config(TABLES, PERSONS))
+        server.begin(server.config(TABLES, PERSONS))
         ada = server.clone("ada", "petrel", "first")
         ada.commit({"debian/rules": "first", PIN: "2026010101"})
         ada.push("HEAD:main")

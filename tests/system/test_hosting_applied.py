@@ -1,15 +1,18 @@
 """The configuration drives Gitolite: what a hand changed is named and mended, a second apply changes nothing."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.system.line import state_folder
+from tests.system.line import Line, state_folder
 from tests.system.test_hosting import PERSONS, TABLES
+from tests.worlds.gitolite_rules import may, parsed
 from tests.worlds.hosting import GIT_USER, Server, git_server
 
 from distwright.errors import NotAllowed, NotFound, Refused
 from distwright.repos.configured import hosting_changes
+from distwright.repos.gitolite_tree import CONF, admin_files
 from distwright.tools.sandbox import SANDBOX_USER
 
 pytestmark = pytest.mark.system
@@ -19,7 +22,7 @@ MASTER = "refs/heads/master"
 @pytest.fixture
 def server() -> Iterator[Server]:
     with state_folder() as folder, git_server(folder) as server:
-        server.apply(server.config(TABLES, PERSONS))
+        server.begin(server.config(TABLES, PERSONS))
         yield server
 
 
@@ -84,6 +87,12 @@ def a_key_for_a_shell(server: Server) -> str:
     return f"{keys}: is not as written"
 
 
+def another_file_of_keys(server: Server) -> str:
+    keys = server.state / "hosting" / ".ssh" / "authorized_keys2"
+    server.gitolite("sh", "-c", f"cat >{keys} && chmod 600 {keys}", stdin=server.public_key("mallory") + "\n")
+    return f"{keys}: is not ours"
+
+
 def a_compiled_rule(server: Server) -> str:
     compiled = server.state / "repos" / "twin.git" / "gl-conf"
     server.gitolite("sed", "-i", "s/'ada'/'eve'/", str(compiled))
@@ -94,6 +103,12 @@ def a_compiled_rule(server: Server) -> str:
 def no_hook(server: Server) -> str:
     server.gitolite("rm", str(server.state / "repos" / "petrel.git" / "hooks" / "update"))
     return "petrel: its hook does not ask Gitolite"
+
+
+def another_hook(server: Server) -> str:
+    hook = server.state / "hosting" / ".gitolite" / "hooks" / "common" / "update"
+    server.gitolite("sh", "-c", f"cat >{hook}", stdin="#!/bin/sh\nexit 0\n")
+    return "or a hook, or gl-conf of a repo is not"
 
 
 def another_rc(server: Server) -> str:
@@ -113,8 +128,10 @@ HANDS = [
     a_key_in_the_repo,
     a_key_on_the_disk,
     a_key_for_a_shell,
+    another_file_of_keys,
     a_compiled_rule,
     no_hook,
+    another_hook,
     another_rc,
     a_program,
 ]
@@ -136,6 +153,54 @@ def test_what_hands_changed_is_named_and_mended(server: Server) -> None:
 def _change(server: Server, hand: Callable[[Server], str]) -> str:
     server.public_key("mallory")
     return hand(server)
+
+
+def test_commands_name_what_hands_changed_and_where_repos_are(server: Server) -> None:
+    line = Line(server.state)
+    folder = server.folder / "config"
+    folder.mkdir()
+    (folder / "distwright.toml").write_text(server.config(TABLES, PERSONS))
+    place = no_hook(server).partition(":")[0]
+    row = {"action": "mend", "table": "hosting", "name": place, "detail": "its hook does not ask Gitolite"}
+    assert line.answer("config", "plan", "--config", str(folder)) == [row]
+    health = json.loads(line.call("doctor", "--state", str(server.state), "--json").stdout)
+    [said] = [check for check in health if check["check"] == "hosting"]
+    assert (said["state"], said["what"]) == ("wrong", f"{place}: its hook does not ask Gitolite")
+    assert line.answer("config", "init", str(folder)) == [row]
+    assert line.answer("config", "plan", "--config", str(folder)) == []
+    served = f"ssh://{GIT_USER}@HOST"
+    repos = {row["repo"]: (row["address"], row["public"]) for row in line.answer("repo", "list")}
+    assert repos == {"petrel": (f"{served}/petrel", "URL/repo/petrel.git"), "twin": (f"{served}/twin", None)}
+
+
+def test_gitolite_begins_when_it_is_told_to_and_not_before() -> None:
+    with state_folder() as folder:
+        server = Server(folder)
+        line = Line(server.state)
+        server.apply(server.config(TABLES, PERSONS))
+        assert not (server.state / "hosting").exists()
+        assert drift(server) == []
+        for _ in range(2):
+            done = line.call("repo", "host", "--state", str(server.state))
+            assert (done.returncode, done.stdout) == (0, f"Gitolite serves 2 repos at the login of {GIT_USER}\n")
+            assert drift(server) == []
+        assert server.gitolite_access([("twin", "ada", "R", "refs/heads/main")]) == [True]
+        nobody = server.config(TABLES, PERSONS).replace(f'git_user = "{GIT_USER}"\n', "")
+        server.apply(nobody)
+        done = line.call("repo", "host", "--state", str(server.state))
+        assert (done.returncode, "names no git user" in done.stderr) == (10, True)
+
+
+def test_another_hook_is_mended_by_another_configuration_too(server: Server) -> None:
+    another_hook(server)
+    server.apply(server.config(TABLES, PERSONS | {"frank": ""}))
+    assert drift(server) == []
+    ada = server.clone("ada", "petrel")
+    ada.commit({"a": "1"})
+    ada.push("HEAD:main")
+    carol = server.clone("carol", "petrel")
+    carol.commit({"a": "2"})
+    assert "branch main is a base" in carol.refused("HEAD:main")
 
 
 def test_a_second_apply_changes_nothing(server: Server) -> None:
@@ -178,6 +243,31 @@ def test_a_configuration_that_gitolite_does_not_take_leaves_the_former_one_in_fo
     server.apply(server.config(TABLES, without))
     assert drift(server) == []
     assert not may_read(server, "eve", "petrel")
+
+
+def test_odd_names_are_what_they_are(server: Server) -> None:
+    """Gitolite takes names of repos for regular expressions, cuts endings off, and knows daemon, gitweb and CREATOR."""
+    repos, persons = (
+        ("g++", "a.b", "axb", "00", "x-y+z"),
+        ("all", "daemon", "gitweb", "creator", "a.pub", "a.b", "axb", "u+v"),
+    )
+    tables = "".join(
+        f'[repo."{repo}"]\nprivate = true\nprotected = ["x/USER/y", "v?.*"]\nmaintain = ["{person}"]\n'
+        for repo, person in zip(repos, persons[3:], strict=True)
+    )
+    text = server.config(tables, {f'"{person}"': "" for person in persons})
+    server.apply(text)
+    assert drift(server) == []
+    app = server.app
+    rules = parsed(admin_files(app.config(), "", "")[CONF].content.decode())
+    app.database.close()
+    refs = ("refs/heads/x/USER/y", "refs/heads/x/a.b/y", "refs/heads/v1.2", "refs/heads/v12")
+    asked = [(repo, person, access, ref) for repo in repos for person in persons for access in "W+" for ref in refs]
+    said = server.gitolite_access(asked)
+    assert said == [may(rules, *question) for question in asked]
+    assert {(repo, person) for (repo, person, _, _), answer in zip(asked, said, strict=True) if answer} == set(
+        zip(repos, persons[3:], strict=True)
+    )
 
 
 def test_the_git_user_is_one_that_may_see_repos(server: Server) -> None:

@@ -136,7 +136,10 @@ def test_what_is_not_public_is_not_there(url: str, name: str) -> None:
 def test_no_page_names_a_private_repo(line: Line, url: str) -> None:
     for path in ("/", "/index.json", "/job", "/job.json"):
         assert "twin" not in get(f"{url}{path}")[1], path
-    events = json.loads(get(f"{url}/index.json")[1])["events"]
+    front = json.loads(get(f"{url}/index.json")[1])
+    assert front["repos"] == [f"{url}/repo/large.git", f"{url}/repo/petrel.git"]
+    assert f"<code>git clone {url}/repo/petrel.git</code>" in get(f"{url}/")[1]
+    events = front["events"]
     assert {event["subject"].split(" ")[0] for event in events if event["kind"] == "repo.pushed"} == {
         "petrel",
         "inner",

@@ -1,10 +1,12 @@
 """A git server of the tests' own: real Gitolite behind a real sshd on loopback, and persons with keys of theirs.
 
-As root, the server is a system user that each Debian has, with a shell: sshd sees another /etc/passwd, in a mount namespace of its
-own. Else it is the user who runs the tests. Either way sshd is not root, so it lets nobody else in.
+As root, the server is a system user that each Debian has, with a shell and its home in the state, as docs/how-to/host-git.md says:
+sshd sees another /etc/passwd, in a mount namespace of its own, and its settings are Debian's. Else the server is the user who runs
+the tests, and sshd is told where everything is. Either way sshd is not root, so it lets nobody else in.
 """
 
 import contextlib
+import json
 import os
 import pwd
 import shlex
@@ -21,6 +23,7 @@ from tests.worlds.servers import free_port
 
 from distwright.app import App, open_app
 from distwright.config.difference import Change
+from distwright.repos.configured import begin_hosting
 from distwright.site.applied import apply_config
 
 GIT_USER = "games" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -29,12 +32,13 @@ Port {port}
 ListenAddress 127.0.0.1
 HostKey {folder}/host_key
 PidFile none
-AuthorizedKeysFile {home}/.ssh/authorized_keys
-AuthenticationMethods publickey
 UsePAM no
-StrictModes no
-SetEnv GITOLITE_HTTP_HOME={home}
+PasswordAuthentication no
 LogLevel ERROR
+"""
+_AT_ANOTHER_HOME = """\
+AuthorizedKeysFile {home}/.ssh/authorized_keys
+SetEnv GITOLITE_HTTP_HOME={home}
 """
 _COMMITTER = {
     "GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.org", "GIT_COMMITTER_NAME": "Ada",
@@ -66,23 +70,30 @@ class Server:
         if not key.exists():
             key.parent.mkdir(exist_ok=True)
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", person, "-f", str(key)], check=True)
-        return key.with_suffix(".pub").read_text().strip()
+        return Path(f"{key}.pub").read_text().strip()
 
     def config(self, tables: str, persons: Mapping[str, str]) -> str:
         """Write a configuration: tables, and persons, each with more lines of its table."""
         people = "".join(
-            f'[person.{name}]\nname = "{name}"\nemail = "{name}@example.org"\nkeys = []\n'
-            f'ssh_keys = ["{self.public_key(name)}"]\n{more}\n'
+            f'[person.{name}]\nname = "Somebody"\nemail = "somebody@example.org"\nkeys = []\n'
+            f'ssh_keys = ["{self.public_key(json.loads(name) if name.startswith(chr(34)) else name)}"]\n{more}\n'
             for name, more in persons.items()
         )
         return f'format = 1\n[site]\nname = "Petrel"\ngit_user = "{GIT_USER}"\n{tables}\n{people}'
 
-    def apply(self, text: str, commit: str = "0" * 40) -> list[Change]:
+    def begin(self, text: str) -> None:
+        """Apply a first configuration, and let Gitolite serve."""
+        self.apply(text)
+        app = self.app
+        begin_hosting(app.config(), app.paths, app.now())
+        app.database.close()
+
+    def apply(self, text: str) -> list[Change]:
         """Apply a configuration; give what changed."""
         app = self.app
         try:
             return apply_config(
-                {"distwright.toml": text}, {}, commit,
+                {"distwright.toml": text}, {}, "0" * 40,
                 database=app.database, objects=app.objects, paths=app.paths, now=datetime.now(UTC),
             )  # fmt: skip
         finally:
@@ -182,10 +193,13 @@ def git_server(folder: Path) -> Iterator[Server]:
     server = Server(folder)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")], check=True)
     home = server.state / "hosting"
-    (folder / "sshd_config").write_text(_SSHD.format(port=server.port, folder=folder, home=home))
+    settings = _SSHD + ("" if os.geteuid() == 0 else _AT_ANOTHER_HOME)
+    (folder / "sshd_config").write_text(settings.format(port=server.port, folder=folder, home=home))
     argv = ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")]
     with (folder / "sshd.log").open("wb") as log:
-        process = subprocess.Popen([*_as_git_user(folder), *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*_as_git_user(folder, home), *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     try:
         wait_until(lambda: process.poll() is not None or _listens(server.port), f"sshd listens on {server.port}")
         server.sshd = process.pid
@@ -196,7 +210,7 @@ def git_server(folder: Path) -> Iterator[Server]:
         process.wait(20)
 
 
-def _as_git_user(folder: Path) -> list[str]:
+def _as_git_user(folder: Path, home: Path) -> list[str]:
     """Say how sshd is begun; its end is that of these tests, whatever ends them."""
     ending = ["setpriv", "--pdeathsig", "TERM"]
     if os.geteuid() != 0:
@@ -204,7 +218,8 @@ def _as_git_user(folder: Path) -> list[str]:
     entry = pwd.getpwnam(GIT_USER)
     os.chown(folder / "host_key", entry.pw_uid, entry.pw_gid)
     lines = Path("/etc/passwd").read_text().splitlines()
-    shown = [line.rpartition(":")[0] + ":/bin/sh" if line.startswith(f"{GIT_USER}:") else line for line in lines]
+    git_user = f"{GIT_USER}:x:{entry.pw_uid}:{entry.pw_gid}::{home}:/bin/sh"
+    shown = [git_user if line.startswith(f"{GIT_USER}:") else line for line in lines]
     (folder / "passwd").write_text("\n".join([*shown, ""]))
     script = 'mount --bind "$1" /etc/passwd && shift && exec "$@"'
     become = ["setpriv", "--reuid", GIT_USER, "--regid", GIT_USER, "--clear-groups", "--pdeathsig", "TERM", "--"]

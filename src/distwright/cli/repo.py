@@ -5,7 +5,7 @@ import click
 from distwright.app import open_app
 from distwright.cli.options import json_option, print_rows, state_option
 from distwright.model.digests import Json
-from distwright.repos.configured import ssh_address
+from distwright.repos.configured import begin_hosting, ssh_address
 from distwright.site.views import repo_refs, unreadable_refs_of
 
 
@@ -21,7 +21,8 @@ def list_repos(state: str | None, as_json: bool) -> None:
     """List repos: branches and tags, where to push, where all may read; refs whose names are not UTF-8 are passed over."""
     app = open_app(state)
     config = app.config()
-    by_ssh = ssh_address(config)
+    served = config.site.git_user if app.paths.hosting.exists() else None
+    by_ssh = served and (ssh_address(config) or f"{served}@HOST")
     rows: list[dict[str, Json]] = [
         {
             "repo": name,
@@ -39,3 +40,13 @@ def list_repos(state: str | None, as_json: bool) -> None:
     if any(row["passed over"] for row in rows):
         headings.insert(3, "passed over")
     print_rows(rows, headings, as_json=as_json, empty="no repo is configured; see docs/reference/settings.md")
+
+
+@command.command()
+@state_option
+def host(state: str | None) -> None:
+    """Let Gitolite serve the repos by ssh from now on, as the configuration says. `config apply` then tells it of each change."""
+    app = open_app(state)
+    config = app.config()
+    begin_hosting(config, app.paths, app.now())
+    click.echo(f"Gitolite serves {len(config.repos)} repos at the login of {config.site.git_user}")

@@ -46,14 +46,16 @@ def access_faults(config: Config, declared: frozenset[tuple[str, str]], *, is_wh
             yield Fault(
                 ("image", name, "repo"), f"repo {quoted(image.repo)} is private, and images are not", "another repo"
             )
-    yield from _ssh_keys_of_two(config)
+    yield from _ssh_key_faults(config)
 
 
 def _name_faults(config: Config, name: str) -> Iterator[Fault]:
     if name == ADMIN_REPO:
         yield Fault(("repo", name), "is the repo of Gitolite itself", "another name")
-    if config.site.git_user is not None and (name.endswith(".git") or "+++" in name):
-        yield Fault(("repo", name), "is a name that Gitolite reads as another one", "a name without .git and +++")
+    if config.site.git_user is not None and (name.endswith(".git") or "+++" in name or name == "0"):
+        yield Fault(
+            ("repo", name), "is a name that Gitolite reads as another one", "a name without .git and +++, and not 0"
+        )
 
 
 def _kind_faults(name: str, repo: Repo) -> Iterator[Fault]:
@@ -63,10 +65,12 @@ def _kind_faults(name: str, repo: Repo) -> Iterator[Fault]:
         yield Fault(("repo", name, "package"), "is true, and a private repo builds nothing", "package = false")
 
 
-def _ssh_keys_of_two(config: Config) -> Iterator[Fault]:
+def _ssh_key_faults(config: Config) -> Iterator[Fault]:
     """sshd takes the first line that has a key, so whoever comes second would be taken for the first."""
     owner_by_key: dict[str, str] = {}
     for name, person in config.persons.items():
+        if name == "0" and person.ssh_keys:
+            yield Fault(("person", name), "is a name that Gitolite takes for none", "another name")
         for position, key in enumerate(person.ssh_keys):
             owner = owner_by_key.setdefault(key, name)
             if owner != name:

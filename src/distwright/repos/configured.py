@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from distwright.config.difference import Change, changed_tables
 from distwright.config.model import Config
+from distwright.config.tables import Repo
 from distwright.errors import NotAllowed, NotFound, Refused, quoted
 from distwright.repos import refusals
 from distwright.repos.gitolite import Hosting, differences, make_so
@@ -36,15 +37,13 @@ def apply_change(change: Change, new: Config, paths: StatePaths) -> None:
 
 def make_repos(config: Config, paths: StatePaths, names: Iterable[str]) -> None:
     """Make these repos, or bring them up to date: as the git user, if there is one."""
-
     account = git_account(config, paths)
 
     def make() -> list[str]:
         for name in names:
             table = config.repos[name]
-            make_repo(
-                paths, name, table.default_branch, is_private=table.private, is_atomic=table.package or account is None
-            )
+            is_atomic = table.package or account is None
+            _open_or_close(make_repo(paths, name, table.default_branch, is_atomic=is_atomic), table)
         return []
 
     if account is None:
@@ -54,18 +53,38 @@ def make_repos(config: Config, paths: StatePaths, names: Iterable[str]) -> None:
         acting_as(account, make)
 
 
+def _open_or_close(repo: Path, table: Repo) -> None:
+    """Let other users of the machine look into a public repo and not into a private one; else as it is."""
+    mode = repo.stat().st_mode & 0o777
+    wanted = mode & 0o700 if table.private else mode | 0o055 if table.public else mode
+    if mode != wanted:
+        repo.chmod(wanted)
+
+
 def hosting_changes(config: Config, paths: StatePaths) -> list[Change]:
     """Say what of Gitolite is not as this configuration says: changed by hand, or cut off half-way. Changes nothing."""
     account = git_account(config, paths)
     if account is None:
         return []
     hosting = _hosting(config, paths)
-    found = acting_as(account, lambda: differences(hosting)) if paths.hosting.exists() else ["gitolite: is not set up"]
+    found = acting_as(account, lambda: differences(hosting))
     return [Change("mend", "hosting", *line.split(": ", 1)) for line in found]
 
 
+def begin_hosting(config: Config, paths: StatePaths, now: datetime) -> None:
+    """Let Gitolite serve the repos of this installation from now on; each `config apply` tells it what has changed.
+
+    That the configuration names a git user is not enough: whoever builds as the project does has the same one. Raises as `host`.
+    """
+    if config.site.git_user is None:
+        raise NotFound("the configuration names no git user", hint='set git_user = "git" in [site]')
+    _hand_over(paths, _account(config.site.git_user, paths))
+    make_repos(config, paths, sorted(config.repos))
+    host(config, paths, now)
+
+
 def host(config: Config, paths: StatePaths, now: datetime) -> None:
-    """Let Gitolite serve the repos as this configuration says; does nothing if it does already, or if no git user is configured.
+    """Let Gitolite serve the repos as this configuration says; does nothing if it does already, or if it does not serve here.
 
     Raises Refused if Gitolite does not take it: the former state is served then. Raises NotFound, NotAllowed for the git user.
     """
@@ -117,10 +136,12 @@ def public_repo(config: Config, paths: StatePaths, name: str) -> Path:
 
 
 def git_account(config: Config, paths: StatePaths) -> Account | None:
-    """Give the git user; None if none is configured. Raises NotFound, NotAllowed."""
+    """Give the git user; None if none is configured, or Gitolite does not serve here. Raises NotFound, NotAllowed."""
     name = config.site.git_user
-    if name is None:
-        return None
+    return _account(name, paths) if name is not None and paths.hosting.exists() else None
+
+
+def _account(name: str, paths: StatePaths) -> Account:
     if name in (SANDBOX_USER, "root"):
         raise NotAllowed(
             f"[site] git_user is {name}, whose programs are not to be let into repos",

@@ -20,6 +20,7 @@ SHELL = Path("/usr/share/gitolite3/gitolite-shell")
 _MASTER = "refs/heads/master"  # the branch that Gitolite's hook looks at, whatever git calls its first one
 _NEXT = "refs/distwright/next"
 _COMPILED = "conf/gitolite.conf-compiled.pm"
+_HOOKS = ("hooks/common/update", "hooks/gitolite-admin/post-update")
 _SUMS = "compiled.json"
 _TIMEOUT_S = 300
 _GIT_SETTINGS = {"init.defaultBranch": "master", "user.name": "distwright", "user.email": "distwright@localhost"}
@@ -81,10 +82,11 @@ def differences(hosting: Hosting) -> list[str]:
     if not (hosting.admin / "HEAD").exists():
         return [f"{ADMIN_REPO}: is not set up"]
     found = [f"{path}: is not as written" for path, text in hosting.texts() if _read(path) != text.encode()]
+    found += [f"{path}: is not ours" for path in _beside_keys(hosting)]
     found += _of_commit(hosting)
     found += _of_disk(hosting)
     if _sums(hosting) != _kept_sums(hosting):
-        found.append(f"{hosting.base / _COMPILED}: is not as compiled, or gl-conf of a repo is not")
+        found.append(f"{hosting.base / _COMPILED}: is not as compiled, or a hook, or gl-conf of a repo is not")
     return found + [f"{name}: its hook does not ask Gitolite" for name in _unhooked(hosting)]
 
 
@@ -100,11 +102,10 @@ def make_so(hosting: Hosting, now: datetime) -> None:
     _write(rc_path, rc)
     if is_new or not (hosting.admin / "hooks" / "post-update").exists() or not (hosting.base / _COMPILED).exists():
         _set_up(hosting)
-    former = _former(hosting)
+    former, is_untouched = _former(hosting), _sums(hosting) == _kept_sums(hosting)
     said = _push_files(hosting, former, now) if _of_commit(hosting) else None
-    if said is None or not _is_in_force(
-        hosting
-    ):  # what was compiled may be changed by hand, and look as if it were right
+    # What was compiled, or a hook, may be changed by hand and look as if it were right.
+    if said is None or not is_untouched or not _is_in_force(hosting):
         _put_on_disk(hosting)
         said = (said or b"") + _gitolite(hosting, "setup").stderr
     if _is_in_force(hosting):
@@ -223,17 +224,24 @@ def _gitolite(hosting: Hosting, *arguments: str, cwd: Path | None = None) -> Fin
     return done
 
 
+def _beside_keys(hosting: Hosting) -> list[Path]:
+    """List what is beside authorized_keys: sshd reads authorized_keys2, rc and environment as well."""
+    return sorted(path for path in hosting.keys.parent.glob("*") if path != hosting.keys and not path.is_dir())
+
+
 def _unlock(hosting: Hosting) -> None:
     """Remove what a killed process left: locks in gitolite-admin, where only who holds our lock writes, and half-made files."""
     left = [*hosting.admin.glob("*.lock"), *hosting.admin.glob("refs/**/*.lock")]
+    left += _beside_keys(hosting)
     left += [*hosting.home.glob(".new-*"), *hosting.keys.parent.glob(".new-*"), *(hosting.base / "conf").glob(".new-*")]
     for file in left:
         file.unlink(missing_ok=True)
 
 
 def _sums(hosting: Hosting) -> dict[str, str]:
-    """Sum up what Gitolite compiled."""
-    files = [hosting.base / _COMPILED, *(hosting.repos / f"{name}.git" / "gl-conf" for name in hosting.names)]
+    """Sum up what Gitolite compiled, and its own hooks."""
+    own = (hosting.base / place for place in (_COMPILED, *_HOOKS))
+    files = [*own, *(hosting.repos / f"{name}.git" / "gl-conf" for name in hosting.names)]
     return {str(file): hashlib.sha256(_read(file)).hexdigest() for file in files}
 
 

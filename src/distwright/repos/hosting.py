@@ -19,17 +19,13 @@ exit 0
 """
 
 
-def make_repo(
-    paths: StatePaths, name: str, default_branch: str, *, is_private: bool = False, is_atomic: bool = True
-) -> Path:
-    """Make a hosted repo, or bring an existing one's hook up to date; give its path. is_private: other users may not look in.
+def make_repo(paths: StatePaths, name: str, default_branch: str, *, is_atomic: bool = True) -> Path:
+    """Make a hosted repo, or bring an existing one's hook up to date; give its path.
 
-    is_atomic: whether several refs may be pushed all or none. Such refs are not seen when each other is judged (see refusals.py).
+    is_atomic: whether several refs may be pushed all or none. Such refs are not seen when each other is judged (refusals.py).
     """
     path = paths.repo(name)
     make_bare(path, default_branch, {} if is_atomic else {"receive.advertiseAtomic": "false"})
-    if is_private and path.stat().st_mode & 0o077:
-        path.chmod(0o700)
     hook = path / "hooks" / "post-receive"
     text = _HOOK.format(spool=shlex.quote(str(paths.spool)), name=shlex.quote(name))
     if not hook.exists() or hook.read_text() != text:

@@ -101,7 +101,7 @@ def _required(content: bytes | None, path: str) -> bytes:
 
 def plan_changes(old: Config | None, new: Config, paths: StatePaths) -> list[Change]:
     """List every table that applying `new` would add, change or remove, and what is not as `old` says and would be mended."""
-    is_same = old is not None and old.site.git_user == new.site.git_user
+    is_same = old is not None and old.site.git_user == new.site.git_user  # else there may be no such user any more
     hosted = repos_part.hosting_changes(old, paths) if old is not None and is_same else []
     return [*changed_tables(old, new), *hosted]
 

@@ -165,7 +165,7 @@ def _images(paths: StatePaths) -> HealthFinding:
 def _hosting(paths: StatePaths) -> HealthFinding:
     """Ask whether Gitolite serves the repos as configured, if it shall."""
     config = _applied_config(paths)
-    if config is None or config.site.git_user is None:
+    if config is None or config.site.git_user is None or not paths.hosting.exists():
         return HealthFinding("hosting", "well", "repos are folders of this machine", "")
     missing = {"gitolite": "gitolite3", "sshd": "openssh-server"}
     missing = {name: package for name, package in missing.items() if shutil.which(name, path=PATH) is None}

@@ -61,7 +61,7 @@ class StatePaths:
 
     @property
     def hosting(self) -> Path:
-        """Gitolite's HOME: its configuration, its logs, the keys that sshd lets in (0700, of the git user)."""
+        """Gitolite's HOME, there only if it serves here: its configuration, its logs, the keys that sshd lets in (0700, of the git user)."""
         return self.root / "hosting"
 
     @property

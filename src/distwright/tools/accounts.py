@@ -32,7 +32,7 @@ def account_of(name: str, home: Path) -> Account:
             hint=f"sudo useradd --system --home-dir {home} --shell /bin/sh {name}",
         ) from None
     if os.geteuid() not in (0, entry.pw_uid):
-        raise NotAllowed(f"only root and {name} may change what is {name}'s", hint="run this as root")
+        raise NotAllowed(f"only root and {name} may look into what is {name}'s", hint="run this as root")
     return Account(name, entry.pw_uid, entry.pw_gid)
 
 

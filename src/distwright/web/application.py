@@ -116,7 +116,8 @@ class _Web:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def front(self, request: Request) -> Response:
-        return self._page(request, await run_in_threadpool(front_page, self._app))
+        base = str(request.base_url).rstrip("/")
+        return self._page(request, await run_in_threadpool(front_page, self._app, base))
 
     async def jobs(self, request: Request) -> Response:
         return self._page(request, await run_in_threadpool(jobs_page, self._app))

@@ -32,11 +32,12 @@ class Page:
     document: Json
 
 
-def front_page(app: App) -> Page:
+def front_page(app: App, base_url: str) -> Page:
     """The line, what waits, what is served, what happened last."""
     seen = overview(app.database, app.paths)
     config, commit = app.applied()
     seen = without_private(seen, config)
+    clones = [f"{base_url}/repo/{name}.git" for name, repo in config.repos.items() if repo.public]
     document: Json = {
         "site": config.site.name,
         "commit": commit,
@@ -47,9 +48,17 @@ def front_page(app: App) -> Page:
             {"archive": row.archive, "serial": row.serial, "digest": str(row.digest)} for row in seen.snapshots
         ],
         "suites": [{"archive": row.archive, "suite": row.name, "revision": str(row.revision)} for row in seen.suites],
+        "repos": list(clones),
         "events": [{"number": row.number, "kind": row.event.kind, "subject": row.event.subject} for row in seen.events],
     }
-    values = {"seen": seen, "site": config.site, "commit": commit, "archives": config.archives, "images": _images(app)}
+    values = {
+        "seen": seen,
+        "site": config.site,
+        "commit": commit,
+        "archives": config.archives,
+        "images": _images(app),
+        "clones": clones,
+    }
     return Page(config.site.name, "front.html", "distwright job list", values, document)
 
 

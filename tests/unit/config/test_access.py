@@ -42,12 +42,19 @@ def test_roles_open_no_private_repo() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["live.git", "g++++"])
+@pytest.mark.parametrize("name", ["live.git", "g++++", "0"])
 def test_names_that_gitolite_reads_as_others_are_refused_where_it_serves(name: str) -> None:
     table = ("[repo.live]", f"[repo.'{name}']\n[repo.live]")
     assert problems_with(table) == []
     served = problems_with(table, ("[site]", '[site]\ngit_user = "git"'))
     assert any("is a name that Gitolite reads as another one" in line for line in served)
+
+
+def test_a_person_that_gitolite_takes_for_none_has_no_key() -> None:
+    nobody = BOB.replace("[person.bob]", "[person.0]")
+    assert problems_with((ADA, f"{ADA}\n{nobody}")) == []
+    [line] = problems_with((ADA, f'{ADA}\n{nobody}\nssh_keys = ["{KEY}"]'))
+    assert "is a name that Gitolite takes for none" in line
 
 
 def test_the_repo_of_gitolite_is_nobodys() -> None:

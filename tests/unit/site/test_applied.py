@@ -77,6 +77,14 @@ def test_what_is_applied_is_held_with_its_keyrings_and_so_are_empty_suites(conte
     assert held == {number: {applied_now.config, sha256_of(b"key")} for number in (1, 2)}
 
 
+def test_whoever_builds_as_the_project_does_needs_no_git_user(context: WorldContext) -> None:
+    text = CONFIG.replace('name = "Petrel"', 'name = "Petrel"\ngit_user = "no-such-user"', 1)
+    apply(context, text)
+    assert apply(context, text) == []
+    assert sorted(path.name for path in context.paths.repos.iterdir()) == ["greeter.git", "live.git"]
+    assert not context.paths.hosting.exists()
+
+
 def test_applying_the_same_again_changes_and_announces_nothing(context: WorldContext) -> None:
     apply(context)
     events = context.events()

@@ -1,13 +1,20 @@
-"""What faces say of jobs that no worker here will take."""
+"""What faces say of jobs that no worker here will take, and do not say of private repos."""
 
+from pathlib import Path
+
+from tests.worlds.installation import CONFIG
 from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
 
+from distwright.config.load import parse_config
 from distwright.jobs.lease import claim_next
 from distwright.jobs.order import get_job
 from distwright.jobs.step import KindName
-from distwright.site.views import unknown_kind
+from distwright.model.events import Event, EventKind
+from distwright.site.views import overview, unknown_kind, without_private
 from distwright.store.database import Database
+from distwright.store.events import append_event, set_open
+from distwright.store.paths import StatePaths
 from distwright.worker.kinds import KINDS
 
 
@@ -27,3 +34,27 @@ def test_a_job_that_runs_elsewhere_waits_for_nobody(database: Database) -> None:
     claim_next(database, ["local"], "a newer worker", NOW)
     with database.read() as tx:
         assert unknown_kind(get_job(tx, 1)) == ""
+
+
+def test_pushes_to_private_repos_and_to_those_that_are_gone_are_left_out(database: Database, tmp_path: Path) -> None:
+    config = parse_config([("a.toml", CONFIG.replace("[repo.live]", "[repo.twin]\nprivate = true\n[repo.live]"))])
+    subjects = ["live", "twin", "gone"]
+    with database.write() as tx:
+        for subject in subjects:
+            number = append_event(
+                tx,
+                Event(
+                    EventKind.REPO_PUSHED,
+                    NOW,
+                    subject,
+                    {"repo": subject, "ref": "r", "old": "o", "new": "n", "pusher": ""},
+                ),
+            )
+            set_open(tx, "flow", number, "why", is_refused=subject != "twin", retry_at=None)
+        append_event(tx, Event(EventKind.CONFIG_APPLIED, NOW, "twin", {"commit": "c", "config": "d"}))
+    seen = without_private(overview(database, StatePaths(tmp_path)), config)
+    assert [row.event.subject for row in seen.events if row.event.kind is EventKind.REPO_PUSHED] == ["live"]
+    assert [row.event.event.subject for row in (*seen.waiting, *seen.refused)] == ["live"]
+    assert [row.event.kind for row in seen.events if row.event.kind is not EventKind.REPO_PUSHED] == [
+        EventKind.CONFIG_APPLIED
+    ]
