@@ -11,7 +11,7 @@ import pytest
 from tests.system.line import state_folder
 from tests.worlds.cells import IS_ROOT
 from tests.worlds.debs import Member
-from tests.worlds.layers import EPOCH, SmallImages, outputs_of, package
+from tests.worlds.layers import EPOCH, FILES, SmallImages, outputs_of, package
 from tests.worlds.work import workshop
 
 from distwright.formats.tarstates import PathState, TarStates, read_states, write_layer
@@ -234,3 +234,18 @@ def test_a_package_that_cannot_be_installed_so_fails_with_dpkgs_words(images: Sm
     assert "packages cannot be installed over those that are there: 'dpkg: dependency problems" in (
         ending.message or ""
     )
+
+
+def test_what_an_image_is_called_makes_no_other_initrd(images: SmallImages) -> None:
+    """What names it is written when all else was asked: os-release is of a package that every initrd's root has."""
+    files = package("base-files", "12", Member("usr/lib/os-release", b"ID=small\n"), fields="Essential: yes\n")
+    one = images.full(files, FIRST, OTHER)
+    images.files = {**FILES, "os-release-more": "IMAGE_ID=other\n"}
+    other = images.full(files, FIRST, OTHER)
+    assert one["customise/initrd-root"] == other["customise/initrd-root"]
+    named = (
+        whole(images, one["customise/root"])["usr/lib/os-release"],
+        whole(images, other["customise/root"])["usr/lib/os-release"],
+    )
+    assert [state.size for state in named] == [len("ID=small\nIMAGE_ID=small\n")] * 2
+    assert named[0] != named[1]

@@ -8,6 +8,7 @@ from tests.worlds.rootfs import tool_root_tar
 from tests.worlds.work import Workshop, kind_of
 
 from distwright.images.failing import judge_hooks, judge_layer
+from distwright.images.forms import FORM
 from distwright.images.recipe import Recipe, includes_tar
 from distwright.images.recipe_files import ImageFile
 from distwright.images.replay import plan_base_replay, plan_layer
@@ -73,7 +74,7 @@ class SmallImages:
         """Give what steps `customise` and `replay` ask of an order."""
         put = self.shop.objects.put
         return {
-            "form": 3, "epoch": EPOCH, "files": dict(self.files), "root": {"architecture": "amd64"},
+            "form": FORM, "epoch": EPOCH, "files": dict(self.files), "root": {"architecture": "amd64"},
             "includes": put(includes_tar(Recipe((), tuple(self.includes), {}), EPOCH)),
             "hooks": {f"{n:04}.hook.chroot": put(script.encode()) for n, script in enumerate(self.hooks)},
         }  # fmt: skip

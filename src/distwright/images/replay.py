@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from distwright.builds.environment import root_of
 from distwright.images.copyrights import COLLECT
 from distwright.images.initrd import CUT
-from distwright.images.rootfs import APPLY, ENTER, INSTALLED, QUESTION_LOOP
+from distwright.images.rootfs import ENTER, INSTALLED, apply_script
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -134,7 +134,8 @@ _NAMES = """#!/bin/sh
 set -eu
 exec "${0%/*}/cut.pl"
 """
-_ASKED = ("installed", "copyrights", "names")
+_ASKED = "installed copyrights names"
+_BEGIN = "recipe=/dev/recipe\n"
 
 
 def plan_base_replay(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -178,7 +179,6 @@ def _plan(
         environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
     )
     hooks = {f"recipe/hooks/{name}": digest for name, digest in plain.digest_map(inputs, "hooks").items()}
-    asking = QUESTION_LOOP.format(scripts=" ".join(_ASKED))
     return Plan(
         (command,),
         place={"recipe/includes.tar": plain.digest(inputs, "includes"), **hooks, **place},
@@ -186,7 +186,7 @@ def _plan(
             "replay.sh": _REPLAY + more,
             "touched.pl": _TOUCHED,
             "enter.sh": ENTER,
-            "recipe/apply.sh": APPLY.replace("recipe=/dev/recipe\n", f"recipe=/dev/recipe\n{before}", 1) + asking,
+            "recipe/apply.sh": apply_script(inputs, _ASKED).replace(_BEGIN, _BEGIN + before, 1),
             "recipe/hooks/.keep": "",
             "recipe/out/.keep": "",
             "recipe/ask/installed.sh": INSTALLED,

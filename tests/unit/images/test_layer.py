@@ -185,7 +185,7 @@ def test_what_is_said_of_the_image_is_true_of_it_and_names_its_base(world: World
     assert b"tern@1.1" in text["cdx.json"]
     assert b"tern@1.0" not in text["cdx.json"]
     statement = json.loads(text["intoto.json"])["predicate"]["buildDefinition"]
-    assert statement["buildType"].endswith("image.layer:form-3")
+    assert statement["buildType"].endswith("image.layer:form-4")
     assert statement["internalParameters"]["layer_on"] == base
     assert {line.partition("  ")[2].removeprefix(f"{name}.") for line in text["SHA256SUMS"].decode().splitlines()} == {
         "iso", "manifest.json", "packages", "cdx.json", "spdx.json", "licences.json", "sources", "source-packages",
