@@ -2,6 +2,7 @@
 
 import io
 import os
+import pwd
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from distwright.images.layering import BACKUPS, Replay, layer_states, objections
 from distwright.images.recipe_files import ImageFile
 from distwright.jobs.lease import Ending
 from distwright.model.digests import Sha256
-from distwright.tools.sandbox import sandbox_for
+from distwright.tools.sandbox import SANDBOX_USER, Sandbox, sandbox_for
 
 pytestmark = pytest.mark.system
 # They do the same for each version, but what they do follows from its files.
@@ -249,3 +250,25 @@ def test_what_an_image_is_called_makes_no_other_initrd(images: SmallImages) -> N
     )
     assert [state.size for state in named] == [len("ID=small\nIMAGE_ID=small\n")] * 2
     assert named[0] != named[1]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="then all others are made so")
+def test_a_plain_user_makes_the_same_layer_as_root(images: SmallImages) -> None:
+    with state_folder() as home:
+        home.chmod(0o777)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                user = pwd.getpwnam(SANDBOX_USER)
+                os.setgroups([])
+                os.setgid(user.pw_gid)
+                os.setuid(user.pw_uid)
+                shop = workshop(home / "shop", Sandbox(None))
+                (home / "layer.tar").write_bytes(packed(SmallImages(shop, HOOKS, INCLUDES)))
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert (home / "layer.tar").read_bytes() == packed(images)
+        sandbox_for(os.geteuid()).remove(home / "shop")
