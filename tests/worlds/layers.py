@@ -1,10 +1,12 @@
 """Small images with packages: roots in which dpkg works, built in full and as layers, by the real steps."""
 
+import io
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.worlds.debs import Member, deb_of
-from tests.worlds.rootfs import tool_root_tar
+from tests.worlds.rootfs import CAPABILITY, tool_root_tar
 from tests.worlds.work import Workshop, kind_of
 
 from distwright.images.failing import judge_hooks, judge_layer
@@ -36,6 +38,7 @@ mkdir -p /usr/sbin /var/lib/dpkg/info /var/lib/dpkg/updates /var/lib/dpkg/trigge
 : >/var/lib/dpkg/status
 : >/var/lib/dpkg/available
 echo 1 >/var/lib/dpkg/info/format
+tar --extract --file capable.tar --directory / --xattrs --xattrs-include='*'
 dpkg --force-unsafe-io --install debs/*.deb
 rm -f /var/log/dpkg.log
 tar --create --file root.tar --directory / --sort=name --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --numeric-owner --xattrs \\
@@ -59,6 +62,17 @@ def package(
     control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: Ada <a@example.org>\n{fields}Description: x\n"
     rows = [Member(".", None, 0o755), *sorted(all_, key=lambda one: one.path)]
     return deb_of(*rows, control=control, scripts=scripts)
+
+
+def capable_tar(path: str, content: bytes) -> bytes:
+    """Write a tar of one file that may open raw sockets."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        row = tarfile.TarInfo(path)
+        row.size, row.mode, row.mtime = len(content), 0o755, EPOCH - 1
+        row.pax_headers = {"SCHILY.xattr.security.capability": CAPABILITY}
+        tar.addfile(row, io.BytesIO(content))
+    return out.getvalue()
 
 
 @dataclass
@@ -110,7 +124,10 @@ class SmallImages:
         return replace(ending, message=f"{ending.message}\n{self.shop.log()}")
 
     def _root(self, debs: Sequence[bytes]) -> Step:
-        placed = {f"debs/{number}.deb": self.shop.objects.put(deb) for number, deb in enumerate(debs)}
+        capable = self.shop.objects.put(capable_tar("usr/bin/ping", b"#!/bin/sh\n"))
+        placed = {"capable.tar": capable} | {
+            f"debs/{number}.deb": self.shop.objects.put(deb) for number, deb in enumerate(debs)
+        }
 
         def plan(_inputs: Inputs, earlier: Earlier) -> Plan:
             environment = (("SOURCE_DATE_EPOCH", str(EPOCH)),)
