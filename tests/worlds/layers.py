@@ -9,7 +9,7 @@ from tests.worlds.debs import Member, deb_of
 from tests.worlds.rootfs import CAPABILITY, tool_root_tar
 from tests.worlds.work import Workshop, kind_of
 
-from distwright.images.failing import judge_hooks, judge_layer
+from distwright.images.failing import judge_layer, judge_replay
 from distwright.images.forms import FORM
 from distwright.images.recipe import Recipe, includes_tar
 from distwright.images.recipe_files import ImageFile
@@ -27,7 +27,7 @@ _MODULES = (
     "auto/File/Glob/Glob.so",
 )  # fmt: skip
 _TOOLS = (
-    "cmp", "cut", "diff", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "dpkg-trigger", "head", "ldconfig", "mv", "rmdir",
+    "cmp", "comm", "cut", "diff", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "dpkg-trigger", "head", "ldconfig", "mv", "rmdir",
     "start-stop-daemon", "tr", "xargs", *(f"{_PERL}/{name}" for name in _MODULES),
 )  # fmt: skip
 # In place of mmdebstrap: dpkg in a root that has nothing but programs.
@@ -110,7 +110,7 @@ class SmallImages:
             inputs,
             self._root(base),
             customise,
-            Step("replay", plan_base_replay, judge_hooks),
+            Step("replay", plan_base_replay, judge_replay),
             Step("layer", plan_layer, judge_layer),
         )
 
