@@ -81,10 +81,10 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "image": "petrel", "name": "petrel-amd64-1.0-on-00000000", "commit": "0" * 40, "epoch": EPOCH, "root": RECIPE,
         "tools": RECIPE, "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""},
         "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
-        "kernel_options": ["quiet"], "includes": TAR, "form": 3, "compression": "zstd-3",
+        "kernel_options": ["quiet"], "includes": TAR, "form": 4, "compression": "zstd-3",
         "base": {
             "name": "petrel-amd64-1.0-00000000", "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
-            "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""}, "includes": TAR, "form": 3,
+            "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""}, "includes": TAR, "form": 4,
         },
         "base_files": {"manifest.json": STATE, "source-packages": TREE},
         "packages": [

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pwd
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,8 @@ import pytest
 from tests.system.line import state_folder
 from tests.worlds.cells import IS_ROOT
 from tests.worlds.debs import Member
-from tests.worlds.layers import EPOCH, SmallImages, outputs_of, package
+from tests.worlds.layers import EPOCH, FILES, SmallImages, capable_tar, outputs_of, package
+from tests.worlds.rootfs import CAPABILITY
 from tests.worlds.work import workshop
 
 from distwright.formats.tarstates import PathState, TarStates, read_states, write_layer
@@ -19,24 +21,41 @@ from distwright.images.layering import BACKUPS, Replay, layer_states, objections
 from distwright.images.recipe_files import ImageFile
 from distwright.jobs.lease import Ending
 from distwright.model.digests import Sha256
-from distwright.tools.sandbox import sandbox_for
+from distwright.tools.sandbox import SANDBOX_USER, Sandbox, sandbox_for
 
 pytestmark = pytest.mark.system
 # They do the same for each version, but what they do follows from its files.
 SCRIPTS = {
-    "postinst": b'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n    mkdir -p /var/lib/tern\n'
-    b"    [ -e /var/lib/tern/state ] || cp /usr/share/tern/version /var/lib/tern/state\n    chown 7:8 /var/lib/tern/state\nfi\n",
-    "postrm": b'#!/bin/sh\nset -e\nif [ "$1" = purge ]; then rm -rf /var/lib/tern; fi\n',
+    "postinst": b"""#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+    mkdir -p /var/lib/tern
+    [ -e /var/lib/tern/state ] || cp /usr/share/tern/version /var/lib/tern/state
+    chown 7:8 /var/lib/tern/state
+    tar --extract --file /usr/share/tern/capable.tar --directory / --xattrs --xattrs-include='*'
+fi
+""",
+    "postrm": b"""#!/bin/sh
+set -e
+if [ "$1" = purge ]; then rm -rf /var/lib/tern /usr/bin/tern-ping; fi
+""",
     "conffiles": b"/etc/tern.conf\n",
 }
+
+
+def capable(content: bytes) -> Member:
+    """Give a tar of a file with a capability, which a package cannot bring otherwise."""
+    return Member("usr/share/tern/capable.tar", capable_tar("usr/bin/tern-ping", content))
+
+
 FIRST = package(
-    "tern", "1.0", Member("usr/bin/tern", b"#!/bin/sh\necho 1\n", 0o755), Member("usr/share/tern/version", b"1.0\n"),
+    "tern", "1.0", Member("usr/bin/tern", b"#!/bin/sh\necho 1\n", 0o755), Member("usr/share/tern/version", b"1.0\n"), capable(b"1"),
     Member("usr/share/tern/gone", b"gone\n"), Member("usr/share/tern/was-folder/deep/file", b"x\n"),
     Member("usr/share/tern/was-file", b"x\n"), Member("usr/share/tern/link", link="version"), Member("etc/tern.conf", b"a = 1\n"),
     Member("usr/share/only-first/file", b"x\n"), Member("usr/share/doc/tern/copyright", b"free\n"), scripts=SCRIPTS,
 )  # fmt: skip
 SECOND = package(
-    "tern", "1.1", Member("usr/bin/tern", b"#!/bin/sh\necho 2\n", 0o755), Member("usr/share/tern/version", b"1.1\n"),
+    "tern", "1.1", Member("usr/bin/tern", b"#!/bin/sh\necho 2\n", 0o755), Member("usr/share/tern/version", b"1.1\n"), capable(b"2"),
     Member("usr/share/tern/was-folder", b"now a file\n"), Member("usr/share/tern/was-file/deep/file", b"y\n"),
     Member("usr/share/tern/link", link="../tern/version"), Member("etc/tern.conf", b"a = 2\n"),
     Member("usr/share/tern/owned", b"o\n", 0o4750, (3, 4, "sys", "adm")), Member("usr/share/doc/tern/copyright", b"freer\n"),
@@ -52,7 +71,11 @@ OTHER = package(
 NEW = package("auk", "1", Member("usr/share/auk/file", b"auk\n"))
 HOOKS = (
     "#!/bin/sh\nset -eu\ncp /usr/bin/tern /etc/copied\necho 'b = 1' >>/etc/tern.conf\nrm /usr/share/tern/version\n",
-    "#!/bin/sh\nset -eu\nsed -i s/g/G/ /etc/gull.conf\ngrep -q 1 /etc/copied && echo first >/etc/once || echo other >/etc/later\n",
+    """#!/bin/sh
+set -eu
+sed -i s/g/G/ /etc/gull.conf
+grep -q 1 /etc/copied && echo first >/etc/once || echo other >/etc/later
+""",
 )
 INCLUDES = (ImageFile("usr/share/tern/added", b"by the recipe\n", is_executable=False),)
 
@@ -129,6 +152,10 @@ def test_a_layer_over_the_base_is_what_a_full_build_gives_path_by_path(images: S
         "usr/share/tern/gone": None, "usr/share/only-first": None, "etc/once": None,
     }  # fmt: skip
     assert "etc/gull.conf" not in layer, "the hooks did the same to it"
+    ping = layer["usr/bin/tern-ping"]
+    assert ping is not None
+    assert (ping.xattrs, "usr/bin/ping" in layer) == ((("SCHILY.xattr.security.capability", CAPABILITY),), False)
+    assert found["usr/bin/ping"].xattrs == ping.xattrs
     assert len(layer) < 40
 
 
@@ -209,16 +236,22 @@ def test_a_new_package_is_installed_and_marked_as_one_that_nobody_asked_for(imag
 @pytest.mark.parametrize(
     ("hook", "said"),
     [
-        ("cat /proc/sys/kernel/random/uuid >/etc/chance", "the recipe gives something else when it is followed again"),
+        (
+            "chmod 0711 /usr/bin/ping",
+            "attributes or times",
+        ),  # unpacked, it has no capability, which tar(1) does not compare
+        ("cat /proc/sys/kernel/random/uuid >/etc/chance", "'./etc/chance: Contents differ'"),
         ("touch /etc/$(cat /proc/sys/kernel/random/uuid)", "Not found in archive"),
-        ("[ -e /dev/recipe/ask/pack.sh ] || rm /etc/gull.conf", "./etc/gull.conf is in the image, and is not when"),
+        ("[ -e /dev/recipe/ask/pack.sh ] || rm /etc/gull.conf", "'./etc/gull.conf: it is there, and is not any more'"),
     ],
 )
 def test_a_recipe_that_gives_something_else_each_time_is_no_base(images: SmallImages, hook: str, said: str) -> None:
     images.hooks = (f"#!/bin/sh\nset -eu\n{hook}\n",)
     ending = images.layer((FIRST, OTHER), {"tern": SECOND})
     assert str(ending.outcome) == "failed", ending.message
-    assert said in (ending.message or "")
+    first = (ending.message or "").splitlines()[0]
+    assert first.startswith("replay: the recipe gives something else when it is followed again: ")
+    assert said in first
 
 
 def test_a_file_with_several_names_that_a_hook_changes_speaks_against_a_layer(images: SmallImages) -> None:
@@ -234,3 +267,40 @@ def test_a_package_that_cannot_be_installed_so_fails_with_dpkgs_words(images: Sm
     assert "packages cannot be installed over those that are there: 'dpkg: dependency problems" in (
         ending.message or ""
     )
+
+
+def test_what_an_image_is_called_makes_no_other_initrd(images: SmallImages) -> None:
+    """What names it is written when all else was asked: os-release is of a package that every initrd's root has."""
+    files = package("base-files", "12", Member("usr/lib/os-release", b"ID=small\n"), fields="Essential: yes\n")
+    one = images.full(files, FIRST, OTHER)
+    images.files = {**FILES, "os-release-more": "IMAGE_ID=other\n"}
+    other = images.full(files, FIRST, OTHER)
+    assert one["customise/initrd-root"] == other["customise/initrd-root"]
+    named = (
+        whole(images, one["customise/root"])["usr/lib/os-release"],
+        whole(images, other["customise/root"])["usr/lib/os-release"],
+    )
+    assert [state.size for state in named] == [len("ID=small\nIMAGE_ID=small\n")] * 2
+    assert named[0] != named[1]
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="then all others are made so")
+def test_a_plain_user_makes_the_same_layer_as_root(images: SmallImages) -> None:
+    with state_folder() as home:
+        home.chmod(0o777)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                user = pwd.getpwnam(SANDBOX_USER)
+                os.setgroups([])
+                os.setgid(user.pw_gid)
+                os.setuid(user.pw_uid)
+                shop = workshop(home / "shop", Sandbox(None))
+                (home / "layer.tar").write_bytes(packed(SmallImages(shop, HOOKS, INCLUDES)))
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert (home / "layer.tar").read_bytes() == packed(images)
+        sandbox_for(os.geteuid()).remove(home / "shop")

@@ -1,13 +1,16 @@
 """Small images with packages: roots in which dpkg works, built in full and as layers, by the real steps."""
 
+import io
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.worlds.debs import Member, deb_of
-from tests.worlds.rootfs import tool_root_tar
+from tests.worlds.rootfs import CAPABILITY, tool_root_tar
 from tests.worlds.work import Workshop, kind_of
 
-from distwright.images.failing import judge_hooks, judge_layer
+from distwright.images.failing import judge_layer, judge_replay
+from distwright.images.forms import FORM
 from distwright.images.recipe import Recipe, includes_tar
 from distwright.images.recipe_files import ImageFile
 from distwright.images.replay import plan_base_replay, plan_layer
@@ -24,7 +27,7 @@ _MODULES = (
     "auto/File/Glob/Glob.so",
 )  # fmt: skip
 _TOOLS = (
-    "cmp", "cut", "diff", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "dpkg-trigger", "head", "ldconfig", "mv", "rmdir",
+    "cmp", "comm", "cut", "diff", "dpkg", "dpkg-deb", "dpkg-query", "dpkg-split", "dpkg-trigger", "head", "ldconfig", "mv", "rmdir",
     "start-stop-daemon", "tr", "xargs", *(f"{_PERL}/{name}" for name in _MODULES),
 )  # fmt: skip
 # In place of mmdebstrap: dpkg in a root that has nothing but programs.
@@ -35,6 +38,7 @@ mkdir -p /usr/sbin /var/lib/dpkg/info /var/lib/dpkg/updates /var/lib/dpkg/trigge
 : >/var/lib/dpkg/status
 : >/var/lib/dpkg/available
 echo 1 >/var/lib/dpkg/info/format
+tar --extract --file capable.tar --directory / --xattrs --xattrs-include='*'
 dpkg --force-unsafe-io --install debs/*.deb
 rm -f /var/log/dpkg.log
 tar --create --file root.tar --directory / --sort=name --mtime="@$SOURCE_DATE_EPOCH" --clamp-mtime --numeric-owner --xattrs \\
@@ -60,6 +64,17 @@ def package(
     return deb_of(*rows, control=control, scripts=scripts)
 
 
+def capable_tar(path: str, content: bytes) -> bytes:
+    """Write a tar of one file that may open raw sockets."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        row = tarfile.TarInfo(path)
+        row.size, row.mode, row.mtime = len(content), 0o755, EPOCH - 1
+        row.pax_headers = {"SCHILY.xattr.security.capability": CAPABILITY}
+        tar.addfile(row, io.BytesIO(content))
+    return out.getvalue()
+
+
 @dataclass
 class SmallImages:
     """Builds small images of packages, includes and hooks. fields: in which an order of an image differs from the usual."""
@@ -73,7 +88,7 @@ class SmallImages:
         """Give what steps `customise` and `replay` ask of an order."""
         put = self.shop.objects.put
         return {
-            "form": 3, "epoch": EPOCH, "files": dict(self.files), "root": {"architecture": "amd64"},
+            "form": FORM, "epoch": EPOCH, "files": dict(self.files), "root": {"architecture": "amd64"},
             "includes": put(includes_tar(Recipe((), tuple(self.includes), {}), EPOCH)),
             "hooks": {f"{n:04}.hook.chroot": put(script.encode()) for n, script in enumerate(self.hooks)},
         }  # fmt: skip
@@ -95,7 +110,7 @@ class SmallImages:
             inputs,
             self._root(base),
             customise,
-            Step("replay", plan_base_replay, judge_hooks),
+            Step("replay", plan_base_replay, judge_replay),
             Step("layer", plan_layer, judge_layer),
         )
 
@@ -109,7 +124,10 @@ class SmallImages:
         return replace(ending, message=f"{ending.message}\n{self.shop.log()}")
 
     def _root(self, debs: Sequence[bytes]) -> Step:
-        placed = {f"debs/{number}.deb": self.shop.objects.put(deb) for number, deb in enumerate(debs)}
+        capable = self.shop.objects.put(capable_tar("usr/bin/ping", b"#!/bin/sh\n"))
+        placed = {"capable.tar": capable} | {
+            f"debs/{number}.deb": self.shop.objects.put(deb) for number, deb in enumerate(debs)
+        }
 
         def plan(_inputs: Inputs, earlier: Earlier) -> Plan:
             environment = (("SOURCE_DATE_EPOCH", str(EPOCH)),)

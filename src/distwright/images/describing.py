@@ -73,10 +73,9 @@ def _made(inputs: Inputs, earlier: Earlier) -> dict[str, Sha256]:
 
 def _said_of(context: Context, inputs: Inputs, earlier: Earlier, made: Mapping[str, Sha256]) -> dict[str, Sha256]:
     """Write what follows from the files that were made, by the end of its name."""
-    texts = {
-        "torrent": _torrent(context, inputs, earlier["iso"].outputs["iso"]),
-        "intoto.json": _provenance(context, inputs, earlier, made),
-    }
+    texts = {"intoto.json": _provenance(context, inputs, earlier, made)}
+    if "base" not in inputs:  # a layer is for who waits for it
+        texts["torrent"] = _torrent(context, inputs, earlier["iso"].outputs["iso"])
     if wants(inputs, "netboot"):
         texts |= {ending: menu.encode() for ending, menu in netboot_menus(inputs).items()}
     return {ending: context.objects.put(text) for ending, text in texts.items()}

@@ -13,6 +13,7 @@ from distwright.model.outcomes import Outcome
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _HOOK = re.compile(r"(hook|asking) (\S+)")
+COMPARING = "comparing with what there is"
 _OF_DPKG = ("dpkg: error", "dpkg: dependency problems prevent")  # and no warnings
 _LAST_LINES = 3
 _MOST_NAMED = 5
@@ -37,6 +38,18 @@ def judge_hooks(end: StepEnd) -> Verdict:
     what = f"hook {name}" if word == "hook" else f"asking the image for {name}"
     said = " | ".join(map(quoted, tail[begun + 1 :][-_LAST_LINES:])) or "it printed nothing"
     return Verdict(verdict.outcome, f"{what} failed with exit {end.ends[-1].exit_code}: {said}")
+
+
+def judge_replay(end: StepEnd) -> Verdict:
+    """Judge a recipe that is followed again: whether it does, and whether it gives what it gave."""
+    verdict = judge_hooks(end)
+    tail = list(end.ends[-1].tail) if end.ends else []
+    if verdict.outcome is not Outcome.FAILED or COMPARING not in tail:
+        return verdict
+    said = " | ".join(map(quoted, tail[tail.index(COMPARING) + 1 :][:_LAST_LINES]))
+    return Verdict(
+        verdict.outcome, f"the recipe gives something else when it is followed again: {said or 'attributes or times'}"
+    )
 
 
 def judge_layer(end: StepEnd) -> Verdict:

@@ -10,7 +10,7 @@ from distwright.model.digests import Json
 
 BUILD_KIND, LAYER_KIND = KindName("image.build", 1), KindName("image.layer", 1)
 MAKING = (BUILD_KIND.name, LAYER_KIND.name)  # what makes an image that people see
-FORM = 3  # of the orders that are made now
+FORM = 4  # of the orders that are made now
 TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an ISO needs
 
 
@@ -38,7 +38,8 @@ def form_of(inputs: Inputs) -> int:
     """Say which form an order has.
 
     From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO. From 3 on: step `customise` asks the image
-    what is in it, and the initrd is made in a root of its own.
+    what is in it, and the initrd is made in a root of its own. From 4 on: the image is told its name after that, so that this root
+    is not another one for each name.
     """
     return plain.number(inputs, "form") if "form" in inputs else 1
 

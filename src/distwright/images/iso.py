@@ -49,7 +49,7 @@ set -eu
 umask 022
 export MTOOLS_SKIP_CHECK=1 MTOOLSRC=/dev/null
 # One medium among several finds itself by a file that is named by what it holds.
-id=$(cat filesystem.squashfs@LAYERS@ initrd.img vmlinuz | sha256sum | cut -c1-32)
+id=$(cat @HELD@ initrd.img vmlinuz | sha256sum | cut -c1-32)
 mkdir -p iso/live iso/boot/grub iso/EFI/BOOT iso/.disk/id
 cp filesystem.squashfs@LAYERS@ vmlinuz initrd.img iso/live/
 cp disk-info iso/.disk/info
@@ -116,6 +116,10 @@ done
 # live-boot reads in filesystem.module what to lay over each other, the lowest first (9990-overlay.sh): the base, then the layer.
 LAYER, _MODULE = "10-delta.squashfs", "filesystem.module"
 _LAYERS = f" {LAYER} {_MODULE}"
+_HELD, _HELD_OF_LAYERS = (
+    "filesystem.squashfs",
+    f"disk-info {LAYER} {_MODULE}",
+)  # disk-info says by its digest on what it lies
 
 # inputs used here: title, label, disk_info, kernel_options, epoch; if they are there: compression, excludes (digest of a text),
 # menu (text), medium (digest of a tar), medium_hooks (name -> digest).
@@ -178,9 +182,9 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
             **{f"medium-hooks/{name}": digest for name, digest in hooks.items()},
         },
         write={
-            "iso.sh": _ISO.replace("@MEDIUM@", _MEDIUM if changes_medium else "").replace(
-                "@LAYERS@", _LAYERS if layers else ""
-            ),
+            "iso.sh": _ISO.replace("@MEDIUM@", _MEDIUM if changes_medium else "")
+            .replace("@LAYERS@", _LAYERS if layers else "")
+            .replace("@HELD@", _HELD_OF_LAYERS if layers else _HELD),
             **({_MODULE: f"filesystem.squashfs\n{LAYER}\n"} if layers else {}),
             "grub.cfg": boot_menu(inputs),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",

@@ -18,7 +18,7 @@ from distwright.images.accounting import kept, mentioned_in, papers, states_of
 from distwright.images.bills import packages_of
 from distwright.images.build import conclude
 from distwright.images.describing import describe
-from distwright.images.failing import conclude_failed, judge_hooks, judge_layer, judge_root
+from distwright.images.failing import conclude_failed, judge_hooks, judge_layer, judge_replay, judge_root
 from distwright.images.forms import LAYER_KIND
 from distwright.images.initrd import plan_initrd
 from distwright.images.iso import plan_iso, plan_packing, plan_squashfs
@@ -197,7 +197,7 @@ IMAGE_LAYER = JobKind(
         Step("customise", _of_base(plan_customise), judge_hooks),
         Step("initrd", _of_base(plan_initrd)),
         Step("squashfs", _of_base(plan_squashfs)),
-        Step("replay", plan_base_replay, judge_hooks),
+        Step("replay", plan_base_replay, judge_replay),
         Step("layer", plan_layer, judge_layer),
         Action("weigh", weigh),
         Action("account", account),

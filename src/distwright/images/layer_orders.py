@@ -21,7 +21,6 @@ from distwright.images.layer_packages import (
     newest_of,
     other_scripts,
 )
-from distwright.images.recipe_lists import package_of
 from distwright.images.resolve import image_order
 from distwright.jobs.order import PRIORITY_WAITED, JobOrder
 from distwright.jobs.step import Inputs, ShelfEntry
@@ -132,9 +131,12 @@ def _packages(inputs: Inputs, objects: ObjectStore) -> list[LayerPackage]:
         raise NotLayered(("the recipe has preferences of apt, which decide what a full build takes",))
     manifest = objects.read(plain.digest(plain.mapping(inputs, "base_files"), "manifest.json"))
     there = in_base(json.loads(manifest), {entry.archive for entry in recipe.shelf if _is_ours(entry)})
-    asked = {package_of(one) for one in recipe.include}
     packages = layer_packages(
-        there, own_packages(base, objects), own_packages(inputs, objects), asked, recommends="recommends" in inputs
+        there,
+        own_packages(base, objects),
+        own_packages(inputs, objects),
+        recipe.include,
+        recommends="recommends" in inputs,
     )
     problems: list[str] = []
     for one in packages:

@@ -1,11 +1,12 @@
 """Which packages a layer brings: those of our own suites that changed, if apt would take nothing else for them; pure."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from distwright.errors import Refused
 from distwright.formats.deb822 import Stanza, parse_stanzas
 from distwright.formats.relations import Relation, parse_relations
+from distwright.images.recipe_lists import package_of
 from distwright.model.digests import Sha256
 from distwright.model.versions import DebVersion, compare
 
@@ -69,6 +70,7 @@ class LayerPackage:
 
 
 Own = Mapping[str, OwnPackage]
+Group = tuple[Relation, ...]  # alternatives
 
 
 def newest_of(packages: Iterable[OwnPackage]) -> dict[str, OwnPackage]:
@@ -85,15 +87,18 @@ def layer_packages(
 ) -> list[LayerPackage]:
     """Say which packages a layer over a base brings, by name.
 
-    base: what is installed there. before, after: what our suites had for it, and have now. asked: names that the recipe asks for.
-    recommends: what packages recommend is installed, too. Raises NotLayered with all reasons why apt may choose otherwise in a full
-    build, or if nothing changed.
+    base: what is installed there. before, after: what our suites had for it, and have now. asked: what the recipe asks for, as it
+    writes it. recommends: what packages recommend is installed, too. Raises NotLayered with all reasons why apt may choose
+    otherwise in a full build, or if nothing changed.
     """
     problems: list[str] = []
     changed = {name: after[name] for name in sorted(base) if _is_changed(name, base[name], after, problems)}
-    for name, package in changed.items():
-        problems += _unlike(package, before.get(name), base, asked, recommends=recommends)
     new = _needed(changed, base, after, recommends=recommends)
+    there = base.keys() | new.keys()
+    wanted = {package_of(one) for one in asked}
+    for name, package in changed.items():
+        problems += [f"the recipe asks for {one}" for one in asked if package_of(one) == name != one]
+        problems += _unlike(package, before.get(name), there, wanted, recommends=recommends)
     if problems:
         raise NotLayered(problems)
     if not changed:
@@ -117,9 +122,12 @@ def _is_changed(name: str, there: InBase, after: Own, problems: list[str]) -> bo
 
 
 def _unlike(
-    package: OwnPackage, was: OwnPackage | None, base: Mapping[str, InBase], asked: Collection[str], *, recommends: bool
+    package: OwnPackage, was: OwnPackage | None, there: Set[str], asked: Set[str], *, recommends: bool
 ) -> Iterator[str]:
-    """Say what about a new version may have apt choose otherwise, or cannot be installed over what is there."""
+    """Say what about a new version may have apt choose otherwise, or cannot be installed over what is there.
+
+    there: names of what the image has with the layer. asked: names that the recipe asks for.
+    """
     name, stanza = package.name, package.stanza
     for field in ("Essential", "Protected"):
         if stanza.get(field) == "yes":
@@ -129,11 +137,30 @@ def _unlike(
         return
     if was.stanza.get("Priority", "") != stanza.get("Priority", ""):
         yield f"{name} has another priority"
-    dropped = _names(was.stanza, recommends=recommends) - _names(stanza, recommends=recommends)
-    for other in sorted(dropped & base.keys() - set(asked)):
-        yield f"{name} no longer asks for {other}"
+    yield from _other_needs(
+        name, set(_groups(was.stanza, recommends=recommends)), stanza, there, asked, recommends=recommends
+    )
     if _provided(was.stanza) - _provided(stanza):
         yield f"{name} no longer provides {', '.join(sorted(_provided(was.stanza) - _provided(stanza)))}"
+
+
+def _other_needs(
+    name: str, before: Set[Group], stanza: Stanza, there: Set[str], asked: Set[str], *, recommends: bool
+) -> Iterator[str]:
+    """Say which needs are met by something else, or by nothing any more, in a full build.
+
+    Of a need that is written as it was, apt takes what it took. Of any other it takes the first alternative, if it can.
+    """
+    after = set(_groups(stanza, recommends=recommends))
+    for group in sorted(after - before, key=_shown_group):
+        if group[0].name not in there:
+            yield f"{name} asks for {_shown_group(group)}, of which the first is not there"
+    still = {one.name for group in after for one in group}
+    for group in sorted(before - after, key=_shown_group):
+        names = {one.name for one in group}
+        met = names & there
+        if not (met & still if met else names & still) and not (met and met <= asked):
+            yield f"{name} no longer asks for {_shown_group(group)}"
 
 
 def _needed(changed: Own, base: Mapping[str, InBase], after: Own, *, recommends: bool) -> dict[str, OwnPackage]:
@@ -162,7 +189,7 @@ def refuse_other_choices(status: bytes, before: Own, after: Own, *, recommends: 
         for provided in _relations(one, "Provides"):
             installed.setdefault(provided.name, []).append(provided.version)
     problems = [
-        f"{one['Package']} needs {' | '.join(map(_shown, group))}"
+        f"{one['Package']} needs {_shown_group(group)}"
         for one in stanzas
         for group in _groups(one, recommends=False)
         if not any(_is_met(each, installed.get(each.name, ())) for each in group)
@@ -205,15 +232,15 @@ def _shown(relation: Relation) -> str:
     return f"{relation.name} ({relation.relation} {relation.version})" if relation.relation else relation.name
 
 
-def _names(stanza: Stanza, *, recommends: bool) -> set[str]:
-    return {one.name for group in _groups(stanza, recommends=recommends) for one in group}
+def _shown_group(group: Group) -> str:
+    return " | ".join(map(_shown, group))
 
 
 def _provided(stanza: Stanza) -> set[str]:
     return {one.name for one in _relations(stanza, "Provides")}
 
 
-def _groups(stanza: Stanza, *, recommends: bool) -> Iterator[tuple[Relation, ...]]:
+def _groups(stanza: Stanza, *, recommends: bool) -> Iterator[Group]:
     for field in (*_NEEDS, *(["Recommends"] if recommends else [])):
         if text := stanza.get(field):
             yield from parse_relations(text)

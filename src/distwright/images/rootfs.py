@@ -60,7 +60,8 @@ umount --lazy /dev/left
 exec /dev/recipe/apply.sh
 """
 
-APPLY = """#!/bin/sh
+_IDENTIFY = 'cat "$recipe/etc/os-release-more" >>/usr/lib/os-release\n'
+_APPLY = """#!/bin/sh
 set -eu
 recipe=/dev/recipe
 # The recipe's includes and hooks may still replace them.
@@ -84,8 +85,7 @@ cp "$recipe/etc/live.sources" /etc/apt/sources.list.d/
 for key in "$recipe"/etc/*.asc; do
     [ ! -e "$key" ] || cp "$key" /etc/apt/keyrings/
 done
-cat "$recipe/etc/os-release-more" >>/usr/lib/os-release
-rm -f /boot/initrd.img-* /initrd.img /initrd.img.old
+@IDENTIFY@rm -f /boot/initrd.img-* /initrd.img /initrd.img.old
 # What differs from run to run, as mmdebstrap removed it before the hooks.
 rm -f /var/log/dpkg.log /var/log/alternatives.log /var/log/apt/history.log /var/log/apt/term.log /var/log/apt/eipp.log.xz \\
     /var/cache/ldconfig/aux-cache /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/lib/dbus/machine-id
@@ -104,14 +104,13 @@ exec dpkg-query --show --showformat='${Package}\\t${Version}\\t${Architecture}\\
 """
 
 # From form 3 on asked at the end of apply.sh, where the image is the root anyway: to unpack it once more takes seconds.
-QUESTION_LOOP = """cd "$recipe/out"
-for script in {scripts}; do
+_ASK = """cd "$recipe/out"
+for script in @SCRIPTS@; do
     echo "asking $script"
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/nonexistent LC_ALL=C.UTF-8 TZ=UTC SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" \\
         "$recipe/ask/$script.sh"
 done
 """
-_ASK = QUESTION_LOOP.format(scripts="installed copyrights pack")
 
 # Called by mmdebstrap, outside the root, when its essential packages are there and no other: as early as live-build does it.
 # debconf is among them: what is essential depends on it. Programs of the image run in the image.
@@ -204,6 +203,14 @@ def _digests(inputs: Inputs, key: str, folder: str) -> dict[str, Sha256]:
     )
 
 
+def apply_script(inputs: Inputs, questions: str = "installed copyrights pack") -> str:
+    """Give what is run in the image: the recipe, then from form 3 on what is asked. questions: scripts of recipe/ask, in order."""
+    form = form_of(inputs)
+    script = _APPLY.replace("@IDENTIFY@", _IDENTIFY if form < 4 else "")
+    asking = _ASK.replace("@SCRIPTS@", questions) if form >= 3 else ""
+    return script + asking + (_IDENTIFY if form >= 4 else "")
+
+
 def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan what the recipe does to its packages: includes, hooks, and what identifies the image.
 
@@ -224,7 +231,7 @@ def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
         write={
             "customise.sh": _CUSTOMISE.replace("umask 022\n", _IN_ENGLISH, 1) if is_asked else _CUSTOMISE,
             "enter.sh": ENTER,
-            "recipe/apply.sh": APPLY + (_ASK if is_asked else ""),
+            "recipe/apply.sh": apply_script(inputs),
             "recipe/hooks/.keep": "",
             **(_QUESTIONS if is_asked else {}),
             **{f"recipe/etc/{name}": text for name, text in plain.text_map(inputs, "files").items()},

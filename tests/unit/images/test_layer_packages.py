@@ -89,13 +89,12 @@ def test_what_is_recommended_comes_along_where_the_recipe_says_so() -> None:
         (suite(later(Essential="yes")), "tern is essential"),
         (suite(later(Protected="yes")), "tern is protected"),
         (suite(later(Priority="important")), "tern has another priority"),
-        (suite(later(Depends="libc6")), "tern no longer asks for gull"),
+        (suite(later(Depends="libc6")), "tern no longer asks for gull | auk"),
+        (suite(later(Depends="libc6, auk | gull")), "tern asks for auk | gull, of which the first is not there"),
+        (suite(later(Depends="libc6, gull | auk, kite")), "tern asks for kite, of which the first is not there"),
         (suite(TERN, own("gull", "2.1")), "gull was not ours before"),
         (suite(later(), own("gull", "2.0")), "gull 2.0 is in our suites as well, with other content"),
-        (
-            suite(later(Depends="auk", Essential="yes")),
-            "tern is essential; tern no longer asks for gull; tern no longer asks for libc6",
-        ),
+        (suite(later(Essential="yes", Priority="extra")), "tern is essential; tern has another priority"),
     ],
 )  # fmt: skip
 def test_where_apt_may_take_something_else_the_reasons_are_said(after: Own, said: str) -> None:
@@ -105,6 +104,34 @@ def test_where_apt_may_take_something_else_the_reasons_are_said(after: Own, said
 
 def test_a_need_that_is_dropped_does_no_harm_where_the_recipe_asks_for_it_or_it_is_not_there() -> None:
     assert chosen(suite(later(Depends="libc6")), asked="tern gull") == [("tern", "1.1", False)]
+
+
+def test_a_version_that_the_recipe_names_speaks_against_another() -> None:
+    with pytest.raises(NotLayered, match=r"^the recipe asks for tern=1\.0$"):
+        chosen(suite(later()), asked="gull tern=1.0")
+    assert chosen(suite(later()), asked="gull=2.0 tern") == [("tern", "1.1", False)]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("libc6 (>= 2.36)", "libc6 (>= 2.37), libc6 (<< 3)", ""),
+        ("gull | auk", "gull", ""),
+        ("gull", "gull | kite", ""),
+        ("sea-bird", "sea-bird (>= 2)", "tern asks for sea-bird (>= 2), of which the first is not there"),
+        ("sea-bird", "libc6", "tern no longer asks for sea-bird"),
+        ("sea-bird | kite", "sea-bird | kite, gull", ""),
+        ("libc6, gull", "gull", "tern no longer asks for libc6"),
+        ("tern-data", "libc6", "tern no longer asks for tern-data"),
+    ],
+)
+def test_needs_are_those_that_they_were_or_their_first_alternative_is_there(was: str, now: str, said: str) -> None:
+    before, after = suite(own("tern", Depends=was)), suite(own("tern", "1.1", Depends=now))
+    if said:
+        with pytest.raises(NotLayered, match=f"^{re.escape(said)}$"):
+            chosen(after, before=before)
+    else:
+        assert chosen(after, before=before) == [("tern", "1.1", False)]
 
 
 def test_what_is_provided_no_longer_is_said() -> None:

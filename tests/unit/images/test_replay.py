@@ -17,7 +17,7 @@ def test_the_replay_of_a_base_is_known_whatever_lies_on_it() -> None:
 
 
 def test_it_follows_the_recipe_as_a_full_build_does_over_the_root_that_the_packages_gave() -> None:
-    made, full = plan_layer(INPUT, EARLIER), plan_customise({**INPUT, "form": 3}, EARLIER)
+    made, full = plan_layer(INPUT, EARLIER), plan_customise(INPUT, EARLIER)
     assert made.commands[0].root == EARLIER["root"].outputs["root"]
     assert made.commands[0].environment == full.commands[0].environment
     same = {name for name in full.place if name.startswith("recipe/")}
