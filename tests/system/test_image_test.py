@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from tests.system.line import EXAMPLE, Line, keep_in_cache, state_folder
 from tests.worlds.example import with_features
+from tests.worlds.kits import OLD
 from tests.worlds.mutants import MUTANTS, Mutant, changed_image, mutated
+from tests.worlds.upgraded import upgrade_to
 from tests.worlds.work import Workshop, kind_of
 
 from distwright.app import App, open_app
@@ -24,7 +26,7 @@ from distwright.images.scenarios import Chosen, last_built, orders_of_tests
 from distwright.images.testing import KIND, QUESTION
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import Step
-from distwright.model.digests import sha256_of
+from distwright.model.digests import Sha256, sha256_of
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job, Trial
 from distwright.store.jobs import find_job
@@ -161,6 +163,24 @@ def test_mutant_turns_its_scenario_red_and_no_other(tested: Promised, mutant: Mu
     assert job.outcome is Outcome.FAILED
     report = tested.folder.parent / f"{tested.folder.name}-test-{mutant.firmware}" / "report.html"
     assert mutant.scenario in report.read_text()
+    app.database.close()
+
+
+def test_a_stick_with_an_earlier_petrel_becomes_this_one_by_its_kit(tested: Promised, tmp_path: Path) -> None:
+    app = tested.app()
+    built = [row for row in tested.line.answer("job", "list") if row["kind"] == "image.build"]
+    with app.database.read() as tx:
+        job = find_job(tx, int(built[0]["job"]))
+    assert job is not None
+    kind = kind_of(*(step for step in IMAGE_BUILD.steps if step.name in ("tools", "root", "customise")))
+    ending = execute(kind, job.inputs, Workshop(app.paths, app.database, app.objects, app.sandbox).context())
+    root = app.objects.local_path(Sha256(str((ending.outputs or {})["customise/root"])))
+    [kernel], [initrd], [iso] = (tested.folder.glob(pattern) for pattern in ("*.vmlinuz", "*.initrd.img", "*.iso"))
+    one = upgrade_to(tested.folder.name, root, kernel.read_bytes(), initrd.read_bytes(), tmp_path / "upgrade")
+    upgrade = {"from": OLD, "usb": str(app.objects.put_file(one.sticks[0])), "kit": str(app.objects.put_file(one.kit))}
+    scenario = "a stick becomes this image, and keeps what it kept"
+    done = judged(app, iso, "bios", upgrade=upgrade, chosen_scenarios=[scenario])
+    assert {name: end.outcome for name, end in ends_of(app, done.id).items()} == {scenario: Outcome.OK}, done.message
     app.database.close()
 
 

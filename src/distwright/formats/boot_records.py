@@ -93,7 +93,7 @@ class _Medium:
         self._file, self.end = file, file.seek(0, 2)
 
     def at(self, place: int, size: int) -> bytes:
-        if place + size > self.end:
+        if size < 0 or place + size > self.end:
             raise _damaged("name a place outside of it")
         self._file.seek(place)
         return read_exactly(self._file, size)

@@ -127,6 +127,14 @@ def test_a_pointer_that_was_turned_elsewhere_is_seen() -> None:
     assert found["El Torito 1 (BIOS)"] != lines(Boot())["El Torito 1 (BIOS)"]
 
 
+def test_an_image_outside_of_the_medium_is_refused() -> None:
+    for entry in (1, 3):
+        image = bytearray(Boot().image())
+        struct.pack_into("<I", image, 20 * SECTOR + 32 * entry + 8, 1 << 30)
+        with pytest.raises(BadInput, match="name a place outside of it"):
+            boot_lines(io.BytesIO(bytes(image)))
+
+
 def test_a_file_that_is_there_twice_by_names_that_firmware_takes_for_one_is_refused() -> None:
     with pytest.raises(BadInput, match="have a file twice"):
         lines(Boot(files={"EFI/BOOT/grubx64.efi": b"one", "EFI/BOOT/GRUBX64.EFI": b"other"}))
