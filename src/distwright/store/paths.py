@@ -61,7 +61,10 @@ class StatePaths:
 
     @property
     def hosting(self) -> Path:
-        """Gitolite's HOME, there only if it serves here: its configuration, its logs, the keys that sshd lets in (0700, of the git user)."""
+        """HOME of the Gitolite that serves the repos: its configuration, its logs, the keys that sshd lets in.
+
+        0700, of the git user.
+        """
         return self.root / "hosting"
 
     @property
