@@ -26,8 +26,14 @@ from distwright.site.applied import apply_config
 from distwright.store.paths import StatePaths
 
 GIT = {
-    "PATH": "/usr/bin:/bin", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_AUTHOR_NAME": "a",
-    "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b", "LC_ALL": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@b",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@b",
+    "LC_ALL": "C.UTF-8",
 }
 USER = "games" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 SHELL = "/usr/share/gitolite3/gitolite-shell"
@@ -37,7 +43,9 @@ BRANCHES = 350
 def run(*argv, cwd=None, stdin=None, environment=None):
     """Run it; give the wall seconds."""
     began = time.monotonic()
-    done = subprocess.run(argv, cwd=cwd, input=stdin, env={**GIT, **(environment or {})}, capture_output=True, text=True)
+    done = subprocess.run(
+        argv, cwd=cwd, input=stdin, env={**GIT, **(environment or {})}, capture_output=True, text=True
+    )
     took = time.monotonic() - began
     if done.returncode:
         raise SystemExit(f"{argv}: exit {done.returncode}\n{done.stdout}{done.stderr}")
@@ -113,6 +121,7 @@ def key(name):
 
 def measure_apply(folder, out, reps):
     """What Gitolite adds: apply of 30 persons and 20 repos, the first, none and one change; a push with 350 branches through it."""
+
     def config(more):
         persons = "".join(
             f'[person.p{n}]\nname = "p"\nemail = "p@example.org"\nkeys = []\nroles = ["all"]\nssh_keys = ["{key(f"p{n}{more}")}"]\n'
@@ -128,8 +137,13 @@ def measure_apply(folder, out, reps):
         app = open_app(str(state), create=True)
         began = time.monotonic()
         apply_config(
-            {"distwright.toml": config(more)}, {}, "0" * 40,
-            database=app.database, objects=app.objects, paths=app.paths, now=datetime.now(UTC),
+            {"distwright.toml": config(more)},
+            {},
+            "0" * 40,
+            database=app.database,
+            objects=app.objects,
+            paths=app.paths,
+            now=datetime.now(UTC),
         )
         begin_hosting(app.config(), app.paths, app.now())
         app.database.close()
@@ -138,7 +152,9 @@ def measure_apply(folder, out, reps):
     first = apply("")
     none = [apply("") for _ in range(5)]
     one = [apply(str(number)) for number in range(3)]
-    say(out, {"what": "apply", "first_ms": round(first * 1000), "unchanged": rows(none), "every_key_changed": rows(one)})
+    say(
+        out, {"what": "apply", "first_ms": round(first * 1000), "unchanged": rows(none), "every_key_changed": rows(one)}
+    )
     become = ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "--"] if os.geteuid() == 0 else []
     ssh = folder / "ssh"
     home = state / "hosting"
