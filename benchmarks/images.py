@@ -33,36 +33,23 @@ with app.database.read() as tx:
     attempts = attempts_of(tx, job.id)
 print(json.dumps({"job": job.id, "took_s": sum((one.finished_at - one.started_at).total_seconds() for one in attempts)}))
 """
-# The package as the example has it now, up to the moment when its suite is published and the image in full waits; then the layer.
+# The package as the example has it now is pushed, built and published; then the layer.
 _LAYER = """
 import json, sys
 from pathlib import Path
 from distwright.app import open_app
+from distwright.cli.image_layer import build_layer
 from distwright.cli.watch import TerminalWatcher
-from distwright.images.layer_orders import layer_order
 from distwright.model.outcomes import JobState
 from distwright.site.example import push_folder
-from distwright.store.jobs import attempts_of, find_job, list_jobs
+from distwright.store.jobs import attempts_of, list_jobs
 app = open_app(sys.argv[1])
 push_folder(Path(sys.argv[2]), app.paths.repo(Path(sys.argv[2]).name), "main", without=None, tag=True)
-worker = app.worker(TerminalWatcher(app.paths.job_log, follow=False), may_wait_to_retry=False)
-worker.clean_up()
-def waiting():
-    app.take_in()
-    with app.database.read() as tx:
-        return list_jobs(tx, kind="image.build", states=[JobState.QUEUED])
-while not waiting() and worker.run_one():
-    pass
-layer = app.order_image("petrel", layer_order)
-while True:
-    worker.run_one()
-    with app.database.read() as tx:
-        job, attempts = find_job(tx, layer.id), attempts_of(tx, layer.id)
-    if job.state is JobState.DONE:
-        break
-    app.take_in()
-for full in waiting():
-    app.cancel_job(full.id)
+job = build_layer(app, "petrel", TerminalWatcher(app.paths.job_log, follow=False))
+with app.database.read() as tx:
+    attempts, waiting = attempts_of(tx, job.id), list_jobs(tx, states=[JobState.QUEUED])
+for other in waiting:
+    app.cancel_job(other.id)
 took_s = sum((one.finished_at - one.started_at).total_seconds() for one in attempts)
 print(json.dumps({"job": job.id, "message": job.message, "took_s": took_s}))
 """

@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 from tests.system.line import EXAMPLE, Line, keep_in_cache, state_folder
 
-from distwright.app import App, open_app
+from distwright.app import open_app
 from distwright.checks.image_contents import ImageContents, read_contents
-from distwright.cli.image_layer import build_layer
-from distwright.cli.watch import TerminalWatcher
 from distwright.images.layering import BACKUPS
-from distwright.model.outcomes import JobState, Outcome
+from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.site.example import push_folder
 from distwright.store.jobs import list_jobs
@@ -38,19 +36,6 @@ class Layered:
             return read_contents(file)
 
 
-def publish(app: App, package: Path, watcher: TerminalWatcher) -> None:
-    """Push a package and work until its suite is published, and the image in full waits for its turn."""
-    push_folder(package, app.paths.repo(package.name), "main", without=None, tag=True)
-    worker = app.worker(watcher, may_wait_to_retry=False)
-    worker.clean_up()
-    while True:
-        app.take_in()
-        with app.database.read() as tx:
-            waits = list_jobs(tx, kind="image.build", states=[JobState.QUEUED])
-        if waits or not worker.run_one():
-            return
-
-
 @pytest.fixture(scope="module")
 def layered() -> Iterator[Layered]:
     with state_folder() as folder:
@@ -65,10 +50,10 @@ def layered() -> Iterator[Layered]:
         changelog = package / "debian" / "changelog"
         changelog.write_text(changelog.read_text().replace("(1.0)", "(1.0.1)", 1))
         app = open_app(str(line.state))
-        watcher = TerminalWatcher(app.paths.job_log, follow=False)
-        publish(app, package, watcher)
-        build_layer(app, "petrel", watcher)
+        push_folder(package, app.paths.repo(package.name), "main", without=None, tag=True)
         app.database.close()
+        done = line.call("image", "build", "petrel", "--layer", "--state", str(line.state), timeout_s=1500)
+        assert done.returncode == 0, done.stdout + done.stderr
         rows = line.answer("image", "list")
         yield Layered(
             line,

@@ -1,53 +1,57 @@
 """`distwright image build NAME --layer`: a layer where that is the same as a full build, else the full build, and why."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
-from distwright.app import App
-from distwright.archive.resolve import Ground
+from distwright.app import WAIT_S, App
+from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND
+from distwright.builds.destinations import BUILD_KIND
+from distwright.images.forms import LAYER_KIND
 from distwright.images.layer_orders import layer_order
 from distwright.images.layer_packages import NotLayered
-from distwright.images.resolve import image_order
-from distwright.jobs.order import JobOrder, get_job
-from distwright.model import plain
-from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
-from distwright.store.database import Database
+from distwright.site.layers import say_why_in_full, why_no_layer
+from distwright.site.views import job_detail
+from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher
 
-_TITLE_LENGTH = 500
+# What lies between a push and a published suite.
+_UNTIL_PUBLISHED = (BUILD_KIND.name, ACCEPT_KIND.name, PUBLISH_KIND.name)
 
 
 def build_layer(app: App, name: str, watcher: Watcher) -> Job:
     """Build an image as a layer; if it cannot be one, or comes to nothing, say why and order it in full. Give the job that counts.
 
-    The title of the job in full says why, too, so the pages of it do.
+    What was pushed or uploaded before is built and published first, and nothing else is done until the layer is there.
     """
+    _work(app, watcher, _UNTIL_PUBLISHED)
     try:
         layer = app.order_image(name, layer_order)
     except NotLayered as reasons:
         return _order_in_full(app, name, reasons.message)
-    app.run_until_idle(watcher, [layer])
-    with app.database.read() as tx:
-        ended = get_job(tx, layer.id)
+    _work(app, watcher, (LAYER_KIND.name,))
+    ended = job_detail(app.database, app.paths, layer.id).job
     why = why_no_layer(ended)
     return _order_in_full(app, name, why) if why else ended
 
 
-def why_no_layer(ended: Job) -> str:
-    """Say why a layer has come to nothing, and the image must be built in full; "" if it has not (pure).
-
-    What broke or was cancelled says nothing of the image.
-    """
-    if ended.outcome in (Outcome.FAILED, Outcome.TIMED_OUT):
-        return ended.message or str(ended.outcome)
-    outputs = ended.outputs or {}
-    return "; ".join(plain.texts(outputs, "objections")) if "objections" in outputs else ""
+def _work(app: App, watcher: Watcher, kinds: Sequence[str]) -> None:
+    """Run jobs of these kinds until there is none, here or by another worker."""
+    worker = app.worker(watcher, may_wait_to_retry=False)
+    worker.kinds = {name: KINDS[name] for name in kinds}
+    worker.clean_up()
+    while True:
+        app.take_in()
+        if worker.run_one():
+            continue
+        left = [job for job in worker.unfinished() if job.kind in kinds]
+        if not left:
+            return
+        watcher.waits(left[0])
+        app.engine.wait(tuple(worker.pools), WAIT_S)
 
 
 def _order_in_full(app: App, name: str, why: str) -> Job:
-    def order(database: Database, ground: Ground, image: str) -> JobOrder:
-        made = image_order(database, ground, image)
-        return replace(made, title=f"{made.title} in full, for it is no layer: {why}"[:_TITLE_LENGTH])
-
     app.tell(f"{name} is built in full, for it is no layer: {why}")
-    return app.order_image(name, order)
+    job = app.order_image(name)
+    say_why_in_full(app.database, job, why)
+    return job_detail(app.database, app.paths, job.id).job

@@ -9,7 +9,6 @@ from distwright.archive.stanzas import tree_stanzas
 from distwright.archive.tree import parse_root
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.formats.deb import read_deb
-from distwright.formats.deb822 import parse_one
 from distwright.images.forms import BUILD_KIND, LAYER_KIND, Purpose, compression_for
 from distwright.images.layer_packages import (
     InBase,
@@ -178,7 +177,7 @@ def _of_suite(suite: str, document: bytes, architecture: str, objects: ObjectSto
     found = tree_stanzas(
         parse_root(document), objects.read, lambda name: name.count("/") == 1 and name.rpartition("/")[2] in folders
     )
-    return (OwnPackage(suite, parse_one(raw)) for _, raw in found)
+    return (OwnPackage.of(suite, raw) for _, raw in found)
 
 
 def _control(digest: Sha256, objects: ObjectStore) -> Mapping[str, bytes]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import Self
 
 from distwright.errors import Refused
-from distwright.formats.deb822 import Stanza, parse_stanzas
+from distwright.formats.deb822 import Stanza, parse_one, parse_stanzas, raw_field
 from distwright.formats.relations import Relation, parse_relations
 from distwright.images.recipe_lists import package_of
 from distwright.model.digests import Sha256
@@ -31,25 +32,28 @@ class NotLayered(Refused):
 
 @dataclass(frozen=True, slots=True)
 class OwnPackage:
-    """A package of one of our suites. stanza: of its index. suite: `archive/suite`."""
+    """A package of one of our suites. suite: `archive/suite`. raw: its paragraph of the index; read whole only where it matters."""
 
     suite: str
-    stanza: Stanza
+    name: str
+    version: DebVersion
+    raw: bytes
+
+    @classmethod
+    def of(cls, suite: str, raw: bytes) -> Self:
+        """Read what tells one from another; raise BadInput."""
+        name, version = ((raw_field(raw, field) or b"").decode() for field in (b"Package", b"Version"))
+        return cls(suite, name, DebVersion(version), raw)
 
     @property
-    def name(self) -> str:
-        """Its name."""
-        return self.stanza["Package"]
-
-    @property
-    def version(self) -> DebVersion:
-        """Its version."""
-        return DebVersion(self.stanza["Version"])
+    def stanza(self) -> Stanza:
+        """All that its index says."""
+        return parse_one(self.raw)
 
     @property
     def sha256(self) -> Sha256:
         """Its file."""
-        return Sha256(self.stanza["SHA256"])
+        return Sha256((raw_field(self.raw, b"SHA256") or b"").decode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +201,12 @@ def refuse_other_choices(status: bytes, before: Own, after: Own, *, recommends: 
     named = {each.name for one in stanzas for group in _groups(one, recommends=recommends) for each in group}
     for name, package in sorted(after.items()):
         was = before.get(name)
-        if name in installed or (was is not None and was.stanza.raw == package.stanza.raw):
+        if name in installed or (was is not None and was.raw == package.raw):
             continue
-        if package.stanza.get("Priority") in _BY_PRIORITY or package.stanza.get("Essential") == "yes":
-            problems.append(f"{name} is of priority {package.stanza.get('Priority', 'required')}")
-        elif chosen := sorted(({name} | _provided(package.stanza)) & named):
+        stanza = package.stanza
+        if stanza.get("Priority") in _BY_PRIORITY or stanza.get("Essential") == "yes":
+            problems.append(f"{name} is of priority {stanza.get('Priority', 'required')}")
+        elif chosen := sorted(({name} | _provided(stanza)) & named):
             problems.append(f"{name} may be what is asked for as {', '.join(chosen)}")
     if problems:
         raise NotLayered(problems)

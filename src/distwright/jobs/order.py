@@ -19,6 +19,7 @@ from distwright.store.jobs import (
     raise_priority,
     requeue,
     set_cancelled,
+    set_title,
 )
 from distwright.store.objects import ObjectStore
 
@@ -87,6 +88,11 @@ def place_order(
     job = get_job(tx, job_id)
     hold_for_job(tx, job, order.holds, now)
     return job
+
+
+def retitle(tx: Transaction, job: Job, title: str) -> None:
+    """Say in other words what a job is for, unless it is done; the title is for people and no part of what it is."""
+    set_title(tx, job.id, title)
 
 
 def get_job(tx: Transaction, job_id: int) -> Job:

@@ -113,6 +113,13 @@ def raise_priority(tx: Transaction, job_id: int, priority: int) -> None:
     )
 
 
+def set_title(tx: Transaction, job_id: int, title: str) -> None:
+    """Give a job that is not done another title."""
+    tx.connection.execute(
+        jobs.update().where(jobs.c.id == job_id, jobs.c.state != JobState.DONE.value).values(title=title)
+    )
+
+
 def claim(
     tx: Transaction,
     pools: Sequence[str],

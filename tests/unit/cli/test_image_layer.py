@@ -10,7 +10,7 @@ from tests.worlds.installation import CONFIG, WorldContext
 from tests.worlds.suite import OwnSuite
 
 from distwright.app import App, open_app
-from distwright.cli.image_layer import build_layer, why_no_layer
+from distwright.cli.image_layer import build_layer
 from distwright.cli.watch import TerminalWatcher
 from distwright.images.forms import BUILD_KIND, LAYER_KIND
 from distwright.images.layer_orders import layer_order
@@ -20,6 +20,8 @@ from distwright.model.digests import Json
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.net.fetcher import Fetcher
+from distwright.site.layers import say_why_in_full, why_no_layer
+from distwright.site.views import jobs
 
 
 @pytest.fixture
@@ -60,6 +62,14 @@ def test_without_a_base_the_image_is_ordered_in_full_and_its_title_says_why(app:
     assert job.title == f"build image {job.inputs['name']} in full, for it is no layer: {why}"
     assert told == [f"petrel is built in full, for it is no layer: {why}"]
     assert job.digest == app.order_image("petrel").digest, "the same job as without being asked for a layer"
+
+
+def test_a_build_that_is_done_keeps_its_title(app: App) -> None:
+    made = world(app)
+    made.build()
+    [job] = jobs(app.database, limit=9)
+    say_why_in_full(app.database, job, "it is there")
+    assert jobs(app.database, limit=9) == [job]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from distwright.images.failing import asked_in, conclude_failed, judge_hooks, judge_root
+from distwright.images.failing import (
+    COMPARING,
+    asked_in,
+    conclude_failed,
+    judge_hooks,
+    judge_layer,
+    judge_replay,
+    judge_root,
+)
 from distwright.jobs.step import CommandEnd, Failure, Plan, PlannedCommand, StepEnd
 from distwright.model.outcomes import Outcome
 
@@ -73,3 +81,31 @@ def test_who_asked_is_named_and_how_to_look_into_it() -> None:
 def test_only_whole_names_count() -> None:
     assert asked_in("E: Unable to locate package sudo-ldap", {"sudo": "a:1"}) == {}
     assert asked_in("E: Unable to locate package sudo", {"sudo": "a:1"}) == {"sudo": "a:1"}
+
+
+def test_a_recipe_that_gives_something_else_is_told_from_one_that_fails() -> None:
+    hooks = "hook 0100-a.hook.chroot\nfine\nasking names\n"
+    assert judge_replay(end(f"{hooks}{COMPARING}\n./etc/a: Contents differ\n", 1)).message == (
+        "the recipe gives something else when it is followed again: './etc/a: Contents differ'"
+    )
+    assert judge_replay(end(f"{hooks}{COMPARING}\n", 1)).message.endswith("again: attributes or times")
+    assert (
+        judge_replay(end("hook 0100-a.hook.chroot\nno\n", 1)).message
+        == judge_hooks(end("hook 0100-a.hook.chroot\nno\n", 1)).message
+    )
+    assert judge_replay(end(f"{hooks}{COMPARING}\n", 0)).outcome is Outcome.OK
+    assert judge_replay(end(f"{hooks}{COMPARING}\n", 9, "time limit of 60 s")).outcome is Outcome.TIMED_OUT
+
+
+def test_what_dpkg_holds_against_a_layer_is_said_and_its_warnings_are_not() -> None:
+    warning = (
+        "dpkg: tern: dependency problems, but removing anyway as you requested:\ndpkg: warning: while removing tern\n"
+    )
+    problem = "dpkg: dependency problems prevent configuration of tern:\n"
+    assert judge_layer(end(f"hook dpkg\n{warning}{problem} tern depends on gull.\n", 1)).message == (
+        "packages cannot be installed over those that are there: 'dpkg: dependency problems prevent configuration of tern:'"
+    )
+    assert judge_layer(end(f"{warning}hook 0100-a.hook.chroot\nno\n", 1)).message == (
+        "hook 0100-a.hook.chroot failed with exit 1: 'no'"
+    )
+    assert judge_layer(end(problem, 0)).outcome is Outcome.OK

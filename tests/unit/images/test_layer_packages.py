@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 import pytest
 
-from distwright.formats.deb822 import parse_one
 from distwright.images.layer_packages import (
     InBase,
     NotLayered,
@@ -23,9 +22,7 @@ from distwright.model.versions import DebVersion
 def own(name: str, version: str = "1.0", content: str = "", **fields: str) -> OwnPackage:
     more = "".join(f"{field.replace('_', '-')}: {value}\n" for field, value in fields.items())
     digest = sha256_of(f"{name} {version} {content}".encode())
-    return OwnPackage(
-        "petrel/devel", parse_one(f"Package: {name}\nVersion: {version}\n{more}SHA256: {digest}\n".encode())
-    )
+    return OwnPackage.of("petrel/devel", (f"Package: {name}\nVersion: {version}\n{more}SHA256: {digest}\n".encode()))
 
 
 def suite(*packages: OwnPackage) -> Own:
