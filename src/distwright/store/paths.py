@@ -43,7 +43,7 @@ class StatePaths:
 
     @property
     def hosting(self) -> Path:
-        """Gitolite's HOME, there only if it serves here: its configuration, its logs, the keys that sshd lets in (0700, of the git user)."""
+        """Gitolite's HOME, there only if it serves here: its configuration, its logs, keys of persons (0700, the git user's)."""
         return self.root / "hosting"
 
     @property
