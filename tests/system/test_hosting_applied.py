@@ -191,6 +191,16 @@ def test_gitolite_begins_when_it_is_told_to_and_not_before() -> None:
         assert (done.returncode, "names no git user" in done.stderr) == (10, True)
 
 
+def test_a_place_that_gitolite_cannot_live_in_stays_as_it_is() -> None:
+    with state_folder() as folder:
+        server = Server(folder / "a b")
+        server.folder.mkdir()
+        with pytest.raises(NotAllowed, match="Gitolite cannot live below"):
+            server.begin(server.config(TABLES, PERSONS))
+        assert not (server.state / "hosting").exists()
+        assert server.apply(server.config(TABLES, PERSONS)) == []
+
+
 def test_another_hook_is_mended_by_another_configuration_too(server: Server) -> None:
     another_hook(server)
     server.apply(server.config(TABLES, PERSONS | {"frank": ""}))

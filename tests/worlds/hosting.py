@@ -194,6 +194,10 @@ def git_server(folder: Path) -> Iterator[Server]:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")], check=True)
     home = server.state / "hosting"
     settings = _SSHD + ("" if os.geteuid() == 0 else _AT_ANOTHER_HOME)
+    if (
+        b"persourcepenalties" in Path("/usr/sbin/sshd").read_bytes()
+    ):  # from 9.8 on, who is refused is let wait, and all are one address
+        settings += "PerSourcePenalties no\n"
     (folder / "sshd_config").write_text(settings.format(port=server.port, folder=folder, home=home))
     argv = ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")]
     with (folder / "sshd.log").open("wb") as log:

@@ -56,8 +56,8 @@ class Site(Table, frozen=True):
     )
     git_user: UserName | None = Field(
         default=None,
-        description="System user of this machine at whose ssh login Gitolite serves the repos; unset: they are folders of this "
-        "machine.",
+        description="System user at whose ssh login Gitolite serves the repos, on the machine where that was begun by distwright "
+        "repo host; everywhere else they are folders.",
         examples=["git"],
     )
 

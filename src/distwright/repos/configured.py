@@ -1,6 +1,7 @@
 """What the configuration means for this stage: hosted repos exist as their tables say, and Gitolite serves them, if it shall."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from distwright.config.model import Config
 from distwright.config.tables import Repo
 from distwright.errors import NotAllowed, NotFound, Refused, quoted
 from distwright.repos import refusals
-from distwright.repos.gitolite import Hosting, differences, make_so
+from distwright.repos.gitolite import SHELL, Hosting, differences, make_so
 from distwright.repos.gitolite_tree import admin_files
 from distwright.repos.hosting import make_repo
 from distwright.store.locks import locked
@@ -78,6 +79,9 @@ def begin_hosting(config: Config, paths: StatePaths, now: datetime) -> None:
     """
     if config.site.git_user is None:
         raise NotFound("the configuration names no git user", hint='set git_user = "git" in [site]')
+    _hosting(config, paths)  # whatever is not as it must be is said before anything is handed over
+    if not SHELL.exists():
+        raise NotFound("Gitolite is not on this machine", hint="sudo apt-get install gitolite3")
     _hand_over(paths, _account(config.site.git_user, paths))
     make_repos(config, paths, sorted(config.repos))
     host(config, paths, now)
@@ -142,7 +146,7 @@ def git_account(config: Config, paths: StatePaths) -> Account | None:
 
 
 def _account(name: str, paths: StatePaths) -> Account:
-    if name in (SANDBOX_USER, "root"):
+    if os.geteuid() == 0 and name in (SANDBOX_USER, "root"):
         raise NotAllowed(
             f"[site] git_user is {name}, whose programs are not to be let into repos",
             hint='set git_user = "git" in [site]',

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from distwright.config.access import ADMIN_REPO
-from distwright.errors import NotFound, ProgramFailed, Refused
+from distwright.errors import ProgramFailed, Refused
 from distwright.repos.gitolite_tree import AdminFile, authorized_keys, mark_of
 from distwright.store.paths import half_made
 from distwright.tools.git import git
@@ -92,8 +92,6 @@ def differences(hosting: Hosting) -> list[str]:
 
 def make_so(hosting: Hosting, now: datetime) -> None:
     """Bring all of it about; safe to repeat. Raises Refused if Gitolite does not take it; it serves as before then."""
-    if not SHELL.exists():
-        raise NotFound("Gitolite is not on this machine", hint="sudo apt-get install gitolite3")
     _unlock(hosting)
     rc_path, rc = next(hosting.texts())
     for folder in (hosting.base / "conf", hosting.base / "logs", hosting.base / "keydir", hosting.keys.parent):

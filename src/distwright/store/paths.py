@@ -61,10 +61,7 @@ class StatePaths:
 
     @property
     def hosting(self) -> Path:
-        """HOME of the Gitolite that serves the repos: its configuration, its logs, the keys that sshd lets in.
-
-        0700, of the git user.
-        """
+        """Gitolite's HOME, there only if it serves here: its configuration, its logs, keys of persons (0700, the git user's)."""
         return self.root / "hosting"
 
     @property
