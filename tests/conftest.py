@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import settings
 
 from distwright.store.database import Database
 from tests.worlds.installation import close_worlds
@@ -13,6 +14,9 @@ from tests.worlds.postgres import PostgresCluster, postgres_cluster
 from tests.worlds.state import Clock, memory_database
 
 _at_home = [True]
+# How long an example takes says nothing: tests run beside each other, on machines that do other things.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

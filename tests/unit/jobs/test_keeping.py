@@ -117,7 +117,8 @@ def test_no_kind_leaves_a_gap_between_its_order_and_what_follows(database: Datab
         assert {hold.target for hold in holds_of(tx, "job 1")} == {digest for _, digest in digests_in(inputs)}
     if not inputs:
         return  # actions that write their events and holds themselves; tests/unit/site/test_holds.py follows them
-    iso = {"petrel-amd64-1.0.iso": MADE, "petrel-amd64-1.0.manifest.json": LOG}
+    name = inputs.get("name", "petrel-amd64-1.0")
+    iso = {f"{name}.iso": MADE, f"{name}.manifest.json": LOG}
     signed = StepResult({"changes/greeter_1.0_amd64.changes": MADE})
     tested = StepResult({}, values={"verdict": "1 passed", "report": str(MADE)})
     read = tested if kind.kind.name == "image.test" else EARLIER["read"]
