@@ -4,9 +4,8 @@ import click
 
 from distwright.app import open_app
 from distwright.cli.options import json_option, print_json, say, state_option
-from distwright.errors import NotFound
+from distwright.site.moving import move_rows
 from distwright.site.places import state_paths
-from distwright.store.moving import move_database
 
 
 @click.group()
@@ -40,11 +39,8 @@ def migrate(url: str, state: str | None, as_json: bool) -> None:
     Exit codes: 0 moved, 2 that is no such address, 3 the database there is in use, or this state has moved already,
     11 another process holds the database.
     """
-    paths = state_paths(state)
-    if not paths.has_database:
-        raise NotFound(f"there is no distwright state in {paths.root}", hint="name another with --state DIR")
-    moved = move_database(paths, url, lambda table, done, count: say(f"{table}: {done} of {count} rows"))
+    rows, is_resumed = move_rows(state_paths(state), url, say)
     if as_json:
-        return print_json({"moved": dict(moved.rows), "resumed": moved.is_resumed})
-    click.echo(f"moved {sum(moved.rows.values())} rows of {len(moved.rows)} tables")
+        return print_json({"moved": dict(rows), "resumed": is_resumed})
+    click.echo(f"moved {sum(rows.values())} rows of {len(rows)} tables")
     return say("start serve and workers again: distwright serve; distwright worker")

@@ -168,7 +168,9 @@ def inserted_id(result: "sa.CursorResult[Any]") -> int:
 
 def _is_lost(error: sa.exc.DatabaseError) -> bool:
     """Say whether there was no connection to speak on, or it broke."""
-    return error.connection_invalidated or (isinstance(error, sa.exc.OperationalError) and error.statement is None)
+    if not isinstance(error, sa.exc.OperationalError) or isinstance(error.orig, sqlite3.Error):
+        return False
+    return error.connection_invalidated or error.statement is None
 
 
 def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:

@@ -1,11 +1,19 @@
 """Where an engine on PostgreSQL keeps its hints: a schema of their own, which is worth nothing and may be dropped at any time."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from distwright.errors import BadUsage
+import psycopg
+import sqlalchemy as sa
+
+from distwright.errors import BadUsage, DistwrightError
 from distwright.store.database import Database
 
 SCHEMA = "distwright_hints"
+OPTIONS = f"-c search_path={SCHEMA}"  # of libpq: of each connection that hints go over
+CONNECT_S = 5
+LOST = (psycopg.Error, DistwrightError)
 _VERSION = re.compile(r"[\w.+-]{1,60}")
 
 
@@ -27,3 +35,15 @@ def make_hint_schema(database: Database, sql: str, version: str) -> bool:
         tx.connection.exec_driver_sql(sql.replace("%", "%%"))
         tx.connection.exec_driver_sql(f"COMMENT ON SCHEMA {SCHEMA} IS '{version}'")
     return True
+
+
+def conninfo_of(database: Database) -> str:
+    """Give the address of a PostgreSQL database as libpq takes it."""
+    return sa.make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@contextmanager
+def hint_connection(database: Database) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    """Connect to where the hints are, for one statement or some. Raises one of LOST if that cannot be done."""
+    with psycopg.connect(conninfo_of(database), options=OPTIONS, connect_timeout=CONNECT_S) as connection:
+        yield connection

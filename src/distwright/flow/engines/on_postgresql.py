@@ -8,23 +8,19 @@ import contextlib
 import time
 from collections.abc import Iterator
 from importlib import metadata
+from typing import Any
 
 import procrastinate
-import psycopg
-import sqlalchemy as sa
 from procrastinate import exceptions
 from procrastinate.schema import SchemaManager
 
-from distwright.errors import DistwrightError
 from distwright.model.names import our_name
 from distwright.store.database import Database
-from distwright.store.hints import SCHEMA, make_hint_schema
+from distwright.store.hints import CONNECT_S, LOST, OPTIONS, conninfo_of, hint_connection, make_hint_schema
 
 _TASK = "wake"
 _POLL_S = 1.0
-_CONNECT_S = 5
-_OPTIONS = f"-c search_path={SCHEMA}"
-_LOST = (exceptions.ConnectorException, psycopg.Error, DistwrightError)
+_LOST = (exceptions.ConnectorException, *LOST)
 
 
 class ProcrastinateEngine:
@@ -33,7 +29,7 @@ class ProcrastinateEngine:
     def __init__(self, database: Database) -> None:
         """Use the server of `database`; Procrastinate's tables are made there with the first hint or wait."""
         self._database = database
-        self._conninfo = sa.make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._conninfo = conninfo_of(database)
         self._is_ready = False
 
     def hint(self, pool: str) -> None:
@@ -55,13 +51,13 @@ class ProcrastinateEngine:
         return False
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    def _connected(self) -> Iterator[Any]:
         """Connect, with Procrastinate's tables there. Where anything fails they are looked for anew the next time."""
         try:
             if not self._is_ready:
                 make_hint_schema(self._database, SchemaManager.get_schema(), metadata.version("procrastinate"))
                 self._is_ready = True
-            with psycopg.connect(self._conninfo, options=_OPTIONS, connect_timeout=_CONNECT_S) as connection:
+            with hint_connection(self._database) as connection:
                 yield connection
         except _LOST:
             self._is_ready = False
@@ -72,7 +68,7 @@ async def _wait(conninfo: str, pools: list[str], timeout_s: float) -> bool:
     """Take what hints are there; if there is none, wait for one."""
     woken = asyncio.Event()
     connector = procrastinate.PsycopgConnector(
-        conninfo=conninfo, kwargs={"options": _OPTIONS}, min_size=1, max_size=3, timeout=_CONNECT_S
+        conninfo=conninfo, kwargs={"options": OPTIONS}, min_size=1, max_size=3, timeout=CONNECT_S
     )
     app = procrastinate.App(connector=connector)
 
