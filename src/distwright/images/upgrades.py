@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distwright.errors import NotFound, quoted
-from distwright.images.forms import BUILD_KIND
 from distwright.images.kit_descriptions import (
     FILE,
     SIGNATURE,
@@ -22,13 +21,14 @@ from distwright.model.digests import Sha256
 from distwright.model.outcomes import JobState
 from distwright.store.database import Transaction
 from distwright.store.holds import all_holds, drop_holds, holds_of, holds_on_all, replace_holds
-from distwright.store.jobs import list_jobs
+from distwright.store.jobs import find_job, list_jobs
 from distwright.store.locks import locked
 from distwright.store.settle import settle_folders
 
 IMAGE_CREDENTIAL = "image"
 FOLDER = "upgrades"
 _LOOKED_AT = 1_000_000
+_IMAGE = "image "  # holder of what the job of an image left, with its number
 
 
 def say_no_upgrade(context: Context, inputs: Inputs) -> None:
@@ -76,13 +76,11 @@ def settle_upgrades(context: Context) -> None:
 
 
 def _said_and_alive(tx: Transaction) -> tuple[set[str], set[str]]:
-    """Give the images of which something is said, and those that are kept or being built."""
+    """Give the images of which something is said, and those that are kept or being made, by whatever kind of job."""
     holders, prefix = {hold.holder for hold in all_holds(tx)}, upgrades_holder("")
-    alive = {
-        str(job.inputs.get("name", ""))
-        for job in list_jobs(tx, kind=BUILD_KIND.name, limit=_LOOKED_AT)
-        if job.state is not JobState.DONE or f"image {job.id}" in holders
-    }
+    kept = [find_job(tx, int(holder.removeprefix(_IMAGE))) for holder in holders if holder.startswith(_IMAGE)]
+    waiting = list_jobs(tx, states=(JobState.QUEUED, JobState.RUNNING), limit=_LOOKED_AT)
+    alive = {str(job.inputs.get("name", "")) for job in (*kept, *waiting) if job is not None}
     return {holder.removeprefix(prefix) for holder in holders if holder.startswith(prefix)}, alive
 
 

@@ -19,7 +19,7 @@ from distwright.images.retention import Budget
 from distwright.images.retiring import LOOKS, drop_images, retire_images
 from distwright.images.upgrades import described
 from distwright.jobs.keeping import hold_stage
-from distwright.jobs.order import JobOrder, place_order
+from distwright.jobs.order import JobOrder, cancel, place_order
 from distwright.jobs.step import KindName
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.outcomes import Outcome
@@ -214,3 +214,24 @@ def test_a_kit_that_failed_is_dropped_as_its_job_and_never_the_last_red_one(
     assert f"job {jobs[1]}" not in retired(context, Budget(1 << 20))
     drop_images(context, (one,), really=True)
     assert [context.paths.job_log(job, 1).exists() for job in jobs] == [False, False]
+
+
+def test_what_is_said_of_an_image_stays_while_it_is_made_or_kept_whatever_kind_of_job_makes_it(
+    context: WorldContext, images: Images
+) -> None:
+    images.build()
+    iso = context.objects.put(b"an iso")
+    with context.database.write() as tx:
+        made = place_order(tx, JobOrder(KindName("image.layer", 1), {"name": "petrel-layer"}, "layer"), context.clock)
+    images.describe(context, "petrel-layer")
+    retired(context, Budget())
+    assert said(context) == {"petrel-layer": set()}, "it is being made"
+    with context.database.write() as tx:
+        replace_holds(tx, f"image {made.id}", [object_hold("", iso, "petrel-layer.iso")], context.clock)
+        cancel(tx, made.id, context.clock)
+    retired(context, Budget())
+    assert said(context) == {"petrel-layer": set()}, "it is kept"
+    with context.database.write() as tx:
+        replace_holds(tx, f"image {made.id}", [], context.clock)
+    retired(context, Budget())
+    assert said(context) == {}
