@@ -6,9 +6,11 @@ import pwd
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import IO
 
 import pytest
+from tests.habits.samples import EARLIER, INPUTS
 from tests.system.line import state_folder
 from tests.worlds.cells import IS_ROOT
 from tests.worlds.debs import Member
@@ -16,11 +18,14 @@ from tests.worlds.layers import EPOCH, FILES, SmallImages, capable_tar, outputs_
 from tests.worlds.rootfs import CAPABILITY
 from tests.worlds.work import workshop
 
+from distwright.checks.image_contents import read_contents
 from distwright.formats.tarstates import PathState, TarStates, read_states, write_layer
+from distwright.images.iso import plan_iso, plan_packing
 from distwright.images.layering import BACKUPS, Replay, layer_states, objections, parse_names
 from distwright.images.recipe_files import ImageFile
 from distwright.jobs.lease import Ending
-from distwright.model.digests import Sha256
+from distwright.jobs.step import Plan
+from distwright.model.digests import Sha256, sha256_of
 from distwright.tools.sandbox import SANDBOX_USER, Sandbox, sandbox_for
 
 pytestmark = pytest.mark.system
@@ -304,3 +309,49 @@ def test_a_plain_user_makes_the_same_layer_as_root(images: SmallImages) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert (home / "layer.tar").read_bytes() == packed(images)
         sandbox_for(os.geteuid()).remove(home / "shop")
+
+
+def scripted(folder: Path, plan: Plan, placed: Mapping[str, bytes]) -> None:
+    """Run the script of a plan as a runner does, with the programs of this machine."""
+    folder.mkdir(exist_ok=True)
+    for name, content in placed.items():
+        (folder / name).write_bytes(content)
+    for name, text in plan.write.items():
+        (folder / name).write_text(text)
+    [command] = plan.commands
+    environment = {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        **dict(command.environment),
+    }
+    argv = ("sh", command.argv[0])
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_medium_of_both_is_read_as_that_of_a_full_build(images: SmallImages, tmp_path: Path) -> None:
+    full = {**INPUTS["image.build"], "epoch": EPOCH}
+    layered = {**INPUTS["image.layer"], "epoch": EPOCH}
+    roots = {
+        "base": images.shop.objects.read(images.full(FIRST, OTHER)["customise/root"]),
+        "full": images.shop.objects.read(images.full(SECOND, OTHER)["customise/root"]),
+        "layer": packed(images),
+    }
+    for name, tar in roots.items():
+        plan = plan_packing(layered if name == "layer" else full, EARLIER, sha256_of(tar))
+        scripted(tmp_path / name, plan, {"root.tar": tar})
+    squashed = {name: (tmp_path / name / "filesystem.squashfs").read_bytes() for name in roots}
+    live = {"vmlinuz": b"a kernel", "initrd.img": b"an initrd", "filesystem.squashfs": squashed["base"]}
+    scripted(tmp_path / "layered", plan_iso(layered, EARLIER), {**live, "10-delta.squashfs": squashed["layer"]})
+    scripted(tmp_path / "whole", plan_iso(full, EARLIER), {**live, "filesystem.squashfs": squashed["full"]})
+    with (tmp_path / "layered" / "image.iso").open("rb") as one, (tmp_path / "whole" / "image.iso").open("rb") as two:
+        found, wanted = read_contents(one), read_contents(two)
+    assert {path: file for path, file in found.files.items() if path not in BACKUPS} == {
+        path: file for path, file in wanted.files.items() if path not in BACKUPS
+    }
+    assert found.medium["live/filesystem.module"][0] == len("filesystem.squashfs\n10-delta.squashfs\n")
+    sums = (tmp_path / "layered" / "iso" / "md5sum.txt").read_text()
+    assert {line.partition("  ")[2] for line in sums.splitlines()} > {
+        "./live/filesystem.squashfs", "./live/10-delta.squashfs", "./live/filesystem.module",
+    }  # fmt: skip

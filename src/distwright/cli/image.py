@@ -40,7 +40,7 @@ def build(name: str, layer: bool, state: str | None, follow: bool, as_json: bool
     """Build an image from the newest commit of its repo, and boot it.
 
     With --layer, what was pushed is built and published first. Then, where only packages of our own changed since an image was
-    built in full, only what they change is made, in seconds; else it says why not, and the image is built in full.
+    built in full, only what they change is made; else it says why not, and the image is built in full.
 
     Exit codes: 0 built, 1 it does not build, 10 no such image, 11 something it needs is not there yet.
     """

@@ -24,7 +24,7 @@ from distwright.store.jobs import (
 from distwright.store.objects import ObjectStore
 
 DEFAULT_POOL = "local"
-PRIORITY_WAITED = 45  # a person waits, and it takes seconds
+PRIORITY_WAITED = 45  # a person waits for it
 PRIORITY_RELEASE, PRIORITY_BASE, PRIORITY_REVIEW, PRIORITY_TOPIC, PRIORITY_DAILY = 50, 40, 30, 20, 10
 
 # Ends that say nothing about the work: whoever orders it again wants it done. FAILED and SKIPPED would only be repeated.
