@@ -222,7 +222,7 @@ def test_what_is_said_of_an_image_stays_while_it_is_made_or_kept_whatever_kind_o
     images.build()
     iso = context.objects.put(b"an iso")
     with context.database.write() as tx:
-        made = place_order(tx, JobOrder(KindName("image.layer", 1), {"name": "petrel-layer"}, "layer"), context.clock)
+        made = place_order(tx, JobOrder(KindName("image.later", 1), {"name": "petrel-layer"}, "later"), context.clock)
     images.describe(context, "petrel-layer")
     retired(context, Budget())
     assert said(context) == {"petrel-layer": set()}, "it is being made"
