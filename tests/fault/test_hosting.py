@@ -105,6 +105,22 @@ def test_an_apply_that_loses_its_first_process_is_ended_by_the_next_one(server: 
     assert drift(server) == []
 
 
+def test_an_apply_that_was_killed_when_git_had_moved_the_ref_is_ended_by_the_next_one(server: Server) -> None:
+    """Gitolite's index still has the key of who is gone; `gitolite setup` would commit what it finds there."""
+    with_bob, without = (
+        server.config(TABLES, PERSONS),
+        server.config(TABLES, OTHER_PERSONS).replace('rewind = ["bob"]', ""),
+    )
+    admin = str(server.state / "repos" / "gitolite-admin.git")
+    server.apply(without)
+    commit = server.gitolite("git", "-C", admin, "rev-parse", "master").strip()
+    server.apply(with_bob)
+    server.gitolite("git", "-C", admin, "update-ref", "refs/heads/master", commit)
+    server.apply(without)
+    assert drift(server) == []
+    assert server.git("bob", "ls-remote", server.address("petrel")).returncode != 0
+
+
 def _kill_session(server: Server) -> None:
     """Kill what serves a person: every process below sshd."""
     found = {int(entry.name): _parent(entry) for entry in Path("/proc").iterdir() if entry.name.isdigit()}

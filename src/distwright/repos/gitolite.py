@@ -169,13 +169,16 @@ def _paths_on_disk(hosting: Hosting) -> Iterator[str]:
 def _set_up(hosting: Hosting) -> None:
     """Let Gitolite make its repo, its folders and the hooks of all repos; its own first configuration would open a repo to all."""
     conf = hosting.base / "conf" / "gitolite.conf"
+    if (hosting.admin / "HEAD").exists() and _former(hosting) is not None:
+        _put_on_disk(hosting)
     if not conf.exists():
         _write(conf, _FIRST_CONF)
     _gitolite(hosting, "setup", "--admin", "distwright").checked()
 
 
 def _put_on_disk(hosting: Hosting) -> None:
-    """Check out what is committed, and take away what is not."""
+    """Check out what is committed, and take away what is not: from the index too, for `gitolite setup` commits what is there."""
+    git(hosting.admin, "read-tree", _MASTER)
     for path in set(_paths_on_disk(hosting)) - listed_blobs(hosting.admin, _MASTER).keys():
         (hosting.base / path).unlink()
     git(
