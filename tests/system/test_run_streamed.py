@@ -13,7 +13,7 @@ pytestmark = pytest.mark.system
 
 
 def command(script: str, **more: float) -> Command:
-    return Command(("sh", "-c", script), timeout_s=more.pop("timeout_s", 30), grace_s=0, **more)  # type: ignore[arg-type]
+    return Command(("sh", "-c", script), timeout_s=more.pop("timeout_s", 30), grace_s=0, **more)  # type: ignore[arg-type]  # as a test says
 
 
 def test_what_is_printed_comes_whole_and_in_order() -> None:
@@ -41,7 +41,7 @@ def test_it_ends_when_nobody_reads_any_more(tmp_path: Path) -> None:
     pieces = run_streamed(command(f"echo one; sleep 1000 & while :; do sleep 0.1; done; : {tmp_path}"))
     assert next(pieces) == b"one\n"
     assert living(str(tmp_path))
-    pieces.close()  # type: ignore[attr-defined]
+    pieces.close()  # type: ignore[attr-defined]  # it is a generator
     wait_until(lambda: not living(str(tmp_path)), "the program ended")
 
 

@@ -105,7 +105,7 @@ class SmallImages:
             for name, deb in changed.items()
         ]
         inputs: dict[str, Json] = {**self.inputs(), "base": self.inputs(), "packages": packages}
-        customise = Step("customise", lambda order, earlier: plan_customise(order["base"], earlier))  # type: ignore[arg-type]
+        customise = Step("customise", lambda order, earlier: plan_customise(order["base"], earlier))  # type: ignore[arg-type]  # as the order has it
         return self._run(
             inputs,
             self._root(base),

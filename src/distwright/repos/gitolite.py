@@ -11,7 +11,7 @@ from pathlib import Path
 from distwright.config.access import ADMIN_REPO
 from distwright.errors import ProgramFailed, Refused
 from distwright.repos.gitolite_tree import AdminFile, authorized_keys, mark_of
-from distwright.store.paths import half_made
+from distwright.store.durable import write_durably
 from distwright.tools.git import git
 from distwright.tools.git_commits import import_commit, listed_blobs
 from distwright.tools.run import Command, Finished, last_lines, run
@@ -273,9 +273,4 @@ def _link(path: Path) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Write a file in one step, for nobody else to read."""
-    partial = half_made(path)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_durably(path, text.encode(), mode=0o600)

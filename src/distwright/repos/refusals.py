@@ -128,23 +128,23 @@ def _listed(separator: str) -> list[str] | None:
 
 def _refuse(kind: str, words: Sequence[str]) -> None:
     if words:
-        print("\n".join(words), file=sys.stderr)  # noqa: T201
-        print(f"VREF/distwright-{kind}")  # noqa: T201
+        print("\n".join(words), file=sys.stderr)  # noqa: T201  # a script
+        print(f"VREF/distwright-{kind}")  # noqa: T201  # a script
 
 
 def main(arguments: Sequence[str]) -> int:
     """Answer one question of Gitolite's; the rules are beside this file. Anything odd is an error, which refuses the push."""
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "rules.json"), encoding="utf-8") as file:  # noqa: PTH118,PTH120,PTH100,PTH123
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "rules.json"), encoding="utf-8") as file:  # noqa: PTH118,PTH120,PTH100,PTH123  # quicker
         rules = json.load(file)
     kind, *words = arguments
     if kind == "denied":
         _what, repo, user, access, ref, *_rest = words
         if not ref.startswith("VREF/"):
-            print("\n".join(words_of_denial(rules, repo, user, access, ref)), file=sys.stderr)  # noqa: T201
+            print("\n".join(words_of_denial(rules, repo, user, access, ref)), file=sys.stderr)  # noqa: T201  # a script
         return 0
     listed = _listed("\0" if kind == "paths" else "\n")
     if listed is None:
-        print("git could not list what this push changes; say so to the administrator", file=sys.stderr)  # noqa: T201
+        print("git could not list what this push changes; say so to the administrator", file=sys.stderr)  # noqa: T201  # a script
         return 1
     if kind == "suites":
         _repo, ref = words

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+from distwright.store.paths import half_made
+
 
 def write_durably(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write a file whole: beside its place, synced, renamed, and its name synced."""
-    partial = path.with_name(f".new-{path.name}.{os.getpid()}")
+    partial = half_made(path)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -23,7 +23,7 @@ def folder(mode: int = 0o755) -> PathState:
 def file(path: str, **more: object) -> PathState:
     content = CONTENTS[path]
     values: dict[str, object] = {"mode": 0o644, "uid": 0, "gid": 0, "mtime": 2, "xattrs": (), **more}
-    return PathState(tarfile.REGTYPE, size=len(content), what=hashlib.sha256(content).hexdigest(), **values)  # type: ignore[arg-type]
+    return PathState(tarfile.REGTYPE, size=len(content), what=hashlib.sha256(content).hexdigest(), **values)  # type: ignore[arg-type]  # as a test says
 
 
 STATES: Mapping[str, PathState | None] = {
