@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.unit.archive.test_exceptions import ALL, Suites
 from tests.worlds.installation import WorldContext
-from tests.worlds.killing import NEVER, run_killed_at
+from tests.worlds.killing import NEVER, killed_before_each_change, run_killed_at
 
 from distwright.archive.pin_files import read_pins, save_pins
 from distwright.archive.pins import freeze
@@ -49,13 +49,9 @@ def exceptions(context: WorldContext) -> list[FreezeException]:
 def test_packages_and_the_row_of_their_exception_come_together(tmp_path: Path) -> None:
     before: tuple[dict[str, str], list[str | None]] = ({}, [])
     after: tuple[dict[str, str], list[str | None]] = (ALL, [None])
-    count = run_killed_at(NEVER, in_a_child(ready_to_let_in(tmp_path / "counted"), let_in))
-    assert count is not None
-    assert count > 3
-    for number in range(1, count + 1):
-        suites = ready_to_let_in(tmp_path / str(number))
-        assert state(suites) == before
-        assert run_killed_at(number, in_a_child(suites, let_in)) is None
+    for _, suites in killed_before_each_change(
+        lambda name: ready_to_let_in(tmp_path / name), lambda suites: in_a_child(suites, let_in), more_than=3
+    ):
         assert state(suites) in (before, after)
         with contextlib.suppress(Refused):  # it was done when it was killed
             suites.let_in()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.worlds.killing import NEVER, run_killed_at
+from tests.worlds.killing import killed_before_each_change
 from tests.worlds.queue import QueueWorld, queue_world, upload_of
 
 
@@ -13,15 +13,12 @@ def looked(world: QueueWorld) -> int:
 
 
 def test_killed_at_any_write_an_upload_becomes_one_job_and_leaves_nothing(tmp_path: Path) -> None:
-    first = queue_world(tmp_path / "count")
-    first.put(first.drop, upload_of())
-    changes = run_killed_at(NEVER, lambda: looked(first))
-    assert changes is not None
-    assert changes > 10
-    for number in range(1, changes + 1):
-        world = queue_world(tmp_path / str(number))
+    def with_an_upload(name: str) -> QueueWorld:
+        world = queue_world(tmp_path / name)
         world.put(world.drop, upload_of())
-        assert run_killed_at(number, lambda world=world: looked(world)) is None  # type: ignore[misc]
+        return world
+
+    for number, world in killed_before_each_change(with_an_upload, lambda world: lambda: looked(world), more_than=10):
         looked(world)
         assert world.results() == [("greeter_1.0_amd64.changes", "waiting")], number
         assert world.run() == ["ok"], number
@@ -31,19 +28,16 @@ def test_killed_at_any_write_an_upload_becomes_one_job_and_leaves_nothing(tmp_pa
 
 
 def test_killed_while_the_verdict_is_told_it_is_told_once(tmp_path: Path) -> None:
-    for number in range(1, 60):
-        world = queue_world(tmp_path / str(number))
-        upload = upload_of().with_files({"greeter_1.0.tar.gz": b"x" * 10_000})
-        world.put(world.drop, upload)
+    def refused(name: str) -> QueueWorld:
+        world = queue_world(tmp_path / name)
+        world.put(world.drop, upload_of().with_files({"greeter_1.0.tar.gz": b"x" * 10_000}))
         looked(world)
         assert world.run() == ["failed"]
-        is_done = run_killed_at(number, lambda world=world: looked(world)) is not None  # type: ignore[misc]
+        return world
+
+    for number, world in killed_before_each_change(refused, lambda world: lambda: looked(world), more_than=10):
         looked(world)
         rejected = sorted(place.name for place in (world.drop / "rejected").iterdir())
         assert rejected == ["greeter_1.0_amd64-1"], number
         assert (world.drop / "rejected" / rejected[0] / "status.json").exists()
         assert [place.name for place in world.drop.iterdir() if place.is_file()] == []
-        if is_done:
-            break
-    else:
-        raise AssertionError("never ran to its end")

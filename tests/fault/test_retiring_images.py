@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.worlds.images import Images
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.keys import signer
-from tests.worlds.killing import NEVER, run_killed_at
+from tests.worlds.killing import killed_before_each_change
 
 from distwright.images.kit_descriptions import read_description
 from distwright.images.public import COMPLETE
@@ -79,15 +79,12 @@ def left(context: WorldContext) -> tuple[set[str], set[str], set[str], int, dict
 def test_killed_before_every_change_it_is_whole_or_ended_by_the_next(tmp_path: Path) -> None:
     undisturbed = world(tmp_path / "undisturbed")
     before = files_of(undisturbed)
-    count = run_killed_at(NEVER, in_a_child(undisturbed))
-    assert count is not None
-    assert count > 8
+    assert retire_images(undisturbed, (), NOTHING, really=True)
     after = left(undisturbed)
     assert after[-1] == {"petrel-2": {"petrel-3.kit.tar"}, "petrel-3": set()}
     assert len(before) - len(after[0]) == 2, "an image and the report of its test"
-    for number in range(1, count + 1):
-        context = world(tmp_path / str(number))
-        assert run_killed_at(number, in_a_child(context)) is None
+    kills = killed_before_each_change(lambda name: world(tmp_path / name), in_a_child, more_than=8)
+    for number, context in kills:
         seen = files_of(context)
         upgrades_of(context)
         assert seen == {name: before[name] for name in seen}, (

@@ -8,13 +8,34 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TypeVar
 
 _CHANGES = frozenset(
     {"os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate"}
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_DIRECTORY
 NEVER = 1 << 30
+
+_World = TypeVar("_World")
+
+
+def killed_before_each_change(
+    make: Callable[[str], _World], action: Callable[[_World], Callable[[], object]], *, more_than: int
+) -> Iterator[tuple[int, _World]]:
+    """Give, for each change of an action, its number and a world where it was killed before that; at last one where it ended.
+
+    How many there are is not counted beforehand: two worlds may differ by some (the object of a signature falls into a folder that
+    is there, or is not). make: a world of that name; action: what is done in it; more_than: fewer changes fail the test.
+    """
+    for number in count(1):
+        world = make(str(number))
+        changes = run_killed_at(number, action(world))
+        yield number, world
+        if changes is not None:
+            assert changes > more_than
+            return
 
 
 def run_killed_at(number: int, action: Callable[[], object], *, since: str = "") -> int | None:
