@@ -77,7 +77,7 @@ def test_both_are_made_at_the_same_time_and_told_one_after_the_other(place: Plac
     at = {name: int(time) for name, time in re.findall(r"^(\w+) at (\d+)$", told, re.MULTILINE)}
     assert list(at) == ["first", "second", "third"]
     assert at["second"] < at["first"] < at["third"]
-    assert "second is known already" in told
+    assert "second was made beside" in told
     assert sorted(job.outputs or {}) == ["first/out", "second/out"]
 
 
@@ -90,7 +90,7 @@ def test_on_one_processor_they_are_made_in_turn(place: Place) -> None:
     finally:
         os.sched_setaffinity(0, kept)
     assert job.outcome is Outcome.OK
-    assert "is known already" not in place.shop.log()
+    assert "was made beside" not in place.shop.log()
 
 
 def test_what_fails_beside_fails_in_its_turn_with_its_own_words(place: Place) -> None:

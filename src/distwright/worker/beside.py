@@ -42,11 +42,11 @@ class Beside:
         """Begin to remove a work folder that nobody looks at any more."""
         self._removing.append(_forked(self.context, lambda context: context.sandbox.remove(folder)))
 
-    def join(self, step: str) -> None:
-        """Wait for a step whose turn has come, with its log in ours; return at once if nobody makes it. Raises Interrupted."""
+    def join(self, step: str) -> bool:
+        """Wait for a step whose turn has come, with its log in ours; say whether it was made here. Raises Interrupted."""
         pid = self._running.get(step)
         if pid is None:
-            return
+            return False
         ended, status = 0, 0
         log = self._aside(step).log_path
         log.touch()
@@ -60,6 +60,7 @@ class Beside:
         log.unlink()
         if status:
             self.context.log(f"{step} is performed once more, in its turn")
+        return status == 0
 
     def end(self) -> None:
         """Kill what is still made, and its programs with it, and wait until all folders are gone."""

@@ -80,7 +80,8 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
             context.tell(json.dumps({"step": [step.name, number, len(kind.steps)]}))
             context.log(f"== {step.name} ({number} of {len(kind.steps)})")
             _begin_beside(beside, kind, step.name, inputs, earlier)
-            beside.join(step.name)
+            if beside.join(step.name):
+                context.log(f"{step.name} was made beside, as its log tells")
             counts_uses = has_stages(kind.kind)
             earlier[step.name] = _perform(step, inputs, earlier, context, counts_uses=counts_uses, remove=beside.remove)
             _hold(earlier[step.name], context)
