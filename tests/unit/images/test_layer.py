@@ -14,8 +14,8 @@ from tests.worlds.times import NOW
 
 from distwright.errors import WorkFailed
 from distwright.formats.tarstates import read_states
-from distwright.images.iso import plan_iso
 from distwright.images.forms import FORM
+from distwright.images.iso import plan_iso
 from distwright.images.layer import IMAGE_LAYER, weigh
 from distwright.images.recipe_files import ImageFile
 from distwright.images.recipe_files import tar_of as files_tar
