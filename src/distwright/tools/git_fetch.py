@@ -37,6 +37,11 @@ def fetch_all(repo: Path, url: str) -> Fetched:
     return Fetched(tuple(sorted(_REJECTED.findall(said))))
 
 
+def fetch_one(repo: Path, url: str, ref: str, to: str) -> None:
+    """Bring what a ref is at `url` (`refs/pull/5/head`) to the ref `to` of a bare repository. Raises Unreachable."""
+    _fetch(repo, url, f"+{ref}:{to}")
+
+
 def _fetch(repo: Path, url: str, *arguments: str, may_reject: bool = False) -> str:
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
     options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
