@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from distwright.archive.branching import SuitesOfBranches, withdraw_all_ended
 from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
 from distwright.archive.serving import RecordedServing
@@ -108,7 +109,8 @@ class App:
         while True:
             config = self.config()
             needs = needs_of_pins(self.database, config)
-            count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs)
+            suites = SuitesOfBranches(self.database, self.objects, self.paths, config)
+            count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs, suites)
             count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             file_results(self.database, config, self.now())
@@ -357,6 +359,7 @@ class App:
         bring_up_to_date(config, self.paths, self.now())
         report_unreadable(self.paths, sorted(config.repos), self.tell)
         hold_pins(self.command_context())
+        withdraw_all_ended(self.database, self.paths, config)
         return Renewals(self.database, self.objects, self.place, self.tell)
 
 

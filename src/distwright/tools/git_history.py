@@ -39,6 +39,12 @@ def tagged_commits(repo: Path) -> dict[str, str]:
     return found
 
 
+def tags_within(repo: Path, branch: str) -> set[str]:
+    """Give the full names of the tags whose commits a branch (a full name of a ref) contains. One process."""
+    listing = git(repo, "for-each-ref", "--format=%(refname)", f"--merged={branch}", _TAGS)
+    return set(listing.decode(errors="surrogateescape").splitlines())
+
+
 def first_parents(repo: Path, commit: str) -> list[str]:
     """List a commit and what it was before, by first parents alone, down to the first of all: the line that it stands on."""
     return git(repo, "rev-list", "--first-parent", "--end-of-options", _object(commit)).decode().split()
