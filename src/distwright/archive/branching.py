@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from distwright.archive.branch_plan import BranchPlan, is_of_image, is_settled, plan_branches, seats_of
+from distwright.archive.branch_plan import OVERLAY, BranchPlan, is_of_image, is_settled, plan_branches, seats_of
 from distwright.archive.retiring_suite import withdraw_ended
 from distwright.archive.suite_rows import begin_suite, end_suite
 from distwright.archive.tree import EMPTY_ROOT
@@ -17,7 +17,7 @@ from distwright.model.events import Event, EventKind
 from distwright.repos.branches import BASE_BRANCH, HEADS, TAGS, is_base, read_base_branch, short
 from distwright.repos.pushes import nothing_more
 from distwright.repos.spool import NOTHING, RefUpdate
-from distwright.store.branches import branches_of_archives, branches_of_repo, drop_branch, set_branch
+from distwright.store.branches import branches_of_archives, branches_of_ref, branches_of_repo, drop_branch, set_branch
 from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
 from distwright.store.objects import ObjectStore
@@ -86,6 +86,12 @@ class SuitesOfBranches:
             return BranchPlan()
         suites = [suite for suite in list_suites(tx) if suite.archive in archives]
         return plan_branches(self.config, repo, refs, tagged, branches_of_archives(tx, archives), suites, now)
+
+
+def suites_of_topic(tx: Transaction, archives: Collection[str], topic: str) -> list[str]:
+    """Give the overlays, `archive/suite`, that belong to a topic in any repo."""
+    rows = branches_of_ref(tx, f"{HEADS}{topic}", archives)
+    return sorted({f"{row.archive}/{row.suite}" for row in rows if row.suite and row.kind == OVERLAY})
 
 
 def bases_of_tags(path: Path, config: Config, repo: str, tags: Mapping[str, str]) -> dict[str, str]:

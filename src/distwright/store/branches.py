@@ -28,6 +28,12 @@ def branches_of_suite(tx: Transaction, archive: str, suite: str) -> list[BranchS
     return _rows(tx, query.order_by(branches.c.repo, branches.c.ref))
 
 
+def branches_of_ref(tx: Transaction, ref: str, archives: Collection[str]) -> list[BranchSuite]:
+    """List what belongs to a ref in these archives, in any repo."""
+    query = sa.select(branches).where(branches.c.ref == ref, branches.c.archive.in_(sorted(archives)))
+    return _rows(tx, query.order_by(branches.c.repo, branches.c.archive))
+
+
 def find_branch(tx: Transaction, repo: str, ref: str, archive: str) -> BranchSuite | None:
     """Find what belongs to a ref in an archive."""
     query = sa.select(branches).where(branches.c.repo == repo, branches.c.ref == ref, branches.c.archive == archive)
