@@ -25,7 +25,7 @@ from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, R
 from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.chosen import engine_of
 from distwright.flow.engines.engine import Engine
-from distwright.flow.rules import View
+from distwright.flow.view import View
 from distwright.images.kit_orders import kit_order
 from distwright.images.resolve import image_order
 from distwright.images.scenarios import Chosen, last_built, orders_of_tests

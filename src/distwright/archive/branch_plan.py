@@ -13,7 +13,7 @@ from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadInput
 from distwright.model.names import our_name, suite_of_branch
 from distwright.model.records import BranchSuite, SuiteState
-from distwright.repos.branches import HEADS, TAGS, is_base, is_wip, short, shown
+from distwright.repos.branches import HEADS, TAGS, is_base, is_topic, short, shown
 
 BASE, OVERLAY, RELEASE = "base", "overlay", "release"
 Key = tuple[str, str]  # archive and suite
@@ -77,7 +77,7 @@ def wanted_of(config: Config, repo: str, refs: Collection[str]) -> dict[tuple[st
         return {}
     wanted = {}
     for ref in refs:
-        if ref.startswith(HEADS) and not is_wip(table, short(ref)):
+        if ref.startswith(HEADS) and (is_base(table, short(ref)) or is_topic(table, short(ref))):
             kind, name = BASE if is_base(table, short(ref)) else OVERLAY, suite_of_branch(short(ref))
             for archive, suite in seats.items():
                 wanted[ref, archive] = (kind, suite if short(ref) == table.default_branch else name)

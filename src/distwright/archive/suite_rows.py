@@ -13,6 +13,8 @@ from distwright.store.events import append_event
 from distwright.store.holds import replace_holds
 from distwright.store.suites import delete_suite, insert_revision, insert_suite
 
+ENDED = "retire"  # the action of a suite's last step
+
 
 def begin_suite(
     tx: Transaction, row: SuiteState, action: str, actor: str, reason: str, now: datetime, job: int | None = None
@@ -35,6 +37,6 @@ def end_suite(tx: Transaction, row: SuiteState, actor: str, reason: str, now: da
     delete_suite(tx, row.archive, row.name)
     replace_holds(tx, f"suite {row.archive}/{row.name}", [], now)
     after = EMPTY_ROOT.revision
-    insert_revision(tx, Revision(0, row.archive, row.name, row.revision, after, "retire", reason, actor, now))
+    insert_revision(tx, Revision(0, row.archive, row.name, row.revision, after, ENDED, reason, actor, now))
     body: dict[str, Json] = {"archive": row.archive, "suite": row.name, "revision": row.revision}
     append_event(tx, Event(EventKind.SUITE_RETIRED, now, f"{row.archive}/{row.name}", body, job))

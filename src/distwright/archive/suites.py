@@ -215,6 +215,14 @@ def packages_of(objects: ObjectStore, row: SuiteState) -> Iterator[tuple[str, st
                 yield list_name, name, (raw_field(stanza, b"Version") or b"").decode()
 
 
+def has_source(objects: ObjectStore, row: SuiteState, source: str, version: str) -> bool:
+    """Say whether a suite has this version of a source package."""
+    root = parse_root(objects.read(row.revision))
+    lists = [name for name in root.lists if name.endswith("/source")]
+    stanzas = [one for name in lists for one in find_stanzas(root, name, [source], objects.read)[source]]
+    return version in {(raw_field(stanza, b"Version") or b"").decode() for stanza in stanzas}
+
+
 def _carry_out(
     context: Context,
     archive: str,

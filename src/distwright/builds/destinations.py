@@ -91,7 +91,7 @@ def suite_of_ref(database: Database, config: Config, repo: str, branch: str | No
 
 
 def sources_of_branch(tx: Transaction, config: Config, environment: str, repo: str, branch: str | None) -> list[str]:
-    """Give the `archive/suite` names that a branch is built with: of a topic, its own overlays too, where archives of ours are used.
+    """Give the `archive/suite` names that a branch is built with: of a topic, its overlays too where archives of ours are used.
 
     So packages of one topic can need each other. branch: None for a tag, or a commit that was named by itself.
     """

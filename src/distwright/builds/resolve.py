@@ -96,7 +96,8 @@ def commit_order(
 ) -> tuple[JobOrder, Destination]:
     """Order the build of a branch's newest commit, or of any commit; say where it goes.
 
-    revision: what the branch `ref` named when it was pushed (default: what it names now). One that is tagged with its version is built as the tag. Raises as `build_order` does, also for a commit dated ahead.
+    revision: what the branch `ref` named when it was pushed (default: what it names now).
+    One that is tagged with its version is built as the tag. Raises as `build_order` does, also for a commit dated ahead.
     """
     usual = suite_of_repo(ground.config, repo)
     where = ground.paths.repo(repo)

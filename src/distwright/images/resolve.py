@@ -28,7 +28,7 @@ from distwright.images.recipe_archives import unknown_sources
 from distwright.images.recipe_files import ImageFile
 from distwright.images.recipe_inputs import recipe_inputs
 from distwright.images.recipe_lists import Values, condition_values
-from distwright.jobs.order import JobOrder
+from distwright.jobs.order import PRIORITY_BASE, PRIORITY_RELEASE, PRIORITY_TOPIC, JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
 from distwright.repos.branches import is_base
@@ -38,6 +38,7 @@ from distwright.tools.git import Blob, file_at, files_at, refs, resolve
 CHANGELOG = "debian/changelog"
 _VERSION = "@VERSION@"
 _LABEL_LENGTH = 32  # ECMA-119
+_PRIORITIES = {Purpose.TAG: PRIORITY_RELEASE, Purpose.BASE: PRIORITY_BASE, Purpose.TOPIC: PRIORITY_TOPIC}
 
 
 def image_order(
@@ -91,7 +92,8 @@ def image_order(
     if mentioned := mentioned_names(recipe):
         inputs["mentioned"] = list(mentioned)
     holds = (*resolved.holds, *resolved_tools.holds)
-    return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=holds)
+    priority = _PRIORITIES[_purpose(config, table, subject)]
+    return JobOrder(KIND, inputs, f"build image {inputs['name']}", priority, holds=holds)
 
 
 def _pins(ground: Ground, name: str, where: Path, commit: str, branch: str) -> dict[str, str]:
@@ -107,11 +109,13 @@ def _pins(ground: Ground, name: str, where: Path, commit: str, branch: str) -> d
     return {archive: serial for archive, serial in pins.items() if serial is not None}
 
 
-def is_pushed(ground: Ground, name: str) -> bool:
-    """Say whether the branch that an image is built from is there."""
-    repo = ground.config.images[name].repo
-    where = ground.paths.repo(repo)
-    return where.exists() and f"refs/heads/{ground.config.repos[repo].default_branch}" in refs(where)
+def version_at(where: Path, commit: str) -> str:
+    """Give the version of an image's repo at a commit; "" if its changelog cannot be read, which who orders it hears of."""
+    content = file_at(where, commit, CHANGELOG)
+    try:
+        return "" if content is None else str(top_entry(content.decode(errors="replace")).version)
+    except BadInput:
+        return ""
 
 
 def boot_order(config: Config, built: Mapping[str, Json]) -> JobOrder:

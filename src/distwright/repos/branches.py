@@ -7,6 +7,7 @@ from distwright.errors import BadInput, quoted
 
 HEADS, TAGS = "refs/heads/", "refs/tags/"
 _WIP = "wip/"
+_OF_GBP = ("patch-queue", "pristine-tar", "upstream")
 BASE_BRANCH = "config/base_branch"
 
 
@@ -15,14 +16,13 @@ def is_base(repo: Repo, branch: str) -> bool:
     return branch == repo.default_branch or any(fnmatchcase(branch, pattern) for pattern in repo.protected)
 
 
-def is_wip(repo: Repo, branch: str) -> bool:
-    """Say whether a branch is work that nobody else shall look at: it has no suite, and nothing is built of it."""
-    return branch.startswith(_WIP) and not is_base(repo, branch)
-
-
 def is_topic(repo: Repo, branch: str) -> bool:
-    """Say whether a branch is a topic, which has an overlay of its own."""
-    return not is_base(repo, branch) and not is_wip(repo, branch)
+    """Say whether a branch is a topic, which has an overlay of its own.
+
+    Not so: wip/, which nobody else shall look at, and what git-buildpackage keeps in repos of packages: gbp.conf(5), DEP-14.
+    """
+    is_kept = repo.package and (branch in _OF_GBP or branch.startswith(tuple(f"{name}/" for name in _OF_GBP)))
+    return not (is_base(repo, branch) or branch.startswith(_WIP) or is_kept)
 
 
 def short(ref: str) -> str:
