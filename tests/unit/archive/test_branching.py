@@ -26,8 +26,12 @@ PACKAGES = sha256_of(b"packages")
 
 @pytest.fixture
 def context(tmp_path: Path) -> WorldContext:
-    """Give an installation with suite devel, packages in it, and no push yet."""
-    context = make_context(tmp_path)
+    return installed(tmp_path)
+
+
+def installed(folder: Path) -> WorldContext:
+    """Make an installation with suite devel, packages in it as far as rows say, and no push yet."""
+    context = make_context(folder)
     for change in plan_config(None, config()):
         apply_change(change, config(), context.database, context.objects, context.clock)
     fill(context, "devel")
