@@ -21,7 +21,7 @@ def upgrade_to(name: str, root: Path, kernel: bytes, initrd: bytes, folder: Path
     name: of the image. root: the tar that its squashfs is made of. It takes some minutes and 3 GB below `folder`.
     """
     order: Inputs = {
-        **INPUTS["image.build"], **form_inputs(config(), "petrel", "1.0", "main"), **ORDER, "name": name, "outputs": ["iso", "usb"],
+        **INPUTS["image.build"], **form_inputs(config(), "petrel", "1.0"), **ORDER, "name": name, "outputs": ["iso", "usb"],
         "kernel_options": list(OPTIONS), "persistence_mb": 64, "upgrade_mb": 300,
     }  # fmt: skip
     one = Upgrading(folder, {}, {}, order)
