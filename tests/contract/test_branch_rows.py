@@ -14,6 +14,7 @@ from distwright.store.branches import (
     drop_branch,
     find_branch,
     set_branch,
+    suites_of_refs,
 )
 
 ROW = BranchSuite("greeter", "refs/heads/feature/x", "petrel", "overlay", "feature-x", "", NOW)
@@ -33,6 +34,8 @@ def test_a_row_is_found_by_repo_by_ref_by_archive_and_by_suite_and_is_written_ov
             == [ROW, gone]
         )
         assert branches_of_archives(tx, ["other"]) == [refused]
+        assert suites_of_refs(tx, "live") == {}, "it is gone"
+        assert suites_of_refs(tx, "greeter")[ROW.ref, "petrel"] == ("overlay", "feature-x")
         assert branches_of_archives(tx, []) == branches_of_suite(tx, "other", "feature-x") == []
         assert find_branch(tx, "live", ROW.ref, "petrel") == gone
         assert find_branch(tx, "live", ROW.ref, "other") is None

@@ -78,15 +78,19 @@ def wanted_of(config: Config, repo: str, refs: Collection[str]) -> dict[tuple[st
     wanted = {}
     for ref in refs:
         if ref.startswith(HEADS) and (is_base(table, short(ref)) or is_topic(table, short(ref))):
-            kind, name = BASE if is_base(table, short(ref)) else OVERLAY, suite_of_branch(short(ref))
+            kind, name = OVERLAY if is_topic(table, short(ref)) else BASE, suite_of_branch(short(ref))
             for archive, suite in seats.items():
                 wanted[ref, archive] = (kind, suite if short(ref) == table.default_branch else name)
     return wanted
 
 
-def is_settled(config: Config, repo: str, refs: Collection[str], rows: Iterable[BranchSuite]) -> bool:
-    """Say whether rows of a repo are as its branches want them, as far as that is seen without looking at suites."""
-    here = {(row.ref, row.archive): (row.kind, row.suite) for row in rows if row.gone_at is None}
+def is_settled(
+    config: Config, repo: str, refs: Collection[str], here: Mapping[tuple[str, str], tuple[str, str]]
+) -> bool:
+    """Say whether rows of a repo are as its branches want them, as far as that is seen without looking at suites.
+
+    here: (ref, archive) -> kind and suite, of refs that are there.
+    """
     heads = {key: value for key, value in here.items() if key[0].startswith(HEADS)}
     return heads == wanted_of(config, repo, refs) and all(key[0] in refs for key in here)
 

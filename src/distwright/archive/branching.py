@@ -17,7 +17,14 @@ from distwright.model.events import Event, EventKind
 from distwright.repos.branches import BASE_BRANCH, HEADS, TAGS, is_base, read_base_branch, short
 from distwright.repos.pushes import nothing_more
 from distwright.repos.spool import NOTHING, RefUpdate
-from distwright.store.branches import branches_of_archives, branches_of_ref, branches_of_repo, drop_branch, set_branch
+from distwright.store.branches import (
+    branches_of_archives,
+    branches_of_ref,
+    branches_of_repo,
+    drop_branch,
+    set_branch,
+    suites_of_refs,
+)
 from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
 from distwright.store.objects import ObjectStore
@@ -42,8 +49,8 @@ class SuitesOfBranches:
     config: Config
 
     def is_settled(self, tx: Transaction, repo: str, refs: Collection[str]) -> bool:
-        """Say whether nothing is to be done. Cost: the rows of the repo; all rows while a branch of it has no suite."""
-        if is_settled(self.config, repo, refs, branches_of_repo(tx, repo)):
+        """Say whether nothing is to be done. Cost: some columns of its rows; all rows while a branch of it has no suite."""
+        if is_settled(self.config, repo, refs, suites_of_refs(tx, repo)):
             return True
         return not self._plan(tx, repo, refs, {}, _NEVER)
 

@@ -88,6 +88,11 @@ def images_of_published_suite(database: Database, view: View, event: Event) -> l
     is_empty = event.body["revision"] == EMPTY_ROOT.revision
     with database.read() as tx:
         rows = [row for row in branches_of_suite(tx, archive, suite) if row.gone_at is None]
+    is_used = any(row.kind == "base" for row in rows) or any(
+        f"{archive}/{suite}" in image.from_ for image in view.config.images.values()
+    )
+    if is_empty and not is_used:
+        return []  # the overlay of a new topic: there may be hundreds at once
     wanted: list[Wanted] = []
     for name, image in view.config.images.items():
         own = own_sources(view.config, image)

@@ -16,6 +16,13 @@ def branches_of_repo(tx: Transaction, repo: str) -> list[BranchSuite]:
     return _rows(tx, query.order_by(branches.c.ref, branches.c.archive))
 
 
+def suites_of_refs(tx: Transaction, repo: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Give (ref, archive) -> (kind, suite) for the refs of a repo that are there: each look asks, so nothing more is read."""
+    query = sa.select(branches.c.ref, branches.c.archive, branches.c.kind, branches.c.suite)
+    found = tx.connection.execute(query.where(branches.c.repo == repo, branches.c.gone_at.is_(None)))
+    return {(str(ref), str(archive)): (str(kind), str(suite)) for ref, archive, kind, suite in found}
+
+
 def branches_of_archives(tx: Transaction, archives: Collection[str]) -> list[BranchSuite]:
     """List what belongs to refs in these archives, by repo and ref."""
     query = sa.select(branches).where(branches.c.archive.in_(sorted(archives)))

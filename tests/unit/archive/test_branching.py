@@ -1,5 +1,7 @@
 """Branches have suites: from the moment on that their push is known, under their name, one for all repos of an archive."""
 
+import sys
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +20,9 @@ from distwright.model.events import EventKind
 from distwright.model.records import BranchSuite, SuiteState
 from distwright.repos.pushes import take_in_pushes
 from distwright.store.branches import branches_of_repo
+from distwright.store.database import Database, Transaction
 from distwright.store.suites import find_suite, get_suite, list_suites, move_suite
-from distwright.tools.git import git
+from distwright.tools.git import git, refs
 
 PACKAGES = sha256_of(b"packages")
 
@@ -302,3 +305,40 @@ def test_a_repo_that_is_private_or_has_no_package_gives_no_suites(context: World
     change_repo(context, "greeter", package=True, private=True)
     take_in(context)
     assert (rows(context), names(context)) == ({}, ["devel"])
+
+
+_started: list[object] = []
+sys.addaudithook(lambda event, arguments: _started.append(arguments[0]) if event == "subprocess.Popen" else None)
+
+
+class Counted(Database):
+    """A database that counts its writing transactions."""
+
+    count = 0
+
+    def write(self) -> AbstractContextManager[Transaction]:  # type: ignore[override]  # as the one that it stands for
+        self.count += 1
+        return super().write()
+
+
+def test_many_branches_are_one_transaction_and_no_more_processes_than_one(context: WorldContext) -> None:
+    push(context, "greeter", "main")
+    push(context, "live", "main")
+    take_in(context)
+    repo, places = context.paths.repo("greeter"), []
+    head = refs(repo)["refs/heads/main"]
+    for number in (1, 100):
+        made = "".join(f"create refs/heads/topic/{number}/{one} {head}\n" for one in range(number))
+        git(repo, "update-ref", "--stdin", stdin=made.encode())
+        counted = Counted(context.database.url)
+        settling = SuitesOfBranches(counted, context.objects, context.paths, context.config)
+        for _ in range(2):
+            _started.clear()
+            taken = take_in_pushes(counted, context.paths, ["greeter", "live"], context.clock, settling=settling)
+            places.append((taken, counted.count, len(_started)))
+        counted.close()
+    (_, first_writes, processes), *_ = places
+    assert first_writes == 1
+    assert places == [(1, 1, processes), (0, 1, 2), (100, 1, processes), (0, 1, 2)], (
+        "a look is one process for each repo"
+    )
