@@ -209,8 +209,8 @@ class _Planner:
         except BadInput as error:
             return Warned(f"{what}: {error.message}", rename)
         named = next((name for name, table in self.config.suites.items() if self._names(row, name, table)), None)
-        if named is not None and row.kind != BASE:
-            return Warned(f"{what}, which is configured, and belongs to base branches", rename)
+        if named is not None and row.kind != BASE and not self._is_meant(row):
+            return Warned(f"{what}, which is configured, and not for it", rename)
         if named is not None and named != row.suite:
             return Warned(f"{what}, which is the codename of {named}", rename)
         others = self._others(row)
@@ -224,6 +224,11 @@ class _Planner:
                 f"{what}, but {row.archive} has no suite {parent} to begin it from", "distwright config apply"
             )
         return None
+
+    def _is_meant(self, row: BranchSuite) -> bool:
+        """Say whether a configured suite is for this very topic or tag: called as it, letter by letter, and of its kind."""
+        table = self.config.suites.get(short(row.ref))
+        return table is not None and row.suite == short(row.ref) and table.kind == row.kind
 
     def _names(self, row: BranchSuite, name: str, table: object) -> bool:
         suite = self.config.suites[name]

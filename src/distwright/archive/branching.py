@@ -96,8 +96,8 @@ class SuitesOfBranches:
 
 
 def suites_of_topic(tx: Transaction, archives: Collection[str], topic: str) -> list[str]:
-    """Give the overlays, `archive/suite`, that belong to a topic in any repo."""
-    rows = branches_of_ref(tx, f"{HEADS}{topic}", archives)
+    """Give the overlays, `archive/suite`, that belong to a topic which is there in any repo."""
+    rows = [row for row in branches_of_ref(tx, f"{HEADS}{topic}", archives) if row.gone_at is None]
     return sorted({f"{row.archive}/{row.suite}" for row in rows if row.suite and row.kind == OVERLAY})
 
 

@@ -75,7 +75,7 @@ def image_of_pushed_ref(database: Database, view: View, event: Event) -> list[Jo
     elif is_base(table, short(ref)):
         wanted = [Wanted(name, Subject(short(ref)), new) for name in names]
         wanted += [one for name in names for one in _topics_on(database, view, name, short(ref))]
-    elif is_topic(table, short(ref)) and not is_within(where, new, _bases(where, table)):
+    elif ref in refs(where) and is_topic(table, short(ref)) and not is_within(where, new, _bases(where, table)):
         wanted = [Wanted(name, Subject(short(ref)), new) for name in names]
     else:
         return []

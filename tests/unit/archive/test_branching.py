@@ -14,6 +14,7 @@ from distwright.archive.configured import apply_change, plan_config
 from distwright.archive.retiring_suite import retire_suite
 from distwright.archive.suites import Who, branch_suite
 from distwright.archive.tree import EMPTY_ROOT
+from distwright.config.difference import Change
 from distwright.errors import Refused
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.events import EventKind
@@ -174,10 +175,24 @@ def test_a_configured_suite_is_never_a_topics(context: WorldContext) -> None:
     push(context, "greeter", "devel")
     take_in(context)
     assert row(context, "devel").suite == ""
-    assert "which is configured, and belongs to base branches" in row(context, "devel").problem
+    assert "which is configured, and not for it" in row(context, "devel").problem
     change_repo(context, "greeter", protected=("devel",))
     take_in(context)
     assert rows(context)["devel"] == ("base", "devel")
+
+
+def test_a_configured_overlay_is_of_the_topic_that_is_called_exactly_so_and_stays_with_the_configuration(
+    context: WorldContext,
+) -> None:
+    table = context.config.suites["devel"].model_copy(update={"kind": "overlay"})
+    context.config = replace(context.config, suites={**context.config.suites, "usb": table})
+    apply_change(Change("add", "suite", "usb", ""), context.config, context.database, context.objects, context.clock)
+    push(context, "greeter", "USB", "usb")
+    take_in(context)
+    assert rows(context) == {"USB": ("overlay", ""), "usb": ("overlay", "usb")}
+    delete(context, "greeter", "usb")
+    take_in(context)
+    assert (rows(context), names(context)) == ({"USB": ("overlay", "")}, ["devel", "usb"])
 
 
 def test_a_name_that_can_be_no_suite_is_refused_by_name(context: WorldContext) -> None:

@@ -232,12 +232,13 @@ def test_a_tag_that_is_the_version_builds_the_image_of_the_release_and_no_other_
 
 
 def test_events_of_a_branch_that_came_and_went_lead_to_nothing(world: Branched) -> None:
-    world.push("greeter", "topic", {"a": "1"}, at="main")
-    world.take_in()
-    world.delete("greeter", "topic")
-    world.take_in()
+    for repo in ("greeter", "live"):
+        world.push(repo, "topic", {"a": "1"}, at="main")
+        world.take_in()
+        world.delete(repo, "topic")
+        world.take_in()
     world.look()
-    assert (builds(world), world.jobs("suite.publish"), world.open_reasons()) == ([], [], [])
+    assert (builds(world), world.jobs("suite.publish"), world.images(), world.open_reasons()) == ([], [], ["main"], [])
 
 
 def move_on(world: Branched) -> None:
