@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from distwright.archive.branching import SuitesOfBranches, withdraw_all_ended
 from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, upstream_credential
 from distwright.archive.serving import RecordedServing
@@ -24,7 +25,7 @@ from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, R
 from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.engines.chosen import engine_of
 from distwright.flow.engines.engine import Engine
-from distwright.flow.rules import View
+from distwright.flow.view import View
 from distwright.images.kit_orders import kit_order
 from distwright.images.resolve import image_order
 from distwright.images.scenarios import Chosen, last_built, orders_of_tests
@@ -110,7 +111,8 @@ class App:
         while True:
             config = self.config()
             needs = needs_of_pins(self.database, config)
-            count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs)
+            suites = SuitesOfBranches(self.database, self.objects, self.paths, config)
+            count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs, suites)
             count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
             file_results(self.database, config, self.now())
@@ -363,6 +365,7 @@ class App:
         bring_up_to_date(config, self.paths, self.now())
         report_unreadable(self.paths, sorted(config.repos), self.tell)
         hold_pins(self.command_context())
+        withdraw_all_ended(self.database, self.paths, config)
         return Renewals(self.database, self.objects, self.place, self.tell)
 
 

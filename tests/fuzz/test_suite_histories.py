@@ -95,7 +95,7 @@ class SuiteHistories(RuleBasedStateMachine):
         self.objects.put(EMPTY_ROOT.to_bytes())
         with self.database.write() as tx:
             insert_suite(tx, SuiteState("petrel", "devel", "base", EMPTY_ROOT.revision, NOW))
-            hold_suite(tx, "petrel", "devel", EMPTY_ROOT.revision, self.context)
+            hold_suite(tx, "petrel", "devel", EMPTY_ROOT.revision, self.context.now())
         self.models["devel"] = Model()
 
     def row(self, suite: str) -> SuiteState:

@@ -17,6 +17,8 @@ from distwright.archive.suites import Who, packages_of, publish_suite, undo_chan
 from distwright.archive.tidying import tidy_suite
 from distwright.model.outcomes import Outcome
 from distwright.model.records import InquiryState
+from distwright.repos.pushes import take_in_pushes
+from distwright.site.branches import branch_lines
 from distwright.site.endings import renew
 from distwright.site.views import (
     jobs,
@@ -130,6 +132,19 @@ def test_what_is_needed_is_known_and_what_ends_is_looked_at(app: App) -> None:
     assert [(one.row.serial, one.stays) for one in judged] == [(serial, True)]
     assert {ending.subject for ending in renew(context)} <= {f"snapshot debian/{serial}"}
     assert tidy_suite(context, "petrel", "devel", "user ada") == []
+
+
+def test_branches_that_were_there_have_their_suites_at_the_first_look(app: App) -> None:
+    """An older version knew pushes, and no suites of branches; the overlay `topic` was made by hand."""
+    for branch in ("topic", "feature/x", "wip/x"):
+        commit(app.paths, "greeter", {"README": branch}, branch=branch)
+    take_in_pushes(app.database, app.paths, ["greeter"], app.now())  # as it was recorded then
+    app.take_in()
+    lines = {line.branch: line.suite for line in branch_lines(app.database, app.paths, app.config(), "greeter")}
+    assert lines == {"main": "petrel/devel", "topic": "petrel/topic", "feature/x": "petrel/feature-x", "wip/x": ""}
+    [made] = [row for row, _ in suites(app.database) if row.name == "feature-x"]
+    assert (made.kind, made.parent) == ("overlay", "devel")
+    assert "1.0" not in {row.name for row, _ in suites(app.database)}, "a tag of a package has none"
 
 
 def test_what_was_found_out_is_known(app: App, version: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from distwright.archive.editing import Edits, edit_tree
 from distwright.archive.indexes import pool_of
@@ -95,7 +96,7 @@ def move(
         0, before.archive, before.name, before.revision, after, change.action, change.reason, change.actor, now
     )
     insert_revision(tx, row)
-    hold_suite(tx, before.archive, before.name, after, context)
+    hold_suite(tx, before.archive, before.name, after, now)
     body: dict[str, Json] = {
         "archive": before.archive,
         "suite": before.name,
@@ -107,12 +108,12 @@ def move(
     append_event(tx, Event(EventKind.SUITE_CHANGED, now, name, body, context.job))
 
 
-def hold_suite(tx: Transaction, archive: str, name: str, present: Sha256, context: Context) -> None:
+def hold_suite(tx: Transaction, archive: str, name: str, present: Sha256, now: datetime) -> None:
     """Hold the present state of a suite and those that `undo` can go back to."""
     holder = f"suite {archive}/{name}"
     earlier = {row.before for row in list_revisions(tx, archive, name, UNDO_STEPS)} - {present}
     kept = [object_hold(holder, digest, "undo") for digest in sorted(earlier)]
-    replace_holds(tx, holder, [object_hold(holder, present, "present state"), *kept], context.now())
+    replace_holds(tx, holder, [object_hold(holder, present, "present state"), *kept], now)
 
 
 def root_of(context: Context, row: SuiteState) -> TreeRoot:

@@ -211,6 +211,6 @@ def _move_spooled(
         refuse_other_content(tx, request.archive, names)
         if is_new:
             insert_suite(tx, before)
-            hold_suite(tx, before.archive, before.name, before.revision, context)
+            hold_suite(tx, before.archive, before.name, before.revision, context.now())
         move(tx, before, after.revision, SuiteChange("import", request.reason, request.actor), context, names)
     return MovedSuite(theirs, before.name, after.revision, is_new, batch.added, batch.unchanged)

@@ -1,24 +1,25 @@
 """Retire suites: a topic branch is merged, a release is over. Nobody is served any more; for a month it can be taken back."""
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 
-from distwright.archive.changing import hold_suite
+from distwright.archive.suite_rows import begin_suite, end_suite
 from distwright.archive.suites import Who
-from distwright.archive.tree import EMPTY_ROOT
 from distwright.archive.trees import ServedTree
-from distwright.errors import NotFound, Refused, listed
+from distwright.errors import Busy, NotFound, Refused, listed
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
-from distwright.model.events import Event, EventKind
-from distwright.model.records import Revision, SuiteState
-from distwright.store.archives import list_publications, set_publication_states
-from distwright.store.database import Transaction
-from distwright.store.events import append_event
+from distwright.model.records import SuiteState
+from distwright.repos.branches import HEADS
+from distwright.store.branches import branches_of_suite
+from distwright.store.database import Database, Transaction
 from distwright.store.exceptions import list_exceptions
 from distwright.store.holds import Hold, holds_of, replace_holds
 from distwright.store.locks import locked
-from distwright.store.suites import delete_suite, find_suite, get_suite, insert_revision, insert_suite, list_suites
+from distwright.store.paths import StatePaths
+from distwright.store.suites import find_suite, get_suite, list_suites
 
 UNDO_TIME = timedelta(days=30)
 
@@ -29,28 +30,39 @@ def retire_suite(context: Context, archive: str, name: str, who: Who, *, dry_run
     Raises NotFound, and Refused with everything that still needs it. dry_run: only that.
     """
     with locked(context.paths.lock(f"archive-{archive}")):
+        _withdraw_ended(context.database, context.paths, archive)  # what an earlier command was cut off before
         with context.database.read() as tx:
             row = get_suite(tx, archive, name)
             _refuse_needed(tx, context, row)
         if dry_run:
             return row
-        # What clients see first: cut off here, the row is still there, and the same command does the rest.
-        ServedTree(context.paths.public / archive).withdraw(name)
         kept = context.objects.put(canonical_json(_document(row)))
         with context.write() as tx:
-            _refuse_needed(tx, context, get_suite(tx, archive, name))
-            rows = list_publications(tx, archive=archive, suite=name)
-            served = [one.id for one in rows if not one.serial and one.state in ("live", "building")]
-            set_publication_states(tx, served, "retired")
-            delete_suite(tx, archive, name)
-            replace_holds(tx, f"suite {archive}/{name}", [], context.now())
+            _refuse_needed(tx, context, row)  # a push may have come
+            if get_suite(tx, archive, name) != row:
+                raise Busy(f"suite {archive}/{name} has changed meanwhile", hint="run the same command again")
+            end_suite(tx, row, who.actor, who.reason, context.now(), context.job)
             holder = _holder(archive, name)
             until = context.now() + UNDO_TIME
             replace_holds(tx, holder, [Hold(holder, "object", kept, "to take it back", until)], context.now())
-            _keep_step(tx, context, row, "retire", row.revision, EMPTY_ROOT.revision, who)
-            body: dict[str, Json] = {"archive": archive, "suite": name, "revision": row.revision}
-            append_event(tx, Event(EventKind.SUITE_RETIRED, context.now(), f"{archive}/{name}", body, context.job))
+        ServedTree(context.paths.public / archive).withdraw(name)
     return row
+
+
+def withdraw_ended(database: Database, paths: StatePaths, archives: Iterable[str], *, patience_s: float = 600) -> None:
+    """Serve no suite that there is no row of: whoever ended it was cut off, or left this to us.
+
+    Archives that somebody publishes for longer than patience_s are left for the next time.
+    """
+    for archive in archives:
+        with suppress(Busy), locked(paths.lock(f"archive-{archive}"), patience_s=patience_s):
+            _withdraw_ended(database, paths, archive)
+
+
+def _withdraw_ended(database: Database, paths: StatePaths, archive: str) -> None:
+    with database.read() as tx:
+        names = {row.name for row in list_suites(tx) if row.archive == archive}
+    ServedTree(paths.public / archive).withdraw_all_but(names)
 
 
 def take_back_suite(context: Context, archive: str, name: str, who: Who) -> SuiteState:
@@ -76,14 +88,8 @@ def take_back_suite(context: Context, archive: str, name: str, who: Who) -> Suit
             parent=document["parent"],
             is_sealed=document["is_sealed"],
         )
-        insert_suite(tx, row)
-        hold_suite(tx, archive, name, row.revision, context)
+        begin_suite(tx, row, "take back", who.actor, who.reason, now, context.job)
         replace_holds(tx, holder, [], now)
-        before = EMPTY_ROOT.revision
-        _keep_step(tx, context, row, "take back", before, row.revision, who)
-        body: dict[str, Json] = {"archive": archive, "suite": name, "before": before, "revision": row.revision}
-        body |= {"action": "take back", "added": []}
-        append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{name}", body, context.job))
     return row
 
 
@@ -102,14 +108,8 @@ def _document(row: SuiteState) -> dict[str, Json]:
     }
 
 
-def _keep_step(
-    tx: Transaction, context: Context, row: SuiteState, action: str, before: Sha256, after: Sha256, who: Who
-) -> None:
-    insert_revision(tx, Revision(0, row.archive, row.name, before, after, action, who.reason, who.actor, context.now()))
-
-
 def _refuse_needed(tx: Transaction, context: Context, row: SuiteState) -> None:
-    """Refuse a suite of the configuration, which would be made anew, and one that others build on."""
+    """Refuse a suite of the configuration or of a branch, which would be made anew, and one that others build on."""
     name = f"{row.archive}/{row.name}"
     table = context.config.suites.get(row.name)
     problems = ["the configuration has it"] if table is not None and table.archive == row.archive else []
@@ -122,6 +122,11 @@ def _refuse_needed(tx: Transaction, context: Context, row: SuiteState) -> None:
         f"exception {one.source} {one.version} of suite {one.archive}/{one.suite} waits for it"
         for one in list_exceptions(tx)
         if one.base == name
+    ]
+    problems += [
+        f"branch {one.branch} of {one.repo} has it"
+        for one in branches_of_suite(tx, row.archive, row.name)
+        if one.gone_at is None and one.ref.startswith(HEADS)
     ]
     if problems:
         raise Refused(f"suite {name} is needed:\n{listed(problems)}", hint=f"distwright suite list {row.archive}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from distwright.archive.changing import SuiteChange, edited, hold_suite, move, root_of, touch_new
+from distwright.archive.changing import SuiteChange, edited, move, root_of, touch_new
 from distwright.archive.configured import refuse_codename
 from distwright.archive.editing import find_stanzas, split_leaf
 from distwright.archive.indexes import I18N
@@ -17,23 +17,20 @@ from distwright.archive.merging import (
 )
 from distwright.archive.phasing import EVERYBODY, plan_phase
 from distwright.archive.publish import PublishRequest, publish
+from distwright.archive.suite_rows import begin_suite
 from distwright.archive.translations import Offered
 from distwright.archive.tree import EMPTY_ROOT, TreeRoot, parse_root
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound, Refused, listed
 from distwright.formats.deb822 import raw_field
 from distwright.jobs.step import Context
-from distwright.model.digests import Json, Sha256
-from distwright.model.events import Event, EventKind
+from distwright.model.digests import Sha256
 from distwright.model.names import our_name
 from distwright.model.records import Publication, Revision, SuiteState
-from distwright.store.events import append_event
 from distwright.store.objects import ObjectStore
 from distwright.store.suites import (
     find_suite,
     get_suite,
-    insert_revision,
-    insert_suite,
     list_revisions,
     seal_suite,
 )
@@ -71,19 +68,7 @@ def branch_suite(context: Context, archive: str, name: str, parent: str, kind: s
             raise Refused(f"suite {archive}/{name} exists", hint="choose another name: distwright suite list")
         revision = EMPTY_ROOT.revision if kind == OVERLAY else origin.revision
         row = SuiteState(archive, name, kind, revision, now, follows=origin.settings, parent=parent)
-        insert_suite(tx, row)
-        before = EMPTY_ROOT.revision
-        insert_revision(tx, Revision(0, archive, name, before, revision, "branch", who.reason, who.actor, now))
-        hold_suite(tx, archive, name, revision, context)
-        body: dict[str, Json] = {
-            "archive": archive,
-            "suite": name,
-            "before": before,
-            "revision": revision,
-            "action": "branch",
-            "added": [],
-        }
-        append_event(tx, Event(EventKind.SUITE_CHANGED, now, f"{archive}/{name}", body, context.job))
+        begin_suite(tx, row, "branch", who.actor, who.reason, now, context.job)
     return row
 
 
@@ -228,6 +213,14 @@ def packages_of(objects: ObjectStore, row: SuiteState) -> Iterator[tuple[str, st
         for leaf in () if list_name.endswith(f"/{I18N}") else leaves:
             for name, stanza in split_leaf(objects.read(leaf.digest)):
                 yield list_name, name, (raw_field(stanza, b"Version") or b"").decode()
+
+
+def has_source(objects: ObjectStore, row: SuiteState, source: str, version: str) -> bool:
+    """Say whether a suite has this version of a source package."""
+    root = parse_root(objects.read(row.revision))
+    lists = [name for name in root.lists if name.endswith("/source")]
+    stanzas = [one for name in lists for one in find_stanzas(root, name, [source], objects.read)[source]]
+    return version in {(raw_field(stanza, b"Version") or b"").decode() for stanza in stanzas}
 
 
 def _carry_out(

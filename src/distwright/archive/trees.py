@@ -115,6 +115,14 @@ class ServedTree:
             link.unlink()
             settle_folders({link.parent})
 
+    def withdraw_all_but(self, suites: Collection[str]) -> list[str]:
+        """Serve nothing but these suites and their second names; give what was served beside them."""
+        links = [link for link in self._entries("dists") if link.is_symlink() and not link.name.startswith(".")]
+        gone = [link.name for link in links if link.name not in suites and not _second_of(link)]
+        for name in gone:
+            self.withdraw(name)
+        return gone
+
     def serve_codename(self, suite: str, codename: str, serial: str = "") -> None:
         """Let `dists/CODENAME` follow `dists/SUITE`: a link to the name, so that both change in one rename."""
         link = self.link(codename, serial)

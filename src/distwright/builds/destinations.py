@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 
+from distwright.archive.branching import suites_of_topic
 from distwright.config.model import Config
 from distwright.config.tables import Repo
+from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadInput, BadUsage, NotFound, quoted
 from distwright.jobs.step import KindName
 from distwright.model.names import suite_of_branch
-from distwright.store.database import Database
+from distwright.repos.branches import HEADS, is_topic
+from distwright.store.branches import find_branch
+from distwright.store.database import Database, Transaction
 from distwright.store.suites import find_suite, list_suites
 
 BUILD_KIND, TRY_KIND = KindName("package.build", 1), KindName("package.try", 1)
@@ -57,7 +61,7 @@ def package_settings(table: Repo, repo: str) -> tuple[str, str]:
 
 
 def suite_of_ref(database: Database, config: Config, repo: str, branch: str | None) -> Destination:
-    """Say where a branch's packages go: the default branch's as a tag's, another one's to the suite of its name, if there is one.
+    """Say where a branch's packages go: the default branch's as a tag's, another one's to its own suite, if it has one.
 
     branch: None for a commit that was named by itself, which goes nowhere. Source: REQUIREMENTS A1; raises as `suite_of_repo` does.
     """
@@ -69,14 +73,34 @@ def suite_of_ref(database: Database, config: Config, repo: str, branch: str | No
         return Destination(usual.archive, usual.suite, is_upload=False, note=note)
     name = suite_of_branch(branch)
     with database.read() as tx:
-        row = find_suite(tx, usual.archive, name)
+        row = find_branch(tx, repo, f"{HEADS}{branch}", usual.archive)
+        # One that was never looked at (or is wip) may have a suite that somebody made for it.
+        by_hand = find_suite(tx, usual.archive, name) if row is None and name not in config.suites else None
+    if row is not None and row.suite:
+        return Destination(row.archive, row.suite)
+    if by_hand is not None:
+        return Destination(by_hand.archive, by_hand.name)
     if row is not None:
-        return Destination(row.archive, row.name)
-    note = (
-        f"branch {quoted(branch)} has no suite, so it is only tried; to give it one: "
-        f"distwright suite branch {usual.archive}/{usual.suite} {name}"
-    )
+        note = f"it is only tried: {row.problem}"
+    else:
+        note = (
+            f"branch {quoted(branch)} has no suite, so it is only tried; to give it one: "
+            f"distwright suite branch {usual.archive}/{usual.suite} {name}"
+        )
     return Destination(usual.archive, usual.suite, is_upload=False, note=note)
+
+
+def sources_of_branch(tx: Transaction, config: Config, environment: str, repo: str, branch: str | None) -> list[str]:
+    """Give the `archive/suite` names that a branch is built with: of a topic, its overlays too where archives of ours are used.
+
+    So packages of one topic can need each other. branch: None for a tag, or a commit that was named by itself.
+    """
+    names = list(config.environments[environment].from_)
+    if branch is None or not is_topic(config.repos[repo], branch):
+        return names
+    own = {name.partition("/")[0] for name in names}
+    own = {archive for archive in own if isinstance(config.archives[archive], OwnArchive)}
+    return list(dict.fromkeys([*names, *suites_of_topic(tx, own, branch)]))
 
 
 def suite_of_source(

@@ -12,6 +12,7 @@ from distwright.builds.destinations import (
     BUILD_KIND,
     Destination,
     package_settings,
+    sources_of_branch,
     suite_given,
     suite_of_ref,
     suite_of_repo,
@@ -91,15 +92,16 @@ def build_order(
 
 
 def commit_order(
-    database: Database, ground: Ground, *, repo: str, ref: str, suite: str | None = None
+    database: Database, ground: Ground, *, repo: str, ref: str, revision: str | None = None, suite: str | None = None
 ) -> tuple[JobOrder, Destination]:
     """Order the build of a branch's newest commit, or of any commit; say where it goes.
 
+    revision: what the branch `ref` named when it was pushed (default: what it names now).
     One that is tagged with its version is built as the tag. Raises as `build_order` does, also for a commit dated ahead.
     """
     usual = suite_of_repo(ground.config, repo)
     where = ground.paths.repo(repo)
-    commit, branch = _find_ref(where, repo, ref)
+    commit, branch = (resolve(where, revision), ref) if revision else _find_ref(where, repo, ref)
     checkout = read_checkout(where, commit, f"commit {commit[:12]} of {repo}")
     tag = tag_of_checkout(checkout)
     if suite is not None:
@@ -109,14 +111,14 @@ def commit_order(
     else:
         destination = suite_of_ref(database, ground.config, repo, branch)
     if tag is not None:
-        return _tag_order(database, ground, repo, checkout, tag, destination), destination
+        return _tag_order(database, ground, repo, checkout, tag, destination, branch), destination
     version = version_of_commit(standing_of(checkout), commit)
     committed = datetime.fromtimestamp(committed_at(where, commit), UTC)
     check_date(checkout.what, committed, ground.now, hint="set the clock, then: git commit --amend --no-edit")
     entry = entry_of_commit(checkout.top, version, commit, committed)
     named: dict[str, Json] = {} if branch is None else {"branch": branch}
     named["changelog"] = str(ground.objects.put(f"{write_entry(entry)}\n".encode() + checkout.changelog))
-    return _git_order(database, ground, repo, checkout, entry, named, destination), destination
+    return _git_order(database, ground, repo, checkout, entry, named, destination, branch), destination
 
 
 def given_order(
@@ -160,10 +162,16 @@ def table_from(config: Config, environment: str) -> tuple[str, ...]:
 
 
 def _tag_order(
-    database: Database, ground: Ground, repo: str, checkout: Checkout, tag: str, destination: Destination
+    database: Database,
+    ground: Ground,
+    repo: str,
+    checkout: Checkout,
+    tag: str,
+    destination: Destination,
+    branch: str | None = None,
 ) -> JobOrder:
     check_date(checkout.what, checkout.top.date, ground.now)
-    return _git_order(database, ground, repo, checkout, checkout.top, {"tag": tag}, destination)
+    return _git_order(database, ground, repo, checkout, checkout.top, {"tag": tag}, destination, branch)
 
 
 def _git_order(
@@ -174,8 +182,12 @@ def _git_order(
     entry: ChangelogEntry,
     named: Mapping[str, Json],
     destination: Destination,
+    branch: str | None,
 ) -> JobOrder:
-    """Order a build from git. entry: whose version and date it is. named: the keys that say what was asked for."""
+    """Order a build from git. entry: whose version and date it is. named: the keys that say what was asked for.
+
+    branch: with whose overlays it is built.
+    """
     config = ground.config
     epoch = int(entry.date.timestamp())
     folder = f"{entry.package}-{entry.version.without_epoch}/"
@@ -186,7 +198,7 @@ def _git_order(
     origs = find_origs(database, ground.objects, checkout, {destination.archive: tuple(archive.components)})
     _, environment = package_settings(config.repos[repo], repo)
     with database.read() as tx:  # after git, which may take long
-        resolved = resolve_suites(tx, ground, table_from(config, environment))
+        resolved = resolve_suites(tx, ground, sources_of_branch(tx, config, environment, repo, branch))
     inputs: dict[str, Json] = {
         "form": FORM,
         "repo": repo,

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from distwright.archive.resolve import NotReadyError
-from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, quoted
-from distwright.flow.rules import RULES, View
+from distwright.errors import DistwrightError, NotFound, quoted
+from distwright.flow.rules import RULES
+from distwright.flow.view import OUR_FAULTS, PartlyOrdered, View
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
 from distwright.store.database import Database, Transaction
@@ -28,7 +29,6 @@ OUR_FAULT_RETRY = timedelta(minutes=5)
 
 # What an event can wait for: a snapshot, a published suite, a table of the configuration.
 _MAKES_READY = frozenset({EventKind.SNAPSHOT_RECORDED, EventKind.SUITE_PUBLISHED, EventKind.CONFIG_APPLIED})
-_OUR_FAULTS = (Busy, OutOfSpace, DiskFailed, ProgramFailed)
 
 
 @dataclass(slots=True)
@@ -39,6 +39,16 @@ class _Answer:
     waits: list[str] = field(default_factory=list)
     refuses: list[str] = field(default_factory=list)
     retry_at: datetime | None = None
+
+    def hear(self, error: DistwrightError, now: datetime) -> None:
+        """Take in why something could not be ordered."""
+        reason = f"{error.message} ({error.hint})"
+        if isinstance(error, NotReadyError):
+            self.wait(reason, error.ready_at)
+        elif isinstance(error, OUR_FAULTS):  # the event is right, this machine is not: no reason to ask a person
+            self.wait(reason, now + OUR_FAULT_RETRY)
+        else:
+            self.refuses.append(reason)
 
     def wait(self, reason: str, retry_at: datetime | None = None) -> None:
         self.waits.append(reason)
@@ -107,12 +117,12 @@ def _ask_rules(database: Database, view: View, event: StoredEvent, now: datetime
     for rule in RULES.get(event.event.kind, ()):
         try:
             answer.orders += rule(database, view, event.event)
-        except NotReadyError as error:
-            answer.wait(f"{error.message} ({error.hint})", error.ready_at)
-        except _OUR_FAULTS as error:  # the event is right, this machine is not: no reason to ask a person
-            answer.wait(f"{error.message} ({error.hint})", now + OUR_FAULT_RETRY)
+        except PartlyOrdered as error:
+            answer.orders += error.orders
+            for reason in error.reasons:
+                answer.hear(reason, now)
         except DistwrightError as error:
-            answer.refuses.append(f"{error.message} ({error.hint})")
+            answer.hear(error, now)
         except KeyError as error:
             answer.wait(f"the configuration no longer has {error}")
         except Exception as error:  # one event that a rule chokes on must not hold up all that come after it

@@ -3,11 +3,11 @@
 A rule opens the database for its rows alone: git runs before.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from distwright.archive.changing import TAKEN
-from distwright.archive.resolve import Ground, accept_order, publish_order, resolve_suites
+from distwright.archive.resolve import accept_order, publish_order, resolve_suites
+from distwright.archive.suite_rows import ENDED
 from distwright.archive.tidying import tidy_order
 from distwright.builds.checkout import is_tag_of_upstream
 from distwright.builds.install import install_order
@@ -18,8 +18,15 @@ from distwright.checks.image_rebuild import image_rebuild_order
 from distwright.checks.rebuild import DIFFERS, rebuild_order
 from distwright.checks.review import order_of_build
 from distwright.config.model import Config
+from distwright.flow.branch_rules import (
+    build_pushed_topic,
+    image_of_pushed_ref,
+    images_of_new_snapshot,
+    images_of_published_suite,
+)
+from distwright.flow.view import Rule, View
 from distwright.images.forms import BUILD_KIND
-from distwright.images.resolve import boot_order, image_order, is_pushed
+from distwright.images.resolve import boot_order
 from distwright.images.scenarios import orders_of_tests
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
@@ -32,25 +39,9 @@ from distwright.store.events import events_since
 from distwright.store.exceptions import list_exceptions
 from distwright.store.holds import holds_of
 from distwright.store.jobs import find_job
-from distwright.store.suites import find_suite
+from distwright.store.suites import find_suite, list_revisions
 
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What rules may look at. certificate: gives the public certificate of a credential."""
-
-    ground: Ground
-    certificate: Callable[[str], bytes]
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self.ground.config
-
-
-Rule = Callable[[Database, View, Event], list[JobOrder]]
 
 
 def build_pushed_tag(database: Database, view: View, event: Event) -> list[JobOrder]:
@@ -63,17 +54,6 @@ def build_pushed_tag(database: Database, view: View, event: Event) -> list[JobOr
     if is_tag_of_upstream(view.ground.paths.repo(repo), table.default_branch, tag):
         return []
     return [build_order(database, view.ground, repo=repo, tag=tag, revision=revision)]
-
-
-def image_of_pushed_branch(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """A push to the default branch of an image's repo builds the image of the pushed commit, be there newer ones or not."""
-    repo, ref = plain.text(event.body, "repo"), plain.text(event.body, "ref")
-    table = view.config.repos.get(repo)
-    if table is None or ref != f"{_HEADS}{table.default_branch}" or event.body["new"] == NOTHING:
-        return []
-    names = [name for name, image in view.config.images.items() if image.repo == repo]
-    revision = plain.text(event.body, "new")
-    return [image_order(database, view.ground, name, revision=revision) for name in names]
 
 
 def build_uploaded_source(database: Database, view: View, event: Event) -> list[JobOrder]:
@@ -183,7 +163,10 @@ def publish_changed_suite(database: Database, view: View, event: Event) -> list[
         return []  # another installation publishes it
     with database.read() as tx:
         row = find_suite(tx, archive, suite)
+        steps = list_revisions(tx, archive, suite, 1)
         waiting = events_since(tx, event.subject, EventKind.SUITE_CHANGED, EventKind.SUITE_PUBLISHED)
+    if row is None and steps and steps[0].action == ENDED:
+        return []  # it is gone since, with its branch or by a person
     if row is not None and row.revision != revision:
         return []  # the event of the present state is in the log as well, and publishes all of it
     added = {name for earlier in waiting for name in plain.texts(earlier.event.body, "added")}
@@ -216,27 +199,6 @@ def install_what_was_published(database: Database, view: View, event: Event) -> 
         holds=resolved.holds,
     )
     return [order]
-
-
-def images_of_published_suite(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """Images that use a suite are built when it is published."""
-    name = f"{plain.text(event.body, 'archive')}/{plain.text(event.body, 'suite')}"
-    return _orders_of_images(database, view, lambda used: name in used)
-
-
-def images_of_new_snapshot(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """Images that use an upstream archive are built on its new snapshot."""
-    archive = plain.text(event.body, "archive")
-    return _orders_of_images(database, view, lambda used: any(name.partition("/")[0] == archive for name in used))
-
-
-def _orders_of_images(database: Database, view: View, is_meant: Callable[[Sequence[str]], bool]) -> list[JobOrder]:
-    """Order images by the suites that they use; one whose recipe nobody has pushed yet is ordered by that push."""
-    return [
-        image_order(database, view.ground, name)
-        for name, image in view.config.images.items()
-        if is_meant(image.from_) and is_pushed(view.ground, name)
-    ]
 
 
 def tidy_exceptions_of_changed_suite(database: Database, _view: View, event: Event) -> list[JobOrder]:
@@ -275,7 +237,12 @@ def scenarios_of_built_image(database: Database, view: View, event: Event) -> li
 
 
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {
-    EventKind.REPO_PUSHED: (build_pushed_tag, image_of_pushed_branch, tidy_exceptions_of_pushed_branch),
+    EventKind.REPO_PUSHED: (
+        build_pushed_tag,
+        build_pushed_topic,
+        image_of_pushed_ref,
+        tidy_exceptions_of_pushed_branch,
+    ),
     EventKind.BUILD_FINISHED: (accept_what_was_built, rebuild_what_was_built, review_what_was_built),
     EventKind.BUILD_COMPARED: (explain_what_differs,),
     EventKind.UPLOAD_ACCEPTED: (build_uploaded_source,),

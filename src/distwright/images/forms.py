@@ -67,11 +67,12 @@ def missing_tools(config: Config) -> dict[str, tuple[str, ...]]:
     return {name: packages for name, packages in missing.items() if packages}
 
 
-def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
+def form_inputs(config: Config, name: str, version: str, branch: str | None = None) -> dict[str, Json]:
     """Give the part of the inputs that came with form 2.
 
     url: of the site, "" if it has none: what bills and statements are named below. vendors: archive -> origin in lower case, as
     package URLs have it. keyrings: archive -> file that a package of the archive brings. version: as the changelog writes it.
+    branch: or what stands for it; None: the default branch.
     """
     table = config.images[name]
     archives = sorted({source.partition("/")[0] for source in table.from_})
@@ -85,7 +86,7 @@ def form_inputs(config: Config, name: str, version: str) -> dict[str, Json]:
     return {
         "form": FORM,
         "repo": table.repo,
-        "branch": config.repos[table.repo].default_branch,
+        "branch": branch or config.repos[table.repo].default_branch,
         "version": version,
         "url": (config.site.url or "").rstrip("/"),
         "keyrings": {archive: path for archive, path in keyrings.items() if path.startswith("/")},

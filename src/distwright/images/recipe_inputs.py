@@ -28,8 +28,7 @@ def recipe_inputs(
 ) -> dict[str, Json]:
     """Keep what the recipe has beside packages, includes and hooks, and name it.
 
-    own_packages: names of those that it brings along as files. options: of the kernel. purpose: what the image is for; so far
-    those of base branches are ordered so, and nothing else.
+    own_packages: names of those that it brings along as files. options: of the kernel. purpose: what the image is for.
     """
     more: dict[str, Json] = {}
     if recipe.before:

@@ -1,7 +1,7 @@
 """From an image's table to the order of its build: recipe and states by digest, names and times that follow from git."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +11,16 @@ from distwright.archive.pins import check_pins, freedom_of
 from distwright.archive.resolve import Ground, Resolved, check_date, resolve_suites
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.builds.resolve import environment_recipe, table_from
+from distwright.builds.versions_of_commits import tag_of_version
 from distwright.config.model import Config
 from distwright.config.tables import Image
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadInput, NotFound, listed, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
+from distwright.images.branch_sources import Subject, base_of, is_release, read_choices, sources_of
 from distwright.images.build import KIND
-from distwright.images.forms import form_inputs
+from distwright.images.forms import Purpose, form_inputs
 from distwright.images.mentions import mentioned_names
 from distwright.images.own_packages import with_own_packages
 from distwright.images.recipe import Recipe, includes_tar, parse_recipe
@@ -26,20 +28,25 @@ from distwright.images.recipe_archives import unknown_sources
 from distwright.images.recipe_files import ImageFile
 from distwright.images.recipe_inputs import recipe_inputs
 from distwright.images.recipe_lists import Values, condition_values
-from distwright.jobs.order import JobOrder
+from distwright.jobs.order import PRIORITY_BASE, PRIORITY_RELEASE, PRIORITY_TOPIC, JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
+from distwright.repos.branches import is_base
 from distwright.store.database import Database
 from distwright.tools.git import Blob, file_at, files_at, refs, resolve
 
 CHANGELOG = "debian/changelog"
 _VERSION = "@VERSION@"
 _LABEL_LENGTH = 32  # ECMA-119
+_PRIORITIES = {Purpose.TAG: PRIORITY_RELEASE, Purpose.BASE: PRIORITY_BASE, Purpose.TOPIC: PRIORITY_TOPIC}
 
 
-def image_order(database: Database, ground: Ground, name: str, *, revision: str | None = None) -> JobOrder:
-    """Order the build of an image from a commit (default: the newest of its repo's default branch).
+def image_order(
+    database: Database, ground: Ground, name: str, *, revision: str | None = None, subject: Subject | None = None
+) -> JobOrder:
+    """Order the build of an image from a commit (default: the newest of a branch).
 
+    subject: the branch or tag that it is of (default: the default branch of its repo), which says what suites of ours it uses.
     Archives are those that the commit pins; the environment of its tools is pinned apart. Raises NotReadyError while a suite or
     snapshot is missing, or the changelog is dated ahead; NotFound or BadInput for a recipe or pins that are not there or wrong,
     Refused for a changelog dated far ahead, and for a branch that must be frozen and is not, or the other way round.
@@ -48,23 +55,36 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
     table = config.images[name]
     repo = config.repos[table.repo]
     where = ground.paths.repo(table.repo)
-    commit = resolve(where, revision or f"refs/heads/{repo.default_branch}")
+    subject = subject or Subject(repo.default_branch)
+    ref = f"refs/tags/{subject.tag}" if subject.tag else f"refs/heads/{subject.branch}"
+    commit = resolve(where, revision or (refs(where).get(ref) if where.exists() else None) or ref)
     entry = _changelog(file_at(where, commit, CHANGELOG), table.repo, ground.now)
     blobs = files_at(where, commit, f"{table.recipe}/")
     if not blobs:
         raise NotFound(f"{table.repo} has no folder {table.recipe}", hint=f"look at recipe in [image.{name}]")
+    choices = read_choices(where, commit)
     recipe = parse_recipe([_image_file(blob, table.recipe) for blob in blobs], _values(config, table))
-    _check_sources(config, table, recipe)
+    if subject.tag and not is_release(subject.tag, str(entry.version)):
+        raise BadInput(
+            f"tag {quoted(subject.tag)} of {table.repo} holds version {entry.version}",
+            hint=f"git tag {tag_of_version(entry.version)}, or correct {CHANGELOG}",
+        )
     keys = {
         archive: _certificate(file_at(where, commit, path), path, table.repo)
         for archive, path in _live_keys(config, table).items()
     }
-    pinned = replace(ground, pins={**_pins(ground, name, where, commit), **ground.pins})
+    base = base_of(repo, table.repo, subject, choices)
+    rules_of = base if subject.tag else subject.branch
+    pinned = replace(ground, pins={**_pins(ground, name, where, commit, rules_of), **ground.pins})
     with database.read() as tx:  # after git, which may take long
-        resolved = resolve_suites(tx, pinned, tuple(table.from_))
+        sources = sources_of(tx, config, name, subject, choices).names
+        resolved = resolve_suites(tx, pinned, sources)
         resolved_tools = resolve_suites(tx, ground, table_from(config, table.tools))
+    _check_sources(config, sources, recipe)
     tools = environment_recipe(config, table.tools, resolved_tools)
-    inputs = _inputs(ground, name, commit, entry, recipe, resolved, tools, keys)
+    inputs = _inputs(ground, name, commit, subject, entry, recipe, resolved, tools, keys)
+    if base != subject.label:
+        inputs["base_branch"] = base
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
     inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
@@ -72,10 +92,11 @@ def image_order(database: Database, ground: Ground, name: str, *, revision: str 
     if mentioned := mentioned_names(recipe):
         inputs["mentioned"] = list(mentioned)
     holds = (*resolved.holds, *resolved_tools.holds)
-    return JobOrder(KIND, inputs, f"build image {inputs['name']}", holds=holds)
+    priority = _PRIORITIES[_purpose(config, table, subject)]
+    return JobOrder(KIND, inputs, f"build image {inputs['name']}", priority, holds=holds)
 
 
-def _pins(ground: Ground, name: str, where: Path, commit: str) -> dict[str, str]:
+def _pins(ground: Ground, name: str, where: Path, commit: str, branch: str) -> dict[str, str]:
     """Read which serials a commit pins; only the archives that the image is made of must be as its branch must be."""
     config, table = ground.config, ground.config.images[name]
     repo = config.repos[table.repo]
@@ -83,16 +104,18 @@ def _pins(ground: Ground, name: str, where: Path, commit: str) -> dict[str, str]
     written = pins_at(where, commit, pinnable)
     used = {source.partition("/")[0] for source in table.from_}
     pins = {archive: written.get(archive) for archive in pinnable if archive in used}
-    freedom = freedom_of(repo.default_branch, repo.frozen, repo.thawed)
-    check_pins(pins, repo.default_branch, freedom, stay_latest=latest_archives(config))
+    freedom = freedom_of(branch, repo.frozen, repo.thawed)
+    check_pins(pins, branch, freedom, stay_latest=latest_archives(config))
     return {archive: serial for archive, serial in pins.items() if serial is not None}
 
 
-def is_pushed(ground: Ground, name: str) -> bool:
-    """Say whether the branch that an image is built from is there."""
-    repo = ground.config.images[name].repo
-    where = ground.paths.repo(repo)
-    return where.exists() and f"refs/heads/{ground.config.repos[repo].default_branch}" in refs(where)
+def version_at(where: Path, commit: str) -> str:
+    """Give the version of an image's repo at a commit; "" if its changelog cannot be read, which who orders it hears of."""
+    content = file_at(where, commit, CHANGELOG)
+    try:
+        return "" if content is None else str(top_entry(content.decode(errors="replace")).version)
+    except BadInput:
+        return ""
 
 
 def boot_order(config: Config, built: Mapping[str, Json]) -> JobOrder:
@@ -114,10 +137,10 @@ def _values(config: Config, table: Image) -> Values:
     return condition_values(table.architecture, suite, components, recommends=table.recommends)
 
 
-def _check_sources(config: Config, table: Image, recipe: Recipe) -> None:
+def _check_sources(config: Config, sources: Sequence[str], recipe: Recipe) -> None:
     """Refuse a recipe that speaks of sources which the image is not made from."""
     known = []
-    for name in table.from_:
+    for name in sources:
         archive_name, _, suite = name.partition("/")
         archive = config.archives[archive_name]
         known += [(str(archive.live_url or ""), suite, component) for component in archive.components]
@@ -131,6 +154,7 @@ def _inputs(
     ground: Ground,
     name: str,
     commit: str,
+    subject: Subject,
     entry: ChangelogEntry,
     recipe: Recipe,
     resolved: Resolved,
@@ -138,7 +162,7 @@ def _inputs(
     keys: Mapping[str, str],
 ) -> dict[str, Json]:
     config, table = ground.config, ground.config.images[name]
-    branch = config.repos[table.repo].default_branch
+    branch = subject.label
     epoch = int(entry.date.timestamp())
     stamp = entry.date.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     version = entry.version.without_epoch  # a colon in a file name reads as a host to rsync and scp
@@ -150,7 +174,16 @@ def _inputs(
     title = (table.title or f"{config.site.name} {_VERSION}").replace(_VERSION, str(entry.version))
     own_label = (table.label or "").replace(_VERSION, version)[:_LABEL_LENGTH].rstrip()
     options = (*table.kernel_options, *(() if table.live_user is None else (f"username={table.live_user}",)))
-    more = recipe_inputs(recipe, table, ground.objects, own, epoch=epoch, title=title, options=options)
+    more = recipe_inputs(
+        recipe,
+        table,
+        ground.objects,
+        own,
+        epoch=epoch,
+        title=title,
+        options=options,
+        purpose=_purpose(config, table, subject),
+    )
 
     def named(full_name: str) -> dict[str, Json]:
         return {
@@ -160,19 +193,26 @@ def _inputs(
             "epoch": epoch,
             "root": root.to_json(),
             "tools": tools.to_json(),
-            "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys)),
+            "files": dict(_files(config, table, full_name, str(entry.version), branch, commit, keys, tuple(states))),
             "states": states,
             "title": title,
             "label": own_label or f"{name} {version}".upper()[:_LABEL_LENGTH],
             "disk_info": full_name,
             "kernel_options": list(options),
             **more,
-            **form_inputs(config, name, str(entry.version)),
+            **form_inputs(config, name, str(entry.version), branch),
         }
 
     # The same commit on another snapshot, with other tools or another configuration is another image, and so has another name.
     inside = digest_of(named(""))[:8]
-    return named(f"{name}-{table.architecture}-{version}-{branch.replace('/', '-')}-{commit[:12]}-{stamp}-{inside}")
+    return named(f"{name}-{table.architecture}-{version}-{subject.file_label}-{commit[:12]}-{stamp}-{inside}")
+
+
+def _purpose(config: Config, table: Image, subject: Subject) -> Purpose:
+    if subject.tag:
+        return Purpose.TAG
+    is_of_base = is_base(config.repos[table.repo], subject.branch) and not subject.on_top
+    return Purpose.BASE if is_of_base else Purpose.TOPIC
 
 
 def _files(
@@ -183,21 +223,25 @@ def _files(
     branch: str,
     commit: str,
     keys: Mapping[str, str],
+    sources: Sequence[str],
 ) -> dict[str, str]:
     more = {"IMAGE_ID": full_name, "IMAGE_VERSION": version, "DISTWRIGHT_BRANCH": branch, "DISTWRIGHT_COMMIT": commit}
     files = {
         "hostname": f"{table.repo}\n",
         "hosts": f"127.0.0.1 localhost\n127.0.1.1 {table.repo}\n::1 localhost ip6-localhost ip6-loopback\n",
         "os-release-more": "".join(f"{name}={shlex.quote(value)}\n" for name, value in more.items()),
-        "live.sources": live_sources(config, table),
+        "live.sources": live_sources(config, sources),
     }
     return files | {_key_file(archive): text for archive, text in keys.items()}
 
 
-def live_sources(config: Config, table: Image) -> str:
-    """Give the sources that the image itself uses: each archive's `live_url`, never a snapshot nor this machine's mirror."""
+def live_sources(config: Config, sources: Sequence[str]) -> str:
+    """Give the sources that the image itself uses: each archive's `live_url`, never a snapshot nor this machine's mirror.
+
+    sources: `archive/suite` names.
+    """
     stanzas = []
-    for name in table.from_:
+    for name in sources:
         archive_name, _, suite = name.partition("/")
         archive = config.archives[archive_name]
         if archive.live_url is None:

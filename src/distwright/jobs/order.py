@@ -1,6 +1,6 @@
 """A job order: immutable, known by the digest of its kind and inputs; the same order twice is one job."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from distwright.errors import NotFound, Refused
@@ -48,6 +48,11 @@ class JobOrder:
     def digest(self) -> Sha256:
         """The identity: kind, version of its steps, inputs."""
         return digest_of({"kind": self.kind.name, "version": self.kind.version, "inputs": self.inputs})
+
+
+def with_priority(order: JobOrder, priority: int) -> JobOrder:
+    """Give the same order another place in the queue."""
+    return replace(order, priority=priority)
 
 
 def place_order(

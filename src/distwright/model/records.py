@@ -114,6 +114,29 @@ class SuiteState:
 
 
 @dataclass(frozen=True, slots=True)
+class BranchSuite:
+    """Which suite of an archive belongs to a branch or tag of a hosted repo.
+
+    ref: its full name. kind: of the suite that it is to have: base, overlay, release. suite: "" if it has none; problem: why, with
+    what to type. at: since when. gone_at: when its ref went; the row stays while the suite has packages of it.
+    """
+
+    repo: str
+    ref: str
+    archive: str
+    kind: str
+    suite: str
+    problem: str
+    at: datetime
+    gone_at: datetime | None = None
+
+    @property
+    def branch(self) -> str:
+        """The name without refs/heads/ or refs/tags/."""
+        return self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """One step in the life of a suite. actor: who.
 

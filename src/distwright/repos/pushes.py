@@ -1,9 +1,10 @@
 """Pushes become events: first those that hooks announced, then what the refs themselves say. Refs are the truth."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 from distwright.model.events import Event, EventKind
 from distwright.repos.spool import NOTHING, RefUpdate, announced_updates, replayed, spool_files
@@ -28,11 +29,57 @@ def need_nothing(_repo: Path, _commits: Sequence[str]) -> Mapping[str, Sequence[
     return {}
 
 
+class Settling(Protocol):
+    """What else follows from the refs of a repo, in the transaction that records them (the suites of branches)."""
+
+    def is_settled(self, tx: Transaction, repo: str, refs: Collection[str]) -> bool:
+        """Say whether nothing is to be done for these refs."""
+        ...
+
+    def prepare(self, path: Path, repo: str, updates: Sequence[RefUpdate]) -> Mapping[str, str]:
+        """Do what is slow, before the transaction."""
+        ...
+
+    def settle(
+        self, tx: Transaction, repo: str, refs: Collection[str], prepared: Mapping[str, str], now: datetime
+    ) -> Callable[[], None]:
+        """Make it so; give what is to be done after the transaction. Safe to repeat."""
+        ...
+
+
+def nothing_more() -> None:
+    """Do nothing."""
+
+
+class NothingSettles:
+    """Nothing else follows from refs."""
+
+    def is_settled(self, tx: Transaction, repo: str, refs: Collection[str]) -> bool:
+        """Say so."""
+        return True
+
+    def prepare(self, path: Path, repo: str, updates: Sequence[RefUpdate]) -> Mapping[str, str]:
+        """Prepare nothing."""
+        return {}
+
+    def settle(
+        self, tx: Transaction, repo: str, refs: Collection[str], prepared: Mapping[str, str], now: datetime
+    ) -> Callable[[], None]:
+        """Change nothing."""
+        return nothing_more
+
+
 def take_in_pushes(
-    database: Database, paths: StatePaths, repos: Sequence[str], now: datetime, needs: Needs = need_nothing
+    database: Database,
+    paths: StatePaths,
+    repos: Sequence[str],
+    now: datetime,
+    needs: Needs = need_nothing,
+    settling: Settling | None = None,
 ) -> int:
     """Turn everything that was pushed since the last call into events, each ref update once; say how many.
 
+    settling: what else follows from refs; its rows are there before the events of the push.
     needs: what the commit that a ref comes to needs is held from the same moment on, until the ref moves on or is gone.
     Two pushes of one ref are two events if their hooks announced them. What no hook announced is found in the refs as they are. A
     spool file is removed only after its events are committed; one of a repo that is not in `repos` is removed too.
@@ -46,7 +93,7 @@ def take_in_pushes(
     for repo in repos:
         path = paths.repo(repo)
         if path.exists():
-            count += _take_in(database, path, repo, announced.get(repo, []), now, needs)
+            count += _take_in(database, path, repo, announced.get(repo, []), now, needs, settling or NothingSettles())
     for file in spooled:
         with contextlib.suppress(OSError):
             file.unlink(missing_ok=True)
@@ -64,23 +111,35 @@ def ref_updates(repo: str, known: Mapping[str, str], actual: Mapping[str, str]) 
 
 
 def _take_in(
-    database: Database, path: Path, repo: str, announced: Sequence[RefUpdate], now: datetime, needs: Needs
+    database: Database,
+    path: Path,
+    repo: str,
+    announced: Sequence[RefUpdate],
+    now: datetime,
+    needs: Needs,
+    settling: Settling,
 ) -> int:
     """Record what leads from the rows to the refs; begin again when another process has changed the rows meanwhile."""
     while True:
         with database.read() as tx:
             known = refs_of(tx, repo)
+            is_settled = settling.is_settled(tx, repo, known)
         actual = refs(path)  # after the rows: read before them, a push that another process took in looks undone
         updates = _updates(path, repo, announced, known, actual)
-        if not updates:
+        if not updates and is_settled:
             return 0
+        prepared = settling.prepare(path, repo, updates)
         needed = needs(path, sorted({update.new for update in updates} - {NOTHING}))
         with database.write() as tx:
-            if refs_of(tx, repo) == known:
+            is_current = refs_of(tx, repo) == known
+            if is_current:
+                finish = settling.settle(tx, repo, actual, prepared, now)
                 for update in updates:
                     _record(tx, update, now)
                     replace_holds(tx, ref_holder(repo, update.ref), needed.get(update.new, ()), now)
-                return len(updates)
+        if is_current:
+            finish()
+            return len(updates)
 
 
 def _updates(

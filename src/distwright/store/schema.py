@@ -249,6 +249,20 @@ refs = sa.Table(
     sa.Column("at", TIME, nullable=False),
 )
 
+branches = sa.Table(
+    "branches",
+    metadata,
+    sa.Column("repo", NAME, primary_key=True),
+    sa.Column("ref", NAME, primary_key=True),
+    sa.Column("archive", NAME, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("suite", NAME, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+    sa.Column("gone_at", TIME),
+    sa.Index("branches_by_suite", "archive", "suite"),
+)
+
 trials = sa.Table(
     "trials",
     metadata,

@@ -30,7 +30,8 @@ from distwright.checks.review import (
 )
 from distwright.config.load import parse_config
 from distwright.errors import WorkFailed
-from distwright.flow.rules import View, review_what_was_built
+from distwright.flow.rules import review_what_was_built
+from distwright.flow.view import View
 from distwright.jobs.lease import Ending, claim_next, end_attempt, holder_name
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder, get_job, place_order
 from distwright.jobs.step import Action, CommandEnd, Plan, PlannedCommand, ShelfEntry, StepEnd, StepResult

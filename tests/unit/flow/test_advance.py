@@ -16,7 +16,7 @@ from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.errors import DistwrightError, NotFound, OutOfSpace, Refused
 from distwright.flow.advance import OUR_FAULT_RETRY, READER, advance, ask_again, drop, unanswered
-from distwright.flow.rules import View
+from distwright.flow.view import View
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.repos.pushes import take_in_pushes

@@ -12,7 +12,8 @@ from tests.worlds.installation import WorldContext
 
 from distwright.builds.package import KIND as BUILD
 from distwright.checks.explain import MOST_FILES, pairs_of
-from distwright.flow.rules import View, explain_what_differs, rebuild_built_image, rebuild_what_was_built
+from distwright.flow.rules import explain_what_differs, rebuild_built_image, rebuild_what_was_built
+from distwright.flow.view import View
 from distwright.images.build import KIND as IMAGE
 from distwright.images.forms import LAYER_KIND
 from distwright.jobs.lease import Ending, claim_next, end_attempt

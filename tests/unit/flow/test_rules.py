@@ -12,23 +12,20 @@ from tests.worlds.repos import changelog, commit
 
 from distwright.archive.resolve import NotReadyError, accept_order, publish_order
 from distwright.archive.suites import Who, branch_suite
+from distwright.flow.branch_rules import image_of_pushed_ref, images_of_new_snapshot, images_of_published_suite
 from distwright.flow.rules import (
     RULES,
-    Rule,
-    View,
     accept_what_was_built,
     boot_built_image,
     build_pushed_tag,
     build_uploaded_source,
-    image_of_pushed_branch,
-    images_of_new_snapshot,
-    images_of_published_suite,
     install_what_was_published,
     publish_changed_suite,
     tidy_exceptions_of_changed_suite,
     tidy_exceptions_of_new_snapshot,
     tidy_exceptions_of_pushed_branch,
 )
+from distwright.flow.view import Rule, View
 from distwright.images.resolve import boot_order
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
@@ -103,7 +100,12 @@ def test_a_rule_needs_no_more_of_an_event_than_its_schema_promises(
 
 def test_every_stage_of_the_line_follows_from_the_one_before() -> None:
     assert {kind: [rule.__name__ for rule in rules] for kind, rules in RULES.items()} == {
-        EventKind.REPO_PUSHED: ["build_pushed_tag", "image_of_pushed_branch", "tidy_exceptions_of_pushed_branch"],
+        EventKind.REPO_PUSHED: [
+            "build_pushed_tag",
+            "build_pushed_topic",
+            "image_of_pushed_ref",
+            "tidy_exceptions_of_pushed_branch",
+        ],
         EventKind.BUILD_FINISHED: ["accept_what_was_built", "rebuild_what_was_built", "review_what_was_built"],
         EventKind.BUILD_COMPARED: ["explain_what_differs"],
         EventKind.UPLOAD_ACCEPTED: ["build_uploaded_source"],
@@ -164,7 +166,7 @@ def test_no_other_push_builds_a_package(world: WorldContext, event: Event) -> No
 def test_a_push_to_the_default_branch_of_an_images_repo_builds_its_images(world: WorldContext) -> None:
     two = {**world.config.images, "skua": world.config.images["petrel"]}
     view = with_config(world, images=two)
-    orders = ask(world, image_of_pushed_branch, push("live", "refs/heads/main", head(world)), view)
+    orders = ask(world, image_of_pushed_ref, push("live", "refs/heads/main", head(world)), view)
     assert [(order.kind.name, order.inputs["image"]) for order in orders] == [
         ("image.build", "petrel"),
         ("image.build", "skua"),
@@ -174,13 +176,13 @@ def test_a_push_to_the_default_branch_of_an_images_repo_builds_its_images(world:
 @pytest.mark.parametrize(
     "event",
     [
-        push("live", "refs/heads/topic"), push("live", "refs/tags/main"), push("greeter", "refs/heads/main"),
+        push("live", "refs/heads/wip/main"), push("live", "refs/notes/main"), push("greeter", "refs/heads/main"),
         push("unknown", "refs/heads/main"), push("live", "refs/heads/main", NOTHING),
     ],
-    ids=["other branch", "tag", "package", "unknown repo", "deleted"],
+    ids=["work in progress", "other ref", "package", "unknown repo", "deleted"],
 )  # fmt: skip
 def test_no_other_push_builds_an_image(world: WorldContext, event: Event) -> None:
-    assert ask(world, image_of_pushed_branch, event) == []
+    assert ask(world, image_of_pushed_ref, event) == []
 
 
 def test_what_was_built_is_uploaded_as_the_builder(world: WorldContext) -> None:
@@ -251,7 +253,7 @@ def test_images_follow_the_suites_and_archives_that_they_use(world: WorldContext
 
 def test_an_image_that_is_asked_for_by_three_events_is_one_job(world: WorldContext) -> None:
     orders = [
-        *ask(world, image_of_pushed_branch, push("live", "refs/heads/main", head(world))),
+        *ask(world, image_of_pushed_ref, push("live", "refs/heads/main", head(world))),
         *ask(world, images_of_published_suite, published(world)),
         *ask(world, images_of_new_snapshot, event_of(EventKind.SNAPSHOT_RECORDED, archive="debian")),
     ]
@@ -263,7 +265,7 @@ def test_a_rule_that_cannot_say_yet_says_what_it_waits_for(world: WorldContext) 
     view = View(world.ground({"debian": "2030010101"}), view_of(world).certificate)
     for rule, event in (
         (build_pushed_tag, push("greeter", "refs/tags/1.0", tagged(world))),
-        (image_of_pushed_branch, push("live", "refs/heads/main", head(world))),
+        (image_of_pushed_ref, push("live", "refs/heads/main", head(world))),
         (install_what_was_published, published(world)),
     ):
         with pytest.raises(NotReadyError, match="archive debian has no snapshot 2030010101 yet"):

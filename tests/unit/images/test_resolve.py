@@ -214,7 +214,7 @@ def test_one_name_never_means_two_images(context: WorldContext) -> None:
 def test_the_live_sources_are_the_archives_own_addresses_and_never_a_mirror_or_a_snapshot(
     context: WorldContext,
 ) -> None:
-    assert live_sources(context.config, context.config.images["petrel"]) == (
+    assert live_sources(context.config, context.config.images["petrel"].from_) == (
         "Types: deb\nURIs: https://archive.example/debian\nSuites: stable\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
         "Types: deb\nURIs: https://security.example/debian-security\nSuites: stable-security\nComponents: main\n"
@@ -229,7 +229,7 @@ def test_an_archive_without_live_url_or_without_a_key_is_no_live_source(context:
     archives["security"] = archives["security"].model_copy(update={"live_url": None})
     archives["petrel"] = archives["petrel"].model_copy(update={"live_key": None})
     config = replace(context.config, archives=archives)
-    assert live_sources(config, config.images["petrel"]).count("URIs:") == 1
+    assert live_sources(config, config.images["petrel"].from_).count("URIs:") == 1
     context.config = config
     commit(context.paths, "live", {path: text for path, text in FILES.items() if not path.endswith(".asc")})
     assert "petrel.asc" not in str(order(context).inputs["files"])
@@ -244,7 +244,7 @@ def test_two_archives_whose_keys_have_one_file_name_keep_both(context: WorldCont
         update={"from_": ("debian/stable", "petrel/devel", "skua/devel")}
     )
     config = replace(context.config, archives=archives, suites=suites, images={"petrel": image})
-    sources = live_sources(config, image)
+    sources = live_sources(config, image.from_)
     assert [line for line in sources.splitlines() if line.startswith("Signed-By: /etc")] == [
         "Signed-By: /etc/apt/keyrings/petrel.asc",
         "Signed-By: /etc/apt/keyrings/skua.asc",

@@ -18,7 +18,8 @@ from tests.worlds.times import NOW
 
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import BadInput, NotFound, WorkFailed
-from distwright.flow.rules import View, scenarios_of_built_image
+from distwright.flow.rules import scenarios_of_built_image
+from distwright.flow.view import View
 from distwright.images.kit_descriptions import Description, Release, Upgrade
 from distwright.images.scenarios import (
     Chosen,

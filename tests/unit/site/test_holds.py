@@ -19,7 +19,7 @@ from distwright.archive.resolve import record_order
 from distwright.config.load import parse_config
 from distwright.errors import NotFound
 from distwright.flow.advance import READER, advance
-from distwright.flow.rules import View
+from distwright.flow.view import View
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import Action, StepResult

@@ -1,0 +1,40 @@
+"""What rules are: values in, orders out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from distwright.archive.resolve import Ground
+from distwright.config.model import Config
+from distwright.errors import Busy, DiskFailed, DistwrightError, OutOfSpace, ProgramFailed
+from distwright.jobs.order import JobOrder
+from distwright.model.events import Event
+from distwright.store.database import Database
+
+OUR_FAULTS = (Busy, OutOfSpace, DiskFailed, ProgramFailed)  # of this machine, not of what was asked
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What rules may look at. certificate: gives the public certificate of a credential."""
+
+    ground: Ground
+    certificate: Callable[[str], bytes]
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.ground.config
+
+
+Rule = Callable[[Database, View, Event], list[JobOrder]]
+
+
+class PartlyOrdered(DistwrightError):
+    """Some of what follows from an event is ordered, and some cannot be."""
+
+    exit_code = 1
+
+    def __init__(self, orders: Sequence[JobOrder], reasons: Sequence[DistwrightError]) -> None:
+        """Keep both. reasons: at least one."""
+        super().__init__("; ".join(reason.message for reason in reasons), hint=reasons[0].hint)
+        self.orders, self.reasons = tuple(orders), tuple(reasons)
