@@ -6,6 +6,8 @@ from pydantic import Field
 
 from distwright.config.tables_archive import Table
 from distwright.config.values import (
+    ActiveDays,
+    AheadOf,
     Architecture,
     BootSeconds,
     Branch,
@@ -105,6 +107,15 @@ class Repo(Table, frozen=True):
         default=(),
         description="Its base branches beside the default branch: nobody rewinds or deletes them.",
         examples=[["stable", "release/*"]],
+    )
+    only_ahead: Annotated[tuple[AheadOf, ...], OnceEach] = Field(
+        default=(),
+        description="Bases that are built only while they have commits that another one has not, as `branch:other`.",
+        examples=[["testing:stable"]],
+    )
+    active_days: ActiveDays = Field(
+        default=30,
+        description="Days after its newest commit that a branch which is no base, and not merged into one, is still built.",
     )
     read: Annotated[tuple[Who, ...], OnceEach] = Field(
         default=(), description="Who may read it, and no more; says nothing unless it is private.", examples=[["ada"]]

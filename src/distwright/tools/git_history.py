@@ -4,6 +4,7 @@ Everything is asked by object name, so nothing is read as an expression.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from distwright.errors import BadInput, NotFound, quoted
 from distwright.tools.git import existing_commits, git
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_TAGS = "refs/tags/"
+_TAGS, _HEADS = "refs/tags/", "refs/heads/"
 _SHOWN = 200  # characters of a subject or a name: they come from outside
 # Committer dates that datetime can hold, and that a tar header can: 1970 to 2242.
 _LAST_SECOND = (1 << 33) - 1
@@ -23,6 +24,36 @@ class CommitLine:
 
     author: str
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class BranchTip:
+    """A branch and its newest commit. committed: when that was made, by the word of who made it, in seconds since 1970."""
+
+    name: str
+    commit: str
+    committed: int
+
+
+def branch_tips(repo: Path) -> list[BranchTip]:
+    """List all branches, sorted by name; those whose names are no printable text are left out. One process."""
+    listing = git(repo, "for-each-ref", "--format=%(refname)%09%(objectname) %(committerdate:unix)", _HEADS)
+    tips = []
+    for line in listing.decode(errors="surrogateescape").splitlines():
+        name, _, described = line.partition("\t")
+        commit, _, seconds = described.partition(" ")
+        if name.isprintable():
+            tips.append(BranchTip(name.removeprefix(_HEADS), commit, int(seconds) if seconds.isdigit() else 0))
+    return tips
+
+
+def not_contained(repo: Path, commits: Collection[str], others: Collection[str]) -> set[str]:
+    """Say which of these commits none of the others contains. One process, which walks no further than they differ."""
+    if not commits:
+        return set()
+    names = [*map(_object, commits), *(f"^{_object(other)}" for other in others)]
+    listing = git(repo, "rev-list", "--stdin", stdin="".join(f"{name}\n" for name in names).encode())
+    return set(listing.decode().split()) & set(commits)
 
 
 def tagged_commits(repo: Path) -> dict[str, str]:
