@@ -253,6 +253,12 @@ def files_at(repo: Path, commit: str, path: str) -> list[Blob]:
     return [Blob(entry.path, entry.mode, content) for entry, content in _blobs(repo, entries)]
 
 
+def check_size(repo: Path, commit: str) -> None:
+    """Refuse a commit that is larger than what is built: the limits above, before anything else walks its tree."""
+    for _entry in _entries(repo, commit, limit_bytes=TREE_LIMIT_BYTES):
+        pass
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     mode: str

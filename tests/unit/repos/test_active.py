@@ -13,8 +13,10 @@ from distwright.repos.hosting import make_repo
 from distwright.store.paths import StatePaths
 from distwright.tools.git import git, refs
 
-TABLE = config().repos["live"].model_copy(
-    update={"protected": ("stable", "testing", "release/*"), "only_ahead": ("testing:stable",)}
+TABLE = (
+    config()
+    .repos["live"]
+    .model_copy(update={"protected": ("stable", "testing", "release/*"), "only_ahead": ("testing:stable",)})
 )
 
 
