@@ -34,7 +34,8 @@ _UNDECIDED = (Outcome.BROKEN, Outcome.CANCELLED, Outcome.TIMED_OUT)
 @dataclass(frozen=True, slots=True)
 class JobOrder:
     """kind: a key of worker/kinds.py, in its present version. inputs: plain JSON, digests instead of paths. title: for people,
-    not in the identity. holds: what must stay until the job is done beside the objects that its inputs name: serials.
+    not in the identity. holds: what must stay until the job is done beside the objects that its inputs name: serials. share: whose
+    it is: of one priority, each share has one job a round.
     """
 
     kind: KindName
@@ -43,6 +44,7 @@ class JobOrder:
     priority: int = PRIORITY_BASE
     pool: str = DEFAULT_POOL
     holds: tuple[Hold, ...] = ()
+    share: str = ""
 
     @property
     def digest(self) -> Sha256:
@@ -84,6 +86,7 @@ def place_order(
         now=now,
         config_commit=config_commit,
         cause=cause,
+        share=order.share,
     )
     job = get_job(tx, job_id)
     hold_for_job(tx, job, order.holds, now)
