@@ -12,6 +12,7 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.store.database import Transaction, inserted_id
 from distwright.store.schema import attempts, jobs, step_results
+from distwright.store.stale import mark_branches_of_job
 from distwright.store.times import from_text, maybe_from_text, to_text
 
 _LARGEST = 2**63 - 1
@@ -45,6 +46,12 @@ def find_job(tx: Transaction, job_id: int) -> Job | None:
     if not 1 <= job_id <= _LARGEST:
         return None
     return _maybe_job(tx.connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).first())
+
+
+def find_jobs(tx: Transaction, numbers: Collection[int]) -> list[Job]:
+    """Find jobs by their numbers, oldest first."""
+    query = sa.select(jobs).where(jobs.c.id.in_(sorted(numbers))).order_by(jobs.c.id)
+    return [_job(row) for row in tx.connection.execute(query)]
 
 
 def list_jobs(
@@ -113,6 +120,7 @@ def requeue(tx: Transaction, job_id: int, now: datetime) -> None:
             not_before=to_text(now), broken_count=0, lost_count=0, is_cancelled=False, turn=turn,
         )
     )  # fmt: skip
+    mark_branches_of_job(tx, job_id)
 
 
 def raise_priority(tx: Transaction, job_id: int, priority: int) -> None:
@@ -120,7 +128,9 @@ def raise_priority(tx: Transaction, job_id: int, priority: int) -> None:
     job = find_job(tx, job_id)
     if job is not None and job.priority < priority:
         turn = _turn(tx, job.pool, priority, job.share)
-        tx.connection.execute(jobs.update().where(jobs.c.id == job_id).values(priority=priority, rank=-priority, turn=turn))
+        tx.connection.execute(
+            jobs.update().where(jobs.c.id == job_id).values(priority=priority, rank=-priority, turn=turn)
+        )
 
 
 def change_priority(tx: Transaction, numbers: Collection[int], old: int, new: int) -> int:
@@ -236,6 +246,7 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
     )
     if ours.rowcount == 0:
         return False
+    mark_branches_of_job(tx, job_id)
     tx.connection.execute(
         attempts.update()
         .where(attempts.c.job == job_id, attempts.c.fence == fence)
@@ -250,7 +261,12 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
 
 
 def waiting_since(
-    tx: Transaction, pools: Sequence[str], priority: int, since: datetime, kinds: Collection[tuple[str, int]], limit: int
+    tx: Transaction,
+    pools: Sequence[str],
+    priority: int,
+    since: datetime,
+    kinds: Collection[tuple[str, int]],
+    limit: int,
 ) -> list[Job]:
     """List jobs of at least this priority that nobody has taken since a time, first the next; at most `limit`."""
     where = sa.and_(_is_ready(pools, since, kinds), jobs.c.rank <= -priority)
@@ -289,6 +305,7 @@ def finish_queued(tx: Transaction, job_id: int, outcome: Outcome, message: str, 
         .where(jobs.c.id == job_id, jobs.c.state == JobState.QUEUED.value)
         .values(state=JobState.DONE.value, outcome=outcome.value, message=message, finished_at=to_text(now))
     )
+    mark_branches_of_job(tx, job_id)
     return changed.rowcount == 1
 
 
@@ -345,17 +362,15 @@ def forget_step_results(tx: Transaction, keys: Collection[str]) -> None:
 def _turn(tx: Transaction, pool: str, priority: int, share: str) -> int:
     """Give the turn of a job that is queued now: start-time fair queuing, each share one job a round.
 
-    A round is the turn of the newest job that runs, or of the first that waits. A share that has jobs waiting queues behind its own;
-    one that has none comes into this round, not behind all that others have queued before. Two looks into indexes.
+    A round is the turn of the newest job that runs, or of the first that waits. A share that has jobs waiting queues behind its
+    own; one that has none comes into this round, not behind all that others have queued before. Two looks into indexes.
     """
     same = (jobs.c.pool == pool, jobs.c.rank == -priority)
     runs, waits = jobs.c.state == JobState.RUNNING.value, jobs.c.state == JobState.QUEUED.value
     last = tx.connection.execute(sa.select(sa.func.max(jobs.c.turn)).where(runs, *same)).scalar()
     if last is None:
         last = tx.connection.execute(sa.select(sa.func.min(jobs.c.turn)).where(waits, *same)).scalar()
-    own = tx.connection.execute(
-        sa.select(sa.func.max(jobs.c.turn)).where(waits, *same, jobs.c.share == share)
-    ).scalar()
+    own = tx.connection.execute(sa.select(sa.func.max(jobs.c.turn)).where(waits, *same, jobs.c.share == share)).scalar()
     return max(last or 0, 0 if own is None else own + 1)
 
 

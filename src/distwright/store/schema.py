@@ -113,7 +113,11 @@ branch_states = sa.Table(
     sa.Column("pushed_at", TIME, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("since", TIME, nullable=False),
+    sa.Column("settled", sa.String(16)),
     sa.Column("job", sa.Integer),
+    sa.Column("is_stale", sa.Boolean, nullable=False),
+    sa.Index("branch_states_by_commit", "repo", "commit"),
+    sa.Index("branch_states_by_staleness", "is_stale"),
 )
 
 attempts = sa.Table(
