@@ -32,7 +32,7 @@ _Push = tuple[str, datetime]
 
 
 def look_at_branches(database: Database, config: Config, now: datetime) -> int:
-    """Look at branches that were pushed, or whose jobs have changed, since the last look; give their number and that of events read.
+    """Look at branches that were pushed, or whose jobs have changed, since the last look; give the number of both.
 
     Looks only once the flow has ordered all that follows, for a build that has ended and whose tests nobody has ordered yet is not
     the end. One transaction for at most _AT_ONCE branches: rows, events and the place are written together, so a change is told

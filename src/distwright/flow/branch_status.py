@@ -77,7 +77,9 @@ def status_of(jobs: Sequence[Job], open_events: Iterable[OpenEvent] = ()) -> Sta
         found.setdefault(state, (None, event.reason))
     state = next((state for state in _WORST_FIRST if state in found), BranchState.NOTHING)
     decides, reason = found.get(state, (None, "no job is for this commit"))
-    return Status(state, stages, None if state is BranchState.OK else decides, "" if state is BranchState.OK else reason)
+    return Status(
+        state, stages, None if state is BranchState.OK else decides, "" if state is BranchState.OK else reason
+    )
 
 
 def state_of_job(job: Job) -> BranchState:

@@ -77,7 +77,10 @@ def as_of(context: WorldContext, branch: str, name: str, number: int) -> int:
     tip = git(context.paths.repo(name), "rev-parse", branch).decode().strip()
     with context.database.write() as tx:
         order = JobOrder(
-            KindName("image.test", 1), {"number": number}, "test it", commits=(RefCommit(name, f"{HEADS}{branch}", tip),)
+            KindName("image.test", 1),
+            {"number": number},
+            "test it",
+            commits=(RefCommit(name, f"{HEADS}{branch}", tip),),
         )
         return place_order(tx, order, context.clock).id
 
@@ -144,7 +147,9 @@ def test_branch_of_which_nothing_is_built_is_no_news_and_a_refused_one_says_why(
     assert "has no debian/changelog" in str(event.event.body["reason"])
 
 
-def test_jobs_that_anybody_places_for_the_newest_commit_count_and_those_of_older_ones_do_not(world: WorldContext) -> None:
+def test_jobs_that_anybody_places_for_the_newest_commit_count_and_those_of_older_ones_do_not(
+    world: WorldContext,
+) -> None:
     commit(world.paths, "live", {"README": "x"}, branch="topic")
     go_on(world)
     as_of(world, "topic", "live", 1)
@@ -203,4 +208,3 @@ def test_look_that_nothing_happened_since_writes_nothing(world: WorldContext) ->
     assert look_at_branches(world.database, world.config, world.clock) == 0, "a job of no branch is nobody's news"
     with world.database.read() as tx:
         assert cursor_of(tx, LOOKER) == before
-

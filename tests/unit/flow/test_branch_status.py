@@ -45,7 +45,9 @@ def test_all_is_well_when_every_stage_that_there_is_ended_well() -> None:
     status = status_of([job_of(1, "image.build"), job_of(2, "image.rebuild"), job_of(3, "image.boot")])
     assert (status.state, status.job, status.reason) == (S.OK, None, "")
     assert stages(status) == {"build": "ok", "rebuild": "ok", "tests": "ok", "checks": "nothing"}
-    assert [stage.since for stage in status.stages] == [NOW + timedelta(minutes=number) for number in (1, 2, 3)] + [None]
+    assert [stage.since for stage in status.stages] == [NOW + timedelta(minutes=number) for number in (1, 2, 3)] + [
+        None
+    ]
 
 
 def test_it_runs_while_one_job_does_and_has_failed_as_soon_as_one_has() -> None:
@@ -69,7 +71,9 @@ def test_it_runs_while_one_job_does_and_has_failed_as_soon_as_one_has() -> None:
 )
 def test_every_end_has_its_word(outcome: Outcome, state: BranchState) -> None:
     assert status_of([job_of(1, "package.build", outcome)]).state is state
-    assert status_of([job_of(1, "package.build", outcome), job_of(2, "upload.accept", Outcome.FAILED)]).state is S.FAILED
+    assert (
+        status_of([job_of(1, "package.build", outcome), job_of(2, "upload.accept", Outcome.FAILED)]).state is S.FAILED
+    )
 
 
 def test_newer_job_about_the_same_stands_for_it_and_one_about_another_does_not() -> None:
@@ -87,9 +91,13 @@ def test_rebuild_that_differs_has_failed_though_its_job_ended_well() -> None:
 
 
 def test_what_waits_and_what_was_refused_is_said_with_its_reason() -> None:
-    waits, refused = OpenEvent(PUSHED, "no snapshot yet", False, None), OpenEvent(PUSHED, "no changelog", True, None)
+    waits = OpenEvent(PUSHED, "no snapshot yet", is_refused=False, retry_at=None)
+    refused = OpenEvent(PUSHED, "no changelog", is_refused=True, retry_at=None)
     assert (status_of([], [waits]).state, status_of([], [waits]).reason) == (S.WAITING, "no snapshot yet")
-    assert (status_of([], [waits, refused]).state, status_of([], [waits, refused]).reason) == (S.REFUSED, "no changelog")
+    assert (status_of([], [waits, refused]).state, status_of([], [waits, refused]).reason) == (
+        S.REFUSED,
+        "no changelog",
+    )
     built = job_of(1, "package.build")
     assert status_of([built], [waits]).state is S.WAITING
     assert status_of([replace(built, state=JobState.RUNNING, outcome=None)], [waits]).state is S.RUNNING
