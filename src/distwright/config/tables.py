@@ -117,6 +117,12 @@ class Repo(Table, frozen=True):
         default=30,
         description="Days after its newest commit that a branch which is no base, and not merged into one, is still built.",
     )
+    documentation: Annotated[tuple[PathPattern, ...], OnceEach] = Field(
+        default=(),
+        description="Paths that are documentation: an image of a topic that changes nothing else is tested by its "
+        "documentation_features alone.",
+        examples=[["docs/**", "**/*.md"]],
+    )
     read: Annotated[tuple[Who, ...], OnceEach] = Field(
         default=(), description="Who may read it, and no more; says nothing unless it is private.", examples=[["ada"]]
     )
@@ -267,6 +273,12 @@ class Image(Table, frozen=True):
         default=(),
         description="Folders of the repo with features, NAME.feature, that the image is tested by. Unset: it is only booted.",
         examples=[["features"]],
+    )
+    documentation_features: Annotated[tuple[Line, ...], OnceEach] = Field(
+        default=(),
+        description="Its features, by name or file, that a topic is tested by if it changes nothing but `documentation` of its "
+        "repo. Unset: by all.",
+        examples=[["manual"]],
     )
     firmwares: Annotated[tuple[Literal["bios", "uefi", "secure-boot"], ...], NotEmpty, OnceEach] = Field(
         default=("bios",), description="What starts the machines of the features.", examples=[["bios", "secure-boot"]]

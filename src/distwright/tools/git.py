@@ -59,6 +59,7 @@ def git(
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
     may_say_no: bool = False,
+    output_limit_bytes: int = 2 << 30,
 ) -> bytes:
     """Run one git command in a repository, with no hook, no prompt and no configuration of the user's; give what it prints.
 
@@ -69,7 +70,7 @@ def git(
         timeout_s=timeout_s,
         stdin=stdin,
         environment={**_IDENTITY_FREE, **(_LOCAL if arguments[0] in ("fetch", "push") else {}), **(environment or {})},
-        output_limit_bytes=2 << 30,
+        output_limit_bytes=output_limit_bytes,
     )
     done = run(command)
     return done.stdout if may_say_no and done.exit_code == 1 and not done.cut else done.checked().stdout

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.errors import BadInput, NotFound, quoted
-from distwright.tools.git import existing_commits, git
+from distwright.tools.git import LISTING_LIMIT_BYTES, existing_commits, git
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TAGS, _HEADS = "refs/tags/", "refs/heads/"
@@ -134,6 +134,16 @@ def commits_between(repo: Path, good: str, bad: str) -> tuple[str, ...]:
             hint=f"git -C {repo} log --oneline --first-parent {bad[:12]}",
         )
     return tuple(listing)
+
+
+def changed_paths(repo: Path, old: str, new: str) -> list[str]:
+    """List the paths that two commits do not have alike, a rename by both its names, sorted by git.
+
+    Raises ProgramFailed for more names than LISTING_LIMIT_BYTES holds.
+    """
+    argv = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--end-of-options", _object(old), _object(new))
+    listing = git(repo, *argv, output_limit_bytes=LISTING_LIMIT_BYTES).decode(errors="surrogateescape")
+    return [path for path in listing.split("\0") if path]
 
 
 def commit_line(repo: Path, commit: str) -> CommitLine:

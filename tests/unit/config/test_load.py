@@ -286,8 +286,8 @@ def test_known_tables_without_settings_say_so(table: str) -> None:
             "[repo.live]\nfrom_ = 1",
             "22 repo.live.from_: is not a known key",
             (
-                "active_days, create, default_branch, description, environment, frozen, maintain, only_ahead, package, private, "
-                "protected, public, read, rebuild, rewind, suite, thawed or write"
+                "active_days, create, default_branch, description, documentation, environment, frozen, maintain, only_ahead, "
+                "package, private, protected, public, read, rebuild, rewind, suite, thawed or write"
             ),
         ),
         (
