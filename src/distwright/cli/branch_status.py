@@ -79,7 +79,7 @@ def ready(repo: str, branch: str, withdraw: bool, state: str | None, as_json: bo
 
 
 def _say(app: App, repo: str, branch: str, *, is_ready: bool) -> bool:
-    actor = getpass.getuser()
+    actor = f"user {getpass.getuser()}"
     return say_ready(app.database, app.config(), repo, branch, is_ready=is_ready, actor=actor, now=app.now())
 
 
