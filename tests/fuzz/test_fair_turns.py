@@ -32,15 +32,13 @@ def test_no_share_that_waits_falls_behind_another(actions: list[tuple[str, int] 
                     for _ in range(many):
                         place_order(tx, count_order(next(numbers), share=share), NOW)
                 waiting[share] += many
-            elif (share := _worked(database, action)) is not None:
+            elif (worked := _worked(database, action)) is not None:
                 served = action != "claim and put back"
-                waiting[share] -= served
-                for pair in ahead:
-                    ahead[pair] += served * ((pair[0] == share) - (pair[1] == share))
-            for pair in ahead:
-                if not all(waiting[share] for share in pair):
-                    ahead[pair] = 0
-                assert ahead[pair] <= 2, (pair, waiting)
+                waiting[worked] -= served
+                for one, other in ahead:
+                    ahead[one, other] += served * ((one == worked) - (other == worked))
+            ahead = {pair: value if all(waiting[share] for share in pair) else 0 for pair, value in ahead.items()}
+            assert max(ahead.values()) <= 2, (ahead, waiting)
     finally:
         database.close()
 

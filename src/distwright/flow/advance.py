@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, quoted
 from distwright.flow.rules import RULES, View
-from distwright.flow.standing import standing_of
+from distwright.flow.standing import placed_as, standing_of
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
 from distwright.store.database import Database, Transaction
@@ -90,7 +90,7 @@ def _deal_with(
             # An event that waits is asked again and again: what broke since must not be begun anew each time.
             place_order(
                 tx,
-                standing.of(order),
+                placed_as(tx, view.config, standing, order),
                 now,
                 config_commit=commit,
                 cause=event.number,

@@ -13,7 +13,7 @@ from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind, OpenEvent, StoredEvent
 from distwright.model.records import Job
 from distwright.repos.active import is_never_built
-from distwright.store.branches import (
+from distwright.store.branch_states import (
     drop_branch,
     find_branch,
     jobs_of_commit,

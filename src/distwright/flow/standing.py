@@ -13,14 +13,20 @@ from distwright.jobs.order import (
     JobOrder,
 )
 from distwright.model import plain
-from distwright.model.branches import HEADS, TAGS, RefCommit
+from distwright.model.branches import HEADS, TAGS, RefCommit, commit_of_inputs
 from distwright.model.events import Event, EventKind
 from distwright.model.records import Job
 from distwright.repos.active import is_base
 from distwright.repos.spool import NOTHING
-from distwright.store.branches import commits_of_job, ready_branches_of
+from distwright.store.branch_states import commits_of_job, ready_branches_of
 from distwright.store.database import Transaction
 from distwright.store.jobs import find_job
+
+_CLASSES = (
+    PRIORITY_RELEASE,
+    PRIORITY_BASE,
+    PRIORITY_TOPIC,
+)  # what orders say of themselves; the others mean what they say
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +36,6 @@ class Standing:
     priority: int = PRIORITY_BASE
     share: str = ""
     commits: tuple[RefCommit, ...] = ()
-
-    def of(self, order: JobOrder) -> JobOrder:
-        """Give an order with its place: what a rule counts for less than usual never counts for more than what it follows from."""
-        usual = order.priority == PRIORITY_BASE
-        priority = self.priority if usual else min(order.priority, self.priority)
-        return replace(order, priority=priority, share=self.share, commits=self.commits)
 
 
 def class_of_ref(config: Config, repo: str, ref: str, ready: Collection[str]) -> int:
@@ -63,11 +63,34 @@ def standing_of(tx: Transaction, config: Config, event: Event) -> Standing:
     return Standing() if job is None else _of_job(job, commits_of_job(tx, job.id))
 
 
+def placed_as(tx: Transaction, config: Config, standing: Standing, order: JobOrder) -> JobOrder:
+    """Give an order its place among all that waits: never before what it follows from.
+
+    One that a rule counts for less than usual (a rebuild) keeps that. One for another branch than those it follows from, as a topic
+    that is built again because its base moved, is in that branch's own class.
+    """
+    priority = order.priority
+    if priority in _CLASSES:
+        priority = min(
+            [standing.priority, *(_own_class(tx, config, standing, own) for own in commit_of_inputs(order.inputs))]
+        )
+    return replace(order, priority=min(priority, standing.priority), share=standing.share, commits=standing.commits)
+
+
+def _own_class(tx: Transaction, config: Config, standing: Standing, own: RefCommit) -> int:
+    if any((one.repo, _short(one.ref)) == (own.repo, _short(own.ref)) for one in standing.commits):
+        return standing.priority
+    return class_of_ref(config, own.repo, own.ref, ready_branches_of(tx, own.repo))
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix(HEADS).removeprefix(TAGS)
+
+
 def _of_push(config: Config, event: Event, ready: Collection[str]) -> Standing:
     repo, ref, new, pusher = (plain.text(event.body, key) for key in ("repo", "ref", "new", "pusher"))
     commits = () if new == NOTHING else (RefCommit(repo, ref, new),)
-    name = ref.removeprefix(HEADS).removeprefix(TAGS)
-    return Standing(class_of_ref(config, repo, ref, ready), pusher or f"{repo}/{name}", commits)
+    return Standing(class_of_ref(config, repo, ref, ready), pusher or f"{repo}/{_short(ref)}", commits)
 
 
 def _of_job(job: Job, commits: Collection[RefCommit]) -> Standing:

@@ -10,7 +10,7 @@ from distwright.model.branches import RefCommit, commit_of_inputs
 from distwright.model.digests import Sha256, digest_of, digests_in
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
-from distwright.store.branches import add_branch_jobs
+from distwright.store.branch_states import add_branch_jobs
 from distwright.store.database import Transaction
 from distwright.store.holds import Hold
 from distwright.store.jobs import (

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from distwright.config.tables import Repo
-from distwright.tools.git_history import BranchTip, branch_tips, is_ancestor, not_contained
+from distwright.tools.git_history import DatedTip, branch_tips, is_ancestor, not_contained
 
 NEVER_BUILT = "wip/"
 
@@ -54,7 +54,7 @@ def active_branches(where: Path, table: Repo, now: datetime, days: int | None = 
     return _as_active(chosen, bases)
 
 
-def _recent_topics(tips: Collection[BranchTip], bases: Mapping[str, str], since: datetime) -> list[BranchTip]:
+def _recent_topics(tips: Collection[DatedTip], bases: Mapping[str, str], since: datetime) -> list[DatedTip]:
     oldest = since.timestamp()
     return [tip for tip in tips if tip.name not in bases and not is_never_built(tip.name) and tip.committed >= oldest]
 
@@ -63,7 +63,7 @@ def _pairs(only_ahead: Sequence[str]) -> list[tuple[str, str]]:
     return [(name, other) for name, _, other in (pair.partition(":") for pair in only_ahead)]
 
 
-def _as_active(tips: Collection[BranchTip], bases: Mapping[str, str]) -> tuple[ActiveBranch, ...]:
+def _as_active(tips: Collection[DatedTip], bases: Mapping[str, str]) -> tuple[ActiveBranch, ...]:
     return tuple(
         ActiveBranch(tip.name, tip.commit, _moment(tip.committed), tip.name in bases)
         for tip in sorted(tips, key=lambda tip: tip.name)

@@ -13,7 +13,7 @@ from distwright.model.branches import HEADS, BranchRow, ReadyBranch
 from distwright.model.digests import Json
 from distwright.model.records import Job
 from distwright.repos.active import ActiveBranch, active_branches, is_base
-from distwright.store.branches import find_branch, list_branches, ready_branches_of
+from distwright.store.branch_states import find_branch, list_branches, ready_branches_of
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import holds_of
 from distwright.store.paths import StatePaths

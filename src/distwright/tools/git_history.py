@@ -27,7 +27,7 @@ class CommitLine:
 
 
 @dataclass(frozen=True, slots=True)
-class BranchTip:
+class DatedTip:
     """A branch and its newest commit. committed: when that was made, by the word of who made it, in seconds since 1970."""
 
     name: str
@@ -35,7 +35,7 @@ class BranchTip:
     committed: int
 
 
-def branch_tips(repo: Path) -> list[BranchTip]:
+def branch_tips(repo: Path) -> list[DatedTip]:
     """List all branches, sorted by name; those whose names are no printable text are left out. One process."""
     listing = git(repo, "for-each-ref", "--format=%(refname)%09%(objectname) %(committerdate:unix)", _HEADS)
     tips = []
@@ -43,7 +43,7 @@ def branch_tips(repo: Path) -> list[BranchTip]:
         name, _, described = line.partition("\t")
         commit, _, seconds = described.partition(" ")
         if name.isprintable():
-            tips.append(BranchTip(name.removeprefix(_HEADS), commit, int(seconds) if seconds.isdigit() else 0))
+            tips.append(DatedTip(name.removeprefix(_HEADS), commit, int(seconds) if seconds.isdigit() else 0))
     return tips
 
 

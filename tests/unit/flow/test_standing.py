@@ -9,7 +9,7 @@ from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
 
 from distwright.errors import NotFound, Refused
-from distwright.flow.standing import Standing, class_of_ref, standing_of
+from distwright.flow.standing import Standing, class_of_ref, placed_as, standing_of
 from distwright.jobs.order import (
     PRIORITY_BASE,
     PRIORITY_DAILY,
@@ -24,7 +24,7 @@ from distwright.model.branches import RefCommit, commit_of_inputs
 from distwright.model.events import Event, EventKind
 from distwright.repos.ready import say_ready
 from distwright.repos.spool import NOTHING
-from distwright.store.branches import commits_of_job, jobs_of_commit, ready_branches_of
+from distwright.store.branch_states import commits_of_job, jobs_of_commit, ready_branches_of
 from distwright.store.database import Database
 from distwright.store.events import newest_events
 from distwright.store.refs import set_ref
@@ -43,6 +43,11 @@ def pushed(repo: str = "live", ref: str = "refs/heads/topic", new: str = "a" * 4
 def standing(database: Database, event: Event) -> Standing:
     with database.read() as tx:
         return standing_of(tx, CONFIG, event)
+
+
+def as_placed(database: Database, where: Standing, order: JobOrder) -> JobOrder:
+    with database.read() as tx:
+        return placed_as(tx, CONFIG, where, order)
 
 
 def ready(database: Database, *, is_ready: bool = True, branch: str = "topic", repo: str = "live") -> bool:
@@ -85,10 +90,10 @@ def test_push_is_its_pushers_and_for_its_commit(database: Database) -> None:
 
 def test_what_follows_from_a_job_stands_as_the_job_and_is_for_the_same_commits(database: Database) -> None:
     first = Standing(PRIORITY_TOPIC, "ada", (TOPIC,))
-    job = placed(database, first.of(count_order(1)))
+    job = placed(database, as_placed(database, first, count_order(1)))
     event = Event(EventKind.CONFIG_APPLIED, NOW, "x", {"commit": "c", "config": "d"}, job.id)
     assert standing(database, event) == first
-    follower = placed(database, standing(database, event).of(count_order(2)))
+    follower = placed(database, as_placed(database, standing(database, event), count_order(2)))
     assert (follower.priority, follower.share) == (PRIORITY_TOPIC, "ada")
     with database.read() as tx:
         assert commits_of_job(tx, follower.id) == [TOPIC]
@@ -103,14 +108,35 @@ def test_new_snapshot_is_daily_work_and_other_events_are_the_houses(database: Da
     assert standing(database, applied) == Standing(PRIORITY_BASE)
 
 
-def test_what_counts_for_less_than_usual_never_counts_for_more() -> None:
+def test_what_counts_for_less_than_usual_never_counts_for_more(database: Database) -> None:
     topic, release = Standing(PRIORITY_TOPIC), Standing(PRIORITY_RELEASE)
+
+    def priorities_of(order: JobOrder) -> list[int]:
+        return [as_placed(database, where, order).priority for where in (topic, release)]
+
     daily = count_order(priority=PRIORITY_DAILY)
-    assert [of.of(daily).priority for of in (topic, release)] == [PRIORITY_DAILY, PRIORITY_DAILY]
-    review = count_order(priority=PRIORITY_REVIEW)
-    assert [of.of(review).priority for of in (topic, release)] == [PRIORITY_TOPIC, PRIORITY_REVIEW]
-    assert [of.of(count_order()).priority for of in (topic, release)] == [PRIORITY_TOPIC, PRIORITY_RELEASE]
-    assert topic.of(daily).digest == daily.digest, "where an order stands is no part of what it is"
+    assert priorities_of(daily) == [PRIORITY_DAILY, PRIORITY_DAILY]
+    assert priorities_of(count_order(priority=PRIORITY_REVIEW)) == [PRIORITY_TOPIC, PRIORITY_REVIEW]
+    for usual in (PRIORITY_TOPIC, PRIORITY_BASE, PRIORITY_RELEASE):
+        assert priorities_of(count_order(priority=usual)) == [PRIORITY_TOPIC, PRIORITY_RELEASE]
+    assert as_placed(database, topic, daily).digest == daily.digest, "where an order stands is no part of what it is"
+
+
+def test_topic_that_is_built_because_its_base_moved_is_in_its_own_class(with_topic: Database) -> None:
+    base = standing(with_topic, pushed(ref="refs/heads/main"))
+    inputs = {"repo": "live", "branch": "topic", "commit": "a" * 40}
+    again = JobOrder(count_order().kind, inputs, "x", PRIORITY_TOPIC)
+    assert as_placed(with_topic, base, again).priority == PRIORITY_TOPIC
+    assert as_placed(with_topic, Standing(PRIORITY_DAILY), again).priority == PRIORITY_DAILY
+    ready(with_topic)
+    assert as_placed(with_topic, base, again).priority == PRIORITY_REVIEW
+    assert as_placed(with_topic, standing(with_topic, pushed()), again).priority == PRIORITY_REVIEW
+
+
+def test_image_of_a_tag_is_a_release_though_its_inputs_call_it_a_branch(database: Database) -> None:
+    release = standing(database, pushed(ref="refs/tags/2.0"))
+    order = JobOrder(count_order().kind, {"repo": "live", "branch": "2.0", "commit": "a" * 40}, "x", PRIORITY_RELEASE)
+    assert as_placed(database, release, order).priority == PRIORITY_RELEASE
 
 
 def test_order_says_itself_what_it_is_for(database: Database) -> None:
@@ -138,9 +164,10 @@ def test_a_merged_commit_is_for_the_topics_own() -> None:
 
 def test_topic_that_is_ready_comes_before_other_topics_with_what_waits_already(with_topic: Database) -> None:
     database = with_topic
-    waits = placed(database, Standing(PRIORITY_TOPIC, "ada", (TOPIC,)).of(count_order(1)))
-    daily = placed(database, Standing(PRIORITY_TOPIC, "ada", (TOPIC,)).of(count_order(2, priority=PRIORITY_DAILY)))
-    other = placed(database, Standing(PRIORITY_TOPIC, "bob", ()).of(count_order(3)))
+    adas, bobs = Standing(PRIORITY_TOPIC, "ada", (TOPIC,)), Standing(PRIORITY_TOPIC, "bob", ())
+    waits = placed(database, as_placed(database, adas, count_order(1)))
+    daily = placed(database, as_placed(database, adas, count_order(2, priority=PRIORITY_DAILY)))
+    other = placed(database, as_placed(database, bobs, count_order(3)))
     assert [ready(database) for _ in range(2)] == [True, False]
     assert standing(database, pushed()).priority == PRIORITY_REVIEW
     assert priorities(database, waits.id, daily.id, other.id) == [PRIORITY_REVIEW, PRIORITY_DAILY, PRIORITY_TOPIC]

@@ -8,7 +8,6 @@ from tests.worlds.times import NOW
 
 from distwright.flow.advance import READER
 from distwright.flow.branch_looks import look_at_branches
-from distwright.flow.standing import Standing
 from distwright.jobs.lease import Ending, Retry, claim_next, end_attempt
 from distwright.jobs.order import PRIORITY_TOPIC, JobOrder, cancel, retry
 from distwright.jobs.step import KindName
@@ -16,7 +15,7 @@ from distwright.model.branches import BranchRow, BranchState, ReadyBranch, RefCo
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.repos.spool import NOTHING
-from distwright.store.branches import (
+from distwright.store.branch_states import (
     drop_branch,
     find_branch,
     jobs_of_commit,
@@ -37,7 +36,7 @@ ROW = BranchRow("live", "topic", "a" * 40, "ada", NOW, BranchState.OK, NOW, Bran
 
 
 def order(number: int, *commits: RefCommit, kind: str = "image.test") -> JobOrder:
-    return Standing(PRIORITY_TOPIC, "ada", commits).of(JobOrder(KindName(kind, 1), {"number": number}, "x"))
+    return JobOrder(KindName(kind, 1), {"number": number}, "x", PRIORITY_TOPIC, share="ada", commits=commits)
 
 
 def stale(database: Database) -> list[tuple[str, str]]:
