@@ -28,6 +28,9 @@ from distwright.jobs.step import Action
 from distwright.tools.sandbox import Sandbox
 
 
+SHARES = 50  # people and branches whose jobs wait, each in four classes
+
+
 def say(out, **row):
     """Tell and keep a result."""
     row = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **row}
@@ -50,15 +53,18 @@ def measure(database, folder, url, given):
     say(given.out, what="dispatch", database=database, jobs=given.jobs, place_ms=round(median(placing) * 1000, 2),
         run_ms_each=round(took / given.jobs * 1000, 2))  # fmt: skip
     for queued in (100, given.queued):
+        began = time.monotonic()
         with shop.database.write() as tx:
             for number in range(given.jobs, queued + given.jobs):
-                place_order(tx, count_order(number), NOW)
+                place_order(tx, count_order(number, share=f"person {number % SHARES}", priority=10 * (number % 4)), NOW)
+        queuing = time.monotonic() - began
         claims = []
         for _ in range(20):
             began = time.monotonic()
             assert claim_next(shop.database, ["local"], "bench", shop.database.now()) is not None
             claims.append(time.monotonic() - began)
-        say(given.out, what="claim", database=database, queued=queued, claim_ms=round(median(claims) * 1000, 2))
+        say(given.out, what="claim", database=database, queued=queued, claim_ms=round(median(claims) * 1000, 2),
+            queue_ms_each=round(queuing / queued * 1000, 2))  # fmt: skip
     waiter, hinter, woken = engine_of(shop.database, shop.paths), engine_of(shop.database.reopen(), shop.paths), []
     for _ in range(10):
         thread = threading.Thread(target=lambda: (waiter.wait(("other",), 10), woken.append(time.monotonic())))

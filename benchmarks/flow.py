@@ -1,6 +1,6 @@
 """What hosting adds to a push: wall seconds of whole pushes, in one run, each way in turn.
 
-    .venv/bin/python benchmarks/flow.py --out flow.jsonl [--reps 40] [--only push,hook,apply]
+    .venv/bin/python benchmarks/flow.py --out flow.jsonl [--reps 40] [--only push,hook,apply,branches]
 
 Needs gitolite3 and git, no network and no sshd: pushes go to a folder, and to Gitolite's shell in the place of ssh, so that what
 is measured is the server's part. Nothing listens to the spool.
@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
 from distwright.app import open_app
+from distwright.config.tables import Repo
+from distwright.repos.active import active_branches
 from distwright.repos.configured import begin_hosting
 from distwright.repos.hosting import make_repo
 from distwright.site.applied import apply_config
@@ -37,7 +39,8 @@ GIT = {
 }
 USER = "games" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 SHELL = "/usr/share/gitolite3/gitolite-shell"
-BRANCHES = 350
+BRANCHES, COMMITS, OF_A_TOPIC = 350, 165_000, 40
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 
 
 def run(*argv, cwd=None, stdin=None, environment=None):
@@ -177,14 +180,69 @@ def measure_apply(folder, out, reps):
     say(out, {"what": "push with 350 branches", **{name: rows(found) for name, found in times.items()}})
 
 
+def history():
+    """Give what makes a repository as `git fast-import` reads it: a base, and topics that left it one after another."""
+    base = COMMITS - BRANCHES * OF_A_TOPIC
+    ends = int(NOW.timestamp())
+    step = 3600 * 24 * 365 * 10 // base
+
+    def one(branch, number, seconds, before):
+        begun = f"from {before}\n" if before else ""
+        text = f"{branch} {number}"
+        return (
+            f"commit refs/heads/{branch}\nmark :{number}\ncommitter a <a@b> {seconds} +0000\n"
+            f"data {len(text)}\n{text}\n{begun}M 100644 inline file{number % 50}\ndata {len(text)}\n{text}\n"
+        )
+
+    for number in range(1, base + 1):
+        yield one("main", number, ends - (base - number) * step, "")
+    mark = base
+    for topic in range(BRANCHES):
+        left = base - topic * 20 - 1
+        before = f":{left}"
+        for _ in range(OF_A_TOPIC):
+            mark += 1
+            yield one(f"topic/{topic}", mark, ends - (base - left) * step + mark % OF_A_TOPIC, before)
+            before = ""
+
+
+def measure_branches(folder, out, reps):
+    """Which of 350 branches in 165,000 commits are active: one look, and one rev-list per branch."""
+    paths = StatePaths(folder / "state")
+    paths.make()
+    repo = make_repo(paths, "many", "main")
+    run("git", "-C", str(repo), "fast-import", "--quiet", stdin="".join(history()))
+    table = Repo()
+    for kind, prepare in (("as pushed", ()), ("with a commit graph", ("commit-graph", "write", "--reachable"))):
+        if prepare:
+            run("git", "-C", str(repo), *prepare)
+        found, looks = (), []
+        for _ in range(max(3, reps // 8)):
+            began = time.monotonic()
+            found = active_branches(repo, table, NOW)
+            looks.append(time.monotonic() - began)
+        since = f"--since={int((NOW - timedelta(days=table.active_days)).timestamp())}"
+        each, counted = 0.0, 0
+        for topic in range(BRANCHES):
+            words = ("git", "-C", str(repo), "rev-list", "--count", since, f"topic/{topic}", "^main")
+            began = time.monotonic()
+            counted += subprocess.run(words, env=GIT, capture_output=True, check=True).stdout.strip() != b"0"
+            each += time.monotonic() - began
+        if counted != len(found) - 1:
+            raise SystemExit(f"one look finds {len(found) - 1} topics, one rev-list per branch {counted}")
+        ratio = round(each / median(looks), 1)
+        say(out, {"what": "active branches", "repo": kind, "branches": BRANCHES, "commits": COMMITS, "active": len(found),
+            "one look": rows(looks), "one rev-list each_ms": round(each * 1000), "ratio": ratio})  # fmt: skip
+
+
 def main():
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--reps", type=int, default=40)
-    parser.add_argument("--only", default="push,hook,apply")
+    parser.add_argument("--only", default="push,hook,apply,branches")
     given = parser.parse_args()
-    measures = {"push": measure_push, "hook": measure_hook, "apply": measure_apply}
+    measures = {"push": measure_push, "hook": measure_hook, "apply": measure_apply, "branches": measure_branches}
     for name in given.only.split(","):
         with tempfile.TemporaryDirectory(prefix="distwright-bench-", dir="/var/tmp") as folder:
             measures[name](Path(folder), given.out, given.reps)

@@ -23,6 +23,7 @@ from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
+from distwright.flow.branch_looks import look_at_branches
 from distwright.flow.engines.chosen import engine_of
 from distwright.flow.engines.engine import Engine
 from distwright.flow.view import View
@@ -115,6 +116,7 @@ class App:
             count = take_in_pushes(self.database, self.paths, sorted(config.repos), self.now(), needs, suites)
             count += self.uploads().take_in()
             count += advance(self.database, self.view(), self.now(), self.engine.hint)
+            count += look_at_branches(self.database, config, self.now())
             file_results(self.database, config, self.now())
             count += advance_inquiries(self.database, self.ground(), LOOKS, self.engine.hint, self.applied()[1])
             if not count:

@@ -48,11 +48,17 @@ def memory_database() -> Database:
 
 
 def count_order(
-    number: int = 1, *, kind: KindName = COUNT, title: str = "", pool: str = "local", priority: int = 40
+    number: int = 1,
+    *,
+    kind: KindName = COUNT,
+    title: str = "",
+    pool: str = "local",
+    priority: int = 40,
+    share: str = "",
 ) -> JobOrder:
     """Give an order of the made-up kind; another number is another job."""
     inputs: Mapping[str, Json] = {"number": number}
-    return JobOrder(kind, inputs, title or f"count to {number}", priority=priority, pool=pool)
+    return JobOrder(kind, inputs, title or f"count to {number}", priority=priority, pool=pool, share=share)
 
 
 def placed(database: Database, order: JobOrder, now: datetime = NOW) -> Job:

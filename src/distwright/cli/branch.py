@@ -1,8 +1,9 @@
-"""`distwright branch`: branches of hosted repos, and the suites that they have."""
+"""`distwright branch`: branches of hosted repos, their suites, and how they stand."""
 
 import click
 
 from distwright.app import open_app
+from distwright.cli.branch_status import active, ready, status
 from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
 from distwright.model.digests import Json
 from distwright.site.branches import BranchDetail, BranchLine, branch_detail, branch_lines
@@ -10,7 +11,7 @@ from distwright.site.branches import BranchDetail, BranchLine, branch_detail, br
 
 @click.group()
 def command() -> None:
-    """Branches of hosted repos, and the suites that they have."""
+    """Branches of hosted repos: their suites, which are built, and how they stand."""
 
 
 @command.command("list")
@@ -55,6 +56,10 @@ def show(repo: str, branch: str, state: str | None, as_json: bool) -> None:
         click.echo(f"{'has:':<10}{package} {version} ({list_name})")
     for job in detail.jobs:
         click.echo(f"{'job:':<10}{job.id} {job.title}: {job.outcome or job.state}, {shown_time(job.created_at)}")
+
+
+for _verb in (active, ready, status):
+    command.add_command(_verb)
 
 
 def _row(line: BranchLine, *, as_json: bool) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from distwright.errors import DistwrightError, OutOfSpace, disk_error
 
 NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
-    "branch": "List branches and the suites that they have.",
+    "branch": "Say how branches stand, which suites they have, and which are built.",
     "check": "List what the checks found.",
     "config": "Check, show, plan and apply the configuration.",
     "db": "Say where rows are kept; move them to PostgreSQL.",

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from distwright.config.tables_archive import Credential, Table
 from distwright.config.values import (
+    ActiveDays,
+    AheadOf,
     Architecture,
     BootSeconds,
     Branch,
@@ -121,6 +123,21 @@ class Repo(Table, frozen=True):
         default=(),
         description="Its base branches beside the default branch: nobody rewinds or deletes them.",
         examples=[["stable", "release/*"]],
+    )
+    only_ahead: Annotated[tuple[AheadOf, ...], OnceEach] = Field(
+        default=(),
+        description="Bases that are built only while they have commits that another one has not, as `branch:other`.",
+        examples=[["testing:stable"]],
+    )
+    active_days: ActiveDays = Field(
+        default=30,
+        description="Days after its newest commit that a branch which is no base, and not merged into one, is still built.",
+    )
+    documentation: Annotated[tuple[PathPattern, ...], OnceEach] = Field(
+        default=(),
+        description="Paths that are documentation: an image of a topic that changes nothing else is tested by its "
+        "documentation_features alone.",
+        examples=[["docs/**", "**/*.md"]],
     )
     read: Annotated[tuple[Who, ...], OnceEach] = Field(
         default=(), description="Who may read it, and no more; says nothing unless it is private.", examples=[["ada"]]
@@ -272,6 +289,12 @@ class Image(Table, frozen=True):
         default=(),
         description="Folders of the repo with features, NAME.feature, that the image is tested by. Unset: it is only booted.",
         examples=[["features"]],
+    )
+    documentation_features: Annotated[tuple[Line, ...], OnceEach] = Field(
+        default=(),
+        description="Its features, by name or file, that a topic is tested by if it changes nothing but `documentation` of its "
+        "repo. Unset: by all.",
+        examples=[["manual"]],
     )
     firmwares: Annotated[tuple[Literal["bios", "uefi", "secure-boot"], ...], NotEmpty, OnceEach] = Field(
         default=("bios",), description="What starts the machines of the features.", examples=[["bios", "secure-boot"]]

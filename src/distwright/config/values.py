@@ -245,6 +245,11 @@ Branch = Annotated[
     _matching(_segments("._+-") + r"(?<!\.)(?<!\.lock)", "the name of a branch"),
     Want("a branch", "branches"),
 ]
+AheadOf = Annotated[
+    str,
+    _matching(f"{_segments('._+-')}:{_segments('._+-')}", "written branch:branch"),
+    Want('a string "branch:branch"', 'strings "branch:branch"'),
+]
 PathHere = Annotated[
     str,
     AfterValidator(_path),
@@ -302,6 +307,7 @@ TrackerUrl = Annotated[
 ]
 ValidDays = Annotated[int, Field(ge=1, le=3650), Want("a whole number of days, 1 to 3650", "numbers of days")]
 KeptCount = Annotated[int, Field(ge=1, le=100_000), Want("a number, 1 to 100000", "numbers")]
+ActiveDays = Annotated[int, Field(ge=0, le=3650), Want("a whole number of days, 0 to 3650", "numbers of days")]
 BuildHours = Annotated[int, Field(ge=1, le=168), Want("a whole number of hours, 1 to 168", "numbers of hours")]
 Megabytes = Annotated[int, Field(ge=1, le=1 << 24), Want("a whole number of MiB, from 1", "numbers of MiB")]
 MegabytesOrNone = Annotated[int, Field(ge=0, le=1 << 24), Want("a whole number of MiB, from 0", "numbers of MiB")]

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import DistwrightError, NotFound, quoted
 from distwright.flow.rules import RULES
+from distwright.flow.standing import placed_as, standing_of
 from distwright.flow.view import OUR_FAULTS, PartlyOrdered, View
 from distwright.jobs.order import JobOrder, place_order
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
@@ -23,6 +24,7 @@ from distwright.store.events import (
     set_open,
 )
 from distwright.store.refs import applied_config
+from distwright.store.stale import mark_branches_at
 
 READER = "flow"
 OUR_FAULT_RETRY = timedelta(minutes=5)
@@ -93,10 +95,17 @@ def _deal_with(
             return  # another process was faster; our answer may be older than its
         if not is_new and not is_open(tx, READER, event.number):
             return  # another process was faster, or a person dropped it
+        standing = standing_of(tx, view.config, event.event)
         for order in answer.orders:
             # An event that waits is asked again and again: what broke since must not be begun anew each time.
             place_order(
-                tx, order, now, config_commit=commit, cause=event.number, objects=view.ground.objects, may_repeat=is_new
+                tx,
+                placed_as(tx, view.config, standing, order),
+                now,
+                config_commit=commit,
+                cause=event.number,
+                objects=view.ground.objects,
+                may_repeat=is_new,
             )
         reasons = "; ".join((*answer.waits, *answer.refuses))
         if reasons:
@@ -105,6 +114,8 @@ def _deal_with(
         else:
             clear_open(tx, READER, event.number)
             release_event(tx, event.number, now)
+        for one in standing.commits:
+            mark_branches_at(tx, one.repo, one.commit)  # what they wait for may be another thing now
         if is_new:
             move_cursor(tx, READER, event.number)
     for pool in {order.pool for order in answer.orders}:

@@ -25,9 +25,10 @@ from distwright.flow.branch_rules import (
     images_of_published_suite,
 )
 from distwright.flow.view import Rule, View
+from distwright.images.documentation import needed_tests
 from distwright.images.forms import BUILD_KIND
 from distwright.images.resolve import boot_order
-from distwright.images.scenarios import orders_of_tests
+from distwright.images.scenarios import ALL, orders_of_tests
 from distwright.jobs.order import JobOrder
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -232,8 +233,11 @@ def boot_built_image(_database: Database, view: View, event: Event) -> list[JobO
 
 
 def scenarios_of_built_image(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """A built image is tested by its features, if it has any, with each firmware."""
-    return orders_of_tests(database, view.ground, event.body)
+    """A built image is tested by its features, if it has any, with each firmware; by less if only documentation changed."""
+    with database.read() as tx:
+        job = None if event.job is None else find_job(tx, event.job)
+    chosen = ALL if job is None else needed_tests(view.ground, job.inputs)
+    return orders_of_tests(database, view.ground, event.body, chosen)
 
 
 RULES: Mapping[EventKind, tuple[Rule, ...]] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from distwright.errors import LeaseLost
 from distwright.jobs.keeping import end_attempt_holds, end_job_holds
+from distwright.jobs.order import PRIORITY_RELEASE
 from distwright.jobs.step import KindName
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import Event, EventKind
@@ -17,11 +18,22 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
-from distwright.store.jobs import Finish, claim, find_job, finish_attempt, is_leased, renew_lease, running_jobs
+from distwright.store.jobs import (
+    Finish,
+    claim,
+    find_job,
+    finish_attempt,
+    is_leased,
+    renew_lease,
+    running_below,
+    running_jobs,
+    waiting_since,
+)
 
 LEASE_S = 60
 HUNG_AFTER_S = 600
 RETRY_DELAYS_S = (30, 120, 600)
+MAKE_WAY_AFTER_S = 10  # until then a worker that has nothing to do takes it
 LOST_WORKERS_LIMIT = 10  # a job that takes its worker down each time must not run for ever
 _BAD_ENDS = (Outcome.FAILED, Outcome.BROKEN, Outcome.TIMED_OUT)
 
@@ -44,12 +56,14 @@ class Ending:
 class Retry(Enum):
     """When a BROKEN attempt is tried again by itself: later (a server), at once (it was interrupted), never (a command).
 
-    An interruption is nobody's fault: it does not count as a try.
+    An interruption is nobody's fault: it does not count as a try. MADE_WAY: a release takes its place: an attempt that
+    is CANCELLED for that is tried again too, and it counts as nothing at all.
     """
 
     LATER = "later"
     AT_ONCE = "at once"
     NEVER = "never"
+    MADE_WAY = "made way"
 
 
 def retry_at(outcome: Outcome, broken_count: int, now: datetime) -> datetime | None:
@@ -74,6 +88,25 @@ def renew(database: Database, job: Job, now: datetime) -> Job | None:
         return renew_lease(tx, job.id, job.fence, now + timedelta(seconds=LEASE_S))
 
 
+def takes_its_place(
+    database: Database, job: Job, pools: Sequence[str], kinds: Collection[KindName], now: datetime
+) -> Job | None:
+    """Say for which job of a release a running one must make way; None if it may go on.
+
+    Only for one that nobody has taken for MAKE_WAY_AFTER_S; and of what runs in these pools, only as many jobs as wait: the least
+    first, of those the youngest, so that all workers which ask come to the same answer. kinds: those that the worker knows.
+    """
+    if job.priority >= PRIORITY_RELEASE:
+        return None
+    known = [(kind.name, kind.version) for kind in kinds]
+    since = now - timedelta(seconds=MAKE_WAY_AFTER_S)
+    with database.read() as tx:
+        lower = [row.id for row in running_below(tx, pools, PRIORITY_RELEASE)]
+        waiting = waiting_since(tx, pools, PRIORITY_RELEASE, since, known, len(lower))
+    place = lower.index(job.id) if job.id in lower else len(waiting)
+    return waiting[place] if place < len(waiting) else None
+
+
 @contextmanager
 def fenced_write(database: Database, job_id: int | None, fence: int) -> Iterator[Transaction]:
     """Begin a writing transaction of an attempt; raise LeaseLost if the job is no longer its own. None: a person's, no job."""
@@ -89,14 +122,18 @@ def fenced_write(database: Database, job_id: int | None, fence: int) -> Iterator
 def end_attempt(database: Database, job: Job, ending: Ending, now: datetime, *, retry: Retry = Retry.LATER) -> bool:
     """Write an attempt's end and its events in one transaction, if the fence is still ours; say whether it was.
 
-    A BROKEN attempt of a job that somebody cancelled meanwhile is CANCELLED, and not tried again.
+    An attempt of a job that somebody cancelled meanwhile is CANCELLED if it is BROKEN or made way, and not tried again.
     """
     later = {
         Retry.LATER: retry_at(ending.outcome, job.broken_count, now),
         Retry.AT_ONCE: now if ending.outcome is Outcome.BROKEN else None,
         Retry.NEVER: None,
+        Retry.MADE_WAY: now if ending.outcome in (Outcome.CANCELLED, Outcome.BROKEN) else None,
     }[retry]
-    end = Finish(ending.outcome, ending.message, ending.outputs, later, ending.evidence, is_lost=retry is Retry.AT_ONCE)
+    is_lost, makes_way = retry is Retry.AT_ONCE, retry is Retry.MADE_WAY and later is not None
+    end = Finish(
+        ending.outcome, ending.message, ending.outputs, later, ending.evidence, is_lost=is_lost, makes_way=makes_way
+    )
     return _write_end(database, job, end, now, events=ending.events, heir=ending.heir)
 
 
@@ -154,7 +191,8 @@ def _write_end(
 
 def _unless_cancelled(tx: Transaction, job: Job, end: Finish) -> Finish:
     current = find_job(tx, job.id)
-    if end.outcome is not Outcome.BROKEN or current is None or not current.is_cancelled:
+    may_go_on = end.outcome is Outcome.BROKEN or end.makes_way
+    if not may_go_on or current is None or not current.is_cancelled:
         return end
     return Finish(Outcome.CANCELLED, f"cancelled ({end.message})", evidence=end.evidence)
 

@@ -6,9 +6,11 @@ from datetime import datetime
 from distwright.errors import NotFound, Refused
 from distwright.jobs.keeping import end_job_holds, hold_for_job
 from distwright.jobs.step import Inputs, KindName
+from distwright.model.branches import RefCommit, commit_of_inputs
 from distwright.model.digests import Sha256, digest_of, digests_in
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
+from distwright.store.branch_states import add_branch_jobs
 from distwright.store.database import Transaction
 from distwright.store.holds import Hold
 from distwright.store.jobs import (
@@ -34,7 +36,8 @@ _UNDECIDED = (Outcome.BROKEN, Outcome.CANCELLED, Outcome.TIMED_OUT)
 @dataclass(frozen=True, slots=True)
 class JobOrder:
     """kind: a key of worker/kinds.py, in its present version. inputs: plain JSON, digests instead of paths. title: for people,
-    not in the identity. holds: what must stay until the job is done beside the objects that its inputs name: serials.
+    not in the identity. holds: what must stay until the job is done beside the objects that its inputs name: serials. share: whose
+    it is: of one priority, each share has one job a round. commits: what it is for, beside what its inputs name.
     """
 
     kind: KindName
@@ -43,6 +46,8 @@ class JobOrder:
     priority: int = PRIORITY_BASE
     pool: str = DEFAULT_POOL
     holds: tuple[Hold, ...] = ()
+    share: str = ""
+    commits: tuple[RefCommit, ...] = ()
 
     @property
     def digest(self) -> Sha256:
@@ -71,7 +76,9 @@ def place_order(
     higher priority counts.
     """
     existing = find_by_digest(tx, order.digest)
+    commits = (*order.commits, *commit_of_inputs(order.inputs))
     if existing is not None:
+        add_branch_jobs(tx, existing.id, commits)
         raise_priority(tx, existing.id, order.priority)
         if may_repeat and _is_to_repeat(existing, objects):
             requeue(tx, existing.id, now)
@@ -89,7 +96,9 @@ def place_order(
         now=now,
         config_commit=config_commit,
         cause=cause,
+        share=order.share,
     )
+    add_branch_jobs(tx, job_id, commits)
     job = get_job(tx, job_id)
     hold_for_job(tx, job, order.holds, now)
     return job

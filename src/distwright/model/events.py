@@ -16,6 +16,8 @@ class EventKind(StrEnum):
 
     CONFIG_APPLIED = "config.applied"
     REPO_PUSHED = "repo.pushed"
+    BRANCH_READY = "branch.ready"
+    BRANCH_STATUS_CHANGED = "branch.status-changed"
     SNAPSHOT_RECORDED = "snapshot.recorded"
     SNAPSHOT_TAGGED = "snapshot.tagged"
     BUILD_FINISHED = "build.finished"
@@ -41,6 +43,8 @@ class EventKind(StrEnum):
 BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.CONFIG_APPLIED: frozenset({"commit", "config"}),
     EventKind.REPO_PUSHED: frozenset({"repo", "ref", "old", "new", "pusher"}),
+    EventKind.BRANCH_READY: frozenset({"repo", "branch", "ready", "actor"}),
+    EventKind.BRANCH_STATUS_CHANGED: frozenset({"repo", "branch", "commit", "state", "before", "settled", "pusher"}),
     EventKind.SNAPSHOT_RECORDED: frozenset({"archive", "serial", "snapshot"}),
     EventKind.SNAPSHOT_TAGGED: frozenset({"archive", "tag", "snapshot"}),
     EventKind.BUILD_FINISHED: frozenset({"archive", "suite", "source", "version", "changes", "files"}),

@@ -15,7 +15,7 @@ class Job:
     """A job as the table has it: an order of a kind in one version of its steps.
 
     fence: numbers its attempts. broken_count, lost_count: attempts that broke, and that were interrupted or lost their worker.
-    outputs: what its conclusion named, once it is done.
+    outputs: what its conclusion named, once it is done. share: whose it is, for turns: a person, a branch, "" the house.
     """
 
     id: int
@@ -41,6 +41,7 @@ class Job:
     is_cancelled: bool
     config_commit: str | None
     cause: int | None
+    share: str = ""
 
 
 @dataclass(frozen=True, slots=True)

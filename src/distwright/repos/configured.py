@@ -16,6 +16,7 @@ from distwright.repos import refusals
 from distwright.repos.gitolite import SHELL, Hosting, differences, make_so
 from distwright.repos.gitolite_tree import admin_files, hosted_repos
 from distwright.repos.hosting import make_repo
+from distwright.repos.merged import forget_old_merges
 from distwright.store.locks import locked
 from distwright.store.paths import StatePaths
 from distwright.tools.accounts import Account, account_of, acting_as, give
@@ -126,9 +127,10 @@ def remove_leftovers(config: Config, paths: StatePaths, now: datetime) -> None:
 
 
 def bring_up_to_date(config: Config, paths: StatePaths, now: datetime) -> None:
-    """Give each hosted repo that is here the present hook and settings, and remove what killed pushes left."""
+    """Give each hosted repo that is here the present hook and settings; remove what killed pushes left, and old merges."""
     make_repos(config, paths, [name for name in config.repos if paths.repo(name).exists()])
     remove_leftovers(config, paths, now)
+    forget_old_merges(paths)
 
 
 def public_repo(config: Config, paths: StatePaths, name: str) -> Path:

@@ -42,6 +42,8 @@ from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs, unreadable_refs
 from distwright.worker.kinds import KINDS
 
+_OF_REPOS = (EventKind.REPO_PUSHED, EventKind.BRANCH_READY, EventKind.BRANCH_STATUS_CHANGED)
+
 
 @dataclass(frozen=True, slots=True)
 class Overview:
@@ -97,7 +99,7 @@ def without_private(seen: Overview, config: Config) -> Overview:
     shown = {name for name, repo in config.repos.items() if not repo.private}
 
     def is_shown(stored: StoredEvent) -> bool:
-        return stored.event.kind is not EventKind.REPO_PUSHED or stored.event.body["repo"] in shown
+        return stored.event.kind not in _OF_REPOS or stored.event.body["repo"] in shown
 
     return replace(
         seen,

@@ -12,16 +12,19 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.store.database import Transaction, inserted_id
 from distwright.store.schema import attempts, jobs, step_results
+from distwright.store.stale import mark_branches_of_job
 from distwright.store.times import from_text, maybe_from_text, to_text
 
 _LARGEST = 2**63 - 1
+_ORDER = (jobs.c.rank, jobs.c.turn, jobs.c.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
     """How an attempt ended; `retry_at` puts the job back into the queue for then.
 
-    outputs: of the job, once it is done. evidence: of this attempt. is_lost: it was interrupted, or its worker is gone.
+    outputs: of the job, once it is done. evidence: of this attempt. is_lost: it was interrupted, or its worker is gone. makes_way:
+    it was put back for a job of more haste, which no count of the job knows.
     """
 
     outcome: Outcome
@@ -30,6 +33,7 @@ class Finish:
     retry_at: datetime | None = None
     evidence: Mapping[str, Sha256] = field(default_factory=dict)
     is_lost: bool = False
+    makes_way: bool = False
 
 
 def find_by_digest(tx: Transaction, digest: Sha256) -> Job | None:
@@ -42,6 +46,12 @@ def find_job(tx: Transaction, job_id: int) -> Job | None:
     if not 1 <= job_id <= _LARGEST:
         return None
     return _maybe_job(tx.connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).first())
+
+
+def find_jobs(tx: Transaction, numbers: Collection[int]) -> list[Job]:
+    """Find jobs by their numbers, oldest first."""
+    query = sa.select(jobs).where(jobs.c.id.in_(sorted(numbers))).order_by(jobs.c.id)
+    return [_job(row) for row in tx.connection.execute(query)]
 
 
 def list_jobs(
@@ -69,8 +79,9 @@ def insert_job(
     now: datetime,
     config_commit: str | None,
     cause: int | None,
+    share: str = "",
 ) -> int:
-    """Queue a job; its digest must not be in the table yet."""
+    """Queue a job; its digest must not be in the table yet. share: whose it is, for its turn."""
     inserted = tx.connection.execute(
         jobs.insert().values(
             kind=kind,
@@ -80,6 +91,7 @@ def insert_job(
             title=title,
             pool=pool,
             priority=priority,
+            rank=-priority,
             state=JobState.QUEUED.value,
             created_at=to_text(now),
             not_before=to_text(now),
@@ -89,6 +101,8 @@ def insert_job(
             is_cancelled=False,
             config_commit=config_commit,
             cause=cause,
+            share=share,
+            turn=_turn(tx, pool, priority, share),
         )
     )
     return inserted_id(inserted)
@@ -96,21 +110,37 @@ def insert_job(
 
 def requeue(tx: Transaction, job_id: int, now: datetime) -> None:
     """Put a finished job back into the queue, as new."""
+    job = find_job(tx, job_id)
+    turn = 0 if job is None else _turn(tx, job.pool, job.priority, job.share)
     tx.connection.execute(
         jobs.update()
         .where(jobs.c.id == job_id, jobs.c.state == JobState.DONE.value)
         .values(
             state=JobState.QUEUED.value, outcome=None, message=None, outputs=None, finished_at=None,
-            not_before=to_text(now), broken_count=0, lost_count=0, is_cancelled=False,
+            not_before=to_text(now), broken_count=0, lost_count=0, is_cancelled=False, turn=turn,
         )
     )  # fmt: skip
+    mark_branches_of_job(tx, job_id)
 
 
 def raise_priority(tx: Transaction, job_id: int, priority: int) -> None:
     """Let a job come sooner; never later."""
-    tx.connection.execute(
-        jobs.update().where(jobs.c.id == job_id, jobs.c.priority < priority).values(priority=priority)
-    )
+    job = find_job(tx, job_id)
+    if job is not None and job.priority < priority:
+        turn = _turn(tx, job.pool, priority, job.share)
+        tx.connection.execute(
+            jobs.update().where(jobs.c.id == job_id).values(priority=priority, rank=-priority, turn=turn)
+        )
+
+
+def change_priority(tx: Transaction, numbers: Collection[int], old: int, new: int) -> int:
+    """Give those of some jobs that wait with a priority another one, in the order of their turns; say how many."""
+    waits = (jobs.c.state == JobState.QUEUED.value, jobs.c.priority == old, jobs.c.id.in_(sorted(numbers)))
+    rows = tx.connection.execute(sa.select(jobs).where(*waits).order_by(jobs.c.turn, jobs.c.id)).all()
+    for row in rows:
+        turn = _turn(tx, row.pool, new, row.share)
+        tx.connection.execute(jobs.update().where(jobs.c.id == row.id).values(priority=new, rank=-new, turn=turn))
+    return len(rows)
 
 
 def set_title(tx: Transaction, job_id: int, title: str) -> None:
@@ -131,12 +161,14 @@ def claim(
     """Take the next job of these pools under a lease, its fence raised by one; None if there is nothing to do.
 
     kinds: names and versions of the kinds that the claimer knows; None takes any. One UPDATE: two claimers never get the same
-    job. Order: priority, then age.
+    job. Order: priority, then turn (see `_turn`), then age: a walk along an index, however many jobs wait.
     """
+    if len(pools) > 1:
+        pools = _next_pool(tx, pools, now, kinds)
     turn = (
         sa.select(jobs.c.id)
         .where(_is_ready(pools, now, kinds))
-        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .order_by(*_ORDER)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
@@ -202,9 +234,11 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
         }  # fmt: skip
     else:
         values |= {
-            "state": JobState.QUEUED.value, "not_before": to_text(end.retry_at),
-            **({"lost_count": jobs.c.lost_count + 1} if end.is_lost else {"broken_count": jobs.c.broken_count + 1}),
+            "state": JobState.QUEUED.value, "not_before": to_text(end.retry_at), "turn": _first_turn(tx, job_id),
         }  # fmt: skip
+        if not end.makes_way:
+            count = jobs.c.lost_count if end.is_lost else jobs.c.broken_count
+            values[count.name] = count + 1
     ours = tx.connection.execute(
         jobs.update()
         .where(jobs.c.id == job_id, jobs.c.fence == fence, jobs.c.state == JobState.RUNNING.value)
@@ -212,6 +246,7 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
     )
     if ours.rowcount == 0:
         return False
+    mark_branches_of_job(tx, job_id)
     tx.connection.execute(
         attempts.update()
         .where(attempts.c.job == job_id, attempts.c.fence == fence)
@@ -223,6 +258,26 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
         )
     )
     return True
+
+
+def waiting_since(
+    tx: Transaction,
+    pools: Sequence[str],
+    priority: int,
+    since: datetime,
+    kinds: Collection[tuple[str, int]],
+    limit: int,
+) -> list[Job]:
+    """List jobs of at least this priority that nobody has taken since a time, first the next; at most `limit`."""
+    where = sa.and_(_is_ready(pools, since, kinds), jobs.c.rank <= -priority)
+    return [_job(row) for row in tx.connection.execute(sa.select(jobs).where(where).order_by(*_ORDER).limit(limit))]
+
+
+def running_below(tx: Transaction, pools: Sequence[str], priority: int) -> list[Job]:
+    """List the jobs of less than a priority that hold a lease in these pools, first the least, of these the youngest."""
+    where = (jobs.c.state == JobState.RUNNING.value, jobs.c.pool.in_(list(pools)), jobs.c.rank > -priority)
+    rows = tx.connection.execute(sa.select(jobs).where(*where).order_by(jobs.c.priority, jobs.c.id.desc()))
+    return [_job(row) for row in rows]
 
 
 def running_jobs(tx: Transaction) -> list[Job]:
@@ -250,6 +305,7 @@ def finish_queued(tx: Transaction, job_id: int, outcome: Outcome, message: str, 
         .where(jobs.c.id == job_id, jobs.c.state == JobState.QUEUED.value)
         .values(state=JobState.DONE.value, outcome=outcome.value, message=message, finished_at=to_text(now))
     )
+    mark_branches_of_job(tx, job_id)
     return changed.rowcount == 1
 
 
@@ -303,6 +359,42 @@ def forget_step_results(tx: Transaction, keys: Collection[str]) -> None:
     tx.connection.execute(step_results.delete().where(step_results.c.key.in_(sorted(keys))))
 
 
+def _turn(tx: Transaction, pool: str, priority: int, share: str) -> int:
+    """Give the turn of a job that is queued now: start-time fair queuing, each share one job a round.
+
+    A round is the turn of the newest job that runs, or of the first that waits. A share that has jobs waiting queues behind its
+    own; one that has none comes into this round, not behind all that others have queued before. Two looks into indexes.
+    """
+    same = (jobs.c.pool == pool, jobs.c.rank == -priority)
+    runs, waits = jobs.c.state == JobState.RUNNING.value, jobs.c.state == JobState.QUEUED.value
+    last = tx.connection.execute(sa.select(sa.func.max(jobs.c.turn)).where(runs, *same)).scalar()
+    if last is None:
+        last = tx.connection.execute(sa.select(sa.func.min(jobs.c.turn)).where(waits, *same)).scalar()
+    own = tx.connection.execute(sa.select(sa.func.max(jobs.c.turn)).where(waits, *same, jobs.c.share == share)).scalar()
+    return max(last or 0, 0 if own is None else own + 1)
+
+
+def _first_turn(tx: Transaction, job_id: int) -> int:
+    """Give the turn of a job that goes back into the queue: that of the first there, or its own if that is sooner."""
+    job = tx.connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one()
+    where = (jobs.c.state == JobState.QUEUED.value, jobs.c.pool == job.pool, jobs.c.rank == job.rank)
+    first = tx.connection.execute(sa.select(sa.func.min(jobs.c.turn)).where(*where)).scalar()
+    return int(job.turn if first is None else min(job.turn, first))
+
+
+def _next_pool(
+    tx: Transaction, pools: Sequence[str], now: datetime, kinds: Collection[tuple[str, int]] | None
+) -> list[str]:
+    """Say in which of several pools the next job is: one short walk in each."""
+    found = []
+    for pool in pools:
+        query = sa.select(*_ORDER).where(_is_ready([pool], now, kinds)).order_by(*_ORDER).limit(1)
+        row = tx.connection.execute(query).first()
+        if row is not None:
+            found.append((*row, pool))
+    return [min(found)[3]] if found else []
+
+
 def _is_ready(pools: Sequence[str], now: datetime, kinds: Collection[tuple[str, int]] | None) -> sa.ColumnElement[bool]:
     ready = sa.and_(
         jobs.c.state == JobState.QUEUED.value, jobs.c.pool.in_(list(pools)), jobs.c.not_before <= to_text(now)
@@ -339,4 +431,5 @@ def _job(row: sa.Row[tuple[object, ...]]) -> Job:
         is_cancelled=bool(row.is_cancelled),
         config_commit=row.config_commit,
         cause=row.cause,
+        share=row.share,
     )

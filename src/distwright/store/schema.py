@@ -75,8 +75,49 @@ jobs = sa.Table(
     sa.Column("is_cancelled", sa.Boolean, nullable=False, default=False),
     sa.Column("config_commit", NAME),
     sa.Column("cause", sa.Integer),
-    sa.Index("jobs_by_turn", "state", "pool", "priority", "id"),
+    sa.Column("share", NAME, nullable=False, server_default=sa.text("''")),
+    # The priority, negative: an index that is walked in one direction gives the order of work (store/jobs.py).
+    sa.Column("rank", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("turn", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Index("jobs_by_turn", "state", "pool", "rank", "turn", "id"),
+    sa.Index("jobs_by_share", "state", "pool", "rank", "share", "turn"),
     sqlite_autoincrement=True,
+)
+
+branch_jobs = sa.Table(
+    "branch_jobs",
+    metadata,
+    sa.Column("repo", NAME, primary_key=True),
+    sa.Column("ref", NAME, primary_key=True),
+    sa.Column("commit", NAME, primary_key=True),
+    sa.Column("job", sa.Integer, sa.ForeignKey("jobs.id"), primary_key=True),
+    sa.Index("branch_jobs_by_job", "job"),
+)
+
+ready_branches = sa.Table(
+    "ready_branches",
+    metadata,
+    sa.Column("repo", NAME, primary_key=True),
+    sa.Column("branch", NAME, primary_key=True),
+    sa.Column("actor", NAME, nullable=False),
+    sa.Column("at", TIME, nullable=False),
+)
+
+branch_states = sa.Table(
+    "branch_states",
+    metadata,
+    sa.Column("repo", NAME, primary_key=True),
+    sa.Column("branch", NAME, primary_key=True),
+    sa.Column("commit", NAME, nullable=False),
+    sa.Column("pusher", NAME, nullable=False),
+    sa.Column("pushed_at", TIME, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("since", TIME, nullable=False),
+    sa.Column("settled", sa.String(16)),
+    sa.Column("job", sa.Integer),
+    sa.Column("is_stale", sa.Boolean, nullable=False),
+    sa.Index("branch_states_by_commit", "repo", "commit"),
+    sa.Index("branch_states_by_staleness", "is_stale"),
 )
 
 attempts = sa.Table(

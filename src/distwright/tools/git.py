@@ -59,6 +59,7 @@ def git(
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
     may_say_no: bool = False,
+    output_limit_bytes: int = 2 << 30,
 ) -> bytes:
     """Run one git command in a repository, with no hook, no prompt and no configuration of the user's; give what it prints.
 
@@ -69,7 +70,7 @@ def git(
         timeout_s=timeout_s,
         stdin=stdin,
         environment={**IDENTITY_FREE, **(_LOCAL if arguments[0] in ("fetch", "push") else {}), **(environment or {})},
-        output_limit_bytes=2 << 30,
+        output_limit_bytes=output_limit_bytes,
     )
     done = run(command)
     return done.stdout if may_say_no and done.exit_code == 1 and not done.cut else done.checked().stdout
@@ -251,6 +252,12 @@ def files_at(repo: Path, commit: str, path: str) -> list[Blob]:
     """Give a file, or all files and symlinks below a folder (`path/`), at a commit, sorted by path. In memory; errors as above."""
     entries = list(_entries(repo, commit, path, limit_bytes=FILES_LIMIT_BYTES))
     return [Blob(entry.path, entry.mode, content) for entry, content in _blobs(repo, entries)]
+
+
+def check_size(repo: Path, commit: str) -> None:
+    """Refuse a commit that is larger than what is built: the limits above, before anything else walks its tree."""
+    for _entry in _entries(repo, commit, limit_bytes=TREE_LIMIT_BYTES):
+        pass
 
 
 @dataclass(frozen=True, slots=True)

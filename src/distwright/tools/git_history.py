@@ -4,15 +4,15 @@ Everything is asked by object name, so nothing is read as an expression.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.errors import BadInput, NotFound, quoted
-from distwright.tools.git import existing_commits, git
+from distwright.tools.git import LISTING_LIMIT_BYTES, existing_commits, git
 
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_TAGS = "refs/tags/"
+_TAGS, _HEADS = "refs/tags/", "refs/heads/"
 _SHOWN = 200  # characters of a subject or a name: they come from outside
 # Committer dates that datetime can hold, and that a tar header can: 1970 to 2242.
 _LAST_SECOND = (1 << 33) - 1
@@ -24,6 +24,36 @@ class CommitLine:
 
     author: str
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatedTip:
+    """A branch and its newest commit. committed: when that was made, by the word of who made it, in seconds since 1970."""
+
+    name: str
+    commit: str
+    committed: int
+
+
+def branch_tips(repo: Path) -> list[DatedTip]:
+    """List all branches, sorted by name; those whose names are no printable text are left out. One process."""
+    listing = git(repo, "for-each-ref", "--format=%(refname)%09%(objectname) %(committerdate:unix)", _HEADS)
+    tips = []
+    for line in listing.decode(errors="surrogateescape").splitlines():
+        name, _, described = line.partition("\t")
+        commit, _, seconds = described.partition(" ")
+        if name.isprintable():
+            tips.append(DatedTip(name.removeprefix(_HEADS), commit, int(seconds) if seconds.isdigit() else 0))
+    return tips
+
+
+def not_contained(repo: Path, commits: Collection[str], others: Collection[str]) -> set[str]:
+    """Say which of these commits none of the others contains. One process, which walks no further than they differ."""
+    if not commits:
+        return set()
+    names = [*map(_object, commits), *(f"^{_object(other)}" for other in others)]
+    listing = git(repo, "rev-list", "--stdin", stdin="".join(f"{name}\n" for name in names).encode())
+    return set(listing.decode().split()) & set(commits)
 
 
 def tagged_commits(repo: Path) -> dict[str, str]:
@@ -140,6 +170,16 @@ def commits_between(repo: Path, good: str, bad: str) -> tuple[str, ...]:
             hint=f"git -C {repo} log --oneline --first-parent {bad[:12]}",
         )
     return tuple(listing)
+
+
+def changed_paths(repo: Path, old: str, new: str) -> list[str]:
+    """List the paths that two commits do not have alike, a rename by both its names, sorted by git.
+
+    Raises ProgramFailed for more names than LISTING_LIMIT_BYTES holds.
+    """
+    argv = ("diff-tree", "-r", "-z", "--name-only", "--no-renames", "--end-of-options", _object(old), _object(new))
+    listing = git(repo, *argv, output_limit_bytes=LISTING_LIMIT_BYTES).decode(errors="surrogateescape")
+    return [path for path in listing.split("\0") if path]
 
 
 def commit_line(repo: Path, commit: str) -> CommitLine:

@@ -25,6 +25,7 @@ from distwright.app import App, Serving
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import Busy, DistwrightError, NotFound, quoted
 from distwright.site.uploading import once
+from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
 from distwright.web.repos import PublicRepos
@@ -66,6 +67,10 @@ class _Web:
             Route("/job/{number}.json", self.job),
             Route("/job/{number}", self.job),
             Route("/job/{number}/log", self.log),
+            Route("/branch", self.branches),
+            Route("/branch.json", self.branches),
+            Route("/branch/{repo}/{branch:path}.json", self.branch),
+            Route("/branch/{repo}/{branch:path}", self.branch),
             Route("/archive/{name}.json", self.archive),
             Route("/archive/{name}", self.archive),
             Route("/archive/{name}/{state}.sources", self.sources),
@@ -126,6 +131,13 @@ class _Web:
 
     async def job(self, request: Request) -> Response:
         return self._page(request, await run_in_threadpool(job_page, self._app, _number(request)))
+
+    async def branches(self, request: Request) -> Response:
+        return self._page(request, await run_in_threadpool(branches_page, self._app))
+
+    async def branch(self, request: Request) -> Response:
+        repo, branch = (request.path_params[key] for key in ("repo", "branch"))
+        return self._page(request, await run_in_threadpool(branch_page, self._app, repo, branch))
 
     async def archive(self, request: Request) -> Response:
         base = str(request.base_url).rstrip("/")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from distwright.errors import Busy, DatabaseLost, DiskFailed, OutOfSpace, ProgramFailed
+from distwright.errors import Busy, DatabaseLost, DiskFailed, OutOfSpace, ProgramFailed, quoted
 from distwright.jobs.lease import (
     HUNG_AFTER_S,
     LEASE_S,
@@ -24,6 +24,7 @@ from distwright.jobs.lease import (
     holder_name,
     reap,
     renew,
+    takes_its_place,
 )
 from distwright.jobs.step import JobKind
 from distwright.model.digests import digests_in
@@ -41,6 +42,7 @@ from distwright.worker.runner import ENTERED
 
 _TICK_S = 0.25
 _AGAIN_S = 1.0
+_CUT_OFF = (Outcome.CANCELLED, Outcome.BROKEN)  # what a stopped attempt says; one that ended otherwise has ended
 
 MakeContext = Callable[[Job, Callable[[str], None], Callable[[], bool]], JobContext]
 
@@ -148,8 +150,9 @@ class Worker:
         self.hint(job.pool)  # where there was work there may be more: who waits looks, too
         self.watcher.began(job)
         child = fork_child(self.kinds[job.kind], job, self.make_context)
+        ousters: list[Job] = []
         try:
-            reported = self._watch(child, job, noted)
+            reported = self._watch(child, job, noted, ousters)
         except BaseException as error:
             self._stop(child)
             if isinstance(error, KeyboardInterrupt):
@@ -157,7 +160,12 @@ class Worker:
             raise
         status = self._bury(child)
         killed = f"the job's process was killed (status {status}): out of memory?"
-        self._write_end(job, reported or Ending(Outcome.BROKEN, killed))
+        ending = reported or Ending(Outcome.BROKEN, killed)
+        if ousters and ending.outcome in _CUT_OFF:
+            said = f"made way for job {ousters[0].id}, {quoted(ousters[0].title)}; it runs again after that"
+            self._write_end(job, Ending(Outcome.CANCELLED, said, evidence=ending.evidence), Retry.MADE_WAY)
+        else:
+            self._write_end(job, ending)
         return True
 
     def unfinished(self, wanted: Collection[int] = ()) -> list[Job]:
@@ -167,8 +175,11 @@ class Worker:
         with self.database.read() as tx:
             return unfinished(tx, self.pools, now, kinds, wanted)
 
-    def _watch(self, child: Child, job: Job, noted: Sequence[int]) -> Ending | None:
-        """Follow an attempt until its process has ended; None if that came before its report. Raises KeyboardInterrupt if noted."""
+    def _watch(self, child: Child, job: Job, noted: Sequence[int], ousters: list[Job]) -> Ending | None:
+        """Follow an attempt until its process has ended; None if that came before its report. Raises KeyboardInterrupt if noted.
+
+        ousters: takes the job of a release for which this one is stopped.
+        """
         ending: Ending | None = None
         buffer = b""
         renewed = time.monotonic()
@@ -188,7 +199,7 @@ class Worker:
                 self.watcher.tick(job)
                 if time.monotonic() - renewed > self.renew_every_s:
                     renewed = time.monotonic()
-                    if cancelled_at is None and self._must_stop(job):
+                    if cancelled_at is None and (self._must_stop(job) or self._makes_way(job, ousters)):
                         cancelled_at = renewed
                         os.kill(child.pid, signal.SIGTERM)
                 if cancelled_at is not None and time.monotonic() - cancelled_at > self.cancel_grace_s:
@@ -206,6 +217,14 @@ class Worker:
         ):  # a bad moment ends no attempt (its own files may fill the disk); the fence decides in the end
             return False
         return current is None or current.is_cancelled
+
+    def _makes_way(self, job: Job, ousters: list[Job]) -> bool:
+        """Say whether a job of a release is to have this worker; a bad moment of the database is no reason to stop."""
+        kinds = [kind.kind for kind in self.kinds.values()]
+        with contextlib.suppress(Busy, OutOfSpace, DiskFailed):
+            found = takes_its_place(self.database, job, self.pools, kinds, self.database.now())
+            ousters += [] if found is None else [found]
+        return bool(ousters)
 
     def _bury(self, child: Child) -> int:
         os.close(child.reports)

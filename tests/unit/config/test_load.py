@@ -287,8 +287,8 @@ def test_known_tables_without_settings_say_so(table: str) -> None:
             "[repo.live]\nfrom_ = 1",
             "22 repo.live.from_: is not a known key",
             (
-                "create, default_branch, description, environment, fetch_minutes, frozen, maintain, package, private, protected, "
-                "public, read, rebuild, rewind, suite, thawed, url, webhook or write"
+                "active_days, create, default_branch, description, documentation, environment, fetch_minutes, frozen, maintain, "
+                "only_ahead, package, private, protected, public, read, rebuild, rewind, suite, thawed, url, webhook or write"
             ),
         ),
         (

@@ -10,7 +10,8 @@ from distwright.config.load import parse_config
 from distwright.jobs.lease import claim_next
 from distwright.jobs.order import get_job
 from distwright.jobs.step import KindName
-from distwright.model.events import Event, EventKind
+from distwright.model.digests import Json
+from distwright.model.events import BODY_KEYS, Event, EventKind
 from distwright.site.views import overview, unknown_kind, without_private
 from distwright.store.database import Database
 from distwright.store.events import append_event, set_open
@@ -52,6 +53,11 @@ def test_pushes_to_private_repos_and_to_those_that_are_gone_are_left_out(databas
             )
             set_open(tx, "flow", number, "why", is_refused=subject != "twin", retry_at=None)
         append_event(tx, Event(EventKind.CONFIG_APPLIED, NOW, "twin", {"commit": "c", "config": "d"}))
+        for repo in ("twin", "gone"):
+            ready: dict[str, Json] = {"repo": repo, "branch": "b", "ready": True, "actor": "ada"}
+            append_event(tx, Event(EventKind.BRANCH_READY, NOW, f"{repo} b", ready))
+            status: dict[str, Json] = {**dict.fromkeys(BODY_KEYS[EventKind.BRANCH_STATUS_CHANGED], ""), "repo": repo}
+            append_event(tx, Event(EventKind.BRANCH_STATUS_CHANGED, NOW, f"{repo} b: ok", status))
     seen = without_private(overview(database, StatePaths(tmp_path)), config)
     assert [row.event.subject for row in seen.events if row.event.kind is EventKind.REPO_PUSHED] == ["live"]
     assert [row.event.event.subject for row in (*seen.waiting, *seen.refused)] == ["live"]
