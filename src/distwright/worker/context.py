@@ -15,6 +15,7 @@ from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.jobs.lease import fenced_write
 from distwright.jobs.limits import NO_LIMITS, Limits, limits_of_machine
+from distwright.jobs.step import Earlier, StepResult
 from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
 from distwright.signing.named import named_signer
@@ -31,7 +32,10 @@ _PLAIN_EVERY_S = 15.0
 
 @dataclass(slots=True)
 class JobContext:
-    """The Context of one attempt; tell: sends progress to the parent process; limits: of programs whose plans say nothing of it."""
+    """The Context of one attempt; tell: sends progress to the parent process; limits: of programs whose plans say nothing of it.
+
+    ask: has the server do an action that needs its keys; None on the server itself.
+    """
 
     database: Database
     objects: ObjectStore
@@ -47,6 +51,7 @@ class JobContext:
     mirrors: Mirrors = no_mirrors
     limits: Limits = NO_LIMITS
     last_progress: float = 0.0
+    ask: Callable[[str, Earlier], StepResult] | None = None
 
     def __post_init__(self) -> None:
         """Look at the machine for what is not said."""

@@ -36,6 +36,7 @@ from distwright.jobs.step import (
     StepEnd,
     StepResult,
     Verdict,
+    Where,
 )
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.findings import Finding
@@ -126,6 +127,8 @@ def _perform(
 ) -> StepResult:
     """Perform a step, or find what it gave before. counts_uses: note that this job uses the result."""
     if isinstance(step, Action):
+        if step.where is Where.ASKED and context.ask is not None:
+            return context.ask(step.name, earlier)
         return step.perform(context, inputs, earlier)
     plan = step.plan(inputs, earlier)
     runner = LocalRunner(context)
@@ -151,7 +154,7 @@ def _run(step: Step, plan: Plan, runner: LocalRunner, key: Sha256, context: JobC
         raise StepFailedError(verdict, end.outputs)
     result = StepResult(end.outputs, end.fetched, findings=tuple(verdict.findings))
     if not step.repeat:
-        kept = context.objects.put(_to_bytes(result, end.ends))
+        kept = context.objects.put(result_to_bytes(result, end.ends))
         with context.database.write() as tx:
             keep_step_result(tx, key, step.name, kept, context.now())
             replace_holds(tx, f"step {key}", [object_hold("", kept, "result"), *_needed(result)], context.now())
@@ -177,7 +180,7 @@ def known_result(context: JobContext, key: Sha256, step: Step, plan: Plan) -> St
     if digest is None or not context.objects.touch(digest):
         return None
     document = json.loads(context.objects.read(digest))
-    result = _result_of(document)
+    result = result_of(document)
     verdict = step.judge(
         StepEnd(plan, _ends_of(document, plan), result.outputs, result.fetched, _log_of(context, plan, result))
     )
@@ -196,7 +199,8 @@ def _log_of(context: JobContext, plan: Plan, result: StepResult) -> str:
         return log_text(file)
 
 
-def _to_bytes(result: StepResult, ends: Sequence[CommandEnd]) -> bytes:
+def result_to_bytes(result: StepResult, ends: Sequence[CommandEnd] = ()) -> bytes:
+    """Write what a step gave, and how its commands ended."""
     fetched: list[Json] = [
         [file.archive, file.suite, file.path, file.sha256, file.size_bytes] for file in result.fetched
     ]
@@ -215,7 +219,8 @@ def _findings_to_json(findings: Sequence[Finding]) -> list[Json]:
     return [{"kind": one.kind, "key": one.key, "subject": one.subject, "evidence": one.evidence} for one in findings]
 
 
-def _result_of(document: Mapping[str, Any]) -> StepResult:
+def result_of(document: Mapping[str, Any]) -> StepResult:
+    """Read what `result_to_bytes` wrote."""
     outputs = {name: Sha256(digest) for name, digest in document["outputs"].items()}
     fetched = tuple(
         Fetched(archive, suite, path, Sha256(sha256), size)
