@@ -289,6 +289,7 @@ class App:
             mirrors=partial(present_mirrors, found[0], self.fetch_from),
         )
         if self.away is not None:
+            context.clock_behind = self.away.clock_behind(database)
             context.ask = asker(context, self.away.link(check_cancelled).act)
         return context
 

@@ -87,10 +87,11 @@ class Homestead:
 
 @dataclass
 class Outpost:
-    """A machine that works for it."""
+    """A machine that works for it. enter: called in its processes before they do anything, to be where it is."""
 
     away: Away
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(None))
+    enter: Callable[[], None] = field(default=lambda: None)
 
     def make_context(self, job: Job, tell: Tell, is_cancelled: IsCancelled) -> JobContext:
         """Give the context of an attempt in a forked process, as a worker wants it."""
@@ -110,6 +111,7 @@ class Outpost:
             tell=tell,
             is_cancelled=is_cancelled,
         )
+        context.clock_behind = self.away.clock_behind(context.database)
         context.ask = asker(context, self.away.link(check).act)
         return context
 
@@ -135,6 +137,7 @@ class Outpost:
 
         def work() -> None:
             os.setsid()
+            self.enter()
             worker = self.worker(kinds)
             change(worker)
             worker.clean_up()

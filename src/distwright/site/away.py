@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from distwright import __version__
 from distwright.errors import BadUsage, DatabaseLost, DistwrightError, NotFound, Refused, Unreachable, quoted
@@ -65,6 +66,10 @@ class Away:
         """Ask the server for the pools and the number of jobs at a time that it wants of this host. Raises Refused, NotAllowed."""
         answer = self.link(patience_s=_SHORT_S).hello()
         return plain.texts(answer, "pools"), plain.number(answer, "slots")
+
+    def clock_behind(self, database: Database) -> timedelta:
+        """Say how much this machine's clock is behind the server's, to a second or so."""
+        return database.now() - datetime.now(UTC)
 
     def carry_late_logs(self) -> None:
         """Carry logs of attempts that ended while the server was silent. Raises Unreachable."""

@@ -30,9 +30,8 @@ PATIENCE: Mapping[str, int] = {
     "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000,
 }  # fmt: skip
 _WRITERS = 0x64697374  # key of PostgreSQL's advisory lock that every writer holds: "dist"
-_SILENT_WRITER_S = (
-    60  # a writer of which PostgreSQL hears nothing for so long is gone, and must not keep the others out
-)
+# A writer of which PostgreSQL hears nothing for so long is gone, its cable cut perhaps; less than others wait for the lock.
+_SILENT_WRITER_S = 15
 
 
 class Transaction:

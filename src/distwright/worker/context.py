@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from distwright.archive.shelf import Mirrors, no_mirrors
@@ -34,7 +34,8 @@ _PLAIN_EVERY_S = 15.0
 class JobContext:
     """The Context of one attempt; tell: sends progress to the parent process; limits: of programs whose plans say nothing of it.
 
-    ask: has the server do an action that needs its keys; None on the server itself.
+    ask: has the server do an action that needs its keys; None on the server itself. clock_behind: how much this machine's clock
+    is behind the server's, by which all times in rows are.
     """
 
     database: Database
@@ -52,6 +53,7 @@ class JobContext:
     limits: Limits = NO_LIMITS
     last_progress: float = 0.0
     ask: Callable[[str, Earlier], StepResult] | None = None
+    clock_behind: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         """Look at the machine for what is not said."""
@@ -67,8 +69,8 @@ class JobContext:
         return fenced_write(self.database, self.job, self.fence)
 
     def now(self) -> datetime:
-        """The time."""
-        return datetime.now(UTC)
+        """The time, by the server's clock."""
+        return datetime.now(UTC) + self.clock_behind
 
     def log(self, line: str) -> None:
         """Add a line to the job's log."""
