@@ -20,6 +20,7 @@ from distwright.store.home_place import HomePlace, keep_home, read_home
 from distwright.store.jobs import running_jobs
 from distwright.store.migrations import NEWEST, version_of
 from distwright.store.paths import StatePaths
+from distwright.tools.architectures import look_at_machine, own_architecture
 from distwright.worker.carrying import LogCarrier, carry, late_logs
 from distwright.worker.loop import Worker
 
@@ -65,6 +66,12 @@ class Away:
     def table(self) -> tuple[tuple[str, ...], int]:
         """Ask the server for the pools and the number of jobs at a time that it wants of this host. Raises Refused, NotAllowed."""
         answer = self.link(patience_s=_SHORT_S).hello()
+        wanted, own = plain.text(answer, "architecture"), own_architecture(look_at_machine().machine)
+        if wanted != own:
+            raise Refused(
+                f"the server takes host {self.place.host} for a machine of {wanted}, this one is of {own}",
+                hint="correct architecture in the host's table, on the server",
+            )
         return plain.texts(answer, "pools"), plain.number(answer, "slots")
 
     def clock_behind(self, database: Database) -> timedelta:

@@ -62,7 +62,12 @@ class HostRequests:
         """Note that a host lives, and say what it is here."""
         seen(self._database, host, __version__, self._database.now())
         table = self._config().hosts[host.name]
-        return {"pools": list(table.pools), "slots": table.slots, "draining": host.is_draining}
+        return {
+            "pools": list(table.pools),
+            "slots": table.slots,
+            "draining": host.is_draining,
+            "architecture": table.architecture,
+        }
 
     def has(self, digest: Sha256) -> bool:
         """Say whether an object is here."""
