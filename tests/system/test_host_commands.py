@@ -1,25 +1,45 @@
 """The commands by which a machine becomes one that works for another, and by which people see it."""
 
+import os
+import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.system.line import Line, state_folder
+from tests.system.line import DISTWRIGHT, Line, state_folder
 from tests.worlds.installation import CONFIG
 from tests.worlds.postgres import postgres_cluster
+from tests.worlds.processes import wait_until
+from tests.worlds.servers import free_port, our_server
+from tests.worlds.work import ended
 
 pytestmark = pytest.mark.system
 
 
 @dataclass(frozen=True)
 class Two:
-    """A server, the address of its serve, and the state of another machine, which is not there yet."""
+    """A server, whose serve can be stopped and started, and the state of another machine, which is not there yet."""
 
     server: Line
-    url: str
     other: Line
     folder: Path
+    port: int = field(default_factory=free_port)
+    running: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start_serving(self) -> None:
+        """Serve."""
+        self.running.enter_context(our_server(self.server.state, self.port))
+
+    def stop_serving(self) -> None:
+        """Serve no more."""
+        self.running.close()
 
     def join(self, token: str, *more: str, name: str = "anvil") -> tuple[int, str]:
         """Join with a token; give the exit code and what was said."""
@@ -46,8 +66,10 @@ def two() -> Iterator[Two]:
         url = cluster.tcp_url(cluster.new_database())
         done = server.call("db", "migrate", "--to", url, "--state", str(server.state))
         assert done.returncode == 0, done.stderr
-        with server.serving() as address:
-            yield Two(server, address, Line(folder / "other"), folder)
+        two = Two(server, Line(folder / "other"), folder)
+        with two.running:
+            two.start_serving()
+            yield two
 
 
 def test_machine_joins_works_and_leaves(two: Two) -> None:
@@ -80,3 +102,26 @@ def test_machine_joins_works_and_leaves(two: Two) -> None:
         "worker", "--until-idle", "--pool", "local", "--slots", "1", "--state", str(two.server.state)
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_worker_of_a_host_waits_for_a_server_that_is_silent(two: Two) -> None:
+    code, said = two.join(two.server.answer("host", "enrol", "anvil")["token"])
+    assert code == 0, said
+    home = two.other.state / "home.json"
+    right = home.read_text()
+    told = two.folder / "said"
+    pid = os.fork()
+    if pid == 0:
+        with told.open("wb") as out:
+            os.dup2(out.fileno(), 2)
+            os.execv(DISTWRIGHT, [str(DISTWRIGHT), "worker", "--slots", "1", "--state", str(two.other.state)])  # noqa: S606  # no shell is meant
+    try:
+        two.stop_serving()  # before it asks for the first time, or after
+        wait_until(lambda: "waiting for it" in told.read_text(), "the worker to notice")
+        two.start_serving()
+        wait_until(lambda: "the server answers again" in told.read_text(), "the worker to go on")
+    finally:
+        os.kill(pid, signal.SIGINT)
+        assert ended(pid) == 130, told.read_text()
+    assert told.read_text().count("waiting for it") == 1
+    assert home.read_text() == right

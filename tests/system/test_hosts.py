@@ -15,7 +15,7 @@ from tests.worlds.state import count_order, placed
 from tests.worlds.work import ended, kind_of, nothing, step
 
 from distwright import __version__
-from distwright.errors import BadUsage, NotAllowed, NotFound, Refused, Unreachable
+from distwright.errors import BadUsage, NotAllowed, NotFound, Refused, Unreachable, WorkFailed
 from distwright.jobs.lease import claim_next, holder_name, host_of
 from distwright.jobs.order import get_job
 from distwright.jobs.step import Action, Context, Earlier, Inputs, JobKind, StepResult, Where
@@ -140,23 +140,57 @@ def test_an_action_that_needs_a_key_is_done_by_the_server(home: Homestead, anvil
     assert f"signed in process group {home.pid}" in home.shop.log(job.id, 1)
 
 
+def test_that_the_work_is_at_fault_is_said_by_the_server_and_that_it_refuses_us_is_no_fault_of_the_work(
+    home: Homestead, anvil: Outpost
+) -> None:
+    def sign(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
+        raise WorkFailed("the .changes is not what was ordered", hint="look at the log")
+
+    kind = kind_of(Action("sign", sign, Where.ASKED))
+    home.kinds = kinds(kind)
+    home.stop()
+    home.start()
+    job = placed(home.shop.database, count_order())
+    run(anvil, kind)
+    assert done(home, job)[0].outcome is Outcome.FAILED
+    assert "the .changes is not what was ordered" in (done(home, job)[0].message or "")
+
+    home.kinds = {}
+    home.stop()
+    home.start()
+    other = placed(home.shop.database, count_order(2))
+    run(anvil, kind)
+    assert [attempt.outcome for attempt in done(home, other)[1]] == [Outcome.BROKEN]
+
+
+def test_object_that_has_rotted_on_the_server_is_not_the_works_fault(home: Homestead, anvil: Outpost) -> None:
+    given = home.shop.objects.put(b"given by the server\n")
+    home.shop.objects.path(given).chmod(0o644)
+    home.shop.objects.path(given).write_bytes(b"given by nobody\n")
+    job = placed(home.shop.database, count_order())
+    run(anvil, kind_of(step("cat given", place={"given": given})))
+    attempt = done(home, job)[1][0]
+    assert attempt.outcome is Outcome.BROKEN
+    assert f"object {given} has rotted" in (attempt.message or "")
+
+
 def test_nobody_asks_for_an_action_of_a_job_that_it_does_not_have(home: Homestead, anvil: Outpost) -> None:
     job = placed(home.shop.database, count_order())
     home.kinds = kinds(kind_of(Action("sign", nothing, Where.ASKED), Action("publish", nothing)))
     home.stop()
     home.start()
     link = anvil.away.link(patience_s=1)
-    with pytest.raises(NotFound, match=f"host anvil has no attempt 1 of job {job.id}"):
+    with pytest.raises(Unreachable, match=f"host anvil has no attempt 1 of job {job.id}"):
         link.act(job.id, 1, "sign", {})
     assert claimed(anvil).id == job.id
     assert link.act(job.id, 1, "sign", {})["said"] == []
-    with pytest.raises(NotFound, match="no action that a host may ask for"):
+    with pytest.raises(Unreachable, match="no action that a host may ask for"):
         link.act(job.id, 1, "publish", {})
-    with pytest.raises(NotFound):
+    with pytest.raises(Unreachable):
         link.act(job.id, 1, "../sign", {})
     with home.shop.database.write() as tx:
         finish_attempt(tx, job.id, 1, Finish(Outcome.OK, "done"), home.shop.database.now())
-    with pytest.raises(Refused, match="has lost job"):
+    with pytest.raises(Unreachable, match="has lost job"):
         link.act(job.id, 1, "sign", {})
 
 

@@ -37,7 +37,7 @@ def command(until_idle: bool, follow: bool, slots: int | None, pools: tuple[str,
     On a machine that joined a server (distwright host join) it runs those of the server's jobs that can run elsewhere.
     """
     app = open_app(state, may_be_away=True)
-    pools, slots = _wanted(app, pools, slots)
+    pools, slots = _wanted(app, pools, slots, until_idle=until_idle)
     if slots > 1:
         app.database.close()
         code = become_one_of(slots, say)
@@ -55,9 +55,9 @@ def command(until_idle: bool, follow: bool, slots: int | None, pools: tuple[str,
         app.run_for_ever(watcher, pools)
 
 
-def _wanted(app: App, pools: Sequence[str], slots: int | None) -> tuple[tuple[str, ...], int]:
+def _wanted(app: App, pools: Sequence[str], slots: int | None, *, until_idle: bool) -> tuple[tuple[str, ...], int]:
     """Say which pools are worked for, and with how many jobs at a time. Raises what the server has against this host."""
     if app.away is None:
         return tuple(pools) or (_POOL,), slots or 1
-    known, most = app.away.table()
+    known, most = app.away.table(None if until_idle else say)
     return own_pools(pools, known), slots or most

@@ -126,7 +126,7 @@ class HomeLink:
 
     def send(self, digest: Sha256, path: Path) -> None:
         """Let the server have a file as this object, unless it has it."""
-        answer = self._answer("POST", f"/host/object/{digest}?offer")
+        answer = self._for_job("POST", f"/host/object/{digest}?offer")
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             standstills = 0
@@ -134,7 +134,7 @@ class HomeLink:
                 offset = plain.number(answer, "offset")
                 file.seek(offset)
                 query = urlencode({"offset": offset, "size": size})
-                answer = self._answer("PUT", f"/host/object/{digest}?{query}", file.read(PIECE_BYTES))
+                answer = self._for_job("PUT", f"/host/object/{digest}?{query}", file.read(PIECE_BYTES))
                 moved = plain.flag(answer, "here") or plain.number(answer, "offset") > offset
                 standstills = 0 if moved else standstills + 1
                 if standstills > _STANDSTILLS:
@@ -146,12 +146,19 @@ class HomeLink:
 
     def act(self, job: int, fence: int, step: str, earlier: Json) -> dict[str, Json]:
         """Have the server do an action of a job that this host holds; give its result and what it has to say."""
-        return self._answer("POST", f"/host/act/{job}/{fence}/{quote(step, safe='')}", canonical_json(earlier))
+        return self._for_job("POST", f"/host/act/{job}/{fence}/{quote(step, safe='')}", canonical_json(earlier))
 
     def _is_found(self, method: str, digest: Sha256) -> bool:
         return plain.flag(
-            self._answer(method, f"/host/object/{digest}?{'known' if method == 'GET' else 'touch'}"), "here"
+            self._for_job(method, f"/host/object/{digest}?{'known' if method == 'GET' else 'touch'}"), "here"
         )
+
+    def _for_job(self, method: str, path: str, body: bytes | None = None) -> dict[str, Json]:
+        """Ask on behalf of a job: that the server refuses us, or does not know what we speak of, is never the work's fault."""
+        try:
+            return self._answer(method, path, body)
+        except (Refused, NotFound) as error:
+            raise Unreachable(error.message, hint=error.hint) from error
 
     def _answer(self, method: str, path: str, body: bytes | None = None) -> dict[str, Json]:
         response = self._asked(method, path, body, {}, stream=False)

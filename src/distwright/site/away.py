@@ -26,7 +26,7 @@ from distwright.worker.loop import Worker
 
 CACHE_LIMIT_BYTES = 64 << 30
 _IDLE_S = 2.0
-_GREET_EVERY_S = 15.0
+_GREET_EVERY_S = 5.0
 _TRIM_EVERY_S = 600.0
 _SHORT_S = 5.0
 _LOG_READ_S = 10.0
@@ -63,9 +63,25 @@ class Away:
         link = self.link(patience_s=0, read_s=_LOG_READ_S)
         return LogCarrier(link, job.id, job.fence, self.paths.job_log(job.id, job.fence))
 
-    def table(self) -> tuple[tuple[str, ...], int]:
-        """Ask the server for the pools and the number of jobs at a time that it wants of this host. Raises Refused, NotAllowed."""
-        answer = self.link(patience_s=_SHORT_S).hello()
+    def table(self, tell: Callable[[str], None] | None = None) -> tuple[tuple[str, ...], int]:
+        """Ask the server for the pools and the number of jobs at a time that it wants of this host. Raises Refused, NotAllowed.
+
+        tell: hears that the server is silent, which is waited for then; without it, Unreachable is raised.
+        """
+        is_told = False
+        while True:
+            try:
+                answer = self.link(patience_s=_SHORT_S).hello()
+                break
+            except Unreachable as error:
+                if tell is None:
+                    raise
+                if not is_told:
+                    tell(f"{error.message}: waiting for it")
+                is_told = True
+                time.sleep(_IDLE_S)
+        if is_told and tell is not None:
+            tell("the server answers again")
         wanted, own = plain.text(answer, "architecture"), own_architecture(look_at_machine().machine)
         if wanted != own:
             raise Refused(

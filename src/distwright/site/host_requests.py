@@ -45,6 +45,7 @@ class HostRequests:
         self._database, self._objects, self._paths = database, objects, paths
         self._sandbox, self._config, self._kinds = sandbox, config, kinds
         self._arrivals = Arrivals(objects, paths.objects)
+        self._arrivals.drop_stale()
 
     def enrol(self, name: str, token: str, version: str) -> dict[str, Json]:
         """Take a one-time token for the lasting one; say where the database is, as the server reaches it. Raises NotAllowed."""

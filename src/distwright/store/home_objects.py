@@ -16,7 +16,7 @@ from distwright.errors import Refused, Rotten
 from distwright.model.digests import Sha256
 from distwright.store.adopting import FoundFile
 from distwright.store.locks import locked
-from distwright.store.objects import FileObjects, ObjectWriter
+from distwright.store.objects import FileObjects, ObjectWriter, rotten
 
 _YOUNG_S = 3600.0  # a program may read what was asked for a moment ago by its name
 
@@ -179,7 +179,7 @@ class HomeObjects(FileObjects):
         return digest
 
     def _fetch(self, digest: Sha256) -> None:
-        """Fetch an object into the cache, going on where an earlier try was cut off. Raises Lost, Unreachable, Refused."""
+        """Fetch an object into the cache, going on where an earlier try was cut off. Raises Lost, Rotten, Unreachable."""
         lock, partial = self._fetching / f"{digest}.lock", self._fetching / digest
         with locked(lock), contextlib.ExitStack() as stack:
             stack.callback(lock.unlink, missing_ok=True)
@@ -188,7 +188,10 @@ class HomeObjects(FileObjects):
             with partial.open("ab") as file:
                 for piece in self._home.pieces(digest, file.tell()):
                     file.write(piece)
-            self._cache.take_in(partial, digest)
+            try:
+                self._cache.take_in(partial, digest)
+            except Refused as error:
+                raise rotten(digest) from error
 
     def _refuse(self) -> NoReturn:
         raise Refused(

@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from distwright.errors import BadInput, DistwrightError, NotFound
+from distwright.errors import BadInput, DistwrightError, NotFound, WorkFailed
 from distwright.jobs.step import Action, Earlier, JobKind, StepResult, Where
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.records import Job
 from distwright.worker.context import JobContext
-from distwright.worker.execute import result_of, result_to_bytes
+from distwright.worker.execute import OF_THE_WORK, OF_THE_WORLD, result_of, result_to_bytes
 
 EARLIER_LIMIT_BYTES = 8 << 20
 Act = Callable[[int, int, str, Json], Mapping[str, Json]]
@@ -34,14 +34,19 @@ def perform_asked(
     """Do an action of a job for the host that holds it; give its result and what it said.
 
     asked: what the steps before it gave, as the host says. Raises NotFound for an action that nobody may ask for, BadInput, and
-    what the action raises.
+    what the action raises; but that the work itself is at fault is an answer.
     """
     kind = kinds.get(job.kind)
     if kind is None or kind.kind.version != job.version:
         raise NotFound(f"job {job.id} is of no kind that is known here", hint=f"distwright job show {job.id}")
     for one in kind.steps:
         if isinstance(one, Action) and one.name == step and one.where is Where.ASKED:
-            result = one.perform(context, job.inputs, _earlier_of(asked))
+            try:
+                result = one.perform(context, job.inputs, _earlier_of(asked))
+            except OF_THE_WORLD:
+                raise
+            except OF_THE_WORK as error:
+                return {"failed": [error.message, error.hint], "said": list(context.said)}
             return {"result": json.loads(result_to_bytes(result)), "said": list(context.said)}
     raise NotFound(
         f"{job.kind} has no action that a host may ask for by this name", hint=f"distwright job show {job.id}"
@@ -56,6 +61,9 @@ def asker(context: JobContext, act: Act) -> Callable[[str, Earlier], StepResult]
         answer = act(context.job, context.fence, step, asked)
         for line in plain.texts(answer, "said"):
             context.log(line)
+        if "failed" in answer:
+            message, hint = plain.texts(answer, "failed")
+            raise WorkFailed(message, hint=hint)
         return _read_result(answer["result"])
 
     return ask

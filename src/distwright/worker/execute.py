@@ -48,8 +48,8 @@ from distwright.worker.runner import LocalRunner
 from distwright.worker.turns import turn_of
 
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
-_OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
-_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, DiskFailed, Busy)
+OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
+OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, DiskFailed, Busy)
 
 
 class StepFailedError(Exception):
@@ -79,9 +79,9 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
         return _concluded_failed(kind, inputs, earlier, _failure(step_name, failed, earlier), context)
     except Interrupted:
         return _ended(context, earlier, Outcome.CANCELLED, f"cancelled in step {step_name}")
-    except _OF_THE_WORLD as error:
+    except OF_THE_WORLD as error:
         return _ended(context, earlier, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
-    except _OF_THE_WORK as error:
+    except OF_THE_WORK as error:
         return _ended(context, earlier, Outcome.FAILED, f"{step_name}: {error.message} ({error.hint})")
     except DistwrightError as error:
         return _ended(context, earlier, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
