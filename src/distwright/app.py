@@ -5,13 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO
 
 from distwright.archive.branching import SuitesOfBranches, withdraw_all_ended
 from distwright.archive.pinning import hold_pins, needs_of_pins
 from distwright.archive.resolve import Ground, machine_keyring, upstream_credential
-from distwright.archive.serving import RecordedServing
 from distwright.builds.architectures import order_elsewhere
 from distwright.builds.destinations import Destination
 from distwright.builds.local_checkout import TryRequest, try_order
@@ -40,21 +37,24 @@ from distwright.repos.fetching import fetch_order
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
+from distwright.site.away import Away, away_of, refuse_other_schema
 from distwright.site.config_files import refused_by_system
 from distwright.site.handing_out import Handout
+from distwright.site.host_requests import HostRequests
 from distwright.site.places import alternates, state_paths
 from distwright.site.recording import order_of_record
 from distwright.site.renewals import Renewals
+from distwright.site.serving import Serving
 from distwright.site.timetable import RECORD, Entry, Timetable
 from distwright.site.uploading import UploadQueue, once
-from distwright.site.views import job_detail
 from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.sandbox import Sandbox, sandbox_for
+from distwright.worker.asked import asker
 from distwright.worker.context import CommandContext, JobContext, signer_of
-from distwright.worker.kinds import KINDS
+from distwright.worker.kinds import KINDS, portable
 from distwright.worker.loop import Watcher, Worker
 
 IDLE_S, WAIT_S = 2.0, 0.5
@@ -66,7 +66,10 @@ def _say_nothing(_text: str) -> None:
 
 @dataclass(slots=True)
 class App:
-    """One opened installation. pins: archive -> serial that this command uses instead of the newest. tell: hears what is odd."""
+    """One opened installation. pins: archive -> serial that this command uses instead of the newest. tell: hears what is odd.
+
+    away: there if this machine works for another: its objects and logs are there.
+    """
 
     paths: StatePaths
     database: Database
@@ -77,6 +80,7 @@ class App:
     fetch_from: dict[str, str] = field(default_factory=dict)
     tell: Callable[[str], None] = _say_nothing
     told: set[str] = field(default_factory=set)
+    away: Away | None = None
 
     def now(self) -> datetime:
         """The time, UTC."""
@@ -257,12 +261,14 @@ class App:
             database=self.database,
             paths=self.paths,
             sandbox=self.sandbox,
-            kinds=KINDS,
+            kinds=KINDS if self.away is None else portable(KINDS),
             make_context=self.make_context,
             pools=pools,
             watcher=watcher,
             may_wait_to_retry=may_wait_to_retry,
             hint=self.engine.hint,
+            host="" if self.away is None else self.away.place.host,
+            carrier_of=None if self.away is None else self.away.carrier_of,
         )
 
     def make_context(self, job: Job, tell: Callable[[str], None], is_cancelled: Callable[[], bool]) -> JobContext:
@@ -276,9 +282,9 @@ class App:
             if is_cancelled():
                 raise Interrupted(f"job {job.id} was cancelled", hint=f"distwright job retry {job.id}")
 
-        return JobContext(
+        context = JobContext(
             database=database,
-            objects=self.objects,
+            objects=self.objects if self.away is None else self.away.objects(check_cancelled),
             fetcher=make_fetcher(check_cancelled),
             config=found[0],
             paths=self.paths,
@@ -290,6 +296,19 @@ class App:
             alternates=alternates(os.environ),
             mirrors=partial(present_mirrors, found[0], self.fetch_from),
         )
+        if self.away is not None:
+            context.clock_behind = self.away.clock_behind(database)
+            context.ask = asker(context, self.away.link(check_cancelled).act)
+        return context
+
+    def serving(self) -> Serving:
+        """Give what the web face gives of files; the network is used only for pool files that are not here yet."""
+        mirrors = lambda archive: present_mirrors(self.config(), self.fetch_from, archive)  # noqa: E731  # asked anew each time
+        return Serving(self.database, self.objects, self.paths, self.now, mirrors)
+
+    def host_requests(self) -> HostRequests:
+        """Give what answers machines that work for this one."""
+        return HostRequests(self.database, self.objects, self.paths, self.sandbox, self.config, KINDS)
 
     def own_archive(self, name: str) -> OwnArchive:
         """Give the table of an archive of ours; raise NotFound."""
@@ -320,12 +339,14 @@ class App:
         others = alternates(os.environ)
         return CommandContext(self.database, self.objects, make_fetcher(), config, self.paths, others, mirrors)
 
-    def run_until_idle(self, watcher: Watcher, wanted: Sequence[Job] = ()) -> None:
+    def run_until_idle(
+        self, watcher: Watcher, wanted: Sequence[Job] = (), *, pools: Sequence[str] = ("local",)
+    ) -> None:
         """Run everything that follows from the events so far, here and now, until nothing is left to do.
 
         Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done.
         """
-        worker = self.worker(watcher, may_wait_to_retry=False)
+        worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
         self._begin(worker).order_due(*self.applied(), self.now())
         while True:
             self.take_in()
@@ -371,61 +392,10 @@ class App:
         return Renewals(self.database, self.objects, self.place, self.tell)
 
 
-class Serving:
-    """Files that the web face gives: of recorded archives, of our own published trees, and logs."""
-
-    def __init__(self, app: App) -> None:
-        """Serve an installation; the network is used only for pool files that are not here yet."""
-        self._app = app
-        self._recorded: dict[str, RecordedServing] = {}
-        self.fetcher = make_fetcher()
-        self.alternates = alternates(os.environ)
-
-    @property
-    def database(self) -> Database:
-        """Rows."""
-        return self._app.database
-
-    @property
-    def objects(self) -> FileObjects:
-        """Objects."""
-        return self._app.objects
-
-    def recorded(self, archive: str) -> RecordedServing:
-        """Give what answers for a recorded archive."""
-        if archive not in self._recorded:
-            paths = self._app.paths
-            self._recorded[archive] = RecordedServing(
-                archive, self, paths.cache / "pool", self._app.now, self.mirrors, paths.public
-            )
-        return self._recorded[archive]
-
-    def mirrors(self, archive: str) -> list[str]:
-        """Say where an archive is fetched now."""
-        return present_mirrors(self._app.config(), self._app.fetch_from, archive)
-
-    def published(self, tree: str, path: str) -> BinaryIO:
-        """Open a file of a public tree: of an own archive, or of images; raise NotFound, whatever the path is."""
-        root = (self._app.paths.public / tree).resolve()
-        try:
-            file = (root / path).resolve()
-            if file.is_relative_to(root) and file.is_file():
-                return file.open("rb")
-        except (OSError, ValueError, RuntimeError):  # too long a name, a NUL, a loop of links
-            pass
-        raise NotFound(f"{tree} has no file {quoted(path)}", hint="see the links on the front page")
-
-    def log(self, number: int) -> Path:
-        """Find the log of a job's newest attempt; raise NotFound."""
-        log = job_detail(self._app.database, self._app.paths, number).log
-        if not log.exists():
-            raise NotFound(f"job {number} has no log yet", hint=f"see /job/{number}")
-        return log
-
-
-def open_app(state: str | None, *, create: bool = False) -> App:
+def open_app(state: str | None, *, create: bool = False, may_be_away: bool = False) -> App:
     """Open the installation; raise NotFound if there is none (and create is not wanted), NotAllowed if it is not ours.
 
+    may_be_away: also on a machine that works for another, which is refused otherwise: there, only the server may do it.
     Raises Refused for a database that somebody emptied: to go on would be another installation, over this one's objects.
     """
     paths = state_paths(state)
@@ -448,6 +418,10 @@ def open_app(state: str | None, *, create: bool = False) -> App:
             f"{database.shown} holds nothing, not even tables: somebody emptied it",
             hint="restore it from a backup, or choose another place with --state DIR",
         )
-    upgrade(database)
-    objects = FileObjects(paths.objects)
-    return App(paths, database, objects, sandbox_for(os.geteuid()), engine_of(database, paths))
+    away = away_of(paths, database, may_be_away=may_be_away)
+    if away is None:
+        upgrade(database)
+    else:
+        refuse_other_schema(database, away.place)
+    objects = FileObjects(paths.objects) if away is None else away.objects()
+    return App(paths, database, objects, sandbox_for(os.geteuid()), engine_of(database, paths), away=away)

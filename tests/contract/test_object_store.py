@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.worlds.near_home import ListedHomeObjects
 
 import distwright.store.objects as objects_module
 from distwright.errors import BadInput, NotFound, Refused
@@ -18,6 +19,7 @@ from distwright.store.objects import FileObjects, ObjectStore
 
 STORES: dict[str, Callable[[Path], ObjectStore]] = {
     "files": lambda folder: FileObjects(folder / "objects"),
+    "home": ListedHomeObjects,
     "memory": lambda _folder: MemoryObjects(),
 }
 CONTENT = b"petrel\n" * 1000

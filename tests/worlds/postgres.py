@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own: a private cluster in a temporary folder, reached by its Unix socket only.
+"""A PostgreSQL server of the tests' own: a private cluster in a temporary folder, reached by its Unix socket only, or by TCP too.
 
 PostgreSQL refuses to run as root; then the system user of Debian's package runs it. The cluster sorts text as English people do
 (by ICU), not byte by byte as SQLite does: nothing may rely on either.
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
+from tests.worlds.servers import free_port
 
 _SERVER_USER = "postgres"
 _ROLE = "distwright"
@@ -27,16 +28,26 @@ _numbers = itertools.count(1)
 class PostgresCluster:
     """A server, which a test may stop and start again."""
 
-    def __init__(self, programs: Path, folder: Path, *, is_durable: bool) -> None:
-        """Run the server whose data and socket are in `folder`. is_durable: what is committed outlives a crash."""
+    def __init__(self, programs: Path, folder: Path, *, is_durable: bool, address: str = "") -> None:
+        """Run the server whose data and socket are in `folder`. is_durable: what is committed outlives a crash.
+
+        address: where it listens for anybody who comes, beside its socket.
+        """
         self._programs, self._folder = programs, folder
-        self._settings = () if is_durable else _UNSAFE_AND_FAST
+        self.address, self.port = address, free_port() if address else 5432
+        self._settings = (
+            *(() if is_durable else _UNSAFE_AND_FAST), f"listen_addresses={address}", f"port={self.port}",
+        )  # fmt: skip
         self._server: subprocess.Popen[bytes] | None = None
         self._admin = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
 
     def url(self, database: str) -> str:
         """Say how to reach a database."""
-        return f"postgresql+psycopg://{_ROLE}@/{database}?host={self._folder}"
+        return f"postgresql+psycopg://{_ROLE}@/{database}?host={self._folder}&port={self.port}"
+
+    def tcp_url(self, url: str) -> str:
+        """Say how to reach the database of an address by the network."""
+        return f"postgresql://{_ROLE}@{self.address}:{self.port}/{sa.make_url(url).database}"
 
     def new_database(self) -> str:
         """Make an empty database and say how to reach it."""
@@ -81,8 +92,8 @@ class PostgresCluster:
 
 
 @contextmanager
-def postgres_cluster(*, is_durable: bool = False) -> Iterator[PostgresCluster]:
-    """Run a server until the block ends; fail, naming Debian's package, where there is none."""
+def postgres_cluster(*, is_durable: bool = False, address: str = "") -> Iterator[PostgresCluster]:
+    """Run a server until the block ends; fail, naming Debian's package, where there is none. address: for TCP."""
     programs = _programs()
     # Not below pytest's folder: another user cannot reach into it, and the path of a socket has at most 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="distwright-test-", dir="/tmp"))
@@ -90,7 +101,10 @@ def postgres_cluster(*, is_durable: bool = False) -> Iterator[PostgresCluster]:
         if os.geteuid() == 0:
             shutil.chown(folder, _SERVER_USER)
         _initdb(programs, folder)
-        cluster = PostgresCluster(programs, folder, is_durable=is_durable)
+        if address:
+            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {address}/24 trust\n")
+        cluster = PostgresCluster(programs, folder, is_durable=is_durable, address=address)
         try:
             cluster.start()
             yield cluster
@@ -128,5 +142,5 @@ def _initdb(programs: Path, folder: Path) -> None:
 
 
 def _server(programs: Path, folder: Path, more: Sequence[str]) -> list[str]:
-    settings = (f"unix_socket_directories={folder}", "listen_addresses=", "shared_buffers=16MB", *more)
+    settings = (f"unix_socket_directories={folder}", "shared_buffers=16MB", *more)
     return _as_server_user(programs / "postgres", "-D", folder / "data", *(f"--{setting}" for setting in settings))

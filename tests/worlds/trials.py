@@ -27,7 +27,7 @@ from tests.worlds.keys import key_file
 from tests.worlds.times import DATE, DAY
 from tests.worlds.tracing import Ended
 
-from distwright.app import App, Serving, open_app
+from distwright.app import App, open_app
 from distwright.archive.fsck import Damage, check_archive, check_objects
 from distwright.archive.garbage import collect
 from distwright.archive.snapshots import parse_snapshot
@@ -36,6 +36,7 @@ from distwright.cli.main import main
 from distwright.formats.clearsign import strip_clearsign
 from distwright.model.digests import sha256_of
 from distwright.site.applied import apply_config
+from distwright.site.serving import Serving
 from distwright.store.archives import list_publications, list_snapshots
 from distwright.store.locks import locked
 from distwright.store.suites import list_revisions, list_suites
@@ -149,7 +150,7 @@ class Trial:
         """Read all that recorded snapshots serve: serial -> paths with the hashes of their content, all as signed."""
         found = {}
         with self.opened() as app:
-            serving = Serving(app)
+            serving = app.serving()
             with app.database.read() as tx:
                 rows = list_snapshots(tx, "debian")
             for row in rows:

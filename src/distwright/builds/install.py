@@ -19,6 +19,7 @@ from distwright.jobs.step import (
     PlannedCommand,
     Step,
     StepResult,
+    Where,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -113,7 +114,7 @@ SUITE_INSTALL = JobKind(
     KIND,
     (
         environment_step("environment", "environment"),
-        Action("published", _find_files),
+        Action("published", _find_files, Where.ANYWHERE),
         Step("install", in_environment(_plan), repeat=True),
     ),
     _conclude,

@@ -21,6 +21,7 @@ from distwright.jobs.step import (
     PlannedCommand,
     Step,
     StepResult,
+    Where,
 )
 from distwright.model import plain
 from distwright.model.digests import Json
@@ -168,7 +169,12 @@ SOURCE_STEP = Step("source", in_environment(plan_source), judge_source)
 BUILD_STEP = Step("build", in_environment(plan_build), judge_build)
 PACKAGE_BUILD = JobKind(
     KIND,
-    (environment_step("environment", "environment"), SOURCE_STEP, BUILD_STEP, Action("sign", sign_changes)),
+    (
+        environment_step("environment", "environment"),
+        SOURCE_STEP,
+        BUILD_STEP,
+        Action("sign", sign_changes, Where.ASKED),
+    ),
     conclude,
     conclude_failed_build,
 )

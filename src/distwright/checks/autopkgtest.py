@@ -23,6 +23,7 @@ from distwright.jobs.step import (
     StepEnd,
     StepResult,
     Verdict,
+    Where,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -150,4 +151,6 @@ def _conclude(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Co
     return Conclusion(dict(earlier["read"].values), f"{inputs['source']} {inputs['version']}: {summary(tests)}")
 
 
-PACKAGE_AUTOPKGTEST = JobKind(KIND, (*ROOTS, Step("autopkgtest", plan, judge), Action("read", _read)), _conclude)
+PACKAGE_AUTOPKGTEST = JobKind(
+    KIND, (*ROOTS, Step("autopkgtest", plan, judge), Action("read", _read, Where.ANYWHERE)), _conclude
+)

@@ -20,6 +20,7 @@ from distwright.jobs.step import (
     PlannedCommand,
     Step,
     StepResult,
+    Where,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -107,6 +108,6 @@ def _conclude(_inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> C
 
 SUITE_DEBCHECK = JobKind(
     KIND,
-    (environment_step("checkers", "checkers"), Step("debcheck", plan), Action("read", _read)),
+    (environment_step("checkers", "checkers"), Step("debcheck", plan), Action("read", _read, Where.ANYWHERE)),
     _conclude,
 )

@@ -25,7 +25,18 @@ from distwright.checks.words import shown
 from distwright.errors import Refused, Unreachable
 from distwright.formats.deb822 import raw_field
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
-from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, ShelfEntry, StepResult
+from distwright.jobs.step import (
+    Action,
+    Conclusion,
+    Context,
+    Earlier,
+    Inputs,
+    JobKind,
+    KindName,
+    ShelfEntry,
+    StepResult,
+    Where,
+)
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.versions import DebVersion
@@ -372,4 +383,4 @@ def _conclude(_inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> C
     return Conclusion(dict(values), f"{built} sources to build, {tested} to test{left}")
 
 
-PACKAGE_DEPENDENTS = JobKind(KIND, (Action("find", _perform),), _conclude)
+PACKAGE_DEPENDENTS = JobKind(KIND, (Action("find", _perform, Where.ANYWHERE),), _conclude)

@@ -20,6 +20,7 @@ from distwright.jobs.step import (
     StepEnd,
     StepResult,
     Verdict,
+    Where,
     judge_by_exit,
 )
 from distwright.model import plain
@@ -107,6 +108,10 @@ def _conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conc
 
 PACKAGE_EXPLAIN = JobKind(
     KIND,
-    (environment_step("environment", "environment"), Step(PROGRAM, _plan, _judge), Action("keep", _keep)),
+    (
+        environment_step("environment", "environment"),
+        Step(PROGRAM, _plan, _judge),
+        Action("keep", _keep, Where.ANYWHERE),
+    ),
     _conclude,
 )

@@ -14,7 +14,7 @@ from distwright.formats.capabilities import shown_capabilities
 from distwright.formats.iso9660 import IsoFile, files_of_iso
 from distwright.formats.squashfs import SquashFile, Squashfs
 from distwright.jobs.order import PRIORITY_REVIEW, JobOrder
-from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, StepResult
+from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, StepResult, Where
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.store.holds import object_hold, replace_holds
@@ -322,7 +322,7 @@ def _conclude(_inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> C
     return Conclusion({"contents": str(read.outputs["contents"])}, f"read {read.values['files']} files")
 
 
-IMAGE_CONTENTS = JobKind(KIND, (Action("read", _read),), _conclude)
+IMAGE_CONTENTS = JobKind(KIND, (Action("read", _read, Where.ANYWHERE),), _conclude)
 
 
 def names_of(lines: Iterable[str]) -> dict[int, str]:

@@ -24,6 +24,7 @@ from distwright.jobs.step import (
     StepEnd,
     StepResult,
     Verdict,
+    Where,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -175,4 +176,6 @@ def _conclude(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Co
     return Conclusion(dict(values), f"{inputs['source']} {inputs['version']}: {said}")
 
 
-PACKAGE_PIUPARTS = JobKind(KIND, (*ROOTS, Step("piuparts", plan, judge), Action("read", _read)), _conclude)
+PACKAGE_PIUPARTS = JobKind(
+    KIND, (*ROOTS, Step("piuparts", plan, judge), Action("read", _read, Where.ANYWHERE)), _conclude
+)

@@ -24,6 +24,7 @@ from distwright.jobs.step import (
     Plan,
     Step,
     StepResult,
+    Where,
 )
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -156,7 +157,7 @@ PACKAGE_REBUILD = JobKind(
         environment_step("environment", "environment"),
         SOURCE_STEP,
         Step("rebuild", plan_rebuild, BUILD_STEP.judge),
-        Action("compare", compare),
+        Action("compare", compare, Where.ANYWHERE),
     ),
     conclude,
     conclude_failed,

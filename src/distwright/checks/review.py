@@ -32,6 +32,7 @@ from distwright.jobs.step import (
     StepEnd,
     StepResult,
     Verdict,
+    Where,
     judge_by_exit,
 )
 from distwright.model import plain
@@ -243,7 +244,7 @@ PACKAGE_REVIEW = JobKind(
         environment_step("checkers", "environment"),
         Step("lintian", plan_lintian),
         Step("blhc", plan_blhc, judge_blhc),
-        Action("file", _file),
+        Action("file", _file, Where.ANYWHERE),
     ),
     _conclude,
 )

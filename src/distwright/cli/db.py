@@ -18,7 +18,7 @@ def command() -> None:
 @json_option
 def show(state: str | None, as_json: bool) -> None:
     """Say which database this installation uses, and what carries hints to its workers."""
-    app = open_app(state)
+    app = open_app(state, may_be_away=True)
     kind = "sqlite" if app.database.is_of_one_machine else "postgresql"
     engine = "embedded" if app.database.is_of_one_machine else "procrastinate"
     if as_json:

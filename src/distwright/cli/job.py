@@ -32,7 +32,7 @@ def command() -> None:
 @json_option
 def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
     """List jobs, newest first."""
-    app = open_app(state)
+    app = open_app(state, may_be_away=True)
     rows: list[dict[str, Json]] = [
         {
             "job": job.id,
@@ -60,7 +60,7 @@ def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
 @json_option
 def show(number: int, state: str | None, as_json: bool) -> None:
     """Show a job: its inputs, outputs and attempts."""
-    app = open_app(state)
+    app = open_app(state, may_be_away=True)
     detail = job_detail(app.database, app.paths, number)
     document = _as_json(detail.job)
     document["attempts"] = [
@@ -103,11 +103,21 @@ def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
             time.sleep(_POLL_S)
         detail = job_detail(app.database, app.paths, number)
         text = detail.log.read_bytes().decode(errors="replace") if detail.log.exists() else ""
-        print_json({"job": number, "state": str(detail.job.state), "file": str(detail.log), "log": text})
+        print_json(
+            {
+                "job": number,
+                "state": str(detail.job.state),
+                "file": str(detail.log),
+                "log": text,
+                "missing": detail.missing_log,
+            }
+        )
         return
     for content in _log_of(app, number, follow=follow):
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
+    if missing := job_detail(app.database, app.paths, number).missing_log:
+        say(missing)
 
 
 def _log_of(app: App, number: int, *, follow: bool) -> Iterator[bytes]:

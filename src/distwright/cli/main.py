@@ -20,6 +20,7 @@ NOUNS: Mapping[str, str] = {
     "demo": "Carry an example distribution from git to a booted image.",
     "event": "List events that wait or were refused; try them again.",
     "doctor": "Say what is missing or broken on this machine.",
+    "host": "Other machines that work for this one: enrol, list, drain.",
     "image": "Build, test, compare, keep and drop images; list them.",
     "job": "List, follow, retry and cancel jobs.",
     "package": "Build packages from tags, commits and source packages.",

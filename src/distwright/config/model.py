@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from distwright.config.tables import Environment, Image, Person, Repo, Site
 from distwright.config.tables_archive import Archive, OwnArchive, Suite, Table, Upload, UpstreamArchive
+from distwright.config.tables_hosts import Host
 from distwright.model.digests import Json
 
 FORMAT = 1
@@ -19,10 +20,11 @@ TABLES: Mapping[str, Mapping[str | None, type[Table]]] = {
     "image": {None: Image},
     "person": {None: Person},
     "upload": {None: Upload},
+    "host": {None: Host},
 }
 """Table name -> value of its `kind` -> class; in the order of dependence. A single class has the kind None."""
 
-NOT_YET = ("flow", "check", "mirror", "notice", "release", "host")
+NOT_YET = ("flow", "check", "mirror", "notice", "release")
 """Tables that later versions will have settings for."""
 
 
@@ -40,6 +42,7 @@ class Config:
     origins: Mapping[str, str] = field(compare=False)
     """Dotted key -> "file:line", for each table and key that is written in a file; defaults are not in it."""
     uploads: Mapping[str, Upload] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
 
     def tables(self) -> Iterator[tuple[str, str, Table]]:
         """Yield (table, name, value) in the order of dependence, then by name; `[site]` has the name ''."""
@@ -67,6 +70,7 @@ class Config:
             ("image", self.images),
             ("person", self.persons),
             ("upload", self.uploads),
+            ("host", self.hosts),
         )
 
 

@@ -17,6 +17,7 @@ _EXAMPLE_NAMES = {
     "image": "example",
     "person": "ada",
     "upload": "ada",
+    "host": "anvil",
 }
 
 _REFERENCE_HEAD = f"""\

@@ -311,6 +311,7 @@ ActiveDays = Annotated[int, Field(ge=0, le=3650), Want("a whole number of days, 
 BuildHours = Annotated[int, Field(ge=1, le=168), Want("a whole number of hours, 1 to 168", "numbers of hours")]
 Megabytes = Annotated[int, Field(ge=1, le=1 << 24), Want("a whole number of MiB, from 1", "numbers of MiB")]
 MegabytesOrNone = Annotated[int, Field(ge=0, le=1 << 24), Want("a whole number of MiB, from 0", "numbers of MiB")]
+Slots = Annotated[int, Field(ge=1, le=256), Want("a whole number, 1 to 256", "whole numbers")]
 Processes = Annotated[int, Field(ge=100, le=1 << 20), Want("a whole number, from 100", "whole numbers")]
 BootSeconds = Annotated[int, Field(ge=10, le=7200), Want("a whole number of seconds, 10 to 7200", "numbers of seconds")]
 TimeOfDay = Annotated[

@@ -42,7 +42,8 @@ _BAD_ENDS = (Outcome.FAILED, Outcome.BROKEN, Outcome.TIMED_OUT)
 class Ending:
     """How an attempt ended, as its worker saw it.
 
-    outputs, events, heir: as the conclusion gave them. evidence: objects that its steps left, whatever the end.
+    outputs, events, heir: as the conclusion gave them. evidence: objects that its steps left, whatever the end. log_bytes: how long
+    its log is, where the server may not have all of it; None: it is here.
     """
 
     outcome: Outcome
@@ -51,6 +52,7 @@ class Ending:
     events: Sequence[Event] = ()
     heir: str = ""
     evidence: Mapping[str, Sha256] = field(default_factory=dict)
+    log_bytes: int | None = None
 
 
 class Retry(Enum):
@@ -132,15 +134,19 @@ def end_attempt(database: Database, job: Job, ending: Ending, now: datetime, *, 
     }[retry]
     is_lost, makes_way = retry is Retry.AT_ONCE, retry is Retry.MADE_WAY and later is not None
     end = Finish(
-        ending.outcome, ending.message, ending.outputs, later, ending.evidence, is_lost=is_lost, makes_way=makes_way
-    )
+        ending.outcome, ending.message, ending.outputs, later, ending.evidence,
+        is_lost=is_lost, makes_way=makes_way, log_bytes=ending.log_bytes,
+    )  # fmt: skip
     return _write_end(database, job, end, now, events=ending.events, heir=ending.heir)
 
 
-def reap(database: Database, now: datetime) -> list[Job]:
-    """Give back the jobs whose lease ran out or whose worker on this machine is dead; they are ready at once."""
+def reap(database: Database, now: datetime, host: str = "") -> list[Job]:
+    """Give back the jobs whose lease ran out or whose worker on this machine is dead; they are ready at once.
+
+    host: what this machine is called if it works for another.
+    """
     with database.read() as tx:
-        lost = [job for job in running_jobs(tx) if _is_lost(job, now)]
+        lost = [job for job in running_jobs(tx) if _is_lost(job, now, host)]
     reaped = []
     for job in lost:
         later = now if job.lost_count < LOST_WORKERS_LIMIT else None
@@ -150,16 +156,24 @@ def reap(database: Database, now: datetime) -> list[Job]:
     return reaped
 
 
-def holder_name(pid: int | None = None) -> str:
-    """Name this process so that another can tell whether it still lives: machine, boot, pid namespace, pid, start time."""
+def holder_name(pid: int | None = None, *, host: str = "") -> str:
+    """Name this process so that another can tell whether it still lives: machine, boot, pid namespace, pid, start time.
+
+    host: what this machine is called if it works for another; it stands before the machine, and a colon after it.
+    """
     who = os.getpid() if pid is None else pid
-    return f"{_machine()} {_boot_id()} {_pid_namespace()} {who} {_start_ticks(who)}"
+    return f"{_machine(host)} {_boot_id()} {_pid_namespace()} {who} {_start_ticks(who)}"
 
 
-def is_alive(holder: str) -> bool | None:
+def host_of(holder: str) -> str:
+    """Say which host a holder of a lease is on; "" for the server itself."""
+    return holder.partition(" ")[0].rpartition(":")[0]
+
+
+def is_alive(holder: str, host: str = "") -> bool | None:
     """Say whether a holder lives; None if that cannot be seen from here (another machine, another container)."""
     parts = holder.split(" ")
-    if len(parts) != 5 or parts[0] != _machine() or not parts[3].isdigit():
+    if len(parts) != 5 or parts[0] != _machine(host) or not parts[3].isdigit():
         return None
     if parts[1] != _boot_id():
         return False
@@ -197,10 +211,10 @@ def _unless_cancelled(tx: Transaction, job: Job, end: Finish) -> Finish:
     return Finish(Outcome.CANCELLED, f"cancelled ({end.message})", evidence=end.evidence)
 
 
-def _is_lost(job: Job, now: datetime) -> bool:
+def _is_lost(job: Job, now: datetime, host: str) -> bool:
     if job.lease_until is None or job.lease_holder is None:
         return True
-    alive = is_alive(job.lease_holder)
+    alive = is_alive(job.lease_holder, host)
     if alive is False:
         return True
     # A process that lives but has not renewed for long hangs; its fence keeps it from writing when it wakes.
@@ -208,13 +222,13 @@ def _is_lost(job: Job, now: datetime) -> bool:
     return job.lease_until + patience < now
 
 
-def _machine() -> str:
-    """Give the machine's identity (machine-id(5)); its name where it has none."""
+def _machine(host: str) -> str:
+    """Give the machine's identity (machine-id(5)); its name where it has none. Two hosts may be copies of one disk."""
     try:
         identity = Path("/etc/machine-id").read_text().strip()
     except OSError:
         identity = ""
-    return identity or os.uname().nodename
+    return f"{host}:" * bool(host) + (identity or os.uname().nodename)
 
 
 def _pid_namespace() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum
 from typing import Protocol, Self
 
 from distwright.config.model import Config
@@ -369,12 +370,24 @@ class Context(Protocol):
         ...
 
 
+class Where(Enum):
+    """What an action needs, and so where it may run: STATE: what only the server has (the public tree, keys, repos).
+
+    ANYWHERE: objects and rows only. ASKED: keys for a moment; a worker on another machine asks the server to do it.
+    """
+
+    STATE = "state"
+    ANYWHERE = "anywhere"
+    ASKED = "asked"
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """A step that touches our own state: a plain function, safe to repeat."""
 
     name: str
     perform: Callable[[Context, Inputs, Earlier], StepResult]
+    where: Where = Where.STATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,3 +438,8 @@ class JobKind:
     steps: tuple[Step | Action, ...]
     conclude: Callable[[Inputs, Earlier, datetime, int], Conclusion]
     conclude_failed: Callable[[Inputs, Earlier, Failure, datetime, int], Conclusion] | None = None
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether a worker on another machine may run it: no action needs what only the server has."""
+        return all(isinstance(step, Step) or step.where is not Where.STATE for step in self.steps)

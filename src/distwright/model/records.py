@@ -46,7 +46,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One execution of a job. outputs: what its steps left as evidence, by `step/name`; `findings`: a list of them."""
+    """One execution of a job. outputs: what its steps left as evidence, by `step/name`; `findings`: a list of them.
+
+    log_bytes: how long its log was when it ended, by a worker elsewhere, which may not have sent all of it; None: all is here.
+    """
 
     job: int
     fence: int
@@ -56,6 +59,24 @@ class Attempt:
     outcome: Outcome | None
     message: str | None
     outputs: Mapping[str, Sha256] = field(default_factory=dict)
+    log_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What is known of another machine that works for us. version: of its distwright, when it was last heard of ("": never).
+
+    enrol_hash, token_hash: SHA-256 of its one-time and of its lasting token; None: it has none. is_draining: it takes no new jobs.
+    """
+
+    name: str
+    enrol_hash: Sha256 | None
+    enrol_until: datetime | None
+    token_hash: Sha256 | None
+    enrolled_at: datetime | None
+    version: str
+    last_seen: datetime | None
+    is_draining: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from distwright.archive.snapshots import parse_snapshot
 from distwright.config.model import Config
 from distwright.errors import BadInput, BadUsage, NotFound, quoted
 from distwright.flow.advance import unanswered
+from distwright.jobs.lease import host_of
 from distwright.jobs.order import get_job
 from distwright.model.digests import Sha256
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
@@ -34,6 +35,7 @@ from distwright.store.events import newest_events
 from distwright.store.exceptions import list_exceptions
 from distwright.store.holds import Hold
 from distwright.store.jobs import attempts_of, count_by_state, list_jobs
+from distwright.store.logs import log_size
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.store.signed import find_resigned, list_tags
@@ -76,6 +78,15 @@ class JobDetail:
     job: Job
     attempts: list[Attempt]
     log: Path
+
+    @property
+    def missing_log(self) -> str:
+        """Say what of the log is not here; "" if all is, or the attempt is not over."""
+        newest = self.attempts[-1] if self.attempts else None
+        if newest is None or newest.log_bytes is None or (here := log_size(self.log)) >= newest.log_bytes:
+            return ""
+        host = host_of(newest.holder)
+        return f"the last {newest.log_bytes - here} bytes of this log are on host {host} still: its worker sends them"
 
 
 def overview(database: Database, paths: StatePaths, *, events: int = 20) -> Overview:

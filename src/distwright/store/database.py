@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -25,10 +25,13 @@ BUSY_TIMEOUT_S = 30
 MOVED = 77  # PRAGMA user_version of an SQLite database whose installation is on PostgreSQL now (store/moving.py)
 _AGAIN_S = 0.02
 _LOST_AGAIN_S = 0.5
+# A cable that is cut says nothing: without these, a query would wait for a quarter of an hour, and a job's lease with it.
+PATIENCE: Mapping[str, int] = {
+    "connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000,
+}  # fmt: skip
 _WRITERS = 0x64697374  # key of PostgreSQL's advisory lock that every writer holds: "dist"
-_SILENT_WRITER_S = (
-    60  # a writer of which PostgreSQL hears nothing for so long is gone, and must not keep the others out
-)
+# A writer of which PostgreSQL hears nothing for so long is gone, its cable cut perhaps; less than others wait for the lock.
+_SILENT_WRITER_S = 15
 
 
 class Transaction:
@@ -158,6 +161,21 @@ def damages(database: Database, *, thoroughly: bool = False) -> list[str]:
     return [] if rows == ["ok"] else rows
 
 
+def with_patience(url: sa.URL) -> sa.URL:
+    """Give an address of PostgreSQL under which a server that is silent is given up soon; what it says itself counts."""
+    return url.update_query_dict({name: str(value) for name, value in PATIENCE.items() if name not in url.query})
+
+
+def is_reachable_elsewhere(url: str) -> bool:
+    """Say whether an address of PostgreSQL names a server by the network: not a file, not a socket of this machine."""
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        return False
+    hosts = [parsed.host or "", *([str(parsed.query["host"])] if "host" in parsed.query else [])]
+    return parsed.get_backend_name() == "postgresql" and any(host and not host.startswith(("/", "@")) for host in hosts)
+
+
 def inserted_id(result: "sa.CursorResult[Any]") -> int:
     """Say which number the database gave to the row just inserted."""
     key = result.inserted_primary_key
@@ -251,7 +269,8 @@ def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
 
 def _postgresql(url: sa.URL, busy_timeout_s: float) -> sa.Engine:
     try:
-        engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+        patient = with_patience(url).set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(patient, pool_pre_ping=True)
     except ImportError as error:
         raise NotFound(
             f"the driver of PostgreSQL is not installed: {error}",

@@ -8,7 +8,7 @@ import psycopg
 import sqlalchemy as sa
 
 from distwright.errors import BadUsage, DistwrightError
-from distwright.store.database import Database
+from distwright.store.database import Database, with_patience
 
 SCHEMA = "distwright_hints"
 OPTIONS = f"-c search_path={SCHEMA}"  # of libpq: of each connection that hints go over
@@ -39,7 +39,7 @@ def make_hint_schema(database: Database, sql: str, version: str) -> bool:
 
 def conninfo_of(database: Database) -> str:
     """Give the address of a PostgreSQL database as libpq takes it."""
-    return sa.make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return with_patience(sa.make_url(database.url)).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 @contextmanager

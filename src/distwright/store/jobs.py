@@ -15,7 +15,7 @@ from distwright.store.schema import attempts, jobs, step_results
 from distwright.store.stale import mark_branches_of_job
 from distwright.store.times import from_text, maybe_from_text, to_text
 
-_LARGEST = 2**63 - 1
+_LARGEST = 2**31 - 1  # of PostgreSQL, in which numbers of jobs are integers
 _ORDER = (jobs.c.rank, jobs.c.turn, jobs.c.id)
 
 
@@ -25,6 +25,7 @@ class Finish:
 
     outputs: of the job, once it is done. evidence: of this attempt. is_lost: it was interrupted, or its worker is gone. makes_way:
     it was put back for a job of more haste, which no count of the job knows.
+    log_bytes: how long the log of an attempt elsewhere was; None where it was written here.
     """
 
     outcome: Outcome
@@ -34,6 +35,7 @@ class Finish:
     evidence: Mapping[str, Sha256] = field(default_factory=dict)
     is_lost: bool = False
     makes_way: bool = False
+    log_bytes: int | None = None
 
 
 def find_by_digest(tx: Transaction, digest: Sha256) -> Job | None:
@@ -255,6 +257,7 @@ def finish_attempt(tx: Transaction, job_id: int, fence: int, end: Finish, now: d
             outcome=end.outcome.value,
             message=end.message,
             outputs=canonical_json(dict(end.evidence)).decode(),
+            log_bytes=end.log_bytes,
         )
     )
     return True
@@ -322,6 +325,7 @@ def attempts_of(tx: Transaction, job_id: int) -> list[Attempt]:
             outcome=None if row.outcome is None else Outcome(row.outcome),
             message=row.message,
             outputs={name: Sha256(digest) for name, digest in json.loads(row.outputs or "{}").items()},
+            log_bytes=row.log_bytes,
         )
         for row in rows
     ]

@@ -27,6 +27,11 @@ class StatePaths:
         return self.root / "db.url"
 
     @property
+    def home(self) -> Path:
+        """The file that says for which server this machine works (0600); not there: this is a server itself."""
+        return self.root / "home.json"
+
+    @property
     def sqlite_url(self) -> str:
         """The address of the default database."""
         return f"sqlite:///{self.database}"

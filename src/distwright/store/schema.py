@@ -131,6 +131,7 @@ attempts = sa.Table(
     sa.Column("outcome", sa.String(16)),
     sa.Column("message", sa.Text),
     sa.Column("outputs", sa.Text),
+    sa.Column("log_bytes", sa.BigInteger),
 )
 
 step_results = sa.Table(
@@ -375,4 +376,17 @@ timetable = sa.Table(
     metadata,
     sa.Column("name", NAME, primary_key=True),
     sa.Column("due", TIME, nullable=False),
+)
+
+hosts = sa.Table(
+    "hosts",
+    metadata,
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("enrol_hash", DIGEST),
+    sa.Column("enrol_until", TIME),
+    sa.Column("token_hash", DIGEST),
+    sa.Column("enrolled_at", TIME),
+    sa.Column("version", NAME, nullable=False),
+    sa.Column("last_seen", TIME),
+    sa.Column("is_draining", sa.Boolean, nullable=False),
 )

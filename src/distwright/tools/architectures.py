@@ -72,6 +72,11 @@ class MachineSeen:
     emulators: tuple[Emulator, ...] = ()
 
 
+def own_architecture(machine: str) -> str:
+    """Give Debian's name of a machine's own architecture, as uname(2) says it; that itself, if it is none that we know."""
+    return _NATIVE.get(machine, machine)
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """How programs of an architecture run here, or why they do not. hint: what to type then; "" if they do."""

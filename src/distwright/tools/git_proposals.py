@@ -38,7 +38,9 @@ def take_file(target: Path, file: Path, onto: str, scratch: Path) -> str:
     size = file.stat().st_size
     limit_bytes = BUNDLE_LIMIT_BYTES if begin in _BUNDLE else MAIL_LIMIT_BYTES
     if size > limit_bytes:
-        raise Refused(f"{quoted(file.name)} has {size} bytes, more than {limit_bytes >> 20} MiB", hint="make several smaller ones")
+        raise Refused(
+            f"{quoted(file.name)} has {size} bytes, more than {limit_bytes >> 20} MiB", hint="make several smaller ones"
+        )
     if begin in _BUNDLE:
         return _from_bundle(target, file)
     if not begin.startswith(b"From "):

@@ -21,12 +21,13 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from distwright.app import App, Serving
+from distwright.app import App
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import Busy, DistwrightError, NotFound, quoted
 from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
+from distwright.web.hosts import Hosts
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
 from distwright.web.repos import PublicRepos
 from distwright.web.uploads import Uploads
@@ -53,7 +54,7 @@ def web_application(app: App) -> Starlette:
 class _Web:
     def __init__(self, app: App) -> None:
         self._app = app
-        self._serving = Serving(app)
+        self._serving = app.serving()
         self._templates = Environment(loader=PackageLoader("distwright.web"), autoescape=select_autoescape())
         self._templates.filters["minutes"] = lambda moment: "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
@@ -75,6 +76,7 @@ class _Web:
             Route("/archive/{name}", self.archive),
             Route("/archive/{name}/{state}.sources", self.sources),
             *Uploads(self._app).routes(),
+            *Hosts(self._app.host_requests()).routes(),
             *PublicRepos(self._app).routes(),
             *Webhooks(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from distwright.archive.shelf import Mirrors, no_mirrors
@@ -15,6 +15,7 @@ from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.jobs.lease import fenced_write
 from distwright.jobs.limits import NO_LIMITS, Limits, limits_of_machine
+from distwright.jobs.step import Earlier, StepResult
 from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
 from distwright.signing.named import named_signer
@@ -34,6 +35,8 @@ class JobContext:
     """The Context of one attempt; tell: sends progress to the parent process; limits: of programs whose plans say nothing of it.
 
     log_aside: the step that is made beside others, whose log is apart; "" for the attempt.
+    ask: has the server do an action that needs its keys; None on the server itself. clock_behind: how much this machine's clock
+    is behind the server's, by which all times in rows are.
     """
 
     database: Database
@@ -51,6 +54,8 @@ class JobContext:
     limits: Limits = NO_LIMITS
     log_aside: str = ""
     last_progress: float = 0.0
+    ask: Callable[[str, Earlier], StepResult] | None = None
+    clock_behind: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         """Look at the machine for what is not said."""
@@ -68,8 +73,8 @@ class JobContext:
         return fenced_write(self.database, self.job, self.fence)
 
     def now(self) -> datetime:
-        """The time."""
-        return datetime.now(UTC)
+        """The time, by the server's clock."""
+        return datetime.now(UTC) + self.clock_behind
 
     def log(self, line: str) -> None:
         """Add a line to the job's log."""

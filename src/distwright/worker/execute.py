@@ -40,6 +40,7 @@ from distwright.jobs.step import (
     StepEnd,
     StepResult,
     Verdict,
+    Where,
 )
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.findings import Finding
@@ -52,8 +53,8 @@ from distwright.worker.runner import LocalRunner
 from distwright.worker.turns import turn_of
 
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
-_OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
-_OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, DiskFailed, Busy)
+OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
+OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, DiskFailed, Busy)
 
 _BOTH = 2  # processors
 
@@ -90,9 +91,9 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
         return _concluded_failed(kind, inputs, earlier, _failure(step_name, failed, earlier), context)
     except Interrupted:
         return _ended(context, earlier, Outcome.CANCELLED, f"cancelled in step {step_name}")
-    except _OF_THE_WORLD as error:
+    except OF_THE_WORLD as error:
         return _ended(context, earlier, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
-    except _OF_THE_WORK as error:
+    except OF_THE_WORK as error:
         return _ended(context, earlier, Outcome.FAILED, f"{step_name}: {error.message} ({error.hint})")
     except DistwrightError as error:
         return _ended(context, earlier, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
@@ -152,6 +153,8 @@ def _perform(
 ) -> StepResult:  # fmt: skip
     """Perform a step, or find what it gave before. counts_uses: note that this job uses the result. remove: see LocalRunner."""
     if isinstance(step, Action):
+        if step.where is Where.ASKED and context.ask is not None:
+            return context.ask(step.name, earlier)
         return step.perform(context, inputs, earlier)
     plan = step.plan(inputs, earlier)
     runner = LocalRunner(context, remove)
@@ -177,7 +180,7 @@ def _run(step: Step, plan: Plan, runner: LocalRunner, key: Sha256, context: JobC
         raise StepFailedError(verdict, end.outputs)
     result = StepResult(end.outputs, end.fetched, findings=tuple(verdict.findings))
     if not step.repeat:
-        kept = context.objects.put(_to_bytes(result, end.ends))
+        kept = context.objects.put(result_to_bytes(result, end.ends))
         with context.database.write() as tx:
             keep_step_result(tx, key, step.name, kept, context.now())
             replace_holds(tx, f"step {key}", [object_hold("", kept, "result"), *_needed(result)], context.now())
@@ -203,7 +206,7 @@ def known_result(context: JobContext, key: Sha256, step: Step, plan: Plan) -> St
     if digest is None or not context.objects.touch(digest):
         return None
     document = json.loads(context.objects.read(digest))
-    result = _result_of(document)
+    result = result_of(document)
     verdict = step.judge(
         StepEnd(plan, _ends_of(document, plan), result.outputs, result.fetched, _log_of(context, plan, result))
     )
@@ -222,7 +225,8 @@ def _log_of(context: JobContext, plan: Plan, result: StepResult) -> str:
         return log_text(file)
 
 
-def _to_bytes(result: StepResult, ends: Sequence[CommandEnd]) -> bytes:
+def result_to_bytes(result: StepResult, ends: Sequence[CommandEnd] = ()) -> bytes:
+    """Write what a step gave, and how its commands ended."""
     fetched: list[Json] = [
         [file.archive, file.suite, file.path, file.sha256, file.size_bytes] for file in result.fetched
     ]
@@ -241,7 +245,8 @@ def _findings_to_json(findings: Sequence[Finding]) -> list[Json]:
     return [{"kind": one.kind, "key": one.key, "subject": one.subject, "evidence": one.evidence} for one in findings]
 
 
-def _result_of(document: Mapping[str, Any]) -> StepResult:
+def result_of(document: Mapping[str, Any]) -> StepResult:
+    """Read what `result_to_bytes` wrote."""
     outputs = {name: Sha256(digest) for name, digest in document["outputs"].items()}
     fetched = tuple(
         Fetched(archive, suite, path, Sha256(sha256), size)

@@ -51,3 +51,8 @@ KINDS: Mapping[str, JobKind] = {
         SUITE_DEBCHECK,
     )
 }
+
+
+def portable(kinds: Mapping[str, JobKind]) -> Mapping[str, JobKind]:
+    """Give the kinds that a worker on another machine may run."""
+    return {name: kind for name, kind in kinds.items() if kind.is_portable}

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,7 @@ from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.run import become_subreaper, end_descendants
 from distwright.tools.sandbox import Sandbox
+from distwright.worker.carrying import LogCarrier
 from distwright.worker.child import Child, ending_from_report, fork_child
 from distwright.worker.context import JobContext
 from distwright.worker.runner import ENTERED
@@ -85,7 +86,8 @@ class Worker:
 
     may_wait_to_retry: put BROKEN jobs back for later (a server does, a command does not). renew_every_s: how often the lease is
     renewed, and a cancel noticed. cancel_grace_s: how long an attempt may take to stop before it is killed. hint: says to who waits
-    that a pool has work. patience_s: how long the end of an attempt is kept while the database cannot be reached.
+    that a pool has work. patience_s: how long the end of an attempt is kept while the database cannot be reached. host: what this
+    machine is called if it works for another; carrier_of: gives who carries the log of an attempt there.
     """
 
     database: Database
@@ -100,11 +102,13 @@ class Worker:
     cancel_grace_s: float = 20.0
     hint: Callable[[str], None] = _nobody_waits
     patience_s: float = HUNG_AFTER_S
+    host: str = ""
+    carrier_of: Callable[[Job], LogCarrier] | None = None
 
     def clean_up(self) -> None:
         """Give back what dead workers on this machine held, and remove what they left. Call once before `run_one`."""
         become_subreaper()
-        for _job in reap(self.database, self.database.now()):
+        for _job in reap(self.database, self.database.now(), self.host):
             pass
         # Folders before leases: one that is made in between belongs to a job that has its lease already.
         self.paths.make()  # run/ may be a tmpfs, and cache/ be removed at any time
@@ -142,30 +146,37 @@ class Worker:
 
     def _run_next(self, noted: Sequence[int]) -> bool:
         now = self.database.now()
-        reap(self.database, now)
+        reap(self.database, now, self.host)
         kinds = [kind.kind for kind in self.kinds.values()]
-        job = claim_next(self.database, self.pools, holder_name(), now, kinds)
+        job = claim_next(self.database, self.pools, holder_name(host=self.host), now, kinds)
         if job is None:
             return False
         self.hint(job.pool)  # where there was work there may be more: who waits looks, too
         self.watcher.began(job)
         child = fork_child(self.kinds[job.kind], job, self.make_context)
+        carrier = None if self.carrier_of is None else self.carrier_of(job)
+        if carrier is not None:
+            carrier.begin()  # a thread: after the fork, and over before the next one
         ousters: list[Job] = []
         try:
             reported = self._watch(child, job, noted, ousters)
         except BaseException as error:
             self._stop(child)
+            interrupted = Ending(Outcome.BROKEN, "interrupted by Ctrl-C or SIGTERM")
             if isinstance(error, KeyboardInterrupt):
-                self._write_end(job, Ending(Outcome.BROKEN, "interrupted by Ctrl-C or SIGTERM"), Retry.AT_ONCE)
+                self._write_end(job, _carried(carrier, interrupted), Retry.AT_ONCE)
             raise
         status = self._bury(child)
         killed = f"the job's process was killed (status {status}): out of memory?"
         ending = reported or Ending(Outcome.BROKEN, killed)
         if ousters and ending.outcome in _CUT_OFF:
             said = f"made way for job {ousters[0].id}, {quoted(ousters[0].title)}; it runs again after that"
-            self._write_end(job, Ending(Outcome.CANCELLED, said, evidence=ending.evidence), Retry.MADE_WAY)
+            made_way = Ending(Outcome.CANCELLED, said, evidence=ending.evidence)
+            self._write_end(job, _carried(carrier, made_way), Retry.MADE_WAY)
         else:
-            self._write_end(job, ending)
+            self._write_end(job, _carried(carrier, ending))
+        if carrier is not None:
+            carrier.tidy()
         return True
 
     def unfinished(self, wanted: Collection[int] = ()) -> list[Job]:
@@ -274,6 +285,11 @@ class Worker:
     def _leased(self) -> set[str]:
         with self.database.read() as tx:
             return {f"{job.id}-{job.fence}" for job in running_jobs(tx)}
+
+
+def _carried(carrier: LogCarrier | None, ending: Ending) -> Ending:
+    """Have the log carried to its end before the row says that the attempt is over, and say how long it is."""
+    return ending if carrier is None else replace(ending, log_bytes=carrier.finish())
 
 
 @contextmanager

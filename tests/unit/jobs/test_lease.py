@@ -19,6 +19,7 @@ from distwright.jobs.lease import (
     end_attempt,
     fenced_write,
     holder_name,
+    host_of,
     is_alive,
     reap,
     renew,
@@ -421,3 +422,13 @@ def _attempts(database: Database, number: int) -> list[Attempt]:
 def _events(database: Database) -> list[Event]:
     with database.read() as tx:
         return [stored.event for stored in events_after(tx, 0)]
+
+
+def test_a_process_of_a_host_is_judged_by_that_host_alone() -> None:
+    """Two machines may be copies of one disk, with one machine-id: what one sees says nothing of the other."""
+    here = holder_name(host="anvil")
+    assert (host_of(here), host_of(holder_name())) == ("anvil", "")
+    assert is_alive(here, "anvil") is True
+    assert is_alive(here) is None
+    assert is_alive(here, "tongs") is None
+    assert is_alive(holder_name(), "anvil") is None

@@ -1,0 +1,24 @@
+"""The table about other machines that work for this installation."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distwright.config.tables_archive import Table
+from distwright.config.values import Architecture, NotEmpty, OnceEach, OurName, Slots
+
+
+class Host(Table, frozen=True):
+    """Another machine that works for this one. It is enrolled once: distwright host enrol NAME."""
+
+    role: Literal["runner"] = Field(
+        description="What it is trusted with. A runner reaches the database and runs jobs by itself; no key leaves the server.",
+        examples=["runner"],
+    )
+    pools: Annotated[tuple[OurName, ...], NotEmpty, OnceEach] = Field(
+        default=("local",), description="Pools whose jobs it takes, those of them that can run elsewhere."
+    )
+    slots: Slots = Field(
+        default=1, description="Jobs that it runs at a time, if its worker is not told another number."
+    )
+    architecture: Architecture = Field(default="amd64", description="Architecture of the machine.")

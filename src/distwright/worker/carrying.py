@@ -1,0 +1,98 @@
+"""Carry the log of an attempt to the server while it grows: a thread beside the attempt, begun after its process was forked.
+
+What the server does not have when the attempt ends stays a file here, and is carried later.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from distwright.errors import DistwrightError, NotFound, Refused
+from distwright.store.logs import log_size
+
+_EVERY_S = 0.5
+_AGAIN_S = 1.0
+_PIECE_BYTES = 1 << 20
+PATIENCE_S = 15.0
+
+
+class LogSink(Protocol):
+    """Who takes pieces of logs, and says how long the log is by now."""
+
+    def send_log(self, job: int, fence: int, offset: int, content: bytes) -> int:
+        """Take a piece; one that is known changes nothing, one behind the end neither. Raises DistwrightError."""
+        ...
+
+
+class LogCarrier:
+    """Carries one log, from `begin` until `finish`."""
+
+    def __init__(self, sink: LogSink, job: int, fence: int, log: Path) -> None:
+        """sink: of this carrier alone. log: the file of the attempt, which may not be there yet."""
+        self._sink, self._job, self._fence, self._log = sink, job, fence, log
+        self._sent = 0
+        self._is_whole = False
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._carry_on, daemon=True)
+
+    def begin(self) -> None:
+        """Carry from now on."""
+        self._thread.start()
+
+    def finish(self, patience_s: float = PATIENCE_S) -> int:
+        """Carry what is left, for a while; say how long the log is."""
+        self._ending.set()
+        self._thread.join()
+        with contextlib.suppress(DistwrightError):
+            carry(self._sink, self._job, self._fence, self._log, self._sent, time.monotonic() + patience_s)
+            self._is_whole = True
+        return log_size(self._log)
+
+    def tidy(self) -> None:
+        """Remove the log here, if all of it arrived: what stays is carried later."""
+        if self._is_whole:
+            self._log.unlink(missing_ok=True)
+
+    def _carry_on(self) -> None:
+        while not self._ending.wait(_EVERY_S):
+            if log_size(self._log) > self._sent:
+                try:
+                    self._sent = _carry_piece(self._sink, self._job, self._fence, self._log, self._sent)
+                except DistwrightError:  # the end is where it matters
+                    self._ending.wait(_AGAIN_S)
+
+
+def carry(sink: LogSink, job: int, fence: int, log: Path, sent: int = 0, until: float = 0.0) -> None:
+    """Carry the rest of a log that grows no more.
+
+    until: of time.monotonic(), when to give up where nobody answers; once is tried in any case. Raises DistwrightError.
+    """
+    while True:
+        try:
+            while sent < log_size(log):
+                sent = _carry_piece(sink, job, fence, log, sent)
+            return
+        except (NotFound, Refused):
+            raise
+        except DistwrightError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(_AGAIN_S)
+
+
+def late_logs(folder: Path, running: Callable[[int, int], bool]) -> Iterator[tuple[int, int, Path]]:
+    """Give the logs (job, fence, file) of attempts that have ended, which are still here."""
+    for log in sorted(folder.glob("*/*-*.log")):
+        job, _, fence = log.stem.partition("-")
+        if job.isdigit() and fence.isdigit() and not running(int(job), int(fence)):
+            yield int(job), int(fence), log
+
+
+def _carry_piece(sink: LogSink, job: int, fence: int, log: Path, sent: int) -> int:
+    with log.open("rb") as file:
+        file.seek(sent)
+        content = file.read(_PIECE_BYTES)
+    return sink.send_log(job, fence, sent, content)
