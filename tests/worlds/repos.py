@@ -25,7 +25,8 @@ def changelog(package: str = "petrel", version: str = "1.0", date: datetime = DA
 def commit(paths: StatePaths, repo: str, files: Files, *, branch: str = "main", tag: str | None = None) -> str:
     """Make the files a commit on top of a branch (made if needed), perhaps tagged; give its name."""
     path = make_repo(paths, repo, "main")
-    head = refs(path).get(f"refs/heads/{branch}")
+    known = refs(path)
+    head = known.get(f"refs/heads/{branch}") or known.get("refs/heads/main")  # a new branch begins where main is
     who = b"Ada <ada@example.org> 1704888000 +0000"
     stream = [b"commit refs/heads/%s\ncommitter %s\ndata 5\nfiles\n" % (branch.encode(), who)]
     if head is not None:

@@ -5,7 +5,6 @@ Every order names its commit, its suites and its serials by digest, so an order 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from distwright.archive.pins import parse_pin, pin_path
@@ -22,15 +21,15 @@ from distwright.jobs.order import PRIORITY_TOPIC, JobOrder, with_priority
 from distwright.model import plain
 from distwright.model.events import Event
 from distwright.model.records import BranchSuite
+from distwright.repos.active import ActiveBranch, active_branches
 from distwright.repos.branches import BASE_BRANCH, HEADS, TAGS, is_base, is_topic, read_base_branch, short
 from distwright.repos.spool import NOTHING
 from distwright.store.branches import branches_of_archives, branches_of_suite, find_branch
 from distwright.store.database import Database
 from distwright.store.suites import find_suite, list_suites
 from distwright.tools.git import refs, small_files_at
-from distwright.tools.git_history import BranchTip, branches_beyond, is_within
+from distwright.tools.git_history import is_within
 
-ACTIVE = timedelta(days=30)
 _FILE_LIMIT_BYTES = 1 << 16
 
 
@@ -124,12 +123,10 @@ def images_of_new_snapshot(database: Database, view: View, event: Event) -> list
     return _ordered(database, view, wanted)
 
 
-def branches_to_build(where: Path, repo: Repo, view: View) -> list[BranchTip]:
-    """List the topics that are still worked on: with a commit of the last days, and not in a base. One process."""
-    bases = _bases(where, repo)
-    since = int((view.ground.now - ACTIVE).timestamp())
-    tips = branches_beyond(where, bases) if bases else []
-    return [tip for tip in tips if is_topic(repo, tip.branch) and tip.committed_at >= since]
+def topics_to_build(where: Path, repo: Repo, view: View) -> list[ActiveBranch]:
+    """List the topics that are still worked on: with a commit of the last days, and not in a base."""
+    active = active_branches(where, repo, view.ground.now)
+    return [branch for branch in active if not branch.is_base and is_topic(repo, branch.name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +189,7 @@ def _of_topics(view: View, name: str, suite: str, rows: Sequence[BranchSuite]) -
         has_own = f"{HEADS}{topic}" in heads
         yield Wanted(name, Subject(topic) if has_own else Subject(table.default_branch, on_top=topic))
     bases = [(short(ref), heads[ref]) for ref in _bases(where, table)]
-    tips = [*bases, *((tip.branch, tip.commit) for tip in branches_to_build(where, table, view))]
+    tips = [*bases, *((tip.name, tip.commit) for tip in topics_to_build(where, table, view))]
     path = f"{OVERLAYS}/{suite}"
     named = small_files_at(where, [(head, path) for _, head in tips], limit_bytes=_FILE_LIMIT_BYTES)
     for branch, head in tips:
@@ -204,9 +201,9 @@ def _topics_on(database: Database, view: View, name: str, base: str) -> list[Wan
     """List the images of topics whose base a branch is: of branches there, and of topics that only repos of packages have."""
     image = view.config.images[name]
     table, where = view.config.repos[image.repo], view.ground.paths.repo(image.repo)
-    tips = branches_to_build(where, table, view)
+    tips = topics_to_build(where, table, view)
     files = small_files_at(where, [(tip.commit, BASE_BRANCH) for tip in tips], limit_bytes=_FILE_LIMIT_BYTES)
-    said = {tip.branch: _said(files.get((tip.commit, BASE_BRANCH)), table) for tip in tips}
+    said = {tip.name: _said(files.get((tip.commit, BASE_BRANCH)), table) for tip in tips}
     found = [Wanted(name, Subject(branch), is_aside=True) for branch, on in said.items() if on == base]
     if base == table.default_branch:
         here = refs(where)
@@ -239,7 +236,7 @@ def _topics_of_packages(database: Database, view: View, archives: Mapping[str, s
     for repo, topics in by_repo.items():
         table, where = view.config.repos.get(repo), view.ground.paths.repo(repo)
         if table is not None and where.exists():
-            found |= topics & {tip.branch for tip in branches_to_build(where, table, view)}
+            found |= topics & {tip.name for tip in topics_to_build(where, table, view)}
     return sorted(found)
 
 

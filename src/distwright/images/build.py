@@ -34,6 +34,7 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
         "vmlinuz": str(earlier["initrd"].outputs["vmlinuz"]),
         "tools": str(earlier["tools"].outputs["root"]),
     }
+    body |= {key: inputs[key] for key in ("base_branch", "base_commit") if key in inputs}
     event = Event(EventKind.IMAGE_BUILT, now, plain.text(inputs, "name"), body, job)
     return Conclusion(outputs, f"built {inputs['name']}.iso", [event], heir=f"image {job}")
 

@@ -18,10 +18,11 @@ from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadInput, NotFound, listed, quoted
 from distwright.formats.changelog import ChangelogEntry, top_entry
 from distwright.images.boot import KIND as BOOT_KIND
-from distwright.images.branch_sources import Subject, base_of, is_release, read_choices, sources_of
+from distwright.images.branch_sources import Subject, is_release, sources_of
 from distwright.images.build import KIND
 from distwright.images.forms import Purpose, form_inputs
 from distwright.images.mentions import mentioned_names
+from distwright.images.merged_branch import made_of
 from distwright.images.own_packages import with_own_packages
 from distwright.images.recipe import Recipe, includes_tar, parse_recipe
 from distwright.images.recipe_archives import unknown_sources
@@ -58,11 +59,12 @@ def image_order(
     subject = subject or Subject(repo.default_branch)
     ref = f"refs/tags/{subject.tag}" if subject.tag else f"refs/heads/{subject.branch}"
     commit = resolve(where, revision or (refs(where).get(ref) if where.exists() else None) or ref)
-    entry = _changelog(file_at(where, commit, CHANGELOG), table.repo, ground.now)
-    blobs = files_at(where, commit, f"{table.recipe}/")
+    made = made_of(ground, table.repo, subject, commit)
+    where, built, choices, base = made.where, made.commit, made.choices, made.base
+    entry = _changelog(file_at(where, built, CHANGELOG), table.repo, ground.now)
+    blobs = files_at(where, built, f"{table.recipe}/")
     if not blobs:
         raise NotFound(f"{table.repo} has no folder {table.recipe}", hint=f"look at recipe in [image.{name}]")
-    choices = read_choices(where, commit)
     recipe = parse_recipe([_image_file(blob, table.recipe) for blob in blobs], _values(config, table))
     if subject.tag and not is_release(subject.tag, str(entry.version)):
         raise BadInput(
@@ -70,21 +72,22 @@ def image_order(
             hint=f"git tag {tag_of_version(entry.version)}, or correct {CHANGELOG}",
         )
     keys = {
-        archive: _certificate(file_at(where, commit, path), path, table.repo)
+        archive: _certificate(file_at(where, built, path), path, table.repo)
         for archive, path in _live_keys(config, table).items()
     }
-    base = base_of(repo, table.repo, subject, choices)
     rules_of = base if subject.tag else subject.branch
-    pinned = replace(ground, pins={**_pins(ground, name, where, commit, rules_of), **ground.pins})
+    pinned = replace(ground, pins={**_pins(ground, name, where, built, rules_of), **ground.pins})
     with database.read() as tx:  # after git, which may take long
         sources = sources_of(tx, config, name, subject, choices).names
         resolved = resolve_suites(tx, pinned, sources)
         resolved_tools = resolve_suites(tx, ground, table_from(config, table.tools))
     _check_sources(config, sources, recipe)
     tools = environment_recipe(config, table.tools, resolved_tools)
-    inputs = _inputs(ground, name, commit, subject, entry, recipe, resolved, tools, keys)
+    inputs = _inputs(ground, name, (commit, made.base_commit), subject, entry, recipe, resolved, tools, keys)
     if base != subject.label:
         inputs["base_branch"] = base
+    if made.base_commit:
+        inputs["base_commit"] = made.base_commit
     includes = objects.put(includes_tar(recipe, int(entry.date.timestamp())))
     hooks = {name: objects.put(script.encode()) for name, script in recipe.hooks.items()}
     inputs["includes"], inputs["hooks"] = str(includes), {name: str(digest) for name, digest in hooks.items()}
@@ -153,7 +156,7 @@ def _check_sources(config: Config, sources: Sequence[str], recipe: Recipe) -> No
 def _inputs(
     ground: Ground,
     name: str,
-    commit: str,
+    commits: tuple[str, str],
     subject: Subject,
     entry: ChangelogEntry,
     recipe: Recipe,
@@ -162,7 +165,7 @@ def _inputs(
     keys: Mapping[str, str],
 ) -> dict[str, Json]:
     config, table = ground.config, ground.config.images[name]
-    branch = subject.label
+    branch, (commit, base_commit) = subject.label, commits
     epoch = int(entry.date.timestamp())
     stamp = entry.date.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     version = entry.version.without_epoch  # a colon in a file name reads as a host to rsync and scp
@@ -205,7 +208,8 @@ def _inputs(
 
     # The same commit on another snapshot, with other tools or another configuration is another image, and so has another name.
     inside = digest_of(named(""))[:8]
-    return named(f"{name}-{table.architecture}-{version}-{subject.file_label}-{commit[:12]}-{stamp}-{inside}")
+    which = f"{commit[:12]}-{base_commit[:12]}" if base_commit else commit[:12]
+    return named(f"{name}-{table.architecture}-{version}-{subject.file_label}-{which}-{stamp}-{inside}")
 
 
 def _purpose(config: Config, table: Image, subject: Subject) -> Purpose:

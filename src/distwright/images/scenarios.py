@@ -11,6 +11,7 @@ from distwright.builds.resolve import environment_recipe, table_from
 from distwright.config.tables import Image
 from distwright.errors import BadInput, NotFound
 from distwright.images import driving
+from distwright.images.merged_branch import place_of_build
 from distwright.images.testing import KIND, QUESTION, subjects_of
 from distwright.images.upgrades import kit_between
 from distwright.jobs.order import JobOrder
@@ -59,8 +60,8 @@ def orders_of_tests(
     table = ground.config.images.get(image)
     if table is None or not table.features or table.testers is None or not {"vmlinuz", "tools"} <= built.keys():
         return []
-    repo = ground.paths.repo(table.repo)
-    features = features_tar({folder: _files(repo, plain.text(built, "commit"), folder) for folder in table.features})
+    where, commit = place_of_build(ground, table.repo, built)
+    features = features_tar({folder: _files(where, commit, folder) for folder in table.features})
     inputs: dict[str, Json] = {
         **{key: built[key] for key in ("image", "name", "commit", "vmlinuz")},
         "iso": str(plain.digest(plain.mapping(built, "files"), f"{built['name']}.iso")),

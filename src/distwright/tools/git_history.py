@@ -76,27 +76,6 @@ def tags_within(repo: Path, branch: str) -> set[str]:
     return set(listing.decode(errors="surrogateescape").splitlines())
 
 
-@dataclass(frozen=True, slots=True)
-class BranchTip:
-    """The newest commit of a branch. committed_at: in seconds since 1970, as its committer says."""
-
-    branch: str
-    commit: str
-    committed_at: int
-
-
-def branches_beyond(repo: Path, bases: Sequence[str]) -> list[BranchTip]:
-    """List the branches that are not contained in any base (full names of refs), by name. One process."""
-    without = [f"--no-merged={base}" for base in bases]
-    form = "--format=%(committerdate:unix) %(objectname) %(refname)"
-    found = []
-    for line in git(repo, "for-each-ref", form, *without, "refs/heads").decode(errors="surrogateescape").splitlines():
-        seconds, commit, ref = line.split(" ", 2)
-        if seconds.isdigit() and ref.isprintable():
-            found.append(BranchTip(ref.removeprefix("refs/heads/"), commit, int(seconds)))
-    return found
-
-
 def is_within(repo: Path, commit: str, bases: Sequence[str]) -> bool:
     """Say whether a base branch (full names of refs) contains a commit; raise NotFound for one that is gone. Two processes."""
     if commit not in existing_commits(repo, [commit]):

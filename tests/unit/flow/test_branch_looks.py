@@ -135,10 +135,10 @@ def test_retry_and_cancel_are_changes_too_though_nobody_tells_of_them(world: Wor
 
 
 def test_branch_of_which_nothing_is_built_is_no_news_and_a_refused_one_says_why(world: WorldContext) -> None:
-    commit(world.paths, "live", {"README": "x"}, branch="topic")
+    commit(world.paths, "live", {"README": "x"}, branch="wip/topic")
     commit(world.paths, "live", {"README": "no recipe"})
     go_on(world)
-    topic = row(world, "topic")
+    topic = row(world, "wip/topic")
     assert topic is not None
     assert (topic.state, [name for name, *_ in changes(world)]) == (S.NOTHING, ["main"])
     assert changes(world) == [("main", "", "refused", "")]
@@ -150,14 +150,14 @@ def test_branch_of_which_nothing_is_built_is_no_news_and_a_refused_one_says_why(
 def test_jobs_that_anybody_places_for_the_newest_commit_count_and_those_of_older_ones_do_not(
     world: WorldContext,
 ) -> None:
-    commit(world.paths, "live", {"README": "x"}, branch="topic")
+    commit(world.paths, "live", {"README": "x"}, branch="wip/topic")
     go_on(world)
-    as_of(world, "topic", "live", 1)
+    as_of(world, "wip/topic", "live", 1)
     go_on(world)
-    assert changes(world) == [("topic", "nothing", "running", "nothing")]
-    commit(world.paths, "live", {"README": "y"}, branch="topic")
+    assert changes(world) == [("wip/topic", "nothing", "running", "nothing")]
+    commit(world.paths, "live", {"README": "y"}, branch="wip/topic")
     go_on(world)
-    assert changes(world)[1:] == [("topic", "running", "nothing", "nothing")]
+    assert changes(world)[1:] == [("wip/topic", "running", "nothing", "nothing")]
     end(world, "image.test", Outcome.FAILED)
     assert len(changes(world)) == 2
 
