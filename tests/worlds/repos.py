@@ -22,11 +22,16 @@ def changelog(package: str = "petrel", version: str = "1.0", date: datetime = DA
     )
 
 
-def commit(paths: StatePaths, repo: str, files: Files, *, branch: str = "main", tag: str | None = None) -> str:
-    """Make the files a commit on top of a branch (made if needed), perhaps tagged; give its name."""
+def commit(
+    paths: StatePaths, repo: str, files: Files, *, branch: str = "main", tag: str | None = None, is_root: bool = False
+) -> str:
+    """Make the files a commit on top of a branch (made from main if needed), perhaps tagged; give its name.
+
+    is_root: on top of nothing.
+    """
     path = make_repo(paths, repo, "main")
     known = refs(path)
-    head = known.get(f"refs/heads/{branch}") or known.get("refs/heads/main")  # a new branch begins where main is
+    head = None if is_root else known.get(f"refs/heads/{branch}") or known.get("refs/heads/main")
     who = b"Ada <ada@example.org> 1704888000 +0000"
     stream = [b"commit refs/heads/%s\ncommitter %s\ndata 5\nfiles\n" % (branch.encode(), who)]
     if head is not None:

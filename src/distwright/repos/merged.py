@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distwright.errors import NotFound, Refused, listed, quoted
 from distwright.store.paths import StatePaths
-from distwright.tools.git import check_size, existing_commits, resolve
+from distwright.tools.git import check_size, existing_commits, refs
 from distwright.tools.git_history import committed_at, is_ancestor, newest_shared
 from distwright.tools.git_merge import forget_merges, make_borrowing, merged_tree, write_merge
 
@@ -96,7 +96,9 @@ def merged_commit(paths: StatePaths, repo: str, branch_commit: str, base_commit:
 
 def check_in_branch(where: Path, branch: str, commit: str) -> None:
     """Refuse to build a commit as a branch's that the branch does not contain (any more); raise NotFound if one is not there."""
-    tip = resolve(where, f"refs/heads/{branch}")
+    tip = refs(where).get(f"refs/heads/{branch}")
+    if tip is None:
+        raise NotFound(f"{where.stem} has no branch {quoted(branch)}", hint=f"git -C {where} for-each-ref")
     if commit not in existing_commits(where, [commit]):
         raise NotFound(f"commit {quoted(commit, 50)} is not in repo {where.stem}", hint="push it, or name another")
     if not is_ancestor(where, commit, tip):

@@ -126,7 +126,7 @@ def test_no_driver_filter_hook_or_attribute_of_the_repo_counts(paths: StatePaths
 
 def test_commits_without_a_common_history_and_unknown_ones_are_refused(paths: StatePaths) -> None:
     topic, base = both_changed(paths)
-    other = commit(paths, "live", {"x": "y"}, branch="other-root")
+    other = commit(paths, "live", {"x": "y"}, branch="other-root", is_root=True)
     with pytest.raises(Refused, match="no history in common"):
         merged_commit(paths, "live", other, base)
     with pytest.raises(NotFound, match="'1111"):

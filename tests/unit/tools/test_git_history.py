@@ -41,7 +41,7 @@ def test_commits_are_counted_and_lines_followed(paths: StatePaths) -> None:
     second = commit(paths, "r", {"a": "2"})
     git(repo, "update-ref", "refs/heads/topic", first)
     topic = commit(paths, "r", {"b": "1"}, branch="topic")
-    alone = commit(paths, "r", {"c": "1"}, branch="alone")
+    alone = commit(paths, "r", {"c": "1"}, branch="alone", is_root=True)
     assert (count_commits(repo, second), count_commits(repo, second, without=first)) == (2, 1)
     assert first_parents(repo, second) == [second, first]
     assert [is_ancestor(repo, first, second), is_ancestor(repo, second, second), is_ancestor(repo, second, topic)] == [
