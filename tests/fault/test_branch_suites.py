@@ -1,9 +1,11 @@
 """Killed anywhere, raced by anybody: each branch has its suite once, before anybody reads of its push."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -225,3 +227,27 @@ def test_a_retire_that_was_cut_off_before_its_pointer_went_is_ended_by_the_next_
     with pytest.raises(NotFound):
         retire_suite(context, "petrel", "topic", WHO, dry_run=False)
     assert not link.is_symlink()
+
+
+def test_killed_while_a_suite_is_retired_it_is_whole_or_gone_and_the_next_command_ends_it(tmp_path: Path) -> None:
+    def make(name: str) -> WorldContext:
+        context = installed(tmp_path / name)
+        push(context, "greeter", "topic")
+        take_in(context)
+        published(context, "topic")
+        context.config = replace(context.config, repos={})  # nobody has it any more
+        context.database.close()
+        return context
+
+    def retire(context: WorldContext) -> object:
+        return retire_suite(context, "petrel", "topic", WHO, dry_run=False)
+
+    def act(context: WorldContext) -> Callable[[], object]:
+        return lambda: retire(context)
+
+    for _, context in killed_before_each_change(make, act, more_than=3):
+        assert is_served(context, "topic") or suite(context, "topic") is None, "the pointer goes last"
+        with contextlib.suppress(NotFound):
+            retire(context)
+        assert (suite(context, "topic"), is_served(context, "topic")) == (None, False)
+        assert [event.kind for event in context.events()].count(EventKind.SUITE_RETIRED) == 1

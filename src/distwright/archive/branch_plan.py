@@ -114,6 +114,7 @@ def plan_branches(
         {(row.repo, row.ref, row.archive): row for row in rows}, {(row.archive, row.name): row for row in suites},
     )  # fmt: skip
     wanted = wanted_of(config, repo, refs)
+    planner.forget_retired()
     for row in [row for row in planner.rows.values() if row.repo == repo]:
         if (row.ref, row.archive) not in wanted and not (row.ref.startswith(TAGS) and row.ref in refs):
             planner.leave(row)
@@ -139,11 +140,17 @@ class _Planner:
     suites: dict[Key, SuiteState]
     plan: BranchPlan = field(default_factory=BranchPlan)
 
+    def forget_retired(self) -> None:
+        """Drop rows of tags whose suite was retired: it is not made again, and another may have its name."""
+        for row in list(self.rows.values()):
+            if row.ref.startswith(TAGS) and row.suite and (row.archive, row.suite) not in self.suites:
+                self._drop(row)
+
     def leave(self, row: BranchSuite) -> None:
         """Let a ref go that is no more: with its overlay, if that is empty and nobody else's."""
         suite = self.suites.get((row.archive, row.suite)) if row.suite else None
         others = [one for one in self._of(row.archive, row.suite) if one is not row]
-        is_ours = suite is not None and not self._is_configured(suite) and not [o for o in others if o.gone_at is None]
+        is_ours = suite is not None and not self._is_configured(suite) and not [o for o in others if self._is_there(o)]
         if suite is not None and is_ours and self._is_idle(suite):
             self.plan.ended.append(self.suites.pop((suite.archive, suite.name)))
             for other in (row, *others):
@@ -158,7 +165,7 @@ class _Planner:
         old = self.rows.get((self.repo, ref, archive))
         suite = self.suites.get((archive, name))
         row = BranchSuite(self.repo, ref, archive, kind, name, "", self.now)
-        if suite is not None and suite.kind == OVERLAY != kind and self._is_idle(suite) and not self._others(row):
+        if suite is not None and suite.kind == OVERLAY != kind and self._is_idle(suite) and self._is_alone(row):
             self.plan.ended.append(self.suites.pop((archive, name)))  # a topic became a base
             suite = None
         has_it = old is not None and (old.kind, old.suite, old.gone_at) == (kind, name, None)
@@ -240,9 +247,18 @@ class _Planner:
         is_shared = self._is_configured_name(row.archive, row.suite)  # by base branches
         return [] if is_shared else sorted(found, key=lambda one: one.at)
 
+    def _is_alone(self, row: BranchSuite) -> bool:
+        """Say whether no branch of another repo, or of another name, has the suite of a row."""
+        found = self._of(row.archive, row.suite)
+        return all((one.repo, one.ref) == (row.repo, row.ref) or not self._is_there(one) for one in found)
+
     def _of(self, archive: str, suite: str) -> list[BranchSuite]:
         there = (archive, suite) in self.suites
         return [one for one in self.rows.values() if suite and there and (one.archive, one.suite) == (archive, suite)]
+
+    def _is_there(self, row: BranchSuite) -> bool:
+        """Say whether a ref is there, in a repo that is configured: others are never looked at again."""
+        return row.gone_at is None and row.repo in self.config.repos
 
     def _is_idle(self, suite: SuiteState) -> bool:
         """Say whether a suite is an overlay with nothing in it, nor on it."""

@@ -126,7 +126,7 @@ def _refuse_needed(tx: Transaction, context: Context, row: SuiteState) -> None:
     problems += [
         f"branch {one.branch} of {one.repo} has it"
         for one in branches_of_suite(tx, row.archive, row.name)
-        if one.gone_at is None and one.ref.startswith(HEADS)
+        if one.gone_at is None and one.ref.startswith(HEADS) and one.repo in context.config.repos
     ]
     if problems:
         raise Refused(f"suite {name} is needed:\n{listed(problems)}", hint=f"distwright suite list {row.archive}")

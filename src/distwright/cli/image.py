@@ -1,5 +1,7 @@
 """`distwright image`."""
 
+from functools import partial
+
 import click
 
 from distwright.app import App, open_app
@@ -12,7 +14,10 @@ from distwright.cli.image_rebuild import rebuild
 from distwright.cli.image_verify import verify
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
+from distwright.errors import BadUsage
+from distwright.images.branch_sources import Subject
 from distwright.images.forms import MAKING
+from distwright.images.resolve import image_order
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
 from distwright.images.upgrades import described
 from distwright.jobs.step import Context
@@ -32,22 +37,30 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
+@click.option("--branch", metavar="B", help="Of this branch. [default: the default branch of its repo]")
+@click.option("--tag", metavar="T", help="Of this tag, which is the version of its changelog.")
 @click.option("--layer", is_flag=True, help="As a layer on an image that there is, if only own packages changed.")
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
-def build(name: str, layer: bool, state: str | None, follow: bool, as_json: bool) -> None:
-    """Build an image from the newest commit of its repo, and boot it.
+def build(
+    name: str, branch: str | None, tag: str | None, layer: bool, state: str | None, follow: bool, as_json: bool
+) -> None:
+    """Build an image from the newest commit of a branch, or from a tag, and boot it.
 
     With --layer, what was pushed is built and published first. Then, where only packages of our own changed since an image was
     built in full, only what they change is made; else it says why not, and the image is built in full.
 
     Exit codes: 0 built, 1 it does not build, 10 no such image, 11 something it needs is not there yet.
     """
+    if len([one for one in (branch, tag, layer) if one]) > 1:
+        raise BadUsage("--branch, --tag and --layer are three different images", hint="give one of them")
     app = open_app(state)
     app.tell = say
     watcher = TerminalWatcher(app.paths.job_log, follow=follow)
-    ordered = build_layer(app, name, watcher) if layer else app.order_image(name)
+    subject = Subject(branch or "", tag or "") if branch or tag else None
+    order = partial(image_order, subject=subject)
+    ordered = build_layer(app, name, watcher) if layer else app.order_image(name, order)
     app.run_until_idle(watcher, [ordered])
     finish_jobs(app, [ordered], as_json=as_json)
 

@@ -86,7 +86,8 @@ def images_of_published_suite(database: Database, view: View, event: Event) -> l
     archive, suite = plain.text(event.body, "archive"), plain.text(event.body, "suite")
     is_empty = event.body["revision"] == EMPTY_ROOT.revision
     with database.read() as tx:
-        rows = [row for row in branches_of_suite(tx, archive, suite) if row.gone_at is None]
+        found = branches_of_suite(tx, archive, suite)
+    rows = [row for row in found if row.gone_at is None and row.repo in view.config.repos]
     is_used = any(row.kind == "base" for row in rows) or any(
         f"{archive}/{suite}" in image.from_ for image in view.config.images.values()
     )
@@ -146,7 +147,10 @@ def _ordered(database: Database, view: View, wanted: Iterable[Wanted]) -> list[J
     """
     orders: list[JobOrder] = []
     reasons: list[DistwrightError] = []
-    for one in dict.fromkeys(wanted):
+    once: dict[tuple[str, Subject, str | None], Wanted] = {}
+    for one in wanted:
+        once.setdefault((one.image, one.subject, one.revision), one)
+    for one in once.values():
         try:
             orders.append(image_order(database, view.ground, one.image, revision=one.revision, subject=one.subject))
         except OUR_FAULTS as error:

@@ -260,6 +260,18 @@ def test_a_tag_of_an_image_has_a_read_only_suite_of_its_base_as_it_was(context: 
     assert suite(context, "3.0") == of_main
 
 
+def test_a_retired_suite_of_a_tag_is_not_made_again_and_leaves_its_name(context: WorldContext) -> None:
+    commit(context.paths, "live", {"a": "1"}, tag="2.0")
+    take_in(context)
+    push(context, "greeter", "2.0")
+    take_in(context)
+    assert rows(context)["2.0"] == ("overlay", "")
+    retire_suite(context, "petrel", "2.0", Who("user ada"), dry_run=False)
+    take_in(context)
+    assert rows(context)["2.0"] == ("overlay", "2.0")
+    assert "2.0" not in rows(context, "live")
+
+
 def test_a_tag_in_two_bases_is_of_the_one_that_it_names(context: WorldContext) -> None:
     change_repo(context, "live", protected=("stable",))
     commit(context.paths, "live", {"config/base_branch": "stable\n"}, branch="stable", tag="1.0")
@@ -307,6 +319,30 @@ def test_an_emptied_topic_that_becomes_a_base_begins_anew_and_one_with_packages_
     assert one is not None
     assert (one.kind, one.revision) == ("base", sha256_of(b"packages"))
     assert "which is of kind overlay and not base" in row(context, "two").problem
+
+
+def test_a_branch_of_a_repo_that_is_no_longer_configured_keeps_nobody_from_its_suite(context: WorldContext) -> None:
+    push(context, "greeter", "topic")
+    push(context, "live", "topic", "Topic")
+    take_in(context)
+    context.config = replace(context.config, repos={"live": context.config.repos["live"]})
+    delete(context, "live", "topic")
+    take_in(context)
+    take_in(context)
+    assert rows(context, "live") == {"Topic": ("overlay", "topic")}
+    delete(context, "live", "Topic")
+    take_in(context)
+    assert names(context) == ["devel"]
+
+
+def test_a_topic_of_another_repo_keeps_its_overlay_when_a_base_of_its_name_comes(context: WorldContext) -> None:
+    push(context, "live", "stable")
+    take_in(context)
+    change_repo(context, "greeter", protected=("stable",))
+    push(context, "greeter", "stable")
+    take_in(context)
+    assert rows(context, "live")["stable"] == ("overlay", "stable")
+    assert "which is of kind overlay and not base" in row(context, "stable").problem
 
 
 def test_a_repo_that_is_private_or_has_no_package_gives_no_suites(context: WorldContext) -> None:

@@ -89,3 +89,12 @@ def test_a_branch_that_is_gone_is_listed_while_its_suite_has_packages(line: Comm
     look(line)
     suites = {row["branch"]: row["suite"] for row in line.run("branch", "list", "greeter", as_json=True).answer}
     assert suites["feature/a"] == "petrel/feature-a", "it was the first to wait"
+
+
+def test_an_image_is_asked_for_by_branch_or_tag_and_what_is_not_there_is_named(line: CommandLine) -> None:
+    assert line.run("image", "build", "petrel", "--branch", "nothing").said == (
+        "'refs/heads/nothing' is not in repo live"
+    )
+    assert line.run("image", "build", "petrel", "--tag", "1.0").said == "'refs/tags/1.0' is not in repo live"
+    assert line.run("image", "build", "petrel", "--tag", "1.0", "--layer").exit_code == 2
+    assert "repo live has no debian/changelog" in line.run("image", "build", "petrel", "--branch", "feature-a").said
