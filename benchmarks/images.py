@@ -119,7 +119,8 @@ class Bench:
         log = Run([PROGRAM, "job", "log", str(job), "--state", str(state)]).stdout
         steps = re.findall(r"^\S+ == (\S+)", log, re.MULTILINE)
         known = re.findall(r"^\S+ (\S+) is known already", log, re.MULTILINE)
-        return [step for step in steps if step not in known]
+        beside = re.findall(r"^\S+ (\S+) was made beside", log, re.MULTILINE)
+        return [step for step in steps if step not in known or step in beside]
 
     def change(self, path, pattern, words):
         """Replace something in a file of the example."""

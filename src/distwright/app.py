@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distwright.archive.pinning import hold_pins, needs_of_pins
-from distwright.archive.resolve import Ground, machine_keyring, record_order, upstream_credential, upstream_url
+from distwright.archive.resolve import Ground, machine_keyring, upstream_credential
 from distwright.archive.serving import RecordedServing
 from distwright.builds.architectures import order_elsewhere
 from distwright.builds.destinations import Destination
@@ -19,7 +19,7 @@ from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
 from distwright.checks.looks import LOOKS
 from distwright.config.model import Config
-from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.config.tables_archive import OwnArchive
 from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, Refused, quoted
 from distwright.flow.advance import advance, ask_again, drop
 from distwright.flow.branch_looks import look_at_branches
@@ -35,20 +35,22 @@ from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
 from distwright.repos.configured import bring_up_to_date
+from distwright.repos.fetching import fetch_order
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.config_files import refused_by_system
 from distwright.site.handing_out import Handout
 from distwright.site.places import alternates, state_paths
+from distwright.site.recording import order_of_record
 from distwright.site.renewals import Renewals
+from distwright.site.timetable import RECORD, Entry, Timetable
 from distwright.site.uploading import UploadQueue, once
 from distwright.site.views import job_detail
 from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
-from distwright.tools.apt import configured_sources
 from distwright.tools.sandbox import Sandbox, sandbox_for
 from distwright.worker.context import CommandContext, JobContext, signer_of
 from distwright.worker.kinds import KINDS
@@ -135,19 +137,21 @@ class App:
 
     def order_record(self, name: str, serial: str | None) -> Job:
         """Order a record of an upstream archive, from where this machine fetches it."""
+        return self.place(self._record_order(name, serial, self.now()), self.applied()[1])
+
+    def order_fetch(self, name: str, at: datetime) -> Job:
+        """Order that a repo of another forge is fetched. at: orders of one moment are one."""
         config, commit = self.applied()
-        archive = config.archives.get(name)
-        if not isinstance(archive, UpstreamArchive):
-            raise NotFound(f"archive {name} is no upstream archive", hint="distwright archive list")
+        return self.place(fetch_order(config, name, at), commit)
+
+    def order_of_entry(self, entry: Entry, due: datetime) -> JobOrder:
+        """Make the order of an entry of the timetable."""
+        is_record = entry.what == RECORD
+        return self._record_order(entry.of, None, due) if is_record else fetch_order(self.config(), entry.of, due)
+
+    def _record_order(self, name: str, serial: str | None, requested: datetime) -> JobOrder:
         given = self.fetch_from.get(name)
-        url = (
-            given.rstrip("/")
-            if given
-            else upstream_url(name, archive, [] if archive.fetch_from else configured_sources())
-        )
-        keyring = self._keyring(archive.keyring)
-        order = record_order(config, name, url=url, keyring=keyring, serial=serial, requested=self.now())
-        return self.place(order, commit)
+        return order_of_record(self.config(), self._keyring, name, given=given, serial=serial, requested=requested)
 
     def _keyring(self, path: str) -> Sha256:
         """Keep the keyring that a table names: a file of this machine, or of the applied configuration."""
@@ -335,11 +339,13 @@ class App:
         """Serve the job table until interrupted; while the server of the database is away, wait for it."""
         worker = self.worker(watcher, may_wait_to_retry=True, pools=pools)
         renewals: Renewals | None = None
+        timetable = Timetable(self.database, self.objects, self.order_of_entry, self.engine.hint)
         is_lost = False
         while True:
             try:
                 renewals = renewals or self._begin(worker)
                 renewals.order_due(*self.applied(), self.now())
+                timetable.order_due(*self.applied(), self.database.now())
                 self.take_in()
                 is_idle = not worker.run_one()
                 if is_lost:

@@ -36,6 +36,7 @@ VARIATION: Json = {
 INPUTS: Mapping[str, Mapping[str, Json]] = {
     "archive.record": {},
     "archive.renew": {},
+    "repo.fetch": {},
     "upload.accept": {},
     "suite.publish": {},
     "suite.tidy": {},

@@ -107,7 +107,7 @@ def test_petrel_keeps_its_promises_with_each_firmware(tested: Promised) -> None:
         report = tested.folder.parent / f"{tested.folder.name}-test-{firmware}" / "report.html"
         text = report.read_text()
         assert "data:image/png;base64," in text, "the pictures that features keep"
-        assert "the greeting" in text
+        assert "the-greeting.png" in text
 
 
 def test_tested_again_nothing_is_done(tested: Promised) -> None:

@@ -10,6 +10,7 @@ from distwright.builds.archive_source import read_recorded
 from distwright.builds.dsc_source import read_dsc
 from distwright.cli.options import finish_jobs, json_option, say, state_option
 from distwright.cli.package_compare import compare
+from distwright.cli.package_consider import consider_proposal
 from distwright.cli.package_impact import impact
 from distwright.cli.package_questions import bisect, history, inquiry, list_asked, sweep
 from distwright.cli.package_rebuild import rebuild
@@ -132,5 +133,18 @@ def _ordered(
     return app.order_build(name, tag=tag, ref=ref, suite=suite, environment=environment)
 
 
-for _verb in (try_checkout, rebuild, compare, sweep, bisect, history, list_asked, inquiry, review, impact, reproduce):
+for _verb in (
+    try_checkout,
+    rebuild,
+    compare,
+    consider_proposal,
+    sweep,
+    bisect,
+    history,
+    list_asked,
+    inquiry,
+    review,
+    impact,
+    reproduce,
+):
     command.add_command(_verb)

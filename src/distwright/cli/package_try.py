@@ -48,15 +48,16 @@ def try_checkout(
     app = open_app(state)
     app.tell = say
     if output is not None:
-        _make_folder(output)  # before hours of building, not after
+        make_folder(output)  # before hours of building, not after
     job = app.order_try(TryRequest(path.absolute(), repo, environment, suite))
     app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job])
     if output is not None:
-        _put_files(app, job.id, output)
+        put_files(app, job.id, output)
     finish_jobs(app, [job], as_json=as_json)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the folder for what will be built; raise BadUsage."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -66,7 +67,7 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _put_files(app: App, job: int, folder: Path) -> None:
+def put_files(app: App, job: int, folder: Path) -> None:
     """Write what a job built into a folder; what has such a name already is replaced, and no symlink of somebody else followed."""
     outputs = job_detail(app.database, app.paths, job).job.outputs or {}
     files = plain.digest_map({"files": {}, **outputs}, "files")

@@ -3,9 +3,12 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import json_option, print_rows, state_option
+from distwright.cli.options import finish_jobs, json_option, print_rows, state_option
+from distwright.cli.watch import TerminalWatcher
+from distwright.errors import NotFound, quoted
 from distwright.model.digests import Json
 from distwright.repos.configured import begin_hosting, ssh_address
+from distwright.site.tokens import new_token
 from distwright.site.views import repo_refs, unreadable_refs_of
 
 
@@ -40,6 +43,34 @@ def list_repos(state: str | None, as_json: bool) -> None:
     if any(row["passed over"] for row in rows):
         headings.insert(3, "passed over")
     print_rows(rows, headings, as_json=as_json, empty="no repo is configured; see docs/reference/settings.md")
+
+
+@command.command()
+@click.argument("name")
+@state_option
+@json_option
+def fetch(name: str, state: str | None, as_json: bool) -> None:
+    """Fetch a repo that is kept at another forge now, and do what follows. Exit code 3 for one that is hosted here."""
+    app = open_app(state)
+    watcher = TerminalWatcher(app.paths.job_log, follow=not as_json)
+    job = app.order_fetch(name, app.now())
+    app.run_until_idle(watcher, [job])
+    finish_jobs(app, [job], as_json=as_json)
+
+
+@command.command()
+@click.argument("name")
+@state_option
+def secret(name: str, state: str | None) -> None:
+    """Make a new secret for the webhooks of a repo, and print it; an earlier one counts no longer."""
+    app = open_app(state)
+    table = app.config().repos.get(name)
+    if table is None or table.webhook is None:
+        raise NotFound(
+            f"[repo.{quoted(name)[1:-1]}] has no webhook",
+            hint=f'write webhook = {{ credential = "webhook-{name}" }} into [repo.{name}]',
+        )
+    click.echo(new_token(app.paths, table.webhook.credential))
 
 
 @command.command()

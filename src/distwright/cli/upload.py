@@ -1,6 +1,5 @@
 """`distwright upload`."""
 
-import secrets
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ from distwright.cli.options import finish_jobs, json_option, print_json, print_r
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import NotFound, Refused, quoted
 from distwright.model.digests import Json
+from distwright.site.tokens import new_token
 from distwright.site.uploading import upload_list
 from distwright.site.views import suites
 
@@ -90,14 +90,7 @@ def token(name: str, state: str | None) -> None:
             f"[upload.{quoted(name)[1:-1]}] has no token",
             hint=f'write token = {{ credential = "upload-{name}" }} into [upload.{name}]',
         )
-    made = secrets.token_urlsafe(32)
-    place = app.paths.token(table.token.credential)
-    fresh = place.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_text(f"{made}\n")
-    fresh.rename(place)
-    click.echo(made)
+    click.echo(new_token(app.paths, table.token.credential))
 
 
 def _lines(value: Json) -> list[str]:

@@ -63,6 +63,12 @@ def _kind_faults(name: str, repo: Repo) -> Iterator[Fault]:
         yield Fault(("repo", name, "public"), "is true, and so is private", "one of both")
     if repo.private and repo.package:
         yield Fault(("repo", name, "package"), "is true, and a private repo builds nothing", "package = false")
+    if repo.url is None and repo.webhook is not None:
+        yield Fault(("repo", name, "webhook"), "says nothing for a repo that is hosted here", "url")
+    if repo.url is not None and repo.private:
+        yield Fault(
+            ("repo", name, "url"), "is set, and the repo is private: it is fetched without an account", "no url"
+        )
 
 
 def _ssh_key_faults(config: Config) -> Iterator[Fault]:

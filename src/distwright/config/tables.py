@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distwright.config.tables_archive import Table
+from distwright.config.tables_archive import Credential, Table
 from distwright.config.values import (
     ActiveDays,
     AheadOf,
@@ -27,6 +27,7 @@ from distwright.config.values import (
     PathBelow,
     PathHere,
     PathPattern,
+    PollMinutes,
     Processes,
     ShownName,
     ShownText,
@@ -68,6 +69,21 @@ class Repo(Table, frozen=True):
     """A git repository that is hosted here."""
 
     description: Line | None = Field(default=None, description="What it holds.", examples=["The image's configuration"])
+    url: WebUrl | None = Field(
+        default=None,
+        description="Where it is kept, if not here: its branches and tags are fetched from that address of another forge, and "
+        "nobody pushes to it here. Tags that are moved there stay here what they were.",
+        examples=["https://forge.example.org/petrel/petrel.git"],
+    )
+    fetch_minutes: PollMinutes = Field(
+        default=60, description="Each so many minutes a worker fetches it; for a repo with url."
+    )
+    webhook: Credential | None = Field(
+        default=None,
+        description="Secret that the other forge signs its webhooks with; they are sent to URL/repo/NAME/pushed, and have it "
+        "fetched at once. Unset: none is listened to.",
+        examples=[{"credential": "webhook-petrel"}],
+    )
     package: bool = Field(default=False, description="Whether tags of this repo build a Debian package.")
     suite: OurName | None = Field(
         default=None, description="The [suite.NAME] where its packages go; required for a package.", examples=["next"]

@@ -23,6 +23,7 @@ from distwright.config.values import (
     PathHere,
     SuiteName,
     SuiteOfArchive,
+    TimeOfDay,
     ValidDays,
 )
 
@@ -82,6 +83,12 @@ class UpstreamArchive(Table, frozen=True):
     )
     live_url: LiveUrl | None = Field(
         default=None, description="What an image names as its source.", examples=["https://archive.example.org/debian"]
+    )
+    record_at: Annotated[tuple[TimeOfDay, ...], OnceEach] = Field(
+        default=(),
+        description="Times of day, UTC, at which a worker records it. Those that nobody was there for are made up for by one. "
+        "Unset: it is recorded when somebody says distwright archive record.",
+        examples=[["00:15", "06:15", "12:15", "18:15"]],
     )
     udebs: bool = Field(default=False, description="Whether the lists of the installer's packages are recorded too.")
     contents: bool = Field(default=False, description="Whether the lists of files (Contents, for apt-file) are too.")

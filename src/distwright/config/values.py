@@ -313,3 +313,9 @@ Megabytes = Annotated[int, Field(ge=1, le=1 << 24), Want("a whole number of MiB,
 MegabytesOrNone = Annotated[int, Field(ge=0, le=1 << 24), Want("a whole number of MiB, from 0", "numbers of MiB")]
 Processes = Annotated[int, Field(ge=100, le=1 << 20), Want("a whole number, from 100", "whole numbers")]
 BootSeconds = Annotated[int, Field(ge=10, le=7200), Want("a whole number of seconds, 10 to 7200", "numbers of seconds")]
+TimeOfDay = Annotated[
+    str,
+    _matching(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", "a time of day"),
+    Want('a time of day in UTC, "HH:MM"', 'times of day in UTC, "HH:MM"'),
+]
+PollMinutes = Annotated[int, Field(ge=1, le=1440), Want("a whole number of minutes, 1 to 1440", "numbers of minutes")]

@@ -10,7 +10,7 @@ from distwright.model.digests import Json
 
 BUILD_KIND, LAYER_KIND = KindName("image.build", 1), KindName("image.layer", 1)
 MAKING = (BUILD_KIND.name, LAYER_KIND.name)  # what makes an image that people see
-FORM = 4  # of the orders that are made now
+FORM = 5  # of the orders that are made now
 TOOLS_FOR_USB = ("e2fsprogs", "fdisk")  # Debian packages, beyond those that an ISO needs
 
 
@@ -39,7 +39,7 @@ def form_of(inputs: Inputs) -> int:
 
     From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO. From 3 on: step `customise` asks the image
     what is in it, and the initrd is made in a root of its own. From 4 on: the image is told its name after that, so that this root
-    is not another one for each name.
+    is not another one for each name. From 5 on: its modules are copied many at a time.
     """
     return plain.number(inputs, "form") if "form" in inputs else 1
 

@@ -6,6 +6,7 @@ forgotten in the key of `initrd`; and a changed hook, include or package of some
 """
 
 from distwright.images.forms import form_of
+from distwright.images.initrd_copying import PREPARE, QUICK
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 
@@ -122,12 +123,16 @@ exec tar --create --file initrd-root.tar --directory / --no-recursion --null --f
 
 def plan_initrd(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan the initrd: made once, by the image's own mkinitramfs."""
+    form = form_of(inputs)
     outputs = earlier["customise"].outputs
-    root = outputs["root" if form_of(inputs) < 3 else "initrd-root"]
+    root = outputs["root" if form < 3 else "initrd-root"]
     command = PlannedCommand(
         ("./initrd.sh",),
         _TIMEOUT_S,
         root=root,
         environment=(("SOURCE_DATE_EPOCH", str(plain.number(inputs, "epoch"))),),
     )
-    return Plan((command,), write={"initrd.sh": _INITRD}, collect={"vmlinuz": "vmlinuz", "initrd": "initrd.img"})
+    write = {"initrd.sh": _INITRD}
+    if form >= 5:
+        write = {"initrd.sh": _INITRD.replace("exec env", f"{PREPARE}exec env"), "quick.sh": QUICK}
+    return Plan((command,), write=write, collect={"vmlinuz": "vmlinuz", "initrd": "initrd.img"})

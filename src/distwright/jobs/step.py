@@ -289,12 +289,16 @@ def judge_by_exit(end: StepEnd) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A pure step: plan and judge see values only. repeat: run it even if its result is known (a boot, an install)."""
+    """A pure step: plan and judge see values only. repeat: run it even if its result is known (a boot, an install).
+
+    beside: the earlier step that it does not wait for: it is begun together with that one where there are two processors.
+    """
 
     name: str
     plan: Callable[[Inputs, Earlier], Plan]
     judge: Callable[[StepEnd], Verdict] = judge_by_exit
     repeat: bool = False
+    beside: str = ""
 
 
 class Context(Protocol):

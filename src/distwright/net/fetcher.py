@@ -58,6 +58,10 @@ class LateFetcher:
         """Give the whole content, or None if it is unchanged."""
         return self._real().fetch_page(url, limit_bytes=limit_bytes, known=known)
 
+    def again(self) -> "LateFetcher":
+        """Give another one, for a forked process: one connection cannot be read by two."""
+        return LateFetcher(self._make)
+
     def _real(self) -> Fetcher:
         with self._lock:
             if self._made is None:

@@ -14,7 +14,7 @@ from distwright.config.tables import Repo
 from distwright.errors import NotAllowed, NotFound, Refused, quoted
 from distwright.repos import refusals
 from distwright.repos.gitolite import SHELL, Hosting, differences, make_so
-from distwright.repos.gitolite_tree import admin_files
+from distwright.repos.gitolite_tree import admin_files, hosted_repos
 from distwright.repos.hosting import make_repo
 from distwright.repos.merged import forget_old_merges
 from distwright.store.locks import locked
@@ -172,7 +172,7 @@ def _hosting(config: Config, paths: StatePaths) -> Hosting:
     text = Path(refusals.__file__).read_text(encoding="utf-8")
     files = admin_files(config, text, ssh_address(config))
     user = config.site.git_user or ""
-    return Hosting(paths.hosting, paths.repos, user, tuple(sorted(config.repos)), files)
+    return Hosting(paths.hosting, paths.repos, user, tuple(sorted(hosted_repos(config))), files)
 
 
 def ssh_address(config: Config) -> str:

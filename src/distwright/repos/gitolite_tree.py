@@ -100,9 +100,14 @@ def _key_files(config: Config) -> dict[str, AdminFile]:
     }
 
 
+def hosted_repos(config: Config) -> dict[str, Repo]:
+    """Give the repos that are pushed to here; the others are fetched from where they are kept."""
+    return {name: repo for name, repo in config.repos.items() if repo.url is None}
+
+
 def _conf(config: Config) -> Iterator[str]:
     yield f"\nrepo {ADMIN_REPO}\n    - = @all\n"
-    for name, repo in sorted(config.repos.items()):
+    for name, repo in sorted(hosted_repos(config).items()):
         yield f"\nrepo {name}\n    option CREATE_IS_C = 1\n    option DELETE_IS_D = 1\n"
         yield from (f"    {rule}\n" for rule in _repo_rules(config, repo))
 
@@ -147,11 +152,11 @@ def _rules(config: Config, address: str) -> dict[str, object]:
     """Give what refusals.py must know."""
     people = {
         name: {level: sorted(at_least(config.persons, repo, level)) for level in ("create", "rewind", "maintain")}
-        for name, repo in config.repos.items()
+        for name, repo in hosted_repos(config).items()
     }
     return {
         "address": address,
-        "repos": {name: {"bases": _bases(repo), **people[name]} for name, repo in config.repos.items()},
+        "repos": {name: {"bases": _bases(repo), **people[name]} for name, repo in hosted_repos(config).items()},
         "robots": {name: list(person.only_paths) for name, person in config.persons.items() if person.only_paths},
         "suites": {suite_of_branch(name): name for name in config.suites},
     }

@@ -22,6 +22,7 @@ from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job, UploadVerdict
+from distwright.site.tokens import token_of
 from distwright.site.views import suite_named
 from distwright.store.database import Database
 from distwright.store.jobs import list_jobs
@@ -117,18 +118,10 @@ class UploadQueue:
     def user_of(self, name: str, token: str) -> str:
         """Say who opens HTTP uploads with a token; raise NotAllowed. Takes as long for a wrong name as for a wrong token."""
         table = self.config.uploads.get(name)
-        wanted = self._token(table.token.credential) if table is not None and table.token is not None else ""
+        wanted = token_of(self.paths, table.token.credential) if table is not None and table.token is not None else ""
         if not hmac.compare_digest(token.encode(), (wanted or "\0").encode()) or not wanted:
             raise NotAllowed("no [upload.NAME] table has this name and token", hint="distwright upload token NAME")
         return name
-
-    def _token(self, credential: str) -> str:
-        given = os.environ.get("CREDENTIALS_DIRECTORY")
-        places = [*([Path(given) / credential] if given else []), self.paths.token(credential)]
-        for place in places:
-            with contextlib.suppress(FileNotFoundError):
-                return place.read_text().strip()
-        return ""
 
     def take_in(self, tell: Callable[[str], None] | None = None) -> int:
         """Look once at the drop folder and at what waits of HTTP uploads; say how many uploads became jobs.

@@ -355,3 +355,10 @@ applied_configs = sa.Table(
     sa.Column("at", TIME, nullable=False),
     sqlite_autoincrement=True,
 )
+
+timetable = sa.Table(
+    "timetable",
+    metadata,
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("due", TIME, nullable=False),
+)

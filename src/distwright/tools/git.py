@@ -16,7 +16,7 @@ from distwright.tools.run import Command, Finished, run, run_checked
 _OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+~^@{}%-]*")  # %: DEP-14 writes it for the colon of an epoch
 _SAFE_ELSEWHERE = ("-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false")
-_SAFE = (*_SAFE_ELSEWHERE, "-c", "safe.directory=*")
+SAFE = (*_SAFE_ELSEWHERE, "-c", "safe.directory=*")
 # What a pushed tree may be. A repository of a few kB can hold folders that name each other and unpack to terabytes.
 TREE_LIMIT_BYTES = 2 << 30  # all files of a source package together
 FILES_LIMIT_BYTES = 256 << 20  # all files that are read into memory: an image's recipe
@@ -34,7 +34,7 @@ _FSCK = {
     "receive.fsck.zeroPaddedFilemode": "ignore",
 }
 # No transport: git fetches a missing object by itself if the settings of a repo say so, with programs that they name.
-_IDENTITY_FREE = {
+IDENTITY_FREE = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_SYSTEM": "/dev/null",
     "GIT_TERMINAL_PROMPT": "0",
@@ -66,10 +66,10 @@ def git(
     may_say_no: exit 1 is an answer too.
     """
     command = Command(
-        ("git", *_SAFE, "-C", str(repo), *arguments),
+        ("git", *SAFE, "-C", str(repo), *arguments),
         timeout_s=timeout_s,
         stdin=stdin,
-        environment={**_IDENTITY_FREE, **(_LOCAL if arguments[0] in ("fetch", "push") else {}), **(environment or {})},
+        environment={**IDENTITY_FREE, **(_LOCAL if arguments[0] in ("fetch", "push") else {}), **(environment or {})},
         output_limit_bytes=output_limit_bytes,
     )
     done = run(command)
@@ -156,7 +156,7 @@ def resolve(repo: Path, revision: str) -> str:
         raise BadInput(f"{quoted(revision)} is not a git revision", hint="give a branch, a tag or a commit")
     argv = (
         "git",
-        *_SAFE,
+        *SAFE,
         "-C",
         str(repo),
         "rev-parse",
@@ -165,7 +165,7 @@ def resolve(repo: Path, revision: str) -> str:
         "--end-of-options",
         f"{revision}^{{commit}}",
     )
-    found = run(Command(argv, timeout_s=30, environment=_IDENTITY_FREE)).stdout.decode().strip()
+    found = run(Command(argv, timeout_s=30, environment=IDENTITY_FREE)).stdout.decode().strip()
     if not _OBJECT.fullmatch(found):
         raise NotFound(f"{quoted(revision)} is not in repo {repo.stem}", hint=f"git -C {repo} for-each-ref")
     return found
@@ -173,8 +173,8 @@ def resolve(repo: Path, revision: str) -> str:
 
 def tree_of(repo: Path, commit: str, path: str = "") -> str:
     """Give the object name of a folder's tree at a commit: equal names mean equal content. Raises NotFound."""
-    argv = ("git", *_SAFE, "-C", str(repo), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{path}")
-    found = run(Command(argv, timeout_s=30, environment=_IDENTITY_FREE)).stdout.decode().strip()
+    argv = ("git", *SAFE, "-C", str(repo), "rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{path}")
+    found = run(Command(argv, timeout_s=30, environment=IDENTITY_FREE)).stdout.decode().strip()
     if not _OBJECT.fullmatch(found):
         raise NotFound(
             f"folder {quoted(path)} is not in commit {commit[:12]} of {repo.stem}", hint="look at the recipe's path"
@@ -207,8 +207,8 @@ def write_tree_tar(repo: Path, tree: str, out: Sink, *, prefix: str, mtime: int)
 
 def file_at(repo: Path, commit: str, path: str) -> bytes | None:
     """Give one file at a commit; None if there is none. Raises Refused for more than TEXT_LIMIT_BYTES."""
-    argv = ("git", *_SAFE, "-C", str(repo), "cat-file", "blob", f"{commit}:{path}")
-    found = run(Command(argv, timeout_s=60, environment=_IDENTITY_FREE, output_limit_bytes=TEXT_LIMIT_BYTES))
+    argv = ("git", *SAFE, "-C", str(repo), "cat-file", "blob", f"{commit}:{path}")
+    found = run(Command(argv, timeout_s=60, environment=IDENTITY_FREE, output_limit_bytes=TEXT_LIMIT_BYTES))
     if found.cut:
         raise _too_large(f"{quoted(path)} in {repo.stem}", TEXT_LIMIT_BYTES)
     return found.stdout if found.exit_code == 0 else None
@@ -224,7 +224,7 @@ def work_tree(folder: Path) -> tuple[Path, str | None]:
 
 
 def _asking(folder: Path, *arguments: str) -> Command:
-    return Command(("git", *_SAFE, "-C", str(folder), *arguments), timeout_s=30, environment=_IDENTITY_FREE)
+    return Command(("git", *SAFE, "-C", str(folder), *arguments), timeout_s=30, environment=IDENTITY_FREE)
 
 
 def small_files_at(repo: Path, places: Sequence[tuple[str, str]], *, limit_bytes: int) -> dict[tuple[str, str], bytes]:
@@ -271,8 +271,8 @@ class _Entry:
 def _entries(repo: Path, tree: str, path: str = "", *, limit_bytes: int) -> Iterator[_Entry]:
     """List the files of a tree with their sizes, before anything of them is read."""
     below = ("--", path) if path else ()
-    argv = ("git", *_SAFE, "-C", str(repo), "ls-tree", "-r", "-l", "-z", "--full-tree", tree, *below)
-    listing = run(Command(argv, timeout_s=120, environment=_IDENTITY_FREE, output_limit_bytes=LISTING_LIMIT_BYTES))
+    argv = ("git", *SAFE, "-C", str(repo), "ls-tree", "-r", "-l", "-z", "--full-tree", tree, *below)
+    listing = run(Command(argv, timeout_s=120, environment=IDENTITY_FREE, output_limit_bytes=LISTING_LIMIT_BYTES))
     if listing.cut:
         raise _too_large(f"the list of files in {tree[:12]} of {repo.stem}", LISTING_LIMIT_BYTES)
     total = 0
@@ -383,7 +383,7 @@ def look_at_checkout(path: Path) -> CheckoutLook:
 
 def _at_checkout(path: Path, *arguments: str) -> Finished:
     argv = ("git", *_SAFE_ELSEWHERE, "-C", str(path), *arguments)
-    return run(Command(argv, timeout_s=120, environment=_IDENTITY_FREE))
+    return run(Command(argv, timeout_s=120, environment=IDENTITY_FREE))
 
 
 def copy_checkout(top: Path, target: Path) -> None:

@@ -30,6 +30,7 @@ from distwright.web.files import answer_file
 from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
 from distwright.web.repos import PublicRepos
 from distwright.web.uploads import Uploads
+from distwright.web.webhooks import Webhooks
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _LONGEST_NUMBER = 19
@@ -75,6 +76,7 @@ class _Web:
             Route("/archive/{name}/{state}.sources", self.sources),
             *Uploads(self._app).routes(),
             *PublicRepos(self._app).routes(),
+            *Webhooks(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
             Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),

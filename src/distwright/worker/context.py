@@ -31,7 +31,10 @@ _PLAIN_EVERY_S = 15.0
 
 @dataclass(slots=True)
 class JobContext:
-    """The Context of one attempt; tell: sends progress to the parent process; limits: of programs whose plans say nothing of it."""
+    """The Context of one attempt; tell: sends progress to the parent process; limits: of programs whose plans say nothing of it.
+
+    log_aside: the step that is made beside others, whose log is apart; "" for the attempt.
+    """
 
     database: Database
     objects: ObjectStore
@@ -46,6 +49,7 @@ class JobContext:
     alternates: Sequence[ObjectStore] = ()
     mirrors: Mirrors = no_mirrors
     limits: Limits = NO_LIMITS
+    log_aside: str = ""
     last_progress: float = 0.0
 
     def __post_init__(self) -> None:
@@ -55,6 +59,8 @@ class JobContext:
     @property
     def log_path(self) -> Path:
         """The log of this attempt."""
+        if self.log_aside:
+            return self.paths.work / f"{self.job}-{self.fence}-{self.log_aside}.log"
         return self.paths.job_log(self.job, self.fence)
 
     def write(self) -> AbstractContextManager[Transaction]:

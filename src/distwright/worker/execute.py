@@ -1,8 +1,12 @@
 """Execute a job: its steps in order, known results reused, everything judged. Runs in the child process of one attempt."""
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from distwright.errors import (
@@ -42,6 +46,7 @@ from distwright.model.findings import Finding
 from distwright.model.outcomes import Outcome
 from distwright.store.holds import Hold, holds_on_all, object_hold, replace_holds
 from distwright.store.jobs import find_step_result, keep_step_result
+from distwright.worker.beside import Beside
 from distwright.worker.context import JobContext
 from distwright.worker.runner import LocalRunner
 from distwright.worker.turns import turn_of
@@ -49,6 +54,8 @@ from distwright.worker.turns import turn_of
 # Whose fault an error is: the work's own (never retried), or ours and the world's (retried later).
 _OF_THE_WORK = (WorkFailed, Refused, BadInput, NotFound)
 _OF_THE_WORLD = (Lost, Unreachable, ProgramFailed, OutOfSpace, DiskFailed, Busy)
+
+_BOTH = 2  # processors
 
 
 class StepFailedError(Exception):
@@ -65,13 +72,18 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
     """Run the steps of a job and say how it ended; raises nothing but for bugs, and where evidence cannot be kept."""
     earlier: dict[str, StepResult] = {}
     step_name = ""
+    beside = Beside(context)
     try:
         for number, step in enumerate(kind.steps, start=1):
             step_name = step.name
             context.check_cancelled()
             context.tell(json.dumps({"step": [step.name, number, len(kind.steps)]}))
             context.log(f"== {step.name} ({number} of {len(kind.steps)})")
-            earlier[step.name] = _perform(step, inputs, earlier, context, counts_uses=has_stages(kind.kind))
+            _begin_beside(beside, kind, step.name, inputs, earlier)
+            if beside.join(step.name):
+                context.log(f"{step.name} was made beside, as its log tells")
+            counts_uses = has_stages(kind.kind)
+            earlier[step.name] = _perform(step, inputs, earlier, context, counts_uses=counts_uses, remove=beside.remove)
             _hold(earlier[step.name], context)
         conclusion = kind.conclude(inputs, earlier, context.now(), context.job)
     except StepFailedError as failed:
@@ -84,6 +96,8 @@ def execute(kind: JobKind, inputs: Inputs, context: JobContext) -> Ending:
         return _ended(context, earlier, Outcome.FAILED, f"{step_name}: {error.message} ({error.hint})")
     except DistwrightError as error:
         return _ended(context, earlier, Outcome.BROKEN, f"{step_name}: {error.message} ({error.hint})")
+    finally:
+        beside.end()
     ending = _ended(context, earlier, Outcome.OK, conclusion.message)
     return replace(ending, outputs=conclusion.outputs, events=conclusion.events, heir=conclusion.heir)
 
@@ -121,14 +135,26 @@ def _kept_findings(findings: Sequence[Finding], context: JobContext) -> dict[str
     return {"findings": context.objects.put(canonical_json(_findings_to_json(findings)))} if findings else {}
 
 
+def _begin_beside(beside: Beside, kind: JobKind, begun: str, inputs: Inputs, earlier: Earlier) -> None:
+    """Begin what need not wait for the step that begins, if there are processors for both and it is not known."""
+    if len(os.sched_getaffinity(0)) < _BOTH:
+        return
+    for step in (each for each in kind.steps if isinstance(each, Step) and each.beside == begun):
+        with contextlib.suppress(DistwrightError):  # what is wrong with it is said in its turn
+            plan = step.plan(inputs, earlier)
+            if known_result(beside.context, LocalRunner(beside.context).key(plan), step, plan) is None:
+                beside.begin(step.name, partial(_perform, step, inputs, earlier, counts_uses=has_stages(kind.kind)))
+
+
 def _perform(
-    step: Step | Action, inputs: Inputs, earlier: Mapping[str, StepResult], context: JobContext, *, counts_uses: bool
-) -> StepResult:
-    """Perform a step, or find what it gave before. counts_uses: note that this job uses the result."""
+    step: Step | Action, inputs: Inputs, earlier: Earlier, context: JobContext, *, counts_uses: bool,
+    remove: Callable[[Path], None] | None = None,
+) -> StepResult:  # fmt: skip
+    """Perform a step, or find what it gave before. counts_uses: note that this job uses the result. remove: see LocalRunner."""
     if isinstance(step, Action):
         return step.perform(context, inputs, earlier)
     plan = step.plan(inputs, earlier)
-    runner = LocalRunner(context)
+    runner = LocalRunner(context, remove)
     key = runner.key(plan)
     if step.repeat:
         return _run(step, plan, runner, key, context)

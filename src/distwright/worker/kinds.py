@@ -21,6 +21,7 @@ from distwright.images.kits import IMAGE_KIT
 from distwright.images.layer import IMAGE_LAYER
 from distwright.images.testing import IMAGE_TEST
 from distwright.jobs.step import JobKind
+from distwright.repos.fetching import REPO_FETCH
 
 KINDS: Mapping[str, JobKind] = {
     kind.kind.name: kind
@@ -33,6 +34,7 @@ KINDS: Mapping[str, JobKind] = {
         ACCEPT,
         PUBLISH,
         RENEW,
+        REPO_FETCH,
         TIDY,
         SUITE_INSTALL,
         IMAGE_BUILD,

@@ -49,9 +49,10 @@ class _Tokens:
 class LocalRunner:
     """Runs plans in work folders below `run/work`, with unpacked roots below `cache/roots`."""
 
-    def __init__(self, context: JobContext) -> None:
-        """Use the context of one attempt."""
+    def __init__(self, context: JobContext, remove: Callable[[Path], None] | None = None) -> None:
+        """Use the context of one attempt. remove: removes a work folder, now or soon; unset: now."""
         self._context = context
+        self._remove_folder = remove or context.sandbox.remove
 
     def key(self, plan: Plan) -> Sha256:
         """Say the identity of a plan on this machine: the plan and the versions of the host programs it names.
@@ -106,7 +107,7 @@ class LocalRunner:
     def _remove(self, work: Path) -> None:
         """Remove the work folder. That it cannot be done now changes nothing of what was found out: the next worker does it."""
         try:
-            self._context.sandbox.remove(work)
+            self._remove_folder(work)
         except (DistwrightError, OSError) as error:
             self._context.log(f"{work.name} is left for the next worker to remove: {error}")
 

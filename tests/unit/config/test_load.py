@@ -89,6 +89,7 @@ def test_canonical_form_has_defaults_and_not_where_this_machine_fetches() -> Non
         "together_with": [],
         "recommends": False,
         "pool_sources": False,
+        "record_at": [],
         "serve": "upstream",
         "stays_latest": False,
     }
@@ -286,8 +287,8 @@ def test_known_tables_without_settings_say_so(table: str) -> None:
             "[repo.live]\nfrom_ = 1",
             "22 repo.live.from_: is not a known key",
             (
-                "active_days, create, default_branch, description, documentation, environment, frozen, maintain, only_ahead, "
-                "package, private, protected, public, read, rebuild, rewind, suite, thawed or write"
+                "active_days, create, default_branch, description, documentation, environment, fetch_minutes, frozen, maintain, "
+                "only_ahead, package, private, protected, public, read, rebuild, rewind, suite, thawed, url, webhook or write"
             ),
         ),
         (

@@ -8,6 +8,8 @@ from tests.worlds.installation import config
 
 from distwright.images.build import IMAGE_BUILD
 from distwright.images.forms import FORM, form_inputs, form_of, missing_tools, wants
+from distwright.images.initrd import plan_initrd
+from distwright.images.initrd_copying import PREPARE
 from distwright.images.rootfs import plan_customise
 from distwright.jobs.step import Plan, Step
 from distwright.model.digests import Json, digest_of, sha256_of
@@ -36,10 +38,12 @@ PLANNED_IN_FORM_3 = {
     "customise": "f83ac080dcc0ef16560200a9a7421b1590400d97d1127f1f685f76dabe353784",
     "initrd": "b7de40b370a89f9b96c1a481122ccd6d699120cddf00a33ad16ceea6d10b8da8",
 }
-FORM_4: Mapping[str, Json] = {**FORM_1, **form_inputs(config(), "petrel", "1.0")}
-FORM_3: Mapping[str, Json] = {**FORM_4, "form": 3}
-FORM_2: Mapping[str, Json] = {**FORM_4, "form": 2}
+FORM_5: Mapping[str, Json] = {**FORM_1, **form_inputs(config(), "petrel", "1.0")}
+FORM_4: Mapping[str, Json] = {**FORM_5, "form": 4}
+FORM_3: Mapping[str, Json] = {**FORM_5, "form": 3}
+FORM_2: Mapping[str, Json] = {**FORM_5, "form": 2}
 PLANNED_IN_FORM_4 = {"customise": "1c5a2a4531d00ef5e9d5fb12fa5589eeeffefa1c41fabec3ef36a51c154b3830"}
+PLANNED_IN_FORM_5 = {"initrd": "bb9c1fc1ef964d59e2f8302af9d4d92d1356b30fb04a32a6799c22dc45bbf65a"}
 NOTHING = digest_of(Plan(()).to_json())
 
 
@@ -57,9 +61,10 @@ def test_an_order_of_before_plans_what_it_planned_and_nothing_more() -> None:
 
 
 def test_an_order_of_now_makes_the_image_with_the_same_steps_and_asks_more_about_it() -> None:
-    assert (form_of(FORM_2), form_of(FORM_3), form_of(FORM_4)) == (2, 3, FORM)
-    for order, anew in ((FORM_2, {"installed"}), (FORM_3, {"customise", "initrd"}), (FORM_4, {"customise", "initrd"})):
+    assert [form_of(order) for order in (FORM_2, FORM_3, FORM_4, FORM_5)] == [2, 3, 4, FORM]
+    for order in (FORM_2, FORM_3, FORM_4, FORM_5):
         made = plans(order)
+        anew = {"installed"} if order is FORM_2 else {"customise", "initrd"}
         assert {name for name, digest in made.items() if PLANNED.get(name) != digest} == anew
         assert set(PLANNED) - {"installed"} <= set(made)
 
@@ -83,9 +88,16 @@ def test_what_form_4_plans_otherwise_is_when_the_image_is_told_its_name() -> Non
     assert script == was.replace(told, "") + told
 
 
+def test_what_form_5_plans_otherwise_is_how_modules_come_into_the_initrd() -> None:
+    before, made = plans(FORM_4), plans(FORM_5)
+    assert {name: digest for name, digest in made.items() if before[name] != digest} == PLANNED_IN_FORM_5
+    now, was = (plan_initrd(order, EARLIER).write["initrd.sh"] for order in (FORM_5, FORM_4))
+    assert now.replace(PREPARE, "") == was
+
+
 def test_what_came_with_the_forms_is_all_that_an_order_says_more() -> None:
     assert form_inputs(config(), "petrel", "1:2.0") == {
-        "form": 4,
+        "form": 5,
         "repo": "live",
         "branch": "main",
         "version": "1:2.0",

@@ -14,6 +14,7 @@ from tests.worlds.times import NOW
 
 from distwright.errors import WorkFailed
 from distwright.formats.tarstates import read_states
+from distwright.images.forms import FORM
 from distwright.images.iso import plan_iso
 from distwright.images.layer import IMAGE_LAYER, weigh
 from distwright.images.recipe_files import ImageFile
@@ -185,7 +186,7 @@ def test_what_is_said_of_the_image_is_true_of_it_and_names_its_base(world: World
     assert b"tern@1.1" in text["cdx.json"]
     assert b"tern@1.0" not in text["cdx.json"]
     statement = json.loads(text["intoto.json"])["predicate"]["buildDefinition"]
-    assert statement["buildType"].endswith("image.layer:form-4")
+    assert statement["buildType"].endswith(f"image.layer:form-{FORM}")
     assert statement["internalParameters"]["layer_on"] == base
     assert {line.partition("  ")[2].removeprefix(f"{name}.") for line in text["SHA256SUMS"].decode().splitlines()} == {
         "iso", "manifest.json", "packages", "cdx.json", "spdx.json", "licences.json", "sources", "source-packages",

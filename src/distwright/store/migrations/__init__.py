@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from distwright.errors import Refused, quoted
 from distwright.store.database import Database, Transaction
 
-NEWEST = "0005"
+NEWEST = "0006"
 
 
 def is_empty(database: Database) -> bool:

@@ -1,10 +1,10 @@
-"""Fifth schema: whose turn a job is, whose branch it belongs to, which branches are ready for review, and how each stands."""
+"""Sixth schema: whose turn a job is, whose branch it belongs to, which branches are ready for review, and how each stands."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def _bytewise(text: sa.String) -> sa.String:
