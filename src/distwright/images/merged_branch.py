@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.resolve import Ground
-from distwright.errors import Refused
 from distwright.images.branch_sources import Choices, Subject, base_of, read_choices
 from distwright.model.digests import Json
 from distwright.repos.branches import HEADS, is_base
-from distwright.repos.merged import Conflict, check_in_branch, merged_commit
+from distwright.repos.merged import Conflict, commit_to_build, merged_commit
 from distwright.tools.git import refs
 
 
@@ -41,10 +40,7 @@ def made_of(ground: Ground, repo: str, subject: Subject, commit: str) -> MadeOf:
     base_commit = refs(where).get(f"{HEADS}{base}")
     if base_commit is None:
         return MadeOf(where, commit, base, choices)  # its suite is not there either, which is said later
-    check_in_branch(where, subject.branch, commit)
-    merged = merged_commit(ground.paths, repo, commit, base_commit)
-    if isinstance(merged, Conflict):
-        raise Refused(f"branch {subject.branch} of {repo}: {merged.message}", hint=merged.hint)
+    merged = commit_to_build(ground.paths, repo, subject.branch, commit, base_commit)
     return MadeOf(merged.where, merged.commit, base, read_choices(merged.where, merged.commit), base_commit)
 
 

@@ -52,9 +52,9 @@ class Conflict:
         )
 
     @property
-    def hint(self) -> str:
-        """What to type in a clone, on the branch."""
-        return f"git merge {self.base_commit[:12]}, correct these files, commit, and push"
+    def refused(self) -> Refused:
+        """The same as an error: what to type is for a clone, on the branch."""
+        return Refused(self.message, hint=f"git merge {self.base_commit[:12]}, correct these files, commit, and push")
 
 
 def merged_commit(paths: StatePaths, repo: str, branch_commit: str, base_commit: str) -> Merged | Conflict:
@@ -92,6 +92,19 @@ def merged_commit(paths: StatePaths, repo: str, branch_commit: str, base_commit:
     message = f"Merge {base_commit} into {branch_commit}"
     commit = write_merge(ours, tree, (branch_commit, base_commit), _WHO, seconds, message)
     return Merged(ours, commit, branch_commit, base_commit)
+
+
+def commit_to_build(paths: StatePaths, repo: str, branch: str, branch_commit: str, base_commit: str) -> Merged:
+    """Give what is built of a commit of a topic, for whoever makes an order: its base is merged, or it is refused.
+
+    Raises Refused for a conflict, with the paths and what to type, for a commit that is not in its branch (any more), and as
+    `merged_commit` does. What a rule of the flow refuses so is the state of the branch, with this reason.
+    """
+    check_in_branch(paths.repo(repo), branch, branch_commit)
+    found = merged_commit(paths, repo, branch_commit, base_commit)
+    if isinstance(found, Conflict):
+        raise found.refused
+    return found
 
 
 def check_in_branch(where: Path, branch: str, commit: str) -> None:

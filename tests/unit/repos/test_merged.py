@@ -8,7 +8,14 @@ import pytest
 from tests.worlds.repos import commit
 
 from distwright.errors import NotFound, Refused
-from distwright.repos.merged import Conflict, Merged, check_in_branch, forget_old_merges, merged_commit
+from distwright.repos.merged import (
+    Conflict,
+    Merged,
+    check_in_branch,
+    commit_to_build,
+    forget_old_merges,
+    merged_commit,
+)
 from distwright.store.paths import StatePaths
 from distwright.tools.git import Blob, file_at, files_at, git, refs, tree_of
 
@@ -89,7 +96,7 @@ def test_conflict_names_its_paths_and_what_to_type(paths: StatePaths) -> None:
     assert found == Conflict(topic, base, (r"'b\x1bad'", "'config/list'"))
     assert isinstance(found, Conflict)
     assert found.message.splitlines()[0] == f"base commit {base[:12]} does not merge into {topic[:12]}:"
-    assert found.hint == f"git merge {base[:12]}, correct these files, commit, and push"
+    assert found.refused.hint == f"git merge {base[:12]}, correct these files, commit, and push"
 
 
 def test_many_conflicts_are_counted(paths: StatePaths) -> None:
@@ -177,6 +184,18 @@ def test_state_that_was_moved_makes_its_merges_again(paths: StatePaths, tmp_path
     moved = merged(StatePaths(tmp_path / "moved"), found.branch_commit, found.base_commit)
     assert moved.commit == found.commit
     assert files_at(moved.where, moved.commit, "new") == [Blob("new", "100644", b"n\n")]
+
+
+def test_whoever_makes_an_order_gets_the_merge_or_a_refusal_that_says_what_to_do(paths: StatePaths) -> None:
+    topic, base = both_changed(paths)
+    found = merged(paths, topic, base)
+    assert commit_to_build(paths, "live", "topic", topic, base) == found
+    with pytest.raises(Refused, match="is not in branch 'topic'"):
+        commit_to_build(paths, "live", "topic", base, topic)
+    other = commit(paths, "live", {**BASE, "config/list": "x\n"})
+    with pytest.raises(Refused, match=r"does not merge into .*:\n.*'config/list'") as refused:
+        commit_to_build(paths, "live", "topic", topic, other)
+    assert refused.value.hint == f"git merge {other[:12]}, correct these files, commit, and push"
 
 
 def test_commit_that_left_its_branch_is_refused(paths: StatePaths) -> None:
