@@ -91,7 +91,7 @@ def _field(tmp_path: Path, cluster: PostgresCluster) -> Iterator[Field]:
         (tmp_path / "signs").mkdir()
         yield Field(home, anvil, tmp_path / "signs")
     home.shop.database.close()
-    anvil.away.database.close()
+    anvil.close()
 
 
 @dataclass
@@ -114,7 +114,7 @@ def joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Joined]:
             (tmp_path / "signs").mkdir()
             yield Joined(Field(home, anvil, tmp_path / "signs"), between)
         home.shop.database.close()
-        anvil.away.database.close()
+        anvil.close()
 
 
 @NEEDS_ROOT
@@ -230,7 +230,7 @@ def test_two_hosts_share_the_queue_and_each_job_is_done_once(field: Field, tmp_p
     assert [field.outcomes(job) for job in jobs] == [[Outcome.OK]] * 6
     holders = sorted(field.job(job)[1][0].holder.partition(":")[0] for job in jobs)
     assert holders == ["anvil"] * 3 + ["tongs"] * 3
-    tongs.away.database.close()
+    tongs.close()
 
 
 def test_cancelled_job_stops_there_and_its_log_is_here(field: Field) -> None:

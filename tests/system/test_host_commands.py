@@ -1,5 +1,6 @@
 """The commands by which a machine becomes one that works for another, and by which people see it."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -88,6 +89,9 @@ def test_machine_joins_works_and_leaves(two: Two) -> None:
     for words in (("serve", "--port", "0"), ("suite", "list"), ("job", "log", "1"), ("host", "enrol", "anvil")):
         code, said = two.on_other(*words)
         assert (code, "this machine is host anvil" in said) == (3, True), (words, said)
+    code, said = two.on_other("doctor", "--json")
+    server = next(finding for finding in json.loads(said) if finding["check"] == "server")
+    assert (server["state"], server["what"]) == ("well", f"host anvil of {two.url}: 2 jobs at a time of local")
     code, said = two.on_other("job", "list")
     assert code == 0, said
     code, said = two.on_other("worker", "--until-idle", "--pool", "big")

@@ -53,7 +53,7 @@ def home(cluster: PostgresCluster, tmp_path: Path) -> Iterator[Homestead]:
 def anvil(home: Homestead, cluster: PostgresCluster, tmp_path: Path) -> Iterator[Outpost]:
     anvil = outpost(home, tmp_path, cluster.tcp_url(home.shop.database.url))
     yield anvil
-    anvil.away.database.close()
+    anvil.close()
 
 
 def kinds(*kind: JobKind) -> dict[str, JobKind]:

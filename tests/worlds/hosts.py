@@ -92,6 +92,7 @@ class Outpost:
     away: Away
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(None))
     enter: Callable[[], None] = field(default=lambda: None)
+    started: list[int] = field(default_factory=list)
 
     def make_context(self, job: Job, tell: Tell, is_cancelled: IsCancelled) -> JobContext:
         """Give the context of an attempt in a forked process, as a worker wants it."""
@@ -145,7 +146,17 @@ class Outpost:
             while left:
                 left -= worker.run_one()
 
-        return _forked(work)
+        self.started.append(_forked(work))
+        return self.started[-1]
+
+    def close(self) -> None:
+        """End the workers that a test has left, and all connections."""
+        for pid in self.started:
+            with suppress(ChildProcessError):  # it has ended, and somebody knows
+                if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+        self.away.database.close()
 
 
 def homestead(folder: Path, url: str, kinds: Kinds | None = None) -> Homestead:

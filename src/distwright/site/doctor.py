@@ -16,6 +16,7 @@ from distwright.images.forms import missing_tools
 from distwright.model.outcomes import JobState
 from distwright.repos.configured import hosting_changes
 from distwright.site.applied import load_applied
+from distwright.site.away import away_of, refuse_other_schema
 from distwright.site.endings import what_ends
 from distwright.site.programs import PATH, missing_programs
 from distwright.site.views import unknown_kind
@@ -46,7 +47,9 @@ class HealthFinding:
 
 
 def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
-    """Ask every question about this machine and a state folder (which need not exist)."""
+    """Ask every question about this machine and a state folder (which need not exist); of a host, what the work there needs."""
+    if paths.home.exists():
+        return _asked(paths, _server, _programs, _user, _sandbox, _architectures, _space, _kvm, _limits)
     return [
         *_asked(
             paths, _programs, _user, _sandbox, _architectures, _images, _hosting, _space, _sources, _kvm, _limits, _jobs
@@ -72,6 +75,21 @@ def _asked(paths: StatePaths, *checks: Callable[[StatePaths], HealthFinding]) ->
         except DistwrightError as error:
             findings.append(HealthFinding(check.__name__.strip("_"), "wrong", error.message, error.hint))
     return findings
+
+
+def _server(paths: StatePaths) -> HealthFinding:
+    """Greet the server that this machine works for, and its database. Raises what they have against us."""
+    database = Database(paths.database_url)
+    try:
+        away = away_of(paths, database, may_be_away=True)
+        if away is None:
+            raise NotFound(f"{paths.home} is gone", hint="run distwright host join again")
+        refuse_other_schema(database, away.place)
+        pools, slots = away.table()
+    finally:
+        database.close()
+    what = f"host {away.place.host} of {away.place.url}: {slots} jobs at a time of {', '.join(pools)}"
+    return HealthFinding("server", "well", what, "")
 
 
 def _programs(_paths: StatePaths) -> HealthFinding:
