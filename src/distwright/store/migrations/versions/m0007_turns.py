@@ -1,19 +1,10 @@
-<<<<<<<< HEAD:src/distwright/store/migrations/versions/m0007_turns.py
 """Seventh schema: whose turn a job is, whose branch it belongs to, which branches are ready for review, and how each stands."""
-========
-"""Sixth schema: whose turn a job is, whose branch it belongs to, which branches are ready for review, and how each stands."""
->>>>>>>> h-active:src/distwright/store/migrations/versions/m0006_order_of_work.py
 
 import sqlalchemy as sa
 from alembic import op
 
-<<<<<<<< HEAD:src/distwright/store/migrations/versions/m0007_turns.py
 revision = "0007"
 down_revision = "0006"
-========
-revision = "0006"
-down_revision = "0005"
->>>>>>>> h-active:src/distwright/store/migrations/versions/m0006_order_of_work.py
 
 
 def _bytewise(text: sa.String) -> sa.String:
