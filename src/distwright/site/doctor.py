@@ -252,10 +252,10 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _database(paths: StatePaths) -> HealthFinding:
-    return _server(paths.database_url) if paths.database_place.exists() else _file(paths)
+    return _postgresql(paths.database_url) if paths.database_place.exists() else _file(paths)
 
 
-def _server(url: str) -> HealthFinding:
+def _postgresql(url: str) -> HealthFinding:
     database = Database(url)
     try:
         with database.read() as tx:
