@@ -54,8 +54,8 @@ class Both:
     def ours(self) -> dict[str, str]:
         return refs(self.here.paths.repo("petrel"))
 
-    def change(self, content: str, **more: str) -> str:
-        return commit(self.forge.paths, "petrel", {"a": content}, **more)
+    def change(self, content: str, branch: str = "main") -> str:
+        return commit(self.forge.paths, "petrel", {"a": content}, branch=branch)
 
     def fetch(self) -> dict[str, object]:
         done = self.line.call("repo", "fetch", "petrel", "--state", str(self.here.paths.root), "--json")

@@ -13,7 +13,7 @@ from tests.worlds.times import NOW
 
 from distwright.flow.advance import READER, advance, drop
 from distwright.flow.branch_looks import LOOKER, look_at_branches
-from distwright.flow.rules import View
+from distwright.flow.view import View
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.jobs.step import KindName

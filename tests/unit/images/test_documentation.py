@@ -10,7 +10,8 @@ from tests.worlds.installation import WorldContext
 from tests.worlds.repos import commit
 from tests.worlds.times import NOW
 
-from distwright.flow.rules import View, scenarios_of_built_image
+from distwright.flow.rules import scenarios_of_built_image
+from distwright.flow.view import View
 from distwright.images.documentation import is_documentation_only, needed_tests
 from distwright.images.scenarios import ALL, Chosen
 from distwright.jobs.order import JobOrder, place_order
