@@ -218,13 +218,13 @@ class App:
         return self.place(order(self.database, self.ground(), name), commit)
 
     def order_image_tests(self, name: str, chosen: Chosen) -> list[Job]:
-        """Order the tests of the image that was built last, once more. Raises NotFound if there is none, or it has no features."""
+        """Order the tests of the default branch's image that was built last. Raises NotFound if there is none, or no features."""
         config, commit = self.applied()
         table = config.images.get(name)
         if table is None or not table.features:
             raise NotFound(f"image {name} has no features", hint=f"set features and testers in [image.{name}]")
         with self.database.read() as tx:
-            built = last_built(tx, name)
+            built = last_built(tx, name, config.repos[table.repo].default_branch)
         if built is None:
             raise NotFound(f"image {name} was not built yet", hint=f"distwright image build {name}")
         orders = orders_of_tests(self.database, self.ground(), built, chosen)

@@ -85,7 +85,7 @@ def test(
     name: str, features: tuple[str, ...], scenarios: tuple[str, ...], firmwares: tuple[str, ...], workers: int, upgrade_from: str,
     state: str | None, follow: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Test the image that was built last by its features, in machines that start from a saved one.
+    """Test the image of the default branch that was built last by its features, in machines that start from a saved one.
 
     Exit codes: 0 it has passed, 1 scenarios failed, 10 no such image, or it has no features, 11 something is not there yet.
     """

@@ -22,6 +22,7 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import Trial
 from distwright.store.database import Database, Transaction
 from distwright.store.events import newest_event, newest_of_kind
+from distwright.store.jobs import find_job
 from distwright.store.trials import list_trials
 from distwright.tools.git import files_at
 
@@ -84,12 +85,18 @@ def orders_of_tests(
     return orders
 
 
-def last_built(tx: Transaction, image: str) -> Mapping[str, Json] | None:
-    """Give the event of the image that was built last; None if there is none."""
+def last_built(tx: Transaction, image: str, branch: str | None = None) -> Mapping[str, Json] | None:
+    """Give the event of the image that was built last, of this branch if one is named; None if there is none."""
     for stored in newest_of_kind(tx, EventKind.IMAGE_BUILT):
-        if stored.event.body["image"] == image:
+        if stored.event.body["image"] == image and branch in (None, _branch_of(tx, stored.event.job, branch)):
             return stored.event.body
     return None
+
+
+def _branch_of(tx: Transaction, number: int | None, usual: str | None) -> str | None:
+    """Say of which branch a job made an image; those that do not say are of the usual one."""
+    job = None if number is None else find_job(tx, number)
+    return usual if job is None else str(job.inputs.get("branch", usual))
 
 
 def _settings(table: Image, chosen: Chosen) -> dict[str, Json]:

@@ -15,7 +15,9 @@ from tests.worlds.times import DATE
 from distwright.archive.pins import pin_path
 from distwright.archive.record import record
 from distwright.archive.suites import Who, branch_suite
+from distwright.images.scenarios import last_built
 from distwright.jobs.order import PRIORITY_BASE, PRIORITY_RELEASE, PRIORITY_TOPIC
+from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
 from distwright.repos.branches import BASE_BRANCH
 from distwright.store.events import append_event
@@ -250,3 +252,26 @@ def move_on(world: Branched) -> None:
     world.context.fetcher = UpstreamFetcher({MIRROR: upstream})
     record(record_request(), world.context, world.context.paths.cache / "pool")
     world.look()
+
+
+def test_tests_that_a_person_asks_for_are_of_the_default_branch(world: Branched) -> None:
+    """A topic's image may be the newest, and would be nobody's guess."""
+    world.push("live", "topic", {"a": "1"}, at="main")
+    world.look()
+    world.publish()
+    of_main, of_topic = world.jobs("image.build")
+    with world.context.database.write() as tx:
+        for job in (of_main, of_topic):
+            body: dict[str, Json] = {
+                "image": "petrel",
+                "name": str(job.inputs["name"]),
+                "files": {},
+                "manifest": "",
+                "commit": "",
+                "states": {},
+            }
+            append_event(tx, Event(EventKind.IMAGE_BUILT, world.context.clock, str(job.inputs["name"]), body, job.id))
+        found = [last_built(tx, "petrel", branch) for branch in ("main", "topic", "other", None)]
+    assert [None if body is None else body["name"] for body in found] == [
+        of_main.inputs["name"], of_topic.inputs["name"], None, of_topic.inputs["name"],
+    ]  # fmt: skip
