@@ -18,10 +18,12 @@ _NEWEST = 200  # a base that nobody pushes to has some jobs more each day
 
 def add_branch_jobs(tx: Transaction, job: int, commits: Iterable[RefCommit]) -> None:
     """Note for which commits a job is; one that is noted already stays."""
-    known = set(commits_of_job(tx, job))
-    for one in sorted(set(commits) - known):
+    wanted = set(commits)
+    new = sorted(wanted - set(commits_of_job(tx, job))) if wanted else []
+    for one in new:
         tx.connection.execute(branch_jobs.insert().values(repo=one.repo, ref=one.ref, commit=one.commit, job=job))
-    mark_branches_of_job(tx, job)
+    if new:
+        mark_branches_of_job(tx, job)
 
 
 def commits_of_job(tx: Transaction, job: int) -> list[RefCommit]:
