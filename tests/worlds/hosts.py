@@ -21,6 +21,7 @@ from tests.worlds.work import IsCancelled, Onlooker, Tell, Workshop, ended, work
 from distwright.config.load import parse_config
 from distwright.jobs.step import JobKind
 from distwright.model.records import Job
+from distwright.net.fetcher import Fetcher
 from distwright.site.away import Away, join
 from distwright.site.host_requests import HostRequests
 from distwright.site.hosts import enrol
@@ -93,6 +94,7 @@ class Outpost:
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(None))
     enter: Callable[[], None] = field(default=lambda: None)
     started: list[int] = field(default_factory=list)
+    fetcher: Fetcher = field(default_factory=lambda: UpstreamFetcher({}))
 
     def make_context(self, job: Job, tell: Tell, is_cancelled: IsCancelled) -> JobContext:
         """Give the context of an attempt in a forked process, as a worker wants it."""
@@ -103,7 +105,7 @@ class Outpost:
         context = JobContext(
             database=self.away.database.reopen(lost_patience_s=60.0),
             objects=self.away.objects(check),
-            fetcher=UpstreamFetcher({}),
+            fetcher=self.fetcher,
             config=HOSTED,
             paths=self.away.paths,
             sandbox=self.sandbox,
