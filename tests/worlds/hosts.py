@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -146,7 +147,10 @@ class Outpost:
             worker.clean_up()
             left = jobs
             while left:
-                left -= worker.run_one()
+                had_one = worker.run_one()
+                left -= had_one
+                if not had_one:
+                    time.sleep(0.02)
 
         self.started.append(_forked(work))
         return self.started[-1]
