@@ -333,6 +333,24 @@ def test_draining_host_takes_nothing_new_and_is_listed(home: Homestead, anvil: O
         drain(database, "tongs", is_draining=True)
 
 
+def test_silent_server_is_named_once_and_ctrl_c_is_heard_all_the_same(
+    home: Homestead, anvil: Outpost, tmp_path: Path
+) -> None:
+    said, kind = tmp_path / "said", kind_of(step("echo seen"))
+    home.stop()
+    worker = anvil.work(kinds(kind), said)
+    wait_until(lambda: said.exists() and "waiting for it" in said.read_text(), "the worker to notice")
+    home.start()
+    wait_until(lambda: "the server answers again" in said.read_text(), "the worker to go on")
+    job = placed(home.shop.database, count_order())
+    wait_until(lambda: done(home, job)[0].outcome is Outcome.OK, "the end of the job")
+    home.stop()
+    wait_until(lambda: said.read_text().count("waiting for it") == 2, "the worker to notice again")
+    os.kill(worker, signal.SIGINT)
+    assert ended(worker) == 130
+    assert len(said.read_text().splitlines()) == 3
+
+
 def test_a_state_that_is_an_installation_never_joins_another(home: Homestead, tmp_path: Path) -> None:
     token = enrol(home.shop.database, HOSTED, HOST, home.shop.database.now())
     with pytest.raises(Refused, match="is an installation of its own"):

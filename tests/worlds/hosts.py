@@ -20,6 +20,7 @@ from tests.worlds.servers import free_port
 from tests.worlds.work import IsCancelled, Onlooker, Tell, Workshop, ended, workshop
 
 from distwright.config.load import parse_config
+from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.jobs.step import JobKind
 from distwright.model.records import Job
 from distwright.net.fetcher import Fetcher
@@ -153,6 +154,22 @@ class Outpost:
                     time.sleep(0.02)
 
         self.started.append(_forked(work))
+        return self.started[-1]
+
+    def work(self, kinds: Kinds, said: Path) -> int:
+        """Fork a worker as the command starts it, who writes what it tells to a file; give its process number."""
+
+        def tell(text: str) -> None:
+            with said.open("a") as file:
+                file.write(f"{text}\n")
+
+        def act() -> None:
+            os.setsid()
+            worker = self.worker(kinds)
+            away = replace(self.away, database=worker.database)
+            away.work(worker, EmbeddedEngine(said.parent / "hints"), tell, until_idle=False)
+
+        self.started.append(_forked(act))
         return self.started[-1]
 
     def close(self) -> None:

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from distwright import __version__
-from distwright.errors import BadUsage, DatabaseLost, DistwrightError, NotFound, Refused, Unreachable, quoted
+from distwright.errors import (
+    BadUsage,
+    DatabaseLost,
+    DistwrightError,
+    NotFound,
+    OutOfSpace,
+    Refused,
+    Unreachable,
+    quoted,
+)
 from distwright.flow.engines.engine import Engine
 from distwright.jobs.lease import HUNG_AFTER_S
 from distwright.model import plain
@@ -114,6 +123,8 @@ class Away:
                 log.unlink(missing_ok=True)
             except FileNotFoundError:  # another worker of this host has carried it meanwhile
                 continue
+            except OutOfSpace:  # there; the next look may find some
+                continue
             except (NotFound, Refused):
                 self.refused_logs.add((job, fence))  # stays here, for a person to look at
 
@@ -124,16 +135,12 @@ class Away:
         """
         round_ = _Round(self, worker, engine, tell)
         while True:
-            try:
-                # In the middle of a query or a request, Ctrl-C would come out as an error of a driver.
-                with interrupts_noted() as noted:
-                    is_idle = not round_.run_one()
-                    round_.heard()
-                if noted:
-                    raise KeyboardInterrupt
-            except (DatabaseLost, Unreachable) as error:
-                round_.not_heard(error)
-                is_idle = True
+            with (
+                interrupts_noted() as noted
+            ):  # in the middle of a query, Ctrl-C would come out as an error of the driver
+                is_idle = round_.is_idle()
+            if noted:
+                raise KeyboardInterrupt
             if is_idle and until_idle and not round_.is_lost:
                 return
             if is_idle:
@@ -152,6 +159,16 @@ class _Round:
     is_clean: bool = False
     greeted: float = -1e9
     trimmed: float = -1e9
+
+    def is_idle(self) -> bool:
+        """Run a job if there is one and the server answers; say whether there was none to run. What is wrong is said once."""
+        try:
+            had_one = self.run_one()
+        except (DatabaseLost, Unreachable) as error:
+            self.not_heard(error)
+            return True
+        self.heard()
+        return not had_one
 
     def run_one(self) -> bool:
         """Run a job if there is one and we may; say whether there was."""
