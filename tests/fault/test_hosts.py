@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,9 +22,10 @@ from distwright.errors import OutOfSpace
 from distwright.jobs.lease import claim_next, holder_name, reap
 from distwright.jobs.order import cancel, get_job
 from distwright.jobs.step import Action, Context, Earlier, Inputs, JobKind, StepResult, Where
-from distwright.model.digests import sha256_of
+from distwright.model.digests import Sha256, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
+from distwright.site.views import job_detail
 from distwright.store.database import Database
 from distwright.store.jobs import attempts_of, renew_lease
 
@@ -309,3 +311,29 @@ def test_clock_that_is_ten_minutes_wrong_takes_no_job_away_and_dates_nothing_wro
     assert attempt.finished_at is not None
     assert attempt.started_at <= told <= attempt.finished_at
     assert told > field.home.shop.database.now() + timedelta(minutes=9)
+
+
+def test_worker_that_is_killed_at_any_moment_of_a_job_loses_nothing(field: Field) -> None:
+    """Later each time: while it claims, fetches, runs a program, sends what it made, carries the log, writes the end."""
+    given = field.home.shop.objects.put(os.urandom(5_000_000))
+    kind = kind_of(step("cat given given >made; echo made", place={"given": given}, collect={"out": "made"}))
+    job = field.place()
+    for tenths in range(1, 9):
+        worker = field.start(kind)
+        time.sleep(tenths / 10)
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+        if ended(worker) == 0:
+            break
+    else:
+        if field.job(job)[0].state is not JobState.DONE:
+            assert ended(field.start(kind)) == 0
+    done, attempts = field.job(job)
+    assert (done.state, done.outcome) == (JobState.DONE, Outcome.OK)
+    assert [attempt.outcome for attempt in attempts].count(Outcome.OK) == 1
+    assert done.outputs is not None
+    assert field.home.shop.objects.is_intact(Sha256(str(done.outputs["count/out"])))
+    field.anvil.away.carry_late_logs(age_s=0)
+    assert job_detail(field.home.shop.database, field.home.shop.paths, job.id).missing_log == ""
+    assert "made" in field.home.shop.log(job.id, done.fence)
+    wait_until(lambda: not living(str(field.anvil.away.paths.work)), "the end of all programs")

@@ -16,7 +16,7 @@ from tests.worlds.processes import living, wait_until
 from tests.worlds.rootfs import root_tar
 from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
-from tests.worlds.work import Workshop, ended, kind_of, start_worker, workshop
+from tests.worlds.work import Onlooker, Workshop, ended, kind_of, start_worker, workshop
 
 from distwright.errors import Refused
 from distwright.jobs.lease import RETRY_DELAYS_S
@@ -296,6 +296,39 @@ def test_cancelled_queued_job_never_begins(yard: Yard) -> None:
     assert yard.cancel().outcome is Outcome.CANCELLED
     assert ended(start_worker(yard.shop, slow_action(yard))) == 0
     assert (yard.attempts(), list(yard.signs.iterdir())) == ([], [])
+
+
+def test_job_that_is_cancelled_between_its_claim_and_its_beginning_stops_at_once(yard: Yard) -> None:
+    class Canceller(Onlooker):
+        """Cancels each job that was claimed, as somebody else would: over a connection of its own."""
+
+        def began(self, job: Job) -> None:
+            database = yard.shop.database.reopen()
+            with database.write() as tx:
+                cancel(tx, job.id, NOW)
+            database.close()
+
+    yard.place()
+    assert ended(start_worker(yard.shop, slow_action(yard), watcher=Canceller())) == 0
+    assert (yard.job().state, yard.outcomes(), yard.events()) == (JobState.DONE, [Outcome.CANCELLED], [])
+    assert not yard.sign("done").exists()
+    yard.all_gone()
+
+
+def test_job_that_is_cancelled_while_it_ends_has_one_end_and_the_events_of_that(yard: Yard) -> None:
+    def perform(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
+        yard.sign(f"began-{context.fence}").write_text(f"{os.getpid()}\n")
+        with context.database.write() as tx:
+            cancel(tx, 1, NOW)
+        return StepResult({"out": context.objects.put(b"result")})
+
+    yard.place()
+    assert ended(start_worker(yard.shop, _with_event(kind_of(Action("act", perform))))) == 0
+    job = yard.job()
+    assert job.state is JobState.DONE
+    assert yard.outcomes() == [job.outcome]
+    assert (job.outcome, len(yard.events())) in ((Outcome.OK, 1), (Outcome.CANCELLED, 0))
+    yard.all_gone()
 
 
 def test_cancelled_action_stops_when_it_next_asks(yard: Yard) -> None:

@@ -90,7 +90,7 @@ def test_machine_joins_works_and_leaves(two: Two) -> None:
         code, said = two.on_other(*words)
         assert (code, "this machine is host anvil" in said) == (3, True), (words, said)
     code, said = two.on_other("doctor", "--json")
-    server = next(finding for finding in json.loads(said) if finding["check"] == "server")
+    server = next(finding for finding in json.loads(said) if finding["check"] == "home")
     assert (server["state"], server["what"]) == ("well", f"host anvil of {two.url}: 2 jobs at a time of local")
     code, said = two.on_other("job", "list")
     assert code == 0, said

@@ -8,17 +8,21 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.system.line import state_folder
+from tests.system.test_reading_step import HELLO, Mirror
+from tests.unit.archive.requests import record_request
 from tests.worlds.hosts import HOST, HOSTED, Homestead, Outpost, answering, homestead, outpost
 from tests.worlds.postgres import PostgresCluster, postgres_cluster
 from tests.worlds.processes import wait_until
 from tests.worlds.state import count_order, placed
-from tests.worlds.work import ended, kind_of, nothing, step
+from tests.worlds.work import ended, kind_of, nothing, shell, step
 
 from distwright import __version__
+from distwright.archive.record import record
 from distwright.errors import BadUsage, NotAllowed, NotFound, Refused, Unreachable, WorkFailed
 from distwright.jobs.lease import claim_next, holder_name, host_of
 from distwright.jobs.order import get_job
-from distwright.jobs.step import Action, Context, Earlier, Inputs, JobKind, StepResult, Where
+from distwright.jobs.step import Action, Context, Earlier, Inputs, JobKind, ShelfEntry, StepResult, Where
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
@@ -28,7 +32,9 @@ from distwright.site.hosts import drain, enrol, exchange, host_rows, may_claim
 from distwright.site.views import job_detail
 from distwright.store.jobs import Finish, attempts_of, finish_attempt
 from distwright.store.paths import StatePaths
+from distwright.tools.sandbox import sandbox_for
 from distwright.worker.carrying import LogCarrier
+from distwright.worker.context import CommandContext
 from distwright.worker.kinds import KINDS, portable
 from distwright.worker.loop import Worker
 
@@ -100,6 +106,27 @@ def test_what_is_made_there_is_here_before_a_row_names_it(home: Homestead, anvil
         assert home.shop.objects.is_intact(Sha256(str(digest)))
     assert len(list(home.shop.objects.digests())) == 3, "both outputs and the result of the step"
     assert not list(home.shop.paths.objects.glob("arriving/*/*"))
+
+
+def test_step_reads_archives_of_the_server_there_and_what_it_fetched_is_here(
+    home: Homestead, cluster: PostgresCluster
+) -> None:
+    """The record is on the server alone; the package comes from upstream to whoever asks first."""
+    shop, mirror = home.shop, Mirror()
+    person = CommandContext(shop.database, shop.objects, mirror, HOSTED, shop.paths)
+    row = record(record_request(), person, shop.paths.cache / "pool").row
+    assert not shop.objects.has(HELLO.sha256)
+    read = shell(f"curl -sf {{shelf:debian/stable}}/{HELLO.pool_path()} >out", reads_shelf=True)
+    kind = kind_of(step(read, shelf=(ShelfEntry("debian", "stable", row.digest),), collect={"out": "out"}))
+    job = placed(shop.database, count_order())
+    with state_folder() as folder:
+        anvil = outpost(home, folder, cluster.tcp_url(shop.database.url))
+        anvil.sandbox, anvil.fetcher = sandbox_for(os.geteuid()), mirror
+        run(anvil, kind)
+        anvil.close()
+    outputs = done(home, job)[0].outputs
+    assert outputs == {"count/out": HELLO.sha256}, done(home, job)[1]
+    assert shop.objects.is_intact(HELLO.sha256)
 
 
 def test_log_can_be_followed_while_the_job_runs_elsewhere(home: Homestead, anvil: Outpost, tmp_path: Path) -> None:
@@ -237,6 +264,8 @@ def test_a_log_that_did_not_arrive_is_named_and_carried_later(home: Homestead, a
     size = away.paths.job_log(job.id, 1).stat().st_size
     assert detail.missing_log == f"the last {size} bytes of this log are on host anvil still: its worker sends them"
     away.carry_late_logs()
+    assert away.paths.job_log(job.id, 1).exists(), "it may be written to still"
+    away.carry_late_logs(age_s=0)
     assert "seen" in home.shop.log(job.id, 1)
     assert not away.paths.job_log(job.id, 1).exists()
     assert job_detail(home.shop.database, home.shop.paths, job.id).missing_log == ""
@@ -302,6 +331,24 @@ def test_draining_host_takes_nothing_new_and_is_listed(home: Homestead, anvil: O
     assert may_claim(database, HOST, "9", now)
     with pytest.raises(NotFound, match="no host 'tongs' was enrolled"):
         drain(database, "tongs", is_draining=True)
+
+
+def test_silent_server_is_named_once_and_ctrl_c_is_heard_all_the_same(
+    home: Homestead, anvil: Outpost, tmp_path: Path
+) -> None:
+    said, kind = tmp_path / "said", kind_of(step("echo seen"))
+    home.stop()
+    worker = anvil.work(kinds(kind), said)
+    wait_until(lambda: said.exists() and "waiting for it" in said.read_text(), "the worker to notice")
+    home.start()
+    wait_until(lambda: "the server answers again" in said.read_text(), "the worker to go on")
+    job = placed(home.shop.database, count_order())
+    wait_until(lambda: done(home, job)[0].outcome is Outcome.OK, "the end of the job")
+    home.stop()
+    wait_until(lambda: said.read_text().count("waiting for it") == 2, "the worker to notice again")
+    os.kill(worker, signal.SIGINT)
+    assert ended(worker) == 130
+    assert len(said.read_text().splitlines()) == 3
 
 
 def test_a_state_that_is_an_installation_never_joins_another(home: Homestead, tmp_path: Path) -> None:

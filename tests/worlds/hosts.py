@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,8 +20,10 @@ from tests.worlds.servers import free_port
 from tests.worlds.work import IsCancelled, Onlooker, Tell, Workshop, ended, workshop
 
 from distwright.config.load import parse_config
+from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.jobs.step import JobKind
 from distwright.model.records import Job
+from distwright.net.fetcher import Fetcher
 from distwright.site.away import Away, join
 from distwright.site.host_requests import HostRequests
 from distwright.site.hosts import enrol
@@ -93,6 +96,7 @@ class Outpost:
     sandbox: Sandbox = field(default_factory=lambda: Sandbox(None))
     enter: Callable[[], None] = field(default=lambda: None)
     started: list[int] = field(default_factory=list)
+    fetcher: Fetcher = field(default_factory=lambda: UpstreamFetcher({}))
 
     def make_context(self, job: Job, tell: Tell, is_cancelled: IsCancelled) -> JobContext:
         """Give the context of an attempt in a forked process, as a worker wants it."""
@@ -103,7 +107,7 @@ class Outpost:
         context = JobContext(
             database=self.away.database.reopen(lost_patience_s=60.0),
             objects=self.away.objects(check),
-            fetcher=UpstreamFetcher({}),
+            fetcher=self.fetcher,
             config=HOSTED,
             paths=self.away.paths,
             sandbox=self.sandbox,
@@ -144,9 +148,28 @@ class Outpost:
             worker.clean_up()
             left = jobs
             while left:
-                left -= worker.run_one()
+                had_one = worker.run_one()
+                left -= had_one
+                if not had_one:
+                    time.sleep(0.02)
 
         self.started.append(_forked(work))
+        return self.started[-1]
+
+    def work(self, kinds: Kinds, said: Path) -> int:
+        """Fork a worker as the command starts it, who writes what it tells to a file; give its process number."""
+
+        def tell(text: str) -> None:
+            with said.open("a") as file:
+                file.write(f"{text}\n")
+
+        def act() -> None:
+            os.setsid()
+            worker = self.worker(kinds)
+            away = replace(self.away, database=worker.database)
+            away.work(worker, EmbeddedEngine(said.parent / "hints"), tell, until_idle=False)
+
+        self.started.append(_forked(act))
         return self.started[-1]
 
     def close(self) -> None:

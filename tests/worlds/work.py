@@ -163,7 +163,13 @@ def worker_of(
     )
 
 
-def start_worker(shop: Workshop, *all_kinds: JobKind, jobs: int = 1, may_wait_to_retry: bool = True) -> int:
+def start_worker(
+    shop: Workshop,
+    *all_kinds: JobKind,
+    jobs: int = 1,
+    may_wait_to_retry: bool = True,
+    watcher: Onlooker | None = None,
+) -> int:
     """Fork a worker that cleans up and then runs up to so many jobs; give its process number. Exit 130: interrupted."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -172,7 +178,7 @@ def start_worker(shop: Workshop, *all_kinds: JobKind, jobs: int = 1, may_wait_to
         return pid
     status = 1
     try:
-        worker = worker_of(shop, *all_kinds, may_wait_to_retry=may_wait_to_retry)
+        worker = worker_of(shop, *all_kinds, watcher=watcher, may_wait_to_retry=may_wait_to_retry)
         worker.clean_up()
         while jobs and worker.run_one():
             jobs -= 1

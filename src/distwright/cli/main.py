@@ -86,19 +86,35 @@ def main() -> None:
         error.show()
         exit_code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; run the same command again to go on", err=True)
-        exit_code = INTERRUPTED
+        exit_code = _interrupted()
     except BrokenPipeError:
         _drop_output()
         exit_code = 0
     except DistwrightError as error:
-        _tell(error.message, error.hint)
-        exit_code = error.exit_code
+        if _is_interrupt(error):
+            exit_code = _interrupted()
+        else:
+            _tell(error.message, error.hint)
+            exit_code = error.exit_code
     except OSError as error:
         exit_code = _refused_by_disk(error)
-    except Exception:  # a bug of ours: say so, with what is needed to find it
-        exit_code = _bug()
+    except Exception as error:  # a bug of ours: say so, with what is needed to find it
+        exit_code = _interrupted() if _is_interrupt(error) else _bug()
     sys.exit(exit_code or 0)
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Say whether an error is what became of Ctrl-C: one in the middle of a query comes out as an error of the driver."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _interrupted() -> int:
+    click.echo("interrupted; run the same command again to go on", err=True)
+    return INTERRUPTED
 
 
 def _refused_by_disk(error: OSError) -> int:

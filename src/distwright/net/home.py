@@ -158,7 +158,9 @@ class HomeLink:
         try:
             return self._answer(method, path, body)
         except (Refused, NotFound) as error:
-            raise Unreachable(error.message, hint=error.hint) from error
+            raise Unreachable(
+                f"{error.message} ({error.hint})", hint="look at what serve says on the server"
+            ) from error
 
     def _answer(self, method: str, path: str, body: bytes | None = None) -> dict[str, Json]:
         response = self._asked(method, path, body, {}, stream=False)

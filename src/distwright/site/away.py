@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from distwright import __version__
-from distwright.errors import BadUsage, DatabaseLost, DistwrightError, NotFound, Refused, Unreachable, quoted
+from distwright.errors import (
+    BadUsage,
+    DatabaseLost,
+    DistwrightError,
+    NotFound,
+    OutOfSpace,
+    Refused,
+    Unreachable,
+    quoted,
+)
 from distwright.flow.engines.engine import Engine
 from distwright.jobs.lease import HUNG_AFTER_S
 from distwright.model import plain
@@ -22,7 +31,7 @@ from distwright.store.migrations import NEWEST, version_of
 from distwright.store.paths import StatePaths
 from distwright.tools.architectures import look_at_machine, own_architecture
 from distwright.worker.carrying import LogCarrier, carry, late_logs
-from distwright.worker.loop import Worker
+from distwright.worker.loop import Worker, interrupts_noted
 
 CACHE_LIMIT_BYTES = 64 << 30
 _IDLE_S = 2.0
@@ -30,6 +39,7 @@ _GREET_EVERY_S = 5.0
 _TRIM_EVERY_S = 600.0
 _SHORT_S = 5.0
 _LOG_READ_S = 10.0
+_LATE_S = 60.0
 
 
 @dataclass(slots=True)
@@ -94,17 +104,27 @@ class Away:
         """Say how much this machine's clock is behind the server's, to a second or so."""
         return database.now() - datetime.now(UTC)
 
-    def carry_late_logs(self) -> None:
-        """Carry logs of attempts that ended while the server was silent. Raises Unreachable."""
+    def carry_late_logs(self, age_s: float = _LATE_S) -> None:
+        """Carry logs of attempts that ended while the server was silent. Raises Unreachable.
+
+        age_s: how long nobody has written to them; an attempt that lost its lease is stopped sooner.
+        """
+        logs = late_logs(self.paths.logs, time.time() - age_s)
+        if not logs:
+            return
         with self.database.read() as tx:
             running = {(job.id, job.fence) for job in running_jobs(tx)}
         link = self.link(patience_s=0, read_s=_LOG_READ_S)
-        for job, fence, log in late_logs(self.paths.logs, lambda job, fence: (job, fence) in running):
-            if (job, fence) in self.refused_logs:
+        for job, fence, log in logs:
+            if (job, fence) in running | self.refused_logs:
                 continue
             try:
                 carry(link, job, fence, log)
                 log.unlink(missing_ok=True)
+            except FileNotFoundError:  # another worker of this host has carried it meanwhile
+                continue
+            except OutOfSpace:  # there; the next look may find some
+                continue
             except (NotFound, Refused):
                 self.refused_logs.add((job, fence))  # stays here, for a person to look at
 
@@ -115,12 +135,12 @@ class Away:
         """
         round_ = _Round(self, worker, engine, tell)
         while True:
-            try:
-                is_idle = not round_.run_one()
-                round_.heard()
-            except (DatabaseLost, Unreachable) as error:
-                round_.not_heard(error)
-                is_idle = True
+            with (
+                interrupts_noted() as noted
+            ):  # in the middle of a query, Ctrl-C would come out as an error of the driver
+                is_idle = round_.is_idle()
+            if noted:
+                raise KeyboardInterrupt
             if is_idle and until_idle and not round_.is_lost:
                 return
             if is_idle:
@@ -140,6 +160,16 @@ class _Round:
     greeted: float = -1e9
     trimmed: float = -1e9
 
+    def is_idle(self) -> bool:
+        """Run a job if there is one and the server answers; say whether there was none to run. What is wrong is said once."""
+        try:
+            had_one = self.run_one()
+        except (DatabaseLost, Unreachable) as error:
+            self.not_heard(error)
+            return True
+        self.heard()
+        return not had_one
+
     def run_one(self) -> bool:
         """Run a job if there is one and we may; say whether there was."""
         if not self.is_clean:
@@ -147,7 +177,7 @@ class _Round:
             self.is_clean = True
         moment = time.monotonic()
         if moment - self.greeted > _GREET_EVERY_S or self.is_lost:
-            self.away.link(patience_s=0).hello()
+            self.away.link(patience_s=0, read_s=_SHORT_S).hello()
             self.away.carry_late_logs()
             self.greeted = moment
         if moment - self.trimmed > _TRIM_EVERY_S:

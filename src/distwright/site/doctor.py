@@ -49,7 +49,7 @@ class HealthFinding:
 def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist); of a host, what the work there needs."""
     if paths.home.exists():
-        return _asked(paths, _server, _programs, _user, _sandbox, _architectures, _space, _kvm, _limits)
+        return _asked(paths, _home, _programs, _user, _sandbox, _architectures, _space, _kvm, _limits)
     return [
         *_asked(
             paths, _programs, _user, _sandbox, _architectures, _images, _hosting, _space, _sources, _kvm, _limits, _jobs
@@ -77,7 +77,7 @@ def _asked(paths: StatePaths, *checks: Callable[[StatePaths], HealthFinding]) ->
     return findings
 
 
-def _server(paths: StatePaths) -> HealthFinding:
+def _home(paths: StatePaths) -> HealthFinding:
     """Greet the server that this machine works for, and its database. Raises what they have against us."""
     database = Database(paths.database_url)
     try:
@@ -89,7 +89,7 @@ def _server(paths: StatePaths) -> HealthFinding:
     finally:
         database.close()
     what = f"host {away.place.host} of {away.place.url}: {slots} jobs at a time of {', '.join(pools)}"
-    return HealthFinding("server", "well", what, "")
+    return HealthFinding("home", "well", what, "")
 
 
 def _programs(_paths: StatePaths) -> HealthFinding:

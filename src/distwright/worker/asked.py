@@ -63,7 +63,7 @@ def asker(context: JobContext, act: Act) -> Callable[[str, Earlier], StepResult]
             context.log(line)
         if "failed" in answer:
             message, hint = plain.texts(answer, "failed")
-            raise WorkFailed(message, hint=hint)
+            raise WorkFailed(f"{message} ({hint})", hint=f"distwright job log {context.job}, on the server")
         return _read_result(answer["result"])
 
     return ask

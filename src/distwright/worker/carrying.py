@@ -6,7 +6,6 @@ What the server does not have when the attempt ends stays a file here, and is ca
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -83,12 +82,18 @@ def carry(sink: LogSink, job: int, fence: int, log: Path, sent: int = 0, until: 
             time.sleep(_AGAIN_S)
 
 
-def late_logs(folder: Path, running: Callable[[int, int], bool]) -> Iterator[tuple[int, int, Path]]:
-    """Give the logs (job, fence, file) of attempts that have ended, which are still here."""
+def late_logs(folder: Path, before: float) -> list[tuple[int, int, Path]]:
+    """List the logs (job, fence, file) that are still here and were not written to since `before`, of time.time().
+
+    Ask after this which attempts run: a log that is here belongs to an attempt that had its lease already.
+    """
+    found = []
     for log in sorted(folder.glob("*/*-*.log")):
         job, _, fence = log.stem.partition("-")
-        if job.isdigit() and fence.isdigit() and not running(int(job), int(fence)):
-            yield int(job), int(fence), log
+        with contextlib.suppress(FileNotFoundError):  # another worker has just carried it
+            if job.isdigit() and fence.isdigit() and log.stat().st_mtime <= before:
+                found.append((int(job), int(fence), log))
+    return found
 
 
 def _carry_piece(sink: LogSink, job: int, fence: int, log: Path, sent: int) -> int:

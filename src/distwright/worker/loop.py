@@ -138,7 +138,7 @@ class Worker:
 
         Ctrl-C and SIGTERM cancel the attempt, then KeyboardInterrupt is raised.
         """
-        with _interrupts_noted() as noted:
+        with interrupts_noted() as noted:
             had_one = self._run_next(noted)
         if noted:
             raise KeyboardInterrupt
@@ -293,7 +293,7 @@ def _carried(carrier: LogCarrier | None, ending: Ending) -> Ending:
 
 
 @contextmanager
-def _interrupts_noted() -> Iterator[Sequence[int]]:
+def interrupts_noted() -> Iterator[Sequence[int]]:
     """Note Ctrl-C, and SIGTERM, instead of having them raise wherever we are, or end us with a job that says it runs.
 
     In the middle of a transaction it would leave that open, and the next one would wait for it until it gives up.
