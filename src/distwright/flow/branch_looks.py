@@ -12,7 +12,7 @@ from distwright.model.branches import HEADS, BranchRow, BranchState
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind, OpenEvent, StoredEvent
 from distwright.model.records import Job
-from distwright.repos.active import is_never_built
+from distwright.repos.branches import is_never_built
 from distwright.store.branch_states import (
     drop_branch,
     find_branch,

@@ -16,7 +16,7 @@ from distwright.model import plain
 from distwright.model.branches import HEADS, TAGS, RefCommit, commit_of_inputs
 from distwright.model.events import Event, EventKind
 from distwright.model.records import Job
-from distwright.repos.active import is_base
+from distwright.repos.branches import is_base
 from distwright.repos.spool import NOTHING
 from distwright.store.branch_states import commits_of_job, ready_branches_of
 from distwright.store.database import Transaction

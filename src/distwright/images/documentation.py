@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from distwright.archive.resolve import Ground
 from distwright.images.scenarios import ALL, Chosen
 from distwright.jobs.step import Inputs
-from distwright.repos.active import is_base
+from distwright.repos.branches import is_base
 from distwright.repos.refusals import is_within
 from distwright.tools.git import existing_commits, refs
 from distwright.tools.git_history import changed_paths, newest_shared

@@ -3,13 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from distwright.config.tables import Repo
+from distwright.repos.branches import is_base, is_never_built
 from distwright.tools.git_history import DatedTip, branch_tips, is_ancestor, not_contained
-
-NEVER_BUILT = "wip/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +18,6 @@ class ActiveBranch:
     commit: str
     committed: datetime
     is_base: bool
-
-
-def is_base(table: Repo, branch: str) -> bool:
-    """Say whether a branch is a base of its repo: the default branch, or a protected one."""
-    return branch == table.default_branch or any(fnmatchcase(branch, pattern) for pattern in table.protected)
-
-
-def is_never_built(branch: str) -> bool:
-    """Say whether a branch asks to be left alone by its name."""
-    return branch.startswith(NEVER_BUILT)
 
 
 def active_branches(where: Path, table: Repo, now: datetime, days: int | None = None) -> tuple[ActiveBranch, ...]:

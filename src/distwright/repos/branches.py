@@ -16,13 +16,18 @@ def is_base(repo: Repo, branch: str) -> bool:
     return branch == repo.default_branch or any(fnmatchcase(branch, pattern) for pattern in repo.protected)
 
 
+def is_never_built(branch: str) -> bool:
+    """Say whether a branch asks to be left alone by its name."""
+    return branch.startswith(_WIP)
+
+
 def is_topic(repo: Repo, branch: str) -> bool:
     """Say whether a branch is a topic, which has an overlay of its own.
 
     Not so: wip/, which nobody else shall look at, and what git-buildpackage keeps in repos of packages: gbp.conf(5), DEP-14.
     """
     is_kept = repo.package and (branch in _OF_GBP or branch.startswith(tuple(f"{name}/" for name in _OF_GBP)))
-    return not (is_base(repo, branch) or branch.startswith(_WIP) or is_kept)
+    return not (is_base(repo, branch) or is_never_built(branch) or is_kept)
 
 
 def short(ref: str) -> str:

@@ -12,7 +12,7 @@ from distwright.jobs.order import PRIORITY_REVIEW, PRIORITY_TOPIC
 from distwright.model.branches import HEADS, ReadyBranch
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
-from distwright.repos.active import is_base, is_never_built
+from distwright.repos.branches import is_base, is_never_built
 from distwright.store.branch_states import queued_jobs_of_ref, ready_branches_of, set_ready, unset_ready
 from distwright.store.database import Database
 from distwright.store.events import append_event

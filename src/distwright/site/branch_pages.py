@@ -12,7 +12,8 @@ from distwright.flow.branch_status import Status, state_of_job
 from distwright.model.branches import HEADS, BranchRow, ReadyBranch
 from distwright.model.digests import Json
 from distwright.model.records import Job
-from distwright.repos.active import ActiveBranch, active_branches, is_base
+from distwright.repos.active import ActiveBranch, active_branches
+from distwright.repos.branches import is_base
 from distwright.store.branch_states import find_branch, list_branches, ready_branches_of
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import holds_of

@@ -10,6 +10,7 @@ from pathlib import Path
 from distwright.errors import BadInput, BadUsage, NotFound, ProgramFailed, Refused, quoted
 from distwright.tools.git import git, look_at_checkout, make_bare, refs, resolve
 from distwright.tools.git_fetch import fetch_one
+from distwright.tools.git_merge import make_borrowing
 
 PROPOSED = "refs/heads/proposed"
 BUNDLE_LIMIT_BYTES = 2 << 30
@@ -22,8 +23,8 @@ _SHOWN = 50
 
 def borrow(repo: Path, target: Path) -> None:
     """Make a bare repository with the branches and tags of another one, whose objects it reads and does not have."""
-    make_bare(target, "main")
-    (target / "objects" / "info" / "alternates").write_text(f"{(repo / 'objects').resolve()}\n")
+    make_borrowing(target, repo)
+    make_bare(target, "main")  # so that what comes in is checked object by object
     lines = [f"create {name} {commit}\n" for name, commit in refs(repo).items()]
     git(target, "update-ref", "--stdin", stdin="".join(lines).encode())
 

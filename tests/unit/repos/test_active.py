@@ -8,7 +8,8 @@ from tests.worlds.installation import config
 from tests.worlds.times import NOW
 
 from distwright.config.tables import Repo
-from distwright.repos.active import ActiveBranch, active_branches, is_base
+from distwright.repos.active import ActiveBranch, active_branches
+from distwright.repos.branches import is_base
 from distwright.repos.hosting import make_repo
 from distwright.store.paths import StatePaths
 from distwright.tools.git import git, refs
