@@ -27,7 +27,7 @@ FILLED: Mapping[str, str | bytes] = {
     "preseed/kiosk.cfg.chroot": "debconf debconf/priority select critical\n",
     "includes.chroot_before_packages/etc/nanorc": "set tabsize 3\n",
     "includes.chroot_after_packages/etc/kiosk/late": "late\n",
-    "includes.chroot/etc/kiosk/link@": "late",
+    "includes.chroot_after_packages/etc/kiosk/link@": "late",
     "includes.binary/readme.txt": "read me\n",
     "hooks/normal/0500-note.hook.chroot*": f"{HOOK}cat /usr/share/kiosk/note /etc/kiosk/late >/etc/kiosk/hooked\n",
     "hooks/normal/9500-medium.hook.binary*": f"{HOOK}cat readme.txt readme.txt >twice.txt\n",
