@@ -340,19 +340,28 @@ class App:
         return CommandContext(self.database, self.objects, make_fetcher(), config, self.paths, others, mirrors)
 
     def run_until_idle(
-        self, watcher: Watcher, wanted: Sequence[Job] = (), *, pools: Sequence[str] = ("local",)
+        self,
+        watcher: Watcher,
+        wanted: Sequence[Job] = (),
+        *,
+        pools: Sequence[str] = ("local",),
+        kinds: Sequence[str] | None = None,
     ) -> None:
         """Run everything that follows from the events so far, here and now, until nothing is left to do.
 
-        Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done.
+        Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done. kinds: only these.
         """
         worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
+        if kinds is not None:
+            worker.kinds = {name: kind for name, kind in worker.kinds.items() if name in kinds}
         self._begin(worker).order_due(*self.applied(), self.now())
         while True:
             self.take_in()
             if worker.run_one():
                 continue
             left = worker.unfinished([job.id for job in wanted])
+            if kinds is not None:
+                left = [job for job in left if job.kind in kinds]
             if not left:
                 return
             watcher.waits(left[0])

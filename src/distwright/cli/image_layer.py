@@ -1,8 +1,6 @@
 """`distwright image build NAME --layer`: a layer where that is the same as a full build, else the full build, and why."""
 
-from collections.abc import Sequence
-
-from distwright.app import WAIT_S, App
+from distwright.app import App
 from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND
 from distwright.builds.destinations import BUILD_KIND
 from distwright.images.forms import LAYER_KIND
@@ -11,7 +9,6 @@ from distwright.images.layer_packages import NotLayered
 from distwright.model.records import Job
 from distwright.site.layers import say_why_in_full, why_no_layer
 from distwright.site.views import job_detail
-from distwright.worker.kinds import KINDS
 from distwright.worker.loop import Watcher
 
 # What lies between a push and a published suite.
@@ -23,31 +20,15 @@ def build_layer(app: App, name: str, watcher: Watcher) -> Job:
 
     What was pushed or uploaded before is built and published first, and nothing else is done until the layer is there.
     """
-    _work(app, watcher, _UNTIL_PUBLISHED)
+    app.run_until_idle(watcher, kinds=_UNTIL_PUBLISHED)
     try:
         layer = app.order_image(name, layer_order)
     except NotLayered as reasons:
         return _order_in_full(app, name, reasons.message)
-    _work(app, watcher, (LAYER_KIND.name,))
+    app.run_until_idle(watcher, kinds=(LAYER_KIND.name,))
     ended = job_detail(app.database, app.paths, layer.id).job
     why = why_no_layer(ended)
     return _order_in_full(app, name, why) if why else ended
-
-
-def _work(app: App, watcher: Watcher, kinds: Sequence[str]) -> None:
-    """Run jobs of these kinds until there is none, here or by another worker."""
-    worker = app.worker(watcher, may_wait_to_retry=False)
-    worker.kinds = {name: KINDS[name] for name in kinds}
-    worker.clean_up()
-    while True:
-        app.take_in()
-        if worker.run_one():
-            continue
-        left = [job for job in worker.unfinished() if job.kind in kinds]
-        if not left:
-            return
-        watcher.waits(left[0])
-        app.engine.wait(tuple(worker.pools), WAIT_S)
 
 
 def _order_in_full(app: App, name: str, why: str) -> Job:
