@@ -33,7 +33,7 @@ from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
 from distwright.repos.configured import bring_up_to_date
-from distwright.repos.fetching import fetch_order
+from distwright.repos.fetching import fetch_order, waiting_fetch
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
@@ -145,10 +145,13 @@ class App:
         """Order a record of an upstream archive, from where this machine fetches it."""
         return self.place(self._record_order(name, serial, self.now()), self.applied()[1])
 
-    def order_fetch(self, name: str, at: datetime) -> Job:
-        """Order that a repo of another forge is fetched. at: orders of one moment are one."""
+    def order_fetch(self, name: str) -> Job:
+        """Order that a repo of another forge is fetched: by the fetch that waits already, if there is one."""
         config, commit = self.applied()
-        return self.place(fetch_order(config, name, at), commit)
+        order = fetch_order(config, name, self.now())
+        with self.database.read() as tx:
+            waiting = waiting_fetch(tx, name)
+        return waiting or self.place(order, commit)
 
     def order_of_entry(self, entry: Entry, due: datetime) -> JobOrder:
         """Make the order of an entry of the timetable."""

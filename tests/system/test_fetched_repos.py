@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from distwright.app import App, open_app
 from distwright.model.events import EventKind
 from distwright.site.applied import apply_config
 from distwright.store.events import events_after
+from distwright.store.locks import locked
 from distwright.tools.git import git, refs
 
 pytestmark = pytest.mark.system
@@ -210,5 +212,49 @@ def test_a_signed_webhook_has_it_fetched_and_another_word_has_not(both: Both) ->
         }
     assert refused == {(403, "no repo here has a webhook with this signature\n")}
     rows = both.line.answer("job", "list")
-    assert {row["kind"] for row in rows} == {"repo.fetch"}
-    assert 1 <= len(rows) <= 3
+    assert [row["kind"] for row in rows] == ["repo.fetch"], "the one that waits brings it all"
+
+
+def test_what_is_pushed_while_a_fetch_is_done_is_fetched_by_the_next_one(both: Both) -> None:
+    both.fetch()
+    first = both.change("2")
+    assert both.fetch()["message"] == "petrel: 1 refs changed"
+    both.change("3")
+    assert both.fetch()["message"] == "petrel: 1 refs changed"
+    assert both.ours()["refs/heads/main"] != first
+
+
+def test_a_fetch_beside_another_is_tried_again_and_breaks_nothing(both: Both) -> None:
+    with locked(both.here.paths.lock("fetch-petrel")):
+        assert both.fetch()["result"] == "broken"
+    assert both.fetch()["message"] == "petrel: 2 refs changed"
+
+
+class Plain(SimpleHTTPRequestHandler):
+    """A server of files, as old ones are: git's plain transport, which checks no object by itself."""
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("is_evil", [False, True])
+def test_objects_of_a_plain_file_server_are_checked_too(tmp_path: Path, *, is_evil: bool) -> None:
+    with state_folder() as folder:
+        forge = installation(folder / "forge", "[repo.petrel]\npublic = true\n")
+        commit(forge.paths, "petrel", {"a": "1"})
+        repo = forge.paths.repo("petrel")
+        if is_evil:
+            tree = git(repo, "mktree", stdin=f"040000 tree {git(repo, 'mktree').decode().strip()}\t..\n".encode())
+            who = {f"GIT_{role}_{what}": "x@x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+            evil = git(repo, "commit-tree", "-m", "x", tree.decode().strip(), environment=who).decode().strip()
+            git(repo, "update-ref", "refs/heads/evil", evil)
+        git(repo, "update-server-info")
+        with ThreadingHTTPServer(("127.0.0.1", 0), partial(Plain, directory=str(repo.parent))) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            here = installation(folder / "here", elsewhere(f"http://127.0.0.1:{server.server_port}/petrel.git"))
+            done = Line(folder / "here").call("repo", "fetch", "petrel", "--state", str(here.paths.root))
+            server.shutdown()
+        assert done.returncode == (1 if is_evil else 0), done.stderr
+        wanted = {} if is_evil else refs(repo)
+        assert refs(here.paths.repo("petrel")) == wanted
+        assert not list(here.paths.repo("petrel").glob("apart-*"))

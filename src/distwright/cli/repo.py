@@ -53,7 +53,7 @@ def fetch(name: str, state: str | None, as_json: bool) -> None:
     """Fetch a repo that is kept at another forge now, and do what follows. Exit code 3 for one that is hosted here."""
     app = open_app(state)
     watcher = TerminalWatcher(app.paths.job_log, follow=not as_json)
-    job = app.order_fetch(name, app.now())
+    job = app.order_fetch(name)
     app.run_until_idle(watcher, [job])
     finish_jobs(app, [job], as_json=as_json)
 

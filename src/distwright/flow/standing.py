@@ -90,7 +90,9 @@ def _short(ref: str) -> str:
 def _of_push(config: Config, event: Event, ready: Collection[str]) -> Standing:
     repo, ref, new, pusher = (plain.text(event.body, key) for key in ("repo", "ref", "new", "pusher"))
     commits = () if new == NOTHING else (RefCommit(repo, ref, new),)
-    return Standing(class_of_ref(config, repo, ref, ready), pusher or f"{repo}/{_short(ref)}", commits)
+    table = config.repos.get(repo)
+    unknown = repo if table is not None and table.url is not None else f"{repo}/{_short(ref)}"  # a forge is one share
+    return Standing(class_of_ref(config, repo, ref, ready), pusher or unknown, commits)
 
 
 def _of_job(job: Job, commits: Collection[RefCommit]) -> Standing:

@@ -1,8 +1,9 @@
 """Which tests an image of a topic needs: all, or those of its documentation if nothing else is changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from distwright.archive.resolve import Ground
+from distwright.archive.tree import EMPTY_ROOT
 from distwright.images.scenarios import ALL, Chosen
 from distwright.jobs.step import Inputs
 from distwright.repos.branches import is_base
@@ -14,6 +15,18 @@ from distwright.tools.git_history import changed_paths, newest_shared
 def is_documentation_only(paths: Collection[str], patterns: Sequence[str]) -> bool:
     """Say whether all paths are documentation, and there is one. patterns: ? and * stand for signs but '/', ** for any."""
     return bool(paths) and all(is_within(path, patterns) for path in paths)
+
+
+def _is_of_base_packages(ground: Ground, inputs: Inputs) -> bool:
+    """Say whether every suite that an image is made of, beyond those of its table, is empty."""
+    image = ground.config.images[str(inputs["image"])]
+    states = inputs.get("states")
+    more = (
+        {}
+        if not isinstance(states, Mapping)
+        else {name: state for name, state in states.items() if name not in image.from_}
+    )
+    return isinstance(states, Mapping) and set(more.values()) <= {str(EMPTY_ROOT.revision)}
 
 
 def needed_tests(ground: Ground, inputs: Inputs) -> Chosen:
@@ -29,6 +42,8 @@ def needed_tests(ground: Ground, inputs: Inputs) -> Chosen:
         return ALL
     if not table.documentation or not image.documentation_features or is_base(table, branch):
         return ALL
+    if not _is_of_base_packages(ground, inputs):
+        return ALL  # the topic has packages of its own, of another repo
     where = ground.paths.repo(image.repo)
     base = str(inputs.get("base_commit") or refs(where).get(f"refs/heads/{table.default_branch}"))
     both = {base, commit}

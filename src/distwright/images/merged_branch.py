@@ -50,4 +50,6 @@ def place_of_build(ground: Ground, repo: str, built: Mapping[str, Json]) -> tupl
     if not built.get("base_commit"):
         return where, commit
     merged = merged_commit(ground.paths, repo, commit, str(built["base_commit"]))
-    return (where, commit) if isinstance(merged, Conflict) else (merged.where, merged.commit)
+    if isinstance(merged, Conflict):  # by another git than the one that merged them
+        raise merged.refused
+    return merged.where, merged.commit

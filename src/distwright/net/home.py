@@ -104,6 +104,7 @@ class HomeLink:
                     until = time.monotonic() + self._patience_s
                 if time.monotonic() > until:
                     raise
+                time.sleep(_PAUSES_S[-1])
 
     def _body(self, digest: Sha256, offset: int) -> Iterator[bytes]:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
@@ -115,7 +116,7 @@ class HomeLink:
                 raise Lost(f"object {digest} is not on the server", hint="distwright job list, on the server")
             wanted = HTTPStatus.PARTIAL_CONTENT if offset else HTTPStatus.OK
             if response.status != wanted:
-                raise self._error(response, response.read1(_CHUNK, decode_content=False))
+                raise _never_the_works(self._error(response, response.read1(_CHUNK, decode_content=False)))
             while piece := response.read1(_CHUNK, decode_content=False):
                 self._check_cancelled()
                 yield piece
@@ -158,9 +159,7 @@ class HomeLink:
         try:
             return self._answer(method, path, body)
         except (Refused, NotFound) as error:
-            raise Unreachable(
-                f"{error.message} ({error.hint})", hint="look at what serve says on the server"
-            ) from error
+            raise _never_the_works(error) from error
 
     def _answer(self, method: str, path: str, body: bytes | None = None) -> dict[str, Json]:
         response = self._asked(method, path, body, {}, stream=False)
@@ -222,3 +221,10 @@ class HomeLink:
         except (ValueError, BadInput):
             return kind(f"the server {quoted(self._url)} answers {response.status}", hint="look at what its serve says")
         return kind(f"the server says: {quoted(message, 500)[1:-1]}", hint=quoted(hint, 300)[1:-1])
+
+
+def _never_the_works(error: DistwrightError) -> DistwrightError:
+    """What the server has against us is a matter between it and this machine."""
+    if not isinstance(error, Refused | NotFound):
+        return error
+    return Unreachable(f"{error.message} ({error.hint})", hint="look at what serve says on the server")

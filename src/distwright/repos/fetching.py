@@ -12,8 +12,13 @@ from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, J
 from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import JobState
+from distwright.model.records import Job
 from distwright.repos.configured import git_account, make_repos
+from distwright.store.database import Transaction
 from distwright.store.events import append_event, newest_event
+from distwright.store.jobs import list_jobs
+from distwright.store.locks import locked
 from distwright.tools.accounts import acting_as
 from distwright.tools.git import refs
 from distwright.tools.git_fetch import fetch_all
@@ -30,6 +35,12 @@ def fetch_order(config: Config, name: str, at: datetime) -> JobOrder:
         raise Refused(f"repo {name} is hosted here: it is pushed to", hint=f"set url in [repo.{name}], or push to it")
     inputs: dict[str, Json] = {"repo": name, "url": table.url, "at": at.isoformat()}
     return JobOrder(FETCH_KIND, inputs, f"fetch {name} from {table.url}")
+
+
+def waiting_fetch(tx: Transaction, name: str) -> Job | None:
+    """Find a fetch of a repo that has not begun: it will bring all that is there by then."""
+    waiting = list_jobs(tx, states=[JobState.QUEUED])
+    return next((job for job in waiting if job.kind == FETCH_KIND.name and job.inputs.get("repo") == name), None)
 
 
 def is_signed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
@@ -62,14 +73,15 @@ def _fetch(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         raise Refused(f"repo {name} is no longer fetched from {url}", hint=f"distwright repo fetch {name}")
     make_repos(context.config, context.paths, [name])
     path = context.paths.repo(name)
-    before = refs(path)
     account = git_account(context.config, context.paths)
 
     def fetch() -> list[str]:
         return list(fetch_all(path, url).moved_tags)
 
-    moved = fetch() if account is None else acting_as(account, fetch)
-    after = refs(path)
+    with locked(context.paths.lock(f"fetch-{name}"), patience_s=0):  # another one runs: this one is tried again later
+        before = refs(path)
+        moved = fetch() if account is None else acting_as(account, fetch)
+        after = refs(path)
     changed = {ref for ref in before | after if before.get(ref) != after.get(ref)}
     if moved:
         _tell(context, name, url, moved)

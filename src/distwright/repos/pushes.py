@@ -167,7 +167,9 @@ def report_unreadable(paths: StatePaths, repos: Sequence[str], tell: Callable[[s
     for repo in repos:
         path = paths.repo(repo)
         for name in unreadable_refs(path) if path.exists() else ():
-            tell(f"repo {repo}: {name} is not UTF-8 and is passed over; rename it: git -C {path} for-each-ref")
+            tell(
+                f"repo {repo}: {name} is not UTF-8, or too long, and is passed over; rename it: git -C {path} for-each-ref"
+            )
 
 
 def spooled_pushes(spool: Path) -> int:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 from distwright import __version__
 from distwright.errors import (
@@ -229,6 +230,11 @@ def join(paths: StatePaths, url: str, name: str, token: str, database_url: str |
     token: the one-time one. database_url: how this machine reaches the database, if not as the server says.
     """
     our_name(name, "host")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise BadUsage(
+            f"{quoted(url)} is not https://, and the token would be read on the way", hint="name the https:// address"
+        )
     if read_home(paths) is None and paths.has_database:
         raise Refused(f"{paths.root} is an installation of its own", hint="use another place with --state DIR")
     answer = HomeLink(url, name, token, __version__, patience_s=_SHORT_S).enrol()

@@ -57,11 +57,11 @@ class HostRequests:
         """Say which host asks; raise NotAllowed, Refused for another version of distwright."""
         host = authenticated(self._database, self._config(), name, token)
         _refuse_version(version)
+        seen(self._database, host, __version__, self._database.now())
         return host
 
     def hello(self, host: HostState) -> dict[str, Json]:
-        """Note that a host lives, and say what it is here."""
-        seen(self._database, host, __version__, self._database.now())
+        """Say what a host is here."""
         table = self._config().hosts[host.name]
         return {
             "pools": list(table.pools),

@@ -191,9 +191,16 @@ def _is_lost(error: sa.exc.DatabaseError) -> bool:
     return error.connection_invalidated or error.statement is None
 
 
+def _is_full(error: BaseException | None) -> bool:
+    """Say whether the disk is full, by the code of the database: words may come from a name."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlstate", None) == "53100"
+
+
 def _translate(error: sa.exc.DatabaseError, url: str) -> DistwrightError:
     text = str(error.orig).strip()
-    if "full" in text or "No space left" in text:
+    if _is_full(error.orig):
         return OutOfSpace(
             f"the disk of the database is full ({text})", hint="free some space, then run the same command again"
         )

@@ -24,6 +24,7 @@ FILE_LIMIT_BYTES = 256 << 20  # one file
 TEXT_LIMIT_BYTES = 8 << 20  # one file that is parsed: a changelog, a table, a certificate
 LISTING_LIMIT_BYTES = 32 << 20  # names of all files: some 300 000
 _BATCH_BYTES = 16 << 20
+REF_LIMIT = 256  # signs: a ref's name is a key of rows, and PostgreSQL takes no more than 2,704 bytes of one
 
 # What old repositories of honest people have; fsck of a push is strict about everything else.
 _FSCK = {
@@ -59,14 +60,15 @@ def git(
     stdin: bytes = b"",
     environment: Mapping[str, str] | None = None,
     may_say_no: bool = False,
+    before: Sequence[str] = (),
     output_limit_bytes: int = 2 << 30,
 ) -> bytes:
     """Run one git command in a repository, with no hook, no prompt and no configuration of the user's; give what it prints.
 
-    may_say_no: exit 1 is an answer too.
+    may_say_no: exit 1 is an answer too. before: what starts it, as prlimit(1) does.
     """
     command = Command(
-        ("git", *SAFE, "-C", str(repo), *arguments),
+        (*before, "git", *SAFE, "-C", str(repo), *arguments),
         timeout_s=timeout_s,
         stdin=stdin,
         environment={**IDENTITY_FREE, **(_LOCAL if arguments[0] in ("fetch", "push") else {}), **(environment or {})},
@@ -112,7 +114,7 @@ def _init(path: Path, default_branch: str) -> None:
 
 
 def refs(repo: Path) -> dict[str, str]:
-    """Give every branch and tag -> object name; those whose names are not UTF-8 are passed over (see `unreadable_refs`)."""
+    """Give every branch and tag -> object name; names that are not UTF-8, or too long, are passed over (`unreadable_refs`)."""
     return {name: target for name, target in _refs(repo) if _is_text(name)}
 
 
@@ -135,7 +137,7 @@ def _refs(repo: Path) -> list[tuple[str, str]]:
 
 
 def _is_text(name: str) -> bool:
-    return not any("\udc80" <= sign <= "\udcff" for sign in name)
+    return len(name) <= REF_LIMIT and not any("\udc80" <= sign <= "\udcff" for sign in name)
 
 
 def existing_commits(repo: Path, names: Sequence[str]) -> set[str]:

@@ -39,10 +39,10 @@ def branch_tips(repo: Path) -> list[DatedTip]:
     """List all branches, sorted by name; those whose names are no printable text are left out. One process."""
     listing = git(repo, "for-each-ref", "--format=%(refname)%09%(objectname) %(committerdate:unix)", _HEADS)
     tips = []
-    for line in listing.decode(errors="surrogateescape").splitlines():
+    for line in filter(None, listing.decode(errors="surrogateescape").split("\n")):
         name, _, described = line.partition("\t")
         commit, _, seconds = described.partition(" ")
-        if name.isprintable():
+        if name and name.isprintable():
             tips.append(DatedTip(name.removeprefix(_HEADS), commit, int(seconds) if seconds.isdigit() else 0))
     return tips
 
@@ -61,7 +61,7 @@ def tagged_commits(repo: Path) -> dict[str, str]:
     fields = "%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
     listing = git(repo, "for-each-ref", f"--format=%(refname)%09{fields}", "refs/tags")
     found: dict[str, str] = {}
-    for line in listing.decode(errors="surrogateescape").splitlines():
+    for line in filter(None, listing.decode(errors="surrogateescape").split("\n")):
         name, _, described = line.partition("\t")
         kind, target, peeled_kind, peeled = [*described.split(" "), "", ""][:4]
         commit = target if kind == "commit" else peeled if peeled_kind == "commit" else ""
@@ -73,7 +73,7 @@ def tagged_commits(repo: Path) -> dict[str, str]:
 def tags_within(repo: Path, branch: str) -> set[str]:
     """Give the full names of the tags whose commits a branch (a full name of a ref) contains. One process."""
     listing = git(repo, "for-each-ref", "--format=%(refname)", f"--merged={branch}", _TAGS)
-    return set(listing.decode(errors="surrogateescape").splitlines())
+    return set(listing.decode(errors="surrogateescape").split("\n")) - {""}
 
 
 def is_within(repo: Path, commit: str, bases: Sequence[str]) -> bool:

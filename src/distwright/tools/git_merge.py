@@ -9,7 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
-from distwright.errors import BadInput, quoted
+from distwright.errors import BadInput, Refused, quoted
 from distwright.tools.git import git
 from distwright.tools.run import Command, run
 
@@ -58,7 +58,7 @@ def make_borrowing(path: Path, lender: Path) -> None:
 def merged_tree(repo: Path, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
     """Merge two commits that have one in common; give the tree and, if it has conflicts, the paths (some, safe to print).
 
-    repo: one of `make_borrowing`. Renames are followed; nothing of .gitattributes counts. Raises ProgramFailed.
+    repo: one of `make_borrowing`. Renames are followed; nothing of .gitattributes counts. Raises Refused if it takes too long.
     """
     for name in (ours, theirs):
         if not _OBJECT.fullmatch(name):
@@ -69,6 +69,11 @@ def merged_tree(repo: Path, ours: str, theirs: str) -> tuple[str, tuple[str, ...
     )  # fmt: skip
     done = run(Command(argv, timeout_s=120, environment=_ENVIRONMENT, output_limit_bytes=_LIST_LIMIT_BYTES))
     tree, _, paths = done.stdout.decode(errors="surrogateescape").partition("\0")
+    if done.cut:
+        raise Refused(
+            f"{ours[:12]} and {theirs[:12]} cannot be merged here: {done.cut}",
+            hint=f"git merge {theirs[:12]}, and push",
+        )
     if done.exit_code == 1 and not done.cut and _OBJECT.fullmatch(tree):
         names = sorted({quoted(path) for path in paths.split("\0") if path})
         more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []

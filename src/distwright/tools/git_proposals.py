@@ -19,6 +19,8 @@ _BUNDLE = (b"# v2 git bundle\n", b"# v3 git bundle\n")
 _REF = re.compile(r"refs/[A-Za-z0-9][A-Za-z0-9._+-]*(?:/[A-Za-z0-9][A-Za-z0-9._+-]*)+")
 _WHO = {"GIT_COMMITTER_NAME": "proposal", "GIT_COMMITTER_EMAIL": "proposal@localhost"}
 _SHOWN = 50
+# A mail of a few kB can be patches that unpack to gigabytes.
+_LIMITS = ("prlimit", f"--as={2 << 30}", f"--fsize={1 << 30}", "--core=0", "--")
 
 
 def borrow(repo: Path, target: Path) -> None:
@@ -63,14 +65,25 @@ def take_ref(target: Path, url: str, ref: str) -> str:
 def _from_bundle(target: Path, file: Path) -> str:
     try:
         heads = dict(
-            line.split(" ", 1)[::-1] for line in git(target, "bundle", "list-heads", str(file)).decode().splitlines()
+            line.split(" ", 1)[::-1]
+            for line in git(target, "bundle", "list-heads", str(file), before=_LIMITS).decode().splitlines()
         )
         ref = "HEAD" if "HEAD" in heads else next(iter(heads)) if len(heads) == 1 else ""
         if not ref:
             raise BadInput(
                 f"{quoted(file.name)} has {len(heads)} heads, and no HEAD", hint="git bundle create FILE HEAD"
             )
-        git(target, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", str(file), f"+{ref}:{PROPOSED}")
+        git(
+            target,
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--",
+            str(file),
+            f"+{ref}:{PROPOSED}",
+            before=_LIMITS,
+        )
     except (ProgramFailed, ValueError) as error:
         raise BadInput(
             f"the bundle {quoted(file.name)} cannot be taken in: {error!s:.300}",
@@ -88,7 +101,7 @@ def _from_mail(target: Path, file: Path, onto: str, scratch: Path) -> str:
     git(target, "reset", "--quiet", "--hard", environment=there)
     options = ("--quiet", "--3way", "--no-gpg-sign", "--committer-date-is-author-date", "--patch-format=mbox")
     try:
-        git(target, "am", *options, "--", str(file.resolve()), environment=there)
+        git(target, "am", *options, "--", str(file.resolve()), environment=there, before=_LIMITS)
     except ProgramFailed as error:
         raise Refused(
             f"the patches of {quoted(file.name)} do not apply to {onto[:12]}: {error.message}",
@@ -100,7 +113,7 @@ def _from_mail(target: Path, file: Path, onto: str, scratch: Path) -> str:
 def new_commits(repo: Path, commit: str, onto: str) -> list[str]:
     """List the commits that one has and another has not, newest first, at most _SHOWN: hash, author and subject, safe to print."""
     listing = git(repo, "log", f"--max-count={_SHOWN}", "--format=%h%x09%an%x09%s", f"{onto}..{commit}", "--")
-    rows = (line.split("\t", 2) for line in listing.decode(errors="replace").splitlines())
+    rows = (line.split("\t", 2) for line in listing.decode(errors="replace").split("\n") if line)
     return [f"{row[0]} {quoted(row[2])} by {quoted(row[1])}" for row in rows]
 
 

@@ -210,7 +210,7 @@ def end_descendants(patience_s: float = 10.0) -> None:
     deadline = time.monotonic() + patience_s
     while children := _children_of(os.getpid()):
         for pid in children:
-            _kill_tree(pid)
+            kill_tree(pid)
         while _reap_one():
             pass
         if time.monotonic() > deadline:
@@ -388,9 +388,10 @@ def _children_of(pid: int) -> list[int]:
     return children
 
 
-def _kill_tree(pid: int) -> None:
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that descends from it."""
     for child in _children_of(pid):
-        _kill_tree(child)
+        kill_tree(child)
     try:
         os.kill(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):

@@ -11,7 +11,7 @@ from distwright.repos.fetching import refuse_unsigned
 from distwright.site.tokens import token_of
 
 BODY_LIMIT_BYTES = 26 << 20  # what GitHub sends at most is 25 MB
-_SECONDS = 5  # of one push a forge may tell several times; those of so many seconds lead to one fetch
+_REFUSED = "no repo here has a webhook with this signature\n"
 
 
 class Webhooks:
@@ -27,6 +27,8 @@ class Webhooks:
 
     async def pushed(self, request: Request) -> Response:
         """Order a fetch of the repo, if the request bears its secret."""
+        if not await run_in_threadpool(self._secret, request.path_params["name"]):
+            return PlainTextResponse(_REFUSED, 403)  # before anything of a stranger's is kept
         body = bytearray()
         try:
             async for piece in request.stream():
@@ -39,14 +41,15 @@ class Webhooks:
         try:
             job = await run_in_threadpool(self._order, request.path_params["name"], headers, bytes(body))
         except (NotAllowed, NotFound):
-            return PlainTextResponse("no repo here has a webhook with this signature\n", 403)
+            return PlainTextResponse(_REFUSED, 403)
         return JSONResponse({"job": job, "status": f"/job/{job}.json"}, 202)
 
-    def _order(self, name: str, headers: dict[str, str], body: bytes) -> int:
+    def _secret(self, name: str) -> str:
         table = self._app.config().repos.get(name)
         webhook = None if table is None else table.webhook
-        secret = "" if webhook is None else token_of(self._app.paths, webhook.credential)
+        return "" if webhook is None else token_of(self._app.paths, webhook.credential)
+
+    def _order(self, name: str, headers: dict[str, str], body: bytes) -> int:
+        secret = self._secret(name)
         refuse_unsigned(secret, headers, body)
-        now = self._app.now()
-        moment = now.replace(second=now.second // _SECONDS * _SECONDS, microsecond=0)
-        return self._app.order_fetch(name, moment).id
+        return self._app.order_fetch(name).id

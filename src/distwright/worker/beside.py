@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from distwright.errors import DistwrightError
 from distwright.net.fetcher import LateFetcher
+from distwright.tools.run import kill_tree
 from distwright.worker.context import JobContext
 
 _PR_SET_PDEATHSIG = 1
@@ -65,7 +66,7 @@ class Beside:
     def end(self) -> None:
         """Kill what is still made, and its programs with it, and wait until all folders are gone."""
         for step, pid in self._running.items():
-            os.kill(pid, signal.SIGKILL)
+            kill_tree(pid)
             os.waitpid(pid, 0)
             aside = self._aside(step)
             aside.log_path.unlink(missing_ok=True)

@@ -10,12 +10,14 @@ from tests.worlds.installation import WorldContext
 from tests.worlds.repos import commit
 from tests.worlds.times import NOW
 
+from distwright.archive.tree import EMPTY_ROOT
 from distwright.flow.rules import scenarios_of_built_image
 from distwright.flow.view import View
 from distwright.images.documentation import is_documentation_only, needed_tests
 from distwright.images.scenarios import ALL, Chosen
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import KindName
+from distwright.model import plain
 from distwright.model.digests import Json, sha256_of
 from distwright.model.events import Event, EventKind
 from distwright.tools.git import git
@@ -68,7 +70,8 @@ def changed(context: WorldContext, *, without: str = "", branch: str = "topic", 
         {name: text for name, text in {**BASE, **named}.items() if name != without},
         branch=branch,
     )
-    return {"image": "petrel", "repo": "live", "branch": branch, "commit": tip}
+    states: dict[str, Json] = dict.fromkeys(context.config.images["petrel"].from_, "0" * 64)
+    return {"image": "petrel", "repo": "live", "branch": branch, "commit": tip, "states": states}
 
 
 def test_topic_that_changes_documentation_only_is_tested_by_its_documentation(world: WorldContext) -> None:
@@ -84,6 +87,13 @@ def test_anything_else_is_tested_by_all(world: WorldContext) -> None:
     moved = changed(world, without="features/more.feature", docs__more=FEATURES["features/more.feature"])
     assert needed_tests(world.ground(), moved) == ALL, "a rename has two names"
     assert needed_tests(world.ground(), changed(world)) == ALL, "nothing is changed any more"
+
+
+def test_topic_with_packages_of_its_own_is_tested_by_all(world: WorldContext) -> None:
+    inputs = changed(world, docs__a="2")
+    for state, wanted in ((str(EMPTY_ROOT.revision), MANUAL), ("1" * 64, ALL)):
+        states = {**dict(plain.text_map(inputs, "states")), "petrel/topic": state}
+        assert needed_tests(world.ground(), {**inputs, "states": states}) == wanted
 
 
 def test_bases_and_what_is_not_configured_or_not_known_are_tested_by_all(world: WorldContext) -> None:

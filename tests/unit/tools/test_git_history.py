@@ -8,9 +8,10 @@ from tests.worlds.times import DATE
 
 from distwright.errors import BadInput, NotFound
 from distwright.store.paths import StatePaths
-from distwright.tools.git import git
+from distwright.tools.git import git, refs, unreadable_refs
 from distwright.tools.git_history import (
     CommitLine,
+    branch_tips,
     commit_line,
     commits_between,
     committed_at,
@@ -142,3 +143,17 @@ def test_a_commit_that_is_not_there_is_named(paths: StatePaths) -> None:
     for good, bad in ((head, "f" * 40), ("f" * 40, head), ("main", head)):
         with pytest.raises(NotFound, match=r"^commit (f{12}|main) is not in repo greeter$"):
             commits_between(paths.repo("greeter"), good, bad)
+
+
+def test_names_that_only_look_like_lines_forge_no_branch_and_long_ones_are_passed_over(paths: StatePaths) -> None:
+    repo = paths.repo("r")
+    head = commit(paths, "r", {"a": "1"})
+    odd, long = "main\u2028" + "0" * 40, "x" * 200 + "/" + "y" * 100
+    for name in (odd, long):
+        git(repo, "update-ref", f"refs/heads/{name}", head)
+    assert [(tip.name, tip.commit) for tip in branch_tips(repo)] in (
+        [("main", head)],
+        [("main", head), (long, head)],
+    )
+    assert f"refs/heads/{long}" not in refs(repo)
+    assert len(unreadable_refs(repo)) == 1
