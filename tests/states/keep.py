@@ -22,8 +22,10 @@ from distwright.repos.pushes import take_in_pushes
 from distwright.site.applied import apply_config
 from distwright.store.database import Transaction
 from distwright.store.holds import add_holds, serial_hold
+from distwright.store.hosts import keep_token, offer_enrolment
 from distwright.store.inquiries import insert_inquiry
 from distwright.store.suites import get_suite
+from distwright.store.timetable import serve
 from distwright.store.trials import set_trial
 from tests.unit.archive.requests import record_request
 from tests.worlds.archive import Upstream, make_deb, make_source, make_upload, signer
@@ -66,6 +68,9 @@ def fill(folder: Path) -> WorldContext:
     with context.database.write() as tx:
         held = serial_hold("", "debian", recorded.row.serial, "for a kept state", context.clock + timedelta(days=30))
         add_holds(tx, "user keeper", [held], context.clock)
+        serve(tx, "record debian", None, context.clock)
+        offer_enrolment(tx, "pear", sha256_of(b"once"), context.clock + timedelta(hours=1))
+        keep_token(tx, "pear", sha256_of(b"token"), "0.4.0", context.clock)
         _answers(tx, context)
     context.database.close()
     return context
