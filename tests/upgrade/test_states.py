@@ -1,7 +1,9 @@
 """States that older versions left are opened by the code of today: nothing is lost, all is served, work goes on."""
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from distwright.archive.resolve import publish_request
 from distwright.archive.retiring import Policy, retire_snapshots
 from distwright.archive.suites import Who, packages_of, publish_suite, undo_change
 from distwright.archive.tidying import tidy_suite
+from distwright.errors import Busy
 from distwright.model.outcomes import Outcome
 from distwright.model.records import InquiryState
 from distwright.repos.pushes import take_in_pushes
@@ -159,3 +162,19 @@ def test_what_was_found_out_is_known(app: App, version: str) -> None:
     assert found == [("fails-to-build", "greeter", "devel", why)]
     assert trials == [("greeter", "1.1", Outcome.FAILED, why)]
     assert asked == [("sweep", "user keeper", InquiryState.OPEN)]
+
+
+def test_a_state_in_which_an_older_version_runs_jobs_is_left_alone(tmp_path: Path) -> None:
+    subprocess.run(
+        ["tar", "--extract", "--file", str(FOLDER / "v0.3.0.tar.xz"), "--directory", str(tmp_path)], check=True
+    )
+    state = tmp_path / "state"
+    with closing(sqlite3.connect(state / "db.sqlite")) as database:
+        for until, refused in (("9999-01-01T00:00:00.000000Z", True), ("2020-01-01T00:00:00.000000Z", False)):
+            database.execute("UPDATE jobs SET state = 'running', lease_until = ?", (until,))
+            database.commit()
+            if refused:
+                with pytest.raises(Busy, match="an older version"):
+                    open_app(str(state))
+                assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+    open_app(str(state)).database.close()

@@ -1,9 +1,12 @@
 """Migrations, forward only: `upgrade` brings any older database to the schema of this version."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 
-from distwright.errors import Refused, quoted
+from distwright.errors import Busy, Refused, quoted
 from distwright.store.database import Database, Transaction
+from distwright.store.times import to_text
 
 NEWEST = "0008"
 
@@ -17,7 +20,7 @@ def is_empty(database: Database) -> bool:
 def upgrade(database: Database) -> bool:
     """Bring the database to this version's schema, all steps in one transaction; say whether anything was done.
 
-    Raises Refused for a database that a newer distwright has written, or that holds tables of somebody else.
+    Raises Refused for a database that a newer distwright has written, or that holds tables of somebody else; Busy while jobs run.
     """
     with database.read() as tx:
         current = version_of(tx)
@@ -32,7 +35,10 @@ def upgrade(database: Database) -> bool:
             hint="install the newer distwright that wrote it, or restore a backup",
         )
     try:
+        now = database.now()
         with database.write() as tx:
+            if current is not None:
+                _refuse_while_jobs_run(tx, now)
             run_steps(tx.connection)
     except sa.exc.ProgrammingError as error:
         raise Refused(
@@ -40,6 +46,16 @@ def upgrade(database: Database) -> bool:
             hint="give distwright a database of its own",
         ) from error
     return True
+
+
+def _refuse_while_jobs_run(tx: Transaction, now: datetime) -> None:
+    """Let the workers of an older version end what they do: they would go on with tables that they do not know."""
+    running = sa.text("SELECT COUNT(*) FROM jobs WHERE state = 'running' AND lease_until > :now")
+    if tx.connection.execute(running, {"now": to_text(now)}).scalar():
+        raise Busy(
+            "an older version of distwright runs jobs here, and this one would change its database",
+            hint="stop its workers (Ctrl-C, or systemctl), then run the same command again",
+        )
 
 
 def version_of(tx: Transaction) -> str | None:
