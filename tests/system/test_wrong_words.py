@@ -153,7 +153,7 @@ def test_verbs_about_one_job_answer_in_json(app: App) -> None:
     log.parent.mkdir(parents=True)
     log.write_bytes(b"caf\xe9\n")
     assert json.loads(run("job", "log", "1", *state).stdout) == {
-        "job": 1, "state": "queued", "file": str(log), "log": "caf�\n",
+        "job": 1, "state": "queued", "file": str(log), "log": "caf�\n", "missing": "",
     }  # fmt: skip
     assert json.loads(run("job", "cancel", "1", *state).stdout)["outcome"] == "cancelled"
     assert json.loads(run("job", "retry", "1", *state).stdout)["state"] == "queued"

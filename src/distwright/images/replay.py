@@ -12,7 +12,7 @@ from distwright.builds.environment import root_of
 from distwright.images.copyrights import COLLECT
 from distwright.images.failing import COMPARING
 from distwright.images.initrd import CUT
-from distwright.images.rootfs import ENTER, INSTALLED, apply_script
+from distwright.images.rootfs import INSTALLED, apply_script, enter_script
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -186,7 +186,7 @@ def _plan(
         write={
             "replay.sh": _REPLAY + more,
             "touched.pl": _TOUCHED,
-            "enter.sh": ENTER,
+            "enter.sh": enter_script(inputs),
             "recipe/apply.sh": apply_script(inputs, _ASKED).replace(_BEGIN, _BEGIN + before, 1),
             "recipe/hooks/.keep": "",
             "recipe/out/.keep": "",

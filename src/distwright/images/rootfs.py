@@ -134,8 +134,14 @@ if [ -e "$work/before.tar" ]; then
         <"$work/before.tar"
 fi
 """
-# A package whose configuration file is there before it would have dpkg ask, and nobody is there to answer. apply.sh removes it.
-_KEEP_OURS = 'DPkg::Options:: "--force-confold"'
+# A package whose configuration file is there before it would have dpkg ask, and nobody is there to answer. Not by an option of
+# apt's: mmdebstrap starts dpkg by env(1), which would take it for one of its own.
+_KEEP_OURS = (
+    "--dpkgopt", "force-confold",
+    "--customize-hook", 'sed -i "/^force-confold\\$/d" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
+)  # fmt: skip
+# Packages write the name of the machine into their configuration (exim4-config, ssl-cert); mmdebstrap is in a namespace of its own.
+_NAMELESS = "hostname localhost"
 _ANSWER = 'sh {work}/essential.sh "$1"'
 _PREFER = 'mkdir -p "$1/etc/apt/preferences.d" && install -m 0644 {work}/preferences/* "$1/etc/apt/preferences.d"'
 _FORGET_PREFERRED = 'for file in {work}/preferences/*; do rm -f "$1/etc/apt/preferences.d/${file##*/}"; done'
@@ -176,7 +182,8 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
         *(("--aptopt", _RECOMMENDS) if "recommends" in inputs else ()),
         *(("--setup-hook", _PREFER, "--customize-hook", _FORGET_PREFERRED) if preferences else ()),
         *(("--essential-hook", _ANSWER) if comes_early else ()),
-        *(("--aptopt", _KEEP_OURS) if before else ()),
+        *(_KEEP_OURS if before else ()),
+        *(("--setup-hook", _NAMELESS) if form_of(inputs) >= 5 else ()),
     )  # fmt: skip
     environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("INITRD", "No"), ("TMPDIR", "{work}/tmp"))
     return Plan(
@@ -201,6 +208,11 @@ def _digests(inputs: Inputs, key: str, folder: str) -> dict[str, Sha256]:
     return (
         {f"{folder}{name}": digest for name, digest in plain.digest_map(inputs, key).items()} if key in inputs else {}
     )
+
+
+def enter_script(inputs: Inputs) -> str:
+    """Give what makes the image the root of what runs in it; from form 5 on the machine has no name there."""
+    return ENTER.replace("mkdir -p image/dev", f"{_NAMELESS}\nmkdir -p image/dev") if form_of(inputs) >= 5 else ENTER
 
 
 def apply_script(inputs: Inputs, questions: str = "installed copyrights pack") -> str:
@@ -230,7 +242,7 @@ def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
         place={"root.tar": root_of(earlier["root"]), "recipe/includes.tar": plain.digest(inputs, "includes"), **hooks},
         write={
             "customise.sh": _CUSTOMISE.replace("umask 022\n", _IN_ENGLISH, 1) if is_asked else _CUSTOMISE,
-            "enter.sh": ENTER,
+            "enter.sh": enter_script(inputs),
             "recipe/apply.sh": apply_script(inputs),
             "recipe/hooks/.keep": "",
             **(_QUESTIONS if is_asked else {}),

@@ -10,7 +10,7 @@ from distwright.images.build import IMAGE_BUILD
 from distwright.images.forms import FORM, form_inputs, form_of, missing_tools, wants
 from distwright.images.initrd import plan_initrd
 from distwright.images.initrd_copying import PREPARE
-from distwright.images.rootfs import plan_customise
+from distwright.images.rootfs import plan_customise, plan_root
 from distwright.jobs.step import Plan, Step
 from distwright.model.digests import Json, digest_of, sha256_of
 
@@ -43,7 +43,11 @@ FORM_4: Mapping[str, Json] = {**FORM_5, "form": 4}
 FORM_3: Mapping[str, Json] = {**FORM_5, "form": 3}
 FORM_2: Mapping[str, Json] = {**FORM_5, "form": 2}
 PLANNED_IN_FORM_4 = {"customise": "1c5a2a4531d00ef5e9d5fb12fa5589eeeffefa1c41fabec3ef36a51c154b3830"}
-PLANNED_IN_FORM_5 = {"initrd": "bb9c1fc1ef964d59e2f8302af9d4d92d1356b30fb04a32a6799c22dc45bbf65a"}
+PLANNED_IN_FORM_5 = {
+    "root": "dbcebe65cd8fce33a00bd0baf250643292972fa6551cc4a6822d78db46eac00f",
+    "customise": "8665df34c8b10dd0eeeba57a1bfc55af68b786d962d8bdc8cca6bd14be247581",
+    "initrd": "bb9c1fc1ef964d59e2f8302af9d4d92d1356b30fb04a32a6799c22dc45bbf65a",
+}
 NOTHING = digest_of(Plan(()).to_json())
 
 
@@ -65,6 +69,7 @@ def test_an_order_of_now_makes_the_image_with_the_same_steps_and_asks_more_about
     for order in (FORM_2, FORM_3, FORM_4, FORM_5):
         made = plans(order)
         anew = {"installed"} if order is FORM_2 else {"customise", "initrd"}
+        anew |= {"root"} if order is FORM_5 else set()
         assert {name for name, digest in made.items() if PLANNED.get(name) != digest} == anew
         assert set(PLANNED) - {"installed"} <= set(made)
 
@@ -88,11 +93,14 @@ def test_what_form_4_plans_otherwise_is_when_the_image_is_told_its_name() -> Non
     assert script == was.replace(told, "") + told
 
 
-def test_what_form_5_plans_otherwise_is_how_modules_come_into_the_initrd() -> None:
+def test_what_form_5_plans_otherwise_is_how_modules_come_into_the_initrd_and_that_the_machine_has_no_name() -> None:
     before, made = plans(FORM_4), plans(FORM_5)
     assert {name: digest for name, digest in made.items() if before[name] != digest} == PLANNED_IN_FORM_5
     now, was = (plan_initrd(order, EARLIER).write["initrd.sh"] for order in (FORM_5, FORM_4))
     assert now.replace(PREPARE, "") == was
+    now, was = (plan_customise(order, EARLIER).write["enter.sh"] for order in (FORM_5, FORM_4))
+    assert now.replace("hostname localhost\n", "") == was
+    assert "hostname localhost" in plan_root(FORM_5, EARLIER).commands[0].argv
 
 
 def test_what_came_with_the_forms_is_all_that_an_order_says_more() -> None:

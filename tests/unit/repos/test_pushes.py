@@ -311,4 +311,6 @@ def test_a_ref_that_is_not_utf8_stops_nothing_and_is_named(context: WorldContext
     heard: list[str] = []
     report_unreadable(context.paths, ["greeter", "live"], heard.append)
     [line] = heard
-    assert line.startswith(r"repo live: 'refs/heads/caf\udce9' is not UTF-8, or too long, and is passed over; rename it: git -C ")
+    assert line.startswith(
+        r"repo live: 'refs/heads/caf\udce9' is not UTF-8, or too long, and is passed over; rename it: git -C "
+    )
