@@ -43,6 +43,12 @@ class Outsider:
         argv = ["git", "-C", str(self.clone), *words]
         return subprocess.run(argv, env=ENVIRONMENT, capture_output=True, text=True, check=True, timeout=60).stdout
 
+    def git_with(self, text: str, *words: str) -> str:
+        argv = ["git", "-C", str(self.clone), *words]
+        return subprocess.run(
+            argv, env=ENVIRONMENT, input=text, capture_output=True, text=True, check=True, timeout=60
+        ).stdout.strip()
+
     def change(self, path: str, content: str) -> str:
         (self.clone / path).write_text(content)
         self.git("add", "--all")
@@ -159,6 +165,19 @@ def test_what_is_neither_whole_bundle_nor_mailbox_is_refused(outsider: Outsider,
         outsider.proposes(outsider.file("evil", content))
 
 
+def test_objects_of_a_bundle_are_checked_as_those_of_a_push(outsider: Outsider) -> None:
+    blob = outsider.git("hash-object", "-w", "debian/changelog").strip()
+    for name in ("..", ".git"):
+        inner = outsider.git_with(f"100644 blob {blob}\tchangelog\n", "mktree")
+        tree = outsider.git_with(f"040000 tree {inner}\t{name}\n040000 tree {inner}\tdebian\n", "mktree")
+        evil = outsider.git("commit-tree", "-p", "HEAD", "-m", "x", tree).strip()
+        outsider.git("update-ref", "refs/heads/evil", evil)
+        place = outsider.clone.parent / "evil.bundle"
+        outsider.git("bundle", "create", "--quiet", str(place), "refs/heads/evil", "^origin/main")
+        with pytest.raises(BadInput, match="cannot be taken in"):
+            outsider.proposes(str(place))
+
+
 HOSTILE = {
     "out of the tree": ("../../evil", "new file mode 100644"),
     "into the repository": (".git/hooks/post-checkout", "new file mode 100755"),
@@ -202,17 +221,18 @@ def test_a_repo_that_is_no_package_or_is_not_there_takes_no_proposal(outsider: O
 def test_propose_checks_what_is_committed_and_makes_a_bundle_that_is_taken(outsider: Outsider) -> None:
     context = outsider.context
     with pytest.raises(Refused, match="no commit that"):
-        make_bundle(what_is_proposed(outsider.clone, context.config, ""), None)
+        what_is_proposed(outsider.clone, context.config, "", None)
     (outsider.clone / "src/x.c").write_text("int dirty;\n")
     with pytest.raises(Refused, match="not committed"):
-        what_is_proposed(outsider.clone, context.config, "")
+        what_is_proposed(outsider.clone, context.config, "", None)
     outsider.git("checkout", "--quiet", "--", ".")
     head = outsider.change("src/x.c", "int x;\n")
     with pytest.raises(BadUsage):
-        make_bundle(what_is_proposed(outsider.clone, context.config, "nowhere"), None)
-    made = make_bundle(what_is_proposed(outsider.clone, context.config, ""), outsider.clone.parent / "x.bundle")
+        what_is_proposed(outsider.clone, context.config, "nowhere", None)
+    made = make_bundle(what_is_proposed(outsider.clone, context.config, "", None))
     assert (made.commit, made.onto, made.sha256) == (head, "origin/HEAD", sha256_of(made.file.read_bytes()))
-    assert outsider.proposes(str(made.file)).commit == head
+    assert made.file.parent == outsider.clone.parent, "not in the checkout, which would be dirty by it"
+    assert outsider.proposes(os.path.relpath(made.file)).commit == head
 
 
 def test_a_configuration_is_checked_and_proposed_by_the_command(outsider: Outsider, tmp_path: Path) -> None:

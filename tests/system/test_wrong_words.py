@@ -216,7 +216,7 @@ def test_a_ref_that_is_not_utf8_stops_no_command_and_is_named(app: App, tmp_path
     run("job", "cancel", "1", "--state", str(app.paths.root))
     done = run("worker", "--until-idle", "--state", str(app.paths.root))
     assert done.returncode == 0, done.stderr
-    assert r"repo live: 'refs/heads/caf\udce9' is not UTF-8 and is passed over" in done.stderr
+    assert r"repo live: 'refs/heads/caf\udce9' is not UTF-8, or too long, and is passed over" in done.stderr
     done = run("repo", "list", "--json", "--state", str(app.paths.root))
     rows = {row["repo"]: row["passed over"] for row in json.loads(done.stdout)}
     assert rows == {"greeter": [], "live": [r"'refs/heads/caf\udce9'"]}

@@ -3,6 +3,7 @@
 A suite belongs to the name of a branch, in all repos of its archive together: one topic over several repos has one overlay.
 """
 
+import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -289,4 +290,7 @@ def _renaming(row: BranchSuite) -> str:
     if row.ref.startswith(TAGS):
         return "git tag -s NAME, and push that"
     old = short(row.ref)
-    return f"rename it: git push ORIGIN {row.ref}:{HEADS}NAME :{row.ref}" if old.isprintable() else "rename it"
+    old_ref = shlex.quote(f":{row.ref}")
+    return (
+        f"rename it: git push ORIGIN {shlex.quote(row.ref)}:{HEADS}NAME {old_ref}" if old.isprintable() else "rename it"
+    )

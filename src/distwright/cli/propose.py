@@ -24,7 +24,7 @@ from distwright.site.views import job_detail
     "--output",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Where the bundle goes (default: NAME-COMMIT.bundle in this folder).",
+    help="Where the bundle goes (default: NAME-COMMIT.bundle beside the checkout).",
 )
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
@@ -40,21 +40,21 @@ def command(
     """
     app = open_app(state)
     app.tell = say
-    proposed = what_is_proposed(path.absolute(), app.config(), onto)
+    proposed = what_is_proposed(path.absolute(), app.config(), onto, output)
     checked: dict[str, Json] = {}
     if proposed.has_configuration:
         tables = sum(1 for _ in read_config(str(proposed.top)).tables())
         checked["configuration"] = f"good: {tables} tables"
     if proposed.has_package:
         job = app.order_try(TryRequest(path.absolute(), repo))
-        app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job])
+        app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job], kinds=(job.kind,))
         ended = job_detail(app.database, app.paths, job.id).job
         if ended.outcome is not Outcome.OK:
             raise WorkFailed(ended.message or "it does not build", hint=f"distwright job log {job.id}")
         checked["package"] = ended.message
     if not checked:
         raise BadInput("there is neither a package nor a configuration here", hint="distwright propose FOLDER")
-    _tell(make_bundle(proposed, output), checked, app.config().site.contact or "", as_json=as_json)
+    _tell(make_bundle(proposed), checked, app.config().site.contact or "", as_json=as_json)
 
 
 def _tell(bundle: Bundle, checked: dict[str, Json], contact: str, *, as_json: bool) -> None:
@@ -67,4 +67,4 @@ def _tell(bundle: Bundle, checked: dict[str, Json], contact: str, *, as_json: bo
     for key, value in answer.items():
         click.echo(f"{key}: {value}")
     to = f" to {contact}" if contact else ""
-    say(f"send the bundle{to}; there: distwright package consider REPO {bundle.file.name}")
+    say(f"send the bundle{to}; there: distwright package consider REPO FILE")

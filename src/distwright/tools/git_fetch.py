@@ -1,6 +1,7 @@
 """git fetch over HTTP(S), from a server that nobody here trusts: what it may send is bounded, checked and started by nothing."""
 
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def _fetch(repo: Path, source: str, url: str, protocols: str, *arguments: str, m
     if done.exit_code == 0 or (may_reject and done.exit_code == 1 and not done.cut and _only_rejects(said)):
         return said
     reason = done.cut or " | ".join(quoted(line) for line in last_lines(done.stderr, 2)) or f"exit {done.exit_code}"
-    raise Unreachable(f"{url} cannot be fetched: {reason}", hint=f"try by hand: git ls-remote {url}")
+    raise Unreachable(f"{url} cannot be fetched: {reason}", hint=f"try by hand: git ls-remote {shlex.quote(url)}")
 
 
 def _only_rejects(said: str) -> bool:

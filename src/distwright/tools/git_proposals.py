@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distwright.errors import BadInput, BadUsage, NotFound, ProgramFailed, Refused, quoted
-from distwright.tools.git import git, look_at_checkout, make_bare, refs, resolve
+from distwright.tools.git import git, make_bare, refs, resolve
 from distwright.tools.git_fetch import fetch_one
 from distwright.tools.git_merge import make_borrowing
 
@@ -45,7 +45,7 @@ def take_file(target: Path, file: Path, onto: str, scratch: Path) -> str:
             f"{quoted(file.name)} has {size} bytes, more than {limit_bytes >> 20} MiB", hint="make several smaller ones"
         )
     if begin in _BUNDLE:
-        return _from_bundle(target, file)
+        return _from_bundle(target, file.resolve(), scratch)
     if not begin.startswith(b"From "):
         raise BadInput(
             f"{quoted(file.name)} is neither a git bundle nor a mailbox of patches",
@@ -62,28 +62,21 @@ def take_ref(target: Path, url: str, ref: str) -> str:
     return resolve(target, PROPOSED)
 
 
-def _from_bundle(target: Path, file: Path) -> str:
+def _from_bundle(target: Path, file: Path, scratch: Path) -> str:
+    """Take the commits of a bundle into a repository apart, for git checks no objects of bundles, and from there with checks."""
+    apart = scratch / "apart.git"
     try:
-        heads = dict(
-            line.split(" ", 1)[::-1]
-            for line in git(target, "bundle", "list-heads", str(file), before=_LIMITS).decode().splitlines()
-        )
+        listed = git(target, "bundle", "list-heads", str(file), before=_LIMITS).decode().split("\n")
+        heads = dict(line.split(" ", 1)[::-1] for line in listed if line)
         ref = "HEAD" if "HEAD" in heads else next(iter(heads)) if len(heads) == 1 else ""
         if not ref:
             raise BadInput(
                 f"{quoted(file.name)} has {len(heads)} heads, and no HEAD", hint="git bundle create FILE HEAD"
             )
-        git(
-            target,
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--",
-            str(file),
-            f"+{ref}:{PROPOSED}",
-            before=_LIMITS,
-        )
+        make_borrowing(apart, target)
+        for place, source, refspec in ((apart, file, f"+{ref}:{PROPOSED}"), (target, apart, f"+{PROPOSED}:{PROPOSED}")):
+            words = ("--quiet", "--no-tags", "--no-write-fetch-head", "--", str(source), refspec)
+            git(place, "fetch", *words, before=_LIMITS)
     except (ProgramFailed, ValueError) as error:
         raise BadInput(
             f"the bundle {quoted(file.name)} cannot be taken in: {error!s:.300}",
@@ -117,12 +110,8 @@ def new_commits(repo: Path, commit: str, onto: str) -> list[str]:
     return [f"{row[0]} {quoted(row[2])} by {quoted(row[1])}" for row in rows]
 
 
-def write_bundle(checkout: Path, onto: Sequence[str], target: Path) -> str:
-    """Write what a checkout's commit has and the first of `onto` that is there has not, as a bundle; give what it is on.
-
-    Raises BadUsage if none is there, Refused if there is nothing new.
-    """
-    top = look_at_checkout(checkout).top
+def base_of_checkout(top: Path, onto: Sequence[str]) -> str:
+    """Say which of `onto` a checkout is a change of: the first that is there. Raises BadUsage, Refused if nothing is new."""
     base = next((name for name in onto if _is_commit(top, name)), None)
     if base is None:
         raise BadUsage(
@@ -130,8 +119,12 @@ def write_bundle(checkout: Path, onto: Sequence[str], target: Path) -> str:
         )
     if not git(top, "rev-list", "--max-count=1", f"{base}..HEAD", "--").strip():
         raise Refused(f"there is no commit that {base} has not", hint="git commit, then try again")
-    git(top, "bundle", "create", "--quiet", str(target.absolute()), "HEAD", f"^{base}")
     return base
+
+
+def write_bundle(top: Path, base: str, target: Path) -> None:
+    """Write what a checkout's commit has and `base` has not, as a bundle."""
+    git(top, "bundle", "create", "--quiet", str(target.absolute()), "HEAD", f"^{base}")
 
 
 def _is_commit(top: Path, name: str) -> bool:
