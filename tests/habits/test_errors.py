@@ -19,7 +19,7 @@ from distwright.errors import DistwrightError
 EXIT_CODES = {1, 2, 3, 10, 11, 12, 20, 70, 130}
 PROGRAMS = {"apt-get", "chmod", "distwright", "file", "git", "gpg", "ls", "make", "mkdir", "ps", "sq", "sudo"}
 VERBS = {
-    "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "drop", "edit", "fetch",
+    "add", "begin", "build", "check", "choose", "compare", "convert", "correct", "decode", "delete", "drop", "edit", "end", "fetch",
     "free", "give", "install", "leave", "list", "look", "merge", "mount", "name", "pass", "publish", "push", "put",
     "recode", "record", "remove", "rename", "report", "restore", "run", "see", "send", "set", "sign", "tell", "try",
     "upload", "use", "write",

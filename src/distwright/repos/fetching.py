@@ -1,6 +1,5 @@
 """Repos of another forge: fetched from there when it is time, or when a webhook says so; then their refs are as after a push."""
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
@@ -43,13 +42,12 @@ def waiting_fetch(tx: Transaction, name: str) -> Job | None:
     return next((job for job in waiting if job.kind == FETCH_KIND.name and job.inputs.get("repo") == name), None)
 
 
-def is_signed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
+def is_signed(secret: str, headers: Mapping[str, str], wanted: str) -> bool:
     """Say whether a webhook bears the secret: as GitHub and Forgejo sign (HMAC-SHA-256 of the body), or as GitLab sends it.
 
-    headers: by names in lower case. Sources: docs.github.com "Validating webhook deliveries"; forgejo.org "Webhooks";
-    docs.gitlab.com "Webhooks", secret token.
+    headers: by names in lower case; wanted: what its body gives with the secret, in hexadecimal digits. Sources: docs.github.com
+    "Validating webhook deliveries"; forgejo.org "Webhooks"; docs.gitlab.com "Webhooks", secret token.
     """
-    wanted = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     given = [
         (headers.get("x-hub-signature-256", "").removeprefix("sha256="), wanted),
         (headers.get("x-forgejo-signature", ""), wanted),
@@ -60,9 +58,9 @@ def is_signed(secret: str, headers: Mapping[str, str], body: bytes) -> bool:
     return bool(secret) and any(right)
 
 
-def refuse_unsigned(secret: str, headers: Mapping[str, str], body: bytes) -> None:
-    """Raise NotAllowed unless a webhook bears the secret; in the same words, whatever is wrong."""
-    if not is_signed(secret, headers, body):
+def refuse_unsigned(secret: str, headers: Mapping[str, str], wanted: str) -> None:
+    """Raise NotAllowed unless a webhook bears the secret (`is_signed`); in the same words, whatever is wrong."""
+    if not is_signed(secret, headers, wanted):
         raise NotAllowed("no repo here has a webhook with this signature", hint="set the same secret at both ends")
 
 

@@ -54,7 +54,7 @@ def _refuse_while_jobs_run(tx: Transaction, now: datetime) -> None:
     if tx.connection.execute(running, {"now": to_text(now)}).scalar():
         raise Busy(
             "an older version of distwright runs jobs here, and this one would change its database",
-            hint="stop its workers (Ctrl-C, or systemctl), then run the same command again",
+            hint="end its workers (Ctrl-C, or systemctl), then run the same command again",
         )
 
 
