@@ -101,7 +101,7 @@ def test_a_topic_of_a_package_ends_in_its_overlay_an_image_and_a_boot(petrel: Pu
     shown = petrel.rows("branch", "show", "petrel-greeter", TOPIC)
     [version] = {row["version"] for row in shown["packages"] if row["package"] == "petrel-greeter"}
     assert version.startswith("1.0+1.g")
-    assert [suite["suite"] for suite in shown["suites"]] == ["feature-loud"]
+    assert [suite["suite"] for suite in shown["suites"]] == ["petrel/feature-loud"]
     [image] = [row for row in petrel.rows("image", "list") if "feature-loud" in row["name"]]
     listed = next(Path(image["files"]).glob("*.packages")).read_text()
     assert f"petrel-greeter\t{version}\n" in listed
