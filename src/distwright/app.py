@@ -306,7 +306,10 @@ class App:
 
     def serving(self) -> Serving:
         """Give what the web face gives of files; the network is used only for pool files that are not here yet."""
-        mirrors = lambda archive: present_mirrors(self.config(), self.fetch_from, archive)  # noqa: E731  # asked anew each time
+
+        def mirrors(archive: str) -> list[str]:
+            return present_mirrors(self.config(), self.fetch_from, archive)  # asked anew each time
+
         return Serving(self.database, self.objects, self.paths, self.now, mirrors)
 
     def host_requests(self) -> HostRequests:

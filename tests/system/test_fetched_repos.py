@@ -105,11 +105,8 @@ def test_branches_go_and_are_rewound_with_theirs_but_tags_stay_what_they_are(bot
     git(repo, "update-ref", "refs/heads/main", both.change("other", branch="rewound"))
     git(repo, "update-ref", "-d", "refs/heads/topic")
     git(repo, "tag", "-f", "1.0", "refs/heads/rewound")
-    for _ in range(2):
-        assert both.fetch()["message"] in (
-            "petrel: 3 refs changed; moved there and not here: 1.0",
-            "petrel: nothing new; moved there and not here: 1.0",
-        )
+    for news in ("3 refs changed", "nothing new"):
+        assert both.fetch()["message"] == f"petrel: {news}; moved there and not here: 1.0"
     now = both.ours()
     assert "refs/heads/topic" not in now
     assert now["refs/heads/main"] == both.theirs()["refs/heads/main"] != was["refs/heads/main"]

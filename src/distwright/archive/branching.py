@@ -21,8 +21,8 @@ from distwright.store.branches import (
     branches_of_archives,
     branches_of_ref,
     branches_of_repo,
-    drop_branch,
-    set_branch,
+    drop_branch_suite,
+    set_branch_suite,
     suites_of_refs,
 )
 from distwright.store.database import Database, Transaction
@@ -71,11 +71,11 @@ class SuitesOfBranches:
         for suite in plan.ended:
             end_suite(tx, suite, ACTOR, f"its branch in {repo} is gone", now)
         for row in plan.dropped:
-            drop_branch(tx, row)
+            drop_branch_suite(tx, row)
         for suite in plan.begun:
             begin_suite(tx, suite, "branch", ACTOR, f"of {repo}", now)
         for row in plan.written:
-            set_branch(tx, row)
+            set_branch_suite(tx, row)
         for row, why in plan.warned:
             subject = f"{row.repo} {row.ref}"
             body = {"about": subject, "what": why.what, "hint": why.hint}

@@ -10,7 +10,7 @@ from distwright.errors import BadInput, BadUsage, NotFound, quoted
 from distwright.jobs.step import KindName
 from distwright.model.names import suite_of_branch
 from distwright.repos.branches import HEADS, is_topic
-from distwright.store.branches import find_branch
+from distwright.store.branches import find_branch_suite
 from distwright.store.database import Database, Transaction
 from distwright.store.suites import find_suite, list_suites
 
@@ -73,7 +73,7 @@ def suite_of_ref(database: Database, config: Config, repo: str, branch: str | No
         return Destination(usual.archive, usual.suite, is_upload=False, note=note)
     name = suite_of_branch(branch)
     with database.read() as tx:
-        row = find_branch(tx, repo, f"{HEADS}{branch}", usual.archive)
+        row = find_branch_suite(tx, repo, f"{HEADS}{branch}", usual.archive)
         # One that was never looked at (or is wip) may have a suite that somebody made for it.
         by_hand = find_suite(tx, usual.archive, name) if row is None and name not in config.suites else None
     if row is not None and row.suite:

@@ -8,7 +8,7 @@ from distwright.app import App, open_app
 from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
 from distwright.model.digests import Json
 from distwright.repos.ready import say_ready
-from distwright.site.branch_pages import BranchDetail, active_branches_of, branch_detail, branch_rows, row_to_json
+from distwright.site.branch_pages import BranchStanding, active_branches_of, branch_rows, branch_standing, row_to_json
 
 
 @click.command()
@@ -27,7 +27,7 @@ def status(repo: str, branch: str | None, state: str | None, as_json: bool) -> N
         headings = ("branch", "state", "since", "commit", "pusher", "job")
         print_rows(rows, headings, as_json=as_json, empty=f"nothing was pushed to {repo} yet: distwright repo list")
         return
-    detail = branch_detail(app.database, app.config(), repo, branch)
+    detail = branch_standing(app.database, app.config(), repo, branch)
     if as_json:
         print_json(detail.to_json())
     else:
@@ -83,7 +83,7 @@ def _say(app: App, repo: str, branch: str, *, is_ready: bool) -> bool:
     return say_ready(app.database, app.config(), repo, branch, is_ready=is_ready, actor=actor, now=app.now())
 
 
-def _print(detail: BranchDetail) -> None:
+def _print(detail: BranchStanding) -> None:
     row, shown = detail.row, detail.status
     because = f": {shown.reason}" if shown.reason else ""
     click.echo(f"{row.repo} {row.branch}: {shown.state} since {shown_time(detail.since)}{because}")

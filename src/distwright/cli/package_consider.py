@@ -7,7 +7,7 @@ import click
 from distwright.app import open_app
 from distwright.builds.proposals import Proposal, consider
 from distwright.cli.options import finish_jobs, json_option, say, state_option
-from distwright.cli.package_try import make_folder, put_files
+from distwright.cli.package_try import make_folder, output_option, put_files
 from distwright.cli.watch import TerminalWatcher
 
 
@@ -16,12 +16,7 @@ from distwright.cli.watch import TerminalWatcher
 @click.argument("source", metavar="FILE|URL")
 @click.option("--ref", default="", help="Of a URL: the ref there, as refs/pull/5/head of a pull request.")
 @click.option("--onto", default="", help="The branch that it is for (default: the repo's default branch).")
-@click.option(
-    "--output",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Put what was built into this folder.",
-)
+@output_option
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option

@@ -14,18 +14,20 @@ from distwright.errors import BadUsage, quoted
 from distwright.model import plain
 from distwright.site.views import job_detail
 
+output_option = click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Put what was built into this folder.",
+)
+
 
 @click.command("try")
 @click.argument("path", default=".", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--repo", default="", help="The [repo.NAME] that it is (default: the name of its source).")
 @click.option("--environment", default="", help="The [environment.NAME] to build in (default: that of its repo).")
 @click.option("--suite", default="", help="The [suite.NAME] to build for (default: that of its repo).")
-@click.option(
-    "--output",
-    metavar="DIR",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Put what was built into this folder.",
-)
+@output_option
 @state_option
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option

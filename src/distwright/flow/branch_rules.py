@@ -24,7 +24,7 @@ from distwright.model.records import BranchSuite
 from distwright.repos.active import ActiveBranch, active_branches
 from distwright.repos.branches import BASE_BRANCH, HEADS, TAGS, is_base, is_topic, read_base_branch, short
 from distwright.repos.spool import NOTHING
-from distwright.store.branches import branches_of_archives, branches_of_suite, find_branch
+from distwright.store.branches import branches_of_archives, branches_of_suite, find_branch_suite
 from distwright.store.database import Database
 from distwright.store.suites import find_suite, list_suites
 from distwright.tools.git import refs, small_files_at
@@ -42,7 +42,7 @@ def build_pushed_topic(database: Database, view: View, event: Event) -> list[Job
     if not is_topic(table, short(ref)):
         return []
     with database.read() as tx:
-        row = find_branch(tx, repo, ref, suite_of_repo(view.config, repo).archive)
+        row = find_branch_suite(tx, repo, ref, suite_of_repo(view.config, repo).archive)
     if row is None or not row.suite or row.gone_at is not None:
         return []  # why it has none was told when it was pushed
     where = view.ground.paths.repo(repo)

@@ -96,7 +96,7 @@ def accept_what_was_built(_database: Database, view: View, event: Event) -> list
 
 
 def rebuild_what_was_built(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """A build of a tag or of a base branch is built again in other circumstances, unless its repo says otherwise."""
+    """A build of a tag or of the default branch is built again in other circumstances, unless its repo says otherwise."""
     repo = plain.text(event.body, "repo") if "repo" in event.body else ""
     table = view.config.repos.get(repo)
     if table is None or not table.rebuild or event.job is None:

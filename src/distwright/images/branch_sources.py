@@ -15,7 +15,7 @@ from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadInput, NotFound, listed, quoted
 from distwright.model.names import our_name, suite_of_tag
 from distwright.repos.branches import BASE_BRANCH, HEADS, TAGS, is_base, read_base_branch
-from distwright.store.branches import find_branch
+from distwright.store.branches import find_branch_suite
 from distwright.store.database import Transaction
 from distwright.store.suites import find_suite
 from distwright.tools.git import files_at
@@ -139,7 +139,7 @@ def own_sources(config: Config, image: Image) -> dict[str, str]:
 
 
 def _suite_of(tx: Transaction, repo: str, ref: str, archive: str) -> str:
-    row = find_branch(tx, repo, ref, archive)
+    row = find_branch_suite(tx, repo, ref, archive)
     if row is None or not row.suite:
         why = f": {row.problem}" if row is not None and row.problem else ""
         shown = quoted(ref.removeprefix("refs/"))

@@ -96,7 +96,7 @@ def takes_its_place(
     """Say for which job of a release a running one must make way; None if it may go on.
 
     Only for one that nobody has taken for MAKE_WAY_AFTER_S; and of what runs in these pools, only as many jobs as wait: the least
-    first, of those the youngest, so that all workers which ask come to the same answer. kinds: those that the worker knows.
+    first, of those the youngest, so that all workers of these pools and kinds come to the same answer. kinds: those it knows.
     """
     if job.priority >= PRIORITY_RELEASE:
         return None

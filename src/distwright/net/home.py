@@ -1,7 +1,7 @@
 """The way of a worker's machine to the server that it works for: objects and logs over HTTP, whatever happens to the network.
 
 What can be asked again is asked again, with growing pauses, until an answer comes or patience ends: every request is safe to
-repeat. Bodies that break off go on where they ended.
+repeat but the one that enrols, whose token is spent. Bodies that break off go on where they ended.
 """
 
 import base64

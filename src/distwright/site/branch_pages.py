@@ -24,7 +24,7 @@ NOBODY = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class BranchDetail:
+class BranchStanding:
     """A branch. base, base_commit: what it is merged with, or would be; "" for a base. serials: `archive/serial` of what was built.
 
     row: as it was last looked at; status: as it is now, which may be a moment newer.
@@ -74,7 +74,7 @@ class BranchDetail:
         }
 
 
-def branch_detail(database: Database, config: Config, repo: str, branch: str) -> BranchDetail:
+def branch_standing(database: Database, config: Config, repo: str, branch: str) -> BranchStanding:
     """Read one branch in one consistent view; raise NotFound for one that was not pushed, or is of a private repo."""
     with database.read() as tx:
         row = find_branch(tx, repo, branch)
@@ -88,7 +88,7 @@ def branch_detail(database: Database, config: Config, repo: str, branch: str) ->
         base = "" if own else _named(jobs, "base_branch") or table.default_branch
         tip = "" if own else _named(jobs, "base_commit") or refs_of(tx, repo).get(f"{HEADS}{base}", "")
         shown = [job for stage in status.stages for job in stage.jobs]
-        return BranchDetail(row, status, own, base, tip, _serials(tx, shown), ready_branches_of(tx, repo).get(branch))
+        return BranchStanding(row, status, own, base, tip, _serials(tx, shown), ready_branches_of(tx, repo).get(branch))
 
 
 def branch_rows(database: Database, config: Config, repo: str | None = None) -> list[BranchRow]:
@@ -134,11 +134,11 @@ def public_branch_rows(database: Database, config: Config) -> list[BranchRow]:
     return [row for row in branch_rows(database, config) if is_public(config, row.repo)]
 
 
-def public_branch(database: Database, config: Config, repo: str, branch: str) -> BranchDetail:
+def public_branch(database: Database, config: Config, repo: str, branch: str) -> BranchStanding:
     """Read a branch of a public repo; raise NotFound in the same words whatever else there is of that name."""
     if is_public(config, repo):
         try:
-            return branch_detail(database, config, repo, branch)
+            return branch_standing(database, config, repo, branch)
         except NotFound:
             pass
     raise NotFound(f"there is no branch {quoted(branch)} of a public repo {quoted(repo)}", hint="look at /branch")

@@ -41,15 +41,15 @@ def branches_of_ref(tx: Transaction, ref: str, archives: Collection[str]) -> lis
     return _rows(tx, query.order_by(branches.c.repo, branches.c.archive))
 
 
-def find_branch(tx: Transaction, repo: str, ref: str, archive: str) -> BranchSuite | None:
+def find_branch_suite(tx: Transaction, repo: str, ref: str, archive: str) -> BranchSuite | None:
     """Find what belongs to a ref in an archive."""
     query = sa.select(branches).where(branches.c.repo == repo, branches.c.ref == ref, branches.c.archive == archive)
     return next(iter(_rows(tx, query)), None)
 
 
-def set_branch(tx: Transaction, row: BranchSuite) -> None:
+def set_branch_suite(tx: Transaction, row: BranchSuite) -> None:
     """Write a row, over the one of its ref and archive."""
-    drop_branch(tx, row)
+    drop_branch_suite(tx, row)
     tx.connection.execute(
         branches.insert().values(
             repo=row.repo,
@@ -64,7 +64,7 @@ def set_branch(tx: Transaction, row: BranchSuite) -> None:
     )
 
 
-def drop_branch(tx: Transaction, row: BranchSuite) -> None:
+def drop_branch_suite(tx: Transaction, row: BranchSuite) -> None:
     """Forget a row."""
     tx.connection.execute(
         branches.delete().where(

@@ -151,9 +151,6 @@ def test_names_that_only_look_like_lines_forge_no_branch_and_long_ones_are_passe
     odd, long = "main\u2028" + "0" * 40, "x" * 200 + "/" + "y" * 100
     for name in (odd, long):
         git(repo, "update-ref", f"refs/heads/{name}", head)
-    assert [(tip.name, tip.commit) for tip in branch_tips(repo)] in (
-        [("main", head)],
-        [("main", head), (long, head)],
-    )
+    assert [(tip.name, tip.commit) for tip in branch_tips(repo)] == [("main", head), (long, head)]
     assert f"refs/heads/{long}" not in refs(repo)
     assert len(unreadable_refs(repo)) == 1
