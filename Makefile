@@ -23,7 +23,7 @@ serve: setup
 
 #: make test       every test but the longest
 test: setup-test
-	$(PYTEST) -m "not full" $(ARGS)
+	$(PYTEST) -m "not full" -o faulthandler_exit_on_timeout=true $(ARGS)
 
 #: make test-full  every test (EVERY=1: killed and refused at each call to the kernel, not at one in 40; takes hours)
 test-full: setup-test

@@ -1,16 +1,20 @@
 """What every engine does: hints that a pool has work. Lost or doubled hints cost time, never work; these are not lost."""
 
+import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import sqlalchemy as sa
 from tests.worlds.postgres import PostgresCluster, postgres_cluster
 
 from distwright.errors import BadInput
@@ -20,6 +24,7 @@ from distwright.flow.engines.on_postgresql import ProcrastinateEngine
 from distwright.store.database import Database
 from distwright.store.hints import SCHEMA, make_hint_schema
 
+SOCKET = ".s.PGSQL.5432"
 LONG_S = 60.0
 """Longer than any test takes: a hint that was lost shows as a test that hangs, not as one that is sometimes slow."""
 
@@ -202,3 +207,69 @@ def test_server_that_goes_away_fails_nothing_and_is_found_again() -> None:
         engine.hint("local")
         assert engine.wait(("local",), 0) is True
         database.close()
+
+
+def test_interrupt_ends_a_wait_whose_connections_are_being_made(postgres: PostgresCluster, tmp_path: Path) -> None:
+    """Cancelled just then, the pool of connections would wait for itself, for ever."""
+    url = sa.make_url(postgres.new_database())
+    database = Database(url.render_as_string())
+    ProcrastinateEngine(database).wait(("local",), 0)  # makes the tables
+    database.close()
+    with falling_silent(Path(str(url.query["host"])), tmp_path, 2) as silent:
+        mine = url.update_query_dict({"host": str(tmp_path)}).render_as_string()
+        with subprocess.Popen([sys.executable, "-c", WAITER, mine], stderr=subprocess.PIPE, text=True) as waiter:
+            try:
+                assert silent.wait(LONG_S), "it never came to its pool of connections"
+                waiter.send_signal(signal.SIGINT)
+                _, said = waiter.communicate(timeout=LONG_S)
+            finally:
+                waiter.kill()
+    assert said.splitlines()[-1] == "KeyboardInterrupt", said
+
+
+WAITER = dedent("""
+    import sys
+    from distwright.flow.engines.on_postgresql import ProcrastinateEngine
+    from distwright.store.database import Database
+    engine = ProcrastinateEngine(Database(sys.argv[1]))
+    while True:
+        engine.wait(("local",), 1)
+""")
+
+
+@contextmanager
+def falling_silent(server: Path, door: Path, number: int) -> Iterator[threading.Event]:
+    """Carry that many connections from a folder's socket to the server's; take all that come later, and never answer them."""
+    silent = threading.Event()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while content := await reader.read(1 << 16):
+                writer.write(content)
+        writer.close()
+
+    async def come(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        taken.append(writer)
+        if len(taken) > number:
+            silent.set()
+            return
+        far_reader, far_writer = await asyncio.open_unix_connection(server / SOCKET)
+        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+
+    async def serve() -> None:
+        async with await asyncio.start_unix_server(come, door / SOCKET):
+            ready.set()
+            await asyncio.to_thread(over.wait)
+        for writer in taken:
+            writer.close()
+
+    taken: list[asyncio.StreamWriter] = []
+    ready, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert ready.wait(LONG_S)
+        yield silent
+    finally:
+        over.set()
+        thread.join()

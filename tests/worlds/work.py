@@ -1,7 +1,9 @@
 """Work for tests of the lower rooms: made-up kinds of jobs, and the context that a worker gives their steps."""
 
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +40,7 @@ from distwright.worker.loop import Worker
 
 Tell = Callable[[str], None]
 IsCancelled = Callable[[], bool]
+_NEVER_S = 120.0
 
 
 @dataclass(slots=True)
@@ -192,8 +195,17 @@ def start_worker(
 
 
 def ended(pid: int) -> int:
-    """Wait for a process that we started; give its exit code, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    """Wait for a process that we started; give its exit code, negative for a signal. One that never ends is killed: a failure."""
+    deadline = time.monotonic() + _NEVER_S
+    while True:
+        gone, status = os.waitpid(pid, os.WNOHANG)
+        if gone:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError(f"process {pid} never ended")
+        time.sleep(0.01)
 
 
 def shell(script: str, timeout_s: int = 60, **more: object) -> PlannedCommand:

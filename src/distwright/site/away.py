@@ -31,8 +31,9 @@ from distwright.store.jobs import running_jobs
 from distwright.store.migrations import NEWEST, version_of
 from distwright.store.paths import StatePaths
 from distwright.tools.architectures import look_at_machine, own_architecture
+from distwright.tools.interrupts import interrupts_noted
 from distwright.worker.carrying import LogCarrier, carry, late_logs
-from distwright.worker.loop import Worker, interrupts_noted
+from distwright.worker.loop import Worker
 
 CACHE_LIMIT_BYTES = 64 << 30
 _IDLE_S = 2.0
@@ -136,12 +137,8 @@ class Away:
         """
         round_ = _Round(self, worker, engine, tell)
         while True:
-            with (
-                interrupts_noted() as noted
-            ):  # in the middle of a query, Ctrl-C would come out as an error of the driver
+            with interrupts_noted():  # in the middle of a query, Ctrl-C would come out as an error of the driver
                 is_idle = round_.is_idle()
-            if noted:
-                raise KeyboardInterrupt
             if is_idle and until_idle and not round_.is_lost:
                 return
             if is_idle:

@@ -5,10 +5,8 @@ import json
 import os
 import selectors
 import signal
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +32,7 @@ from distwright.store.database import Database
 from distwright.store.jobs import running_jobs, unfinished
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
+from distwright.tools.interrupts import Interrupts, interrupts_noted
 from distwright.tools.run import become_subreaper, end_descendants
 from distwright.tools.sandbox import Sandbox
 from distwright.worker.carrying import LogCarrier
@@ -139,12 +138,9 @@ class Worker:
         Ctrl-C and SIGTERM cancel the attempt, then KeyboardInterrupt is raised.
         """
         with interrupts_noted() as noted:
-            had_one = self._run_next(noted)
-        if noted:
-            raise KeyboardInterrupt
-        return had_one
+            return self._run_next(noted)
 
-    def _run_next(self, noted: Sequence[int]) -> bool:
+    def _run_next(self, noted: Interrupts) -> bool:
         now = self.database.now()
         reap(self.database, now, self.host)
         kinds = [kind.kind for kind in self.kinds.values()]
@@ -186,7 +182,7 @@ class Worker:
         with self.database.read() as tx:
             return unfinished(tx, self.pools, now, kinds, wanted)
 
-    def _watch(self, child: Child, job: Job, noted: Sequence[int], ousters: list[Job]) -> Ending | None:
+    def _watch(self, child: Child, job: Job, noted: Interrupts, ousters: list[Job]) -> Ending | None:
         """Follow an attempt until its process has ended; None if that came before its report. Raises KeyboardInterrupt if noted.
 
         ousters: takes the job of a release for which this one is stopped.
@@ -290,25 +286,6 @@ class Worker:
 def _carried(carrier: LogCarrier | None, ending: Ending) -> Ending:
     """Have the log carried to its end before the row says that the attempt is over, and say how long it is."""
     return ending if carrier is None else replace(ending, log_bytes=carrier.finish())
-
-
-@contextmanager
-def interrupts_noted() -> Iterator[Sequence[int]]:
-    """Note Ctrl-C, and SIGTERM, instead of having them raise wherever we are, or end us with a job that says it runs.
-
-    In the middle of a transaction it would leave that open, and the next one would wait for it until it gives up.
-    """
-    noted: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()  # signals are its alone
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if is_main else {}
-    changed = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in changed:
-        signal.signal(number, lambda number, _frame: noted.append(number))
-    try:
-        yield noted
-    finally:
-        for number, handler in changed.items():
-            signal.signal(number, handler)
 
 
 def _is_entered(folder: Path) -> bool:

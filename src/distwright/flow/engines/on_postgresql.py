@@ -17,6 +17,7 @@ from procrastinate.schema import SchemaManager
 from distwright.model.names import our_name
 from distwright.store.database import Database
 from distwright.store.hints import CONNECT_S, LOST, OPTIONS, conninfo_of, hint_connection, make_hint_schema
+from distwright.tools.interrupts import Interrupts, interrupts_noted
 
 _TASK = "wake"
 _POLL_S = 1.0
@@ -45,8 +46,10 @@ class ProcrastinateEngine:
         names = [our_name(pool, "pool") for pool in pools]
         with contextlib.suppress(*_LOST):
             with self._connected():
-                pass  # a pool would try for half a minute
-            return asyncio.run(_wait(self._conninfo, names, timeout_s))
+                pass  # a pool would try again and again, for seconds
+            # Ctrl-C would cancel what makes connections just then, and the pool would wait for that for ever.
+            with interrupts_noted() as noted:
+                return asyncio.run(_wait(self._conninfo, names, timeout_s, noted))
         time.sleep(max(0.0, min(until - time.monotonic(), _POLL_S)))
         return False
 
@@ -64,11 +67,29 @@ class ProcrastinateEngine:
             raise
 
 
-async def _wait(conninfo: str, pools: list[str], timeout_s: float) -> bool:
-    """Take what hints are there; if there is none, wait for one."""
-    woken = asyncio.Event()
+async def _wait(conninfo: str, pools: list[str], timeout_s: float, noted: Interrupts) -> bool:
+    """Take what hints are there; if there is none, wait for one, or for an interrupt."""
+    woken, interrupted = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    noted.wake = lambda: loop.call_soon_threadsafe(interrupted.set)
+    if noted:
+        return False
+    try:
+        return await _wait_over(conninfo, pools, timeout_s, woken, interrupted)
+    finally:
+        noted.wake = None
+
+
+async def _wait_over(
+    conninfo: str, pools: list[str], timeout_s: float, woken: asyncio.Event, interrupted: asyncio.Event
+) -> bool:
+    """Wait for a hint, over connections of its own, which are closed at the end."""
     connector = procrastinate.PsycopgConnector(
-        conninfo=conninfo, kwargs={"options": OPTIONS}, min_size=1, max_size=3, timeout=CONNECT_S
+        conninfo=conninfo,
+        kwargs={"options": OPTIONS, "connect_timeout": CONNECT_S},
+        min_size=0,
+        max_size=3,
+        timeout=CONNECT_S,
     )
     app = procrastinate.App(connector=connector)
 
@@ -86,7 +107,8 @@ async def _wait(conninfo: str, pools: list[str], timeout_s: float) -> bool:
         await work(wait=False)
         if woken.is_set() or timeout_s <= 0:
             return woken.is_set()
-        tasks = {asyncio.create_task(work(wait=True)), asyncio.create_task(woken.wait())}
+        waits = (work(wait=True), woken.wait(), interrupted.wait())
+        tasks = [asyncio.create_task(each) for each in waits]
         try:
             await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
