@@ -9,16 +9,20 @@ import subprocess
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from tests.habits.samples import EARLIER, EPOCH, INPUTS
 from tests.worlds.installation import config
 from tests.worlds.sticks import started_by_grub
 
+from distwright.errors import BadInput
 from distwright.images.copyrights import COLLECT, read_copyrights
 from distwright.images.forms import form_inputs
+from distwright.images.recipe_files import ImageFile, tar_of
 from distwright.images.usb import plan_usb
 from distwright.jobs.step import Inputs
+from distwright.model.digests import sha256_of
 
 pytestmark = pytest.mark.system
 ROOM_MB = 16
@@ -76,14 +80,17 @@ def test_the_copyright_files_of_what_is_installed_are_collected_and_read(tmp_pat
     assert found["adduser"] is not None
 
 
-def make_usb(folder: Path, inputs: Inputs = USB, **more: str) -> subprocess.CompletedProcess[str]:
+def make_usb(
+    folder: Path, inputs: Inputs = USB, placed: Mapping[str, bytes] = MappingProxyType({}), **more: str
+) -> subprocess.CompletedProcess[str]:
     """Run the plan of the USB image on a small live system."""
     folder.mkdir(exist_ok=True)
     plan = plan_usb(inputs, EARLIER)
     for name, text in plan.write.items():
         (folder / name).write_text(text)
-    for name, content in LIVE.items():
+    for name, content in {**LIVE, **placed}.items():
         if not (folder / name).exists():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
     [command] = plan.commands
     return run_script(folder, plan.write["usb.sh"], **dict(command.environment), **more)
@@ -95,6 +102,67 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ended = make_usb(folder)
     assert ended.returncode == 0, ended.stdout
     return folder / "usb.img"
+
+
+def own_medium(*files: ImageFile) -> tuple[Inputs, dict[str, bytes]]:
+    """Give an order whose recipe has a menu, files and a script for the medium, and what its plan places."""
+    placed = {
+        "medium.tar": tar_of(files, EPOCH),
+        "medium-hooks/0001-mark.hook.binary": b"#!/bin/sh\nmkdir -p by/hook\nls live >by/hook/live\n",
+    }
+    menu = "source /boot/grub/more.cfg\nmenuentry 'Own' {\n    linux /live/vmlinuz boot=live $persistence\n}\n"
+    inputs: Inputs = {
+        **USB, "menu": menu, "medium": sha256_of(placed["medium.tar"]), "medium_hooks": {"0001-mark.hook.binary": sha256_of(b"")},
+    }  # fmt: skip
+    return inputs, placed
+
+
+def test_what_the_recipe_puts_on_the_medium_is_on_the_stick_too(tmp_path: Path) -> None:
+    inputs, placed = own_medium(
+        ImageFile("boot/grub/more.cfg", b"set more=1\n", is_executable=False),
+        ImageFile("docs/A rather long name.txt", b"read me\n", is_executable=False),
+    )
+    for folder, umask in (("one", 0o022), ("two", 0o077)):
+        before = os.umask(umask)
+        try:
+            ended = make_usb(tmp_path / folder, inputs, placed)
+        finally:
+            os.umask(before)
+        assert ended.returncode == 0, ended.stdout
+    disk = tmp_path / "one" / "usb.img"
+    assert disk.read_bytes() == (tmp_path / "two" / "usb.img").read_bytes()
+    live = str(cut(disk, 2, tmp_path / "live.img"))
+    assert printed("mtype", "-i", live, "::/docs/A rather long name.txt") == "read me\n"
+    assert printed("mtype", "-i", live, "::/by/hook/live") == "filesystem.squashfs\ninitrd.img\nvmlinuz\n"
+    assert printed("mtype", "-i", live, "::/boot/grub/more.cfg") == "set more=1\n"
+    menu = printed("mtype", "-i", live, "::/boot/grub/grub.cfg")
+    assert "set persistence=persistence\n" in menu
+    assert "source /boot/grub/more.cfg\n" in menu
+    names = printed("mdir", "-b", "-/", "-i", live, "::/")
+    assert {"::/live/filesystem.squashfs", "::/EFI/BOOT/grubx64.efi", "::/boot/grub/i386-pc/normal.mod"} <= set(
+        names.splitlines()
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (ImageFile("link", b"", is_executable=False, link="live"), "FAT has no links, no such names"),
+        (ImageFile("what?", b"", is_executable=False), "FAT has no links, no such names"),
+        (ImageFile("Live/x", b"", is_executable=False), "differ in case only"),
+    ],
+)
+def test_what_fat_cannot_have_is_named(tmp_path: Path, file: ImageFile, said: str) -> None:
+    ended = make_usb(tmp_path / "usb", *own_medium(file))
+    assert ended.returncode == 1
+    assert said in ended.stdout
+    assert file.path.split("/")[0].lower() in ended.stdout.splitlines()[-1]
+
+
+def test_a_menu_that_would_not_keep_what_the_stick_has_room_for_is_refused() -> None:
+    inputs: Inputs = {**USB, "menu": "menuentry 'Own' { linux /live/vmlinuz boot=live }\n"}
+    with pytest.raises(BadInput, match="own boot menu never says persistence"):
+        plan_usb(inputs, EARLIER)
 
 
 def printed(*argv: str) -> str:

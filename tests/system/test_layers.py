@@ -289,6 +289,42 @@ def test_what_an_image_is_called_makes_no_other_initrd(images: SmallImages) -> N
     assert named[0] != named[1]
 
 
+def test_what_lies_beside_the_files_of_who_makes_initrds_is_in_their_root(images: SmallImages) -> None:
+    """Whoever brings a script of live-boot's puts it where live-boot copies all of a folder; nobody owns it."""
+    alike = [
+        package(f"p{number}", "1", Member(f"usr/lib/common/p{number}", b"x")) for number in range(12)
+    ]  # a folder of everybody
+    boot = package(
+        "live-boot", "1", Member("usr/share/initramfs-tools/hooks/live", b"#!/bin/sh\n", mode=0o755),
+        Member("usr/lib/live/boot/9990-main.sh", b"main"), Member("usr/lib/common/live", b"x"),
+    )  # fmt: skip
+    images.includes = (
+        ImageFile("usr/lib/live/boot/0005-mine.sh", b"mine", is_executable=True),
+        ImageFile("usr/lib/common/mine", b"mine", is_executable=False),
+        ImageFile("usr/lib/other/mine", b"mine", is_executable=False),
+    )
+    made = images.full(boot, FIRST, OTHER, *alike)
+    paths = {path for path in whole(images, made["customise/initrd-root"]) if path.endswith(("mine", "mine.sh"))}
+    assert paths == {"usr/lib/live/boot/0005-mine.sh"}
+
+
+def test_keys_that_would_be_everybodys_are_not_in_the_image_but_what_the_recipe_brings_is(images: SmallImages) -> None:
+    made = [
+        "etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_rsa_key.pub", "etc/ssl/private/ssl-cert-snakeoil.key",
+        "etc/ssl/certs/ssl-cert-snakeoil.pem", "var/lib/systemd/random-seed",
+    ]  # fmt: skip
+    images.hooks = (
+        "#!/bin/sh\nset -eu\ncd /\nmkdir -p etc/ssh etc/ssl/private etc/ssl/certs var/lib/systemd\n"
+        + "".join(f"echo key >{name}\n" for name in made)
+        + "ln -s ssl-cert-snakeoil.pem etc/ssl/certs/0a1b2c3d.0\nln -s other.pem etc/ssl/certs/4e5f6a7b.0\n",
+    )
+    images.includes = (ImageFile("etc/ssh/ssh_host_ed25519_key", b"mine\n", is_executable=False),)
+    found = whole(images, images.full(FIRST, OTHER)["customise/root"])
+    assert {path for path in found if path.startswith(("etc/ssh/", "etc/ssl/certs/", "etc/ssl/private/", "var/lib/systemd/"))} == {
+        "etc/ssh/ssh_host_ed25519_key", "etc/ssl/certs/4e5f6a7b.0",
+    }  # fmt: skip
+
+
 @pytest.mark.skipif(not IS_ROOT, reason="then all others are made so")
 def test_a_plain_user_makes_the_same_layer_as_root(images: SmallImages) -> None:
     with state_folder() as home:

@@ -36,6 +36,16 @@ def work(tmp_path: Path) -> Path:
 # Filling
 
 
+@pytest.mark.parametrize("text", ["hooks/!clock", "hooks/./!clock", "hooks/!clock/below", "hooks"])
+def test_a_name_for_two_files_is_refused_and_no_object_is_written_into(tmp_path: Path, text: str) -> None:
+    objects = FileObjects(tmp_path / "objects")
+    kept = objects.put(b"hardening")
+    with pytest.raises(BadInput, match="name of more than one file of this step"):
+        fill(tmp_path / "work", {"hooks/!clock": kept}, {text: "#!/bin/sh\n"}, objects, Sandbox(None))
+    assert objects.read(kept) == b"hardening"
+    assert objects.path(kept).stat().st_mode & 0o777 == 0o444
+
+
 def test_files_and_texts_are_put_in_their_places(tmp_path: Path, objects: MemoryObjects) -> None:
     tar = objects.put(b"tar")
     texts = {"bin/run": "#!/bin/sh\ntrue\n", "conf/a/b.conf": "x = ü\n", "empty": ""}

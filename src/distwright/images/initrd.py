@@ -24,11 +24,11 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/tmp/initrd LC_ALL=C.UTF-8
 
 # Perl's base is essential, so every image has it. What these packages recommend counts, too, and who depends on them or comes from
 # one source with them: without zstd an initrd is silently packed by gzip, and live-boot's hook looks whether live-boot is there.
-CUT = r"""#!/usr/bin/perl
+_CUT = r"""#!/usr/bin/perl
 use strict;
 use warnings;
 my $info = '/var/lib/dpkg/info';
-my (%needs, %wants, %provided, %needed_by, %source, %of_source, @seeds);
+my (%needs, %wants, %provided, %needed_by, %source, %of_source, @seeds);@COUNTS@
 {
     local $/ = '';
     open my $status, '<', '/var/lib/dpkg/status' or die "status: $!\n";
@@ -43,7 +43,7 @@ my (%needs, %wants, %provided, %needed_by, %source, %of_source, @seeds);
         push @{$of_source{$source{$name}}}, $name;
         push @{$wants{$name}}, map { names($field{$_}) } 'Recommends', 'Suggests';
         push @{$provided{$_}}, $name for names($field{Provides});
-        push @seeds, $name if ($field{Essential} // '') eq 'yes';
+        push @seeds, $name if ($field{Essential} // '') eq 'yes';@ESSENTIAL@
     }
 }
 sub names { return map { s/[ (:].*//r } split /\s*[,|]\s*/, $_[0] // '' }
@@ -57,7 +57,7 @@ for my $list (glob "$info/*.list") {
     chomp @paths;
     push @{$files{$name}}, @paths;
     my $theirs = qr{^(?:/usr)?/(?:share/initramfs-tools|lib/modules|lib/firmware)/.|^/etc/initramfs-tools/.|^/boot/vmlinuz-};
-    if (grep { $_ =~ $theirs } @paths) {
+    if (grep { $_ =~ $theirs } @paths) {@SHIPS@
         push @seeds, $name, @{$wants{$name}}, @{$needed_by{$name} // []}, @{$of_source{$source{$name}}};
     }
 }
@@ -91,7 +91,7 @@ my %owned = map { $_ => 1 } map { @{$_} } values %files;
 take($_) for map { @{$files{$_} // []} } keys %chosen;
 # What their maintainer scripts or a person made beside their configuration (keys of dropbear, say) is read as well.
 take_below($_) for grep { m{^/etc/[^/]+$} && -d } map { @{$files{$_} // []} } keys %chosen;
-# A hook or script of initramfs-tools that no package brings may copy anything: then it has all of the image.
+@FOLDERS@# A hook or script of initramfs-tools that no package brings may copy anything: then it has all of the image.
 my @foreign = grep { -f && !$owned{$_} } map { glob "$_/*" } map { ("$_/hooks", "$_/scripts", "$_/scripts/*") }
     qw(/etc/initramfs-tools /usr/share/initramfs-tools);
 take_below($_) for @foreign ? grep { !-l && !m{^/(?:dev|proc|sys|run|tmp)$} } glob '/*' : ();
@@ -110,6 +110,35 @@ open my $out, '>', 'names' or die "names: $!\n";
 print {$out} map { substr($_, 1) . "\0" } @names;
 close $out or die "names: $!\n";
 """
+
+# What the recipe or a hook puts beside the files of a package that ships something for initramfs-tools may be copied as they are:
+# a script in live-boot's folder, a theme beside plymouth's. Not in folders of everybody, which no hook copies whole.
+_IN_THEIR_FOLDERS = {
+    "@COUNTS@": "\nmy (%is_essential, %ships);",
+    "@ESSENTIAL@": "\n        $is_essential{$name} = 1 if ($field{Essential} // '') eq 'yes';",
+    "@SHIPS@": "\n        $ships{$name} = 1;",
+    "@FOLDERS@": r"""sub real {
+    my ($path) = @_;
+    $path =~ s{^/((?:s?bin|lib(?:32|64|x32)?))(?=/|$)}{-l "/$1" ? "/usr/$1" : "/$1"}e;
+    return $path;
+}
+my %owners;
+for my $name (keys %files) {
+    $owners{$_} += $is_essential{$name} ? 10 : 1 for map { real($_) } @{$files{$name}};
+}
+take_below($_) for grep { $owners{$_} < 10 && !m{^/(?:etc|boot)(?:/|$)} && !-l && -d }
+    map { real($_) } map { @{$files{$_}} } keys %ships;
+""",
+}
+
+
+def cut_script(form: int) -> str:
+    """Give the program that names what an initrd is made from. From form 5 on also what no package owns, beside what they own."""
+    script = _CUT
+    for mark, lines in _IN_THEIR_FOLDERS.items():
+        script = script.replace(mark, lines if form >= 5 else "")
+    return script
+
 
 # As mmdebstrap packs: nothing is newer than the recipe, and what packages brought is as old as it was, in the initrd as well.
 PACK = """#!/bin/sh

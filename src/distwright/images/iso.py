@@ -93,7 +93,7 @@ exec xorriso -as mkisofs -quiet -o image.iso -volid "$label" -iso-level 3 -r -J 
 
 # As live-build: GRUB's files, includes.binary/, then the scripts, which start in the medium's tree. A menu of the recipe may want
 # GRUB's modules and a font; signed GRUB has the usual ones built in.
-_MEDIUM = r"""if [ -e with-grub ]; then
+MEDIUM = r"""if [ -e with-grub ]; then
     mkdir -p iso/boot/grub/i386-pc iso/boot/grub/fonts
     cp /usr/lib/grub/i386-pc/*.mod /usr/lib/grub/i386-pc/*.lst iso/boot/grub/i386-pc/
     # By this path, and by where "loadfont unicode" looks.
@@ -168,9 +168,6 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
     layers = {LAYER: earlier["pack"].outputs["squashfs"]} if "base" in inputs else {}
     environment = (_epoch(inputs), ("label", plain.text(inputs, "label")))
     command = PlannedCommand(("./iso.sh",), _ISO_TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
-    medium = {"medium.tar": plain.digest(inputs, "medium")} if "medium" in inputs else {}
-    hooks = plain.digest_map(inputs, "medium_hooks") if "medium_hooks" in inputs else {}
-    changes_medium = "menu" in inputs or bool(medium) or bool(hooks)
     return Plan(
         (command,),
         place={
@@ -178,11 +175,10 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
             "vmlinuz": earlier["initrd"].outputs["vmlinuz"],
             "initrd.img": earlier["initrd"].outputs["initrd"],
             **layers,
-            **medium,
-            **{f"medium-hooks/{name}": digest for name, digest in hooks.items()},
+            **medium_files(inputs),
         },
         write={
-            "iso.sh": _ISO.replace("@MEDIUM@", _MEDIUM if changes_medium else "")
+            "iso.sh": _ISO.replace("@MEDIUM@", MEDIUM if medium_changed(inputs) else "")
             .replace("@LAYERS@", _LAYERS if layers else "")
             .replace("@HELD@", _HELD_OF_LAYERS if layers else _HELD),
             **({_MODULE: f"filesystem.squashfs\n{LAYER}\n"} if layers else {}),
@@ -194,13 +190,26 @@ def plan_iso(inputs: Inputs, earlier: Earlier) -> Plan:
     )
 
 
+def medium_changed(inputs: Inputs) -> bool:
+    """Say whether the recipe has a say in what lies on the medium."""
+    return any(key in inputs for key in ("menu", "medium", "medium_hooks"))
+
+
+def medium_files(inputs: Inputs) -> dict[str, Sha256]:
+    """Give the files that `MEDIUM` reads: what the recipe puts on the medium, and its scripts for that."""
+    hooks = plain.digest_map(inputs, "medium_hooks") if "medium_hooks" in inputs else {}
+    medium = {"medium.tar": plain.digest(inputs, "medium")} if "medium" in inputs else {}
+    return {**medium, **{f"medium-hooks/{name}": digest for name, digest in hooks.items()}}
+
+
 def boot_menu(inputs: Inputs, *more: str) -> str:
     """Give GRUB's menu; @ID@ in its first line stands for what the medium finds itself by.
 
-    more: further kernel options of our own entry; a menu of the recipe says its own.
+    more: further kernel options of our own entry; a menu of the recipe has them in GRUB's variables, `$persistence` for that word.
     """
     if "menu" in inputs:
-        return f"{GRUB_HEAD}set timeout={_TIMEOUT_OF_RECIPE_S}\n{plain.text(inputs, 'menu')}"
+        known = "".join(f"set {option}={option}\n" for option in more)
+        return f"{GRUB_HEAD}{known}set timeout={_TIMEOUT_OF_RECIPE_S}\n{plain.text(inputs, 'menu')}"
     entry = menu_entry(plain.text(inputs, "title"), [*plain.texts(inputs, "kernel_options"), *more])
     return f"{GRUB_HEAD}set timeout={_TIMEOUT_S}\n{entry}"
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from distwright.builds.environment import root_of
 from distwright.images.copyrights import COLLECT
 from distwright.images.failing import COMPARING
-from distwright.images.initrd import CUT
+from distwright.images.forms import form_of
+from distwright.images.initrd import cut_script
 from distwright.images.rootfs import INSTALLED, apply_script, enter_script
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
@@ -192,7 +193,7 @@ def _plan(
             "recipe/out/.keep": "",
             "recipe/ask/installed.sh": INSTALLED,
             "recipe/ask/copyrights.sh": COLLECT,
-            "recipe/ask/cut.pl": CUT,
+            "recipe/ask/cut.pl": cut_script(form_of(inputs)),
             "recipe/ask/names.sh": _NAMES,
             **(write or {}),
             **{f"recipe/etc/{name}": text for name, text in plain.text_map(inputs, "files").items()},

@@ -10,7 +10,7 @@ from distwright.builds.environment import (
 )
 from distwright.images.copyrights import COLLECT
 from distwright.images.forms import form_of
-from distwright.images.initrd import CUT, PACK
+from distwright.images.initrd import PACK, cut_script
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 from distwright.model.digests import Sha256
@@ -85,7 +85,7 @@ cp "$recipe/etc/live.sources" /etc/apt/sources.list.d/
 for key in "$recipe"/etc/*.asc; do
     [ ! -e "$key" ] || cp "$key" /etc/apt/keyrings/
 done
-@IDENTIFY@rm -f /boot/initrd.img-* /initrd.img /initrd.img.old
+@IDENTIFY@@SECRETS@rm -f /boot/initrd.img-* /initrd.img /initrd.img.old
 # What differs from run to run, as mmdebstrap removed it before the hooks.
 rm -f /var/log/dpkg.log /var/log/alternatives.log /var/log/apt/history.log /var/log/apt/term.log /var/log/apt/eipp.log.xz \\
     /var/cache/ldconfig/aux-cache /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /var/lib/dbus/machine-id
@@ -95,6 +95,18 @@ if [ -e /etc/machine-id ]; then
     : >/etc/machine-id
 fi
 find /run /tmp -mindepth 1 -maxdepth 1 ! -path /run/lock -exec rm -rf -- {} +
+"""
+
+# Keys that packages make when they are installed would be everybody's, as live-build's hooks know. What the recipe itself brings
+# stays: whoever writes it there means it.
+_NO_SHARED_SECRETS = r"""tar --list --file "$recipe/includes.tar" | sed 's,^\./,,; s,^,/,' >/tmp/included
+for file in /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /etc/ssl/private/ssl-cert-snakeoil.key \
+    /etc/ssl/certs/ssl-cert-snakeoil.pem /var/lib/systemd/random-seed /var/lib/systemd/credential.secret; do
+    [ -e "$file" ] && ! grep -Fqx -- "$file" /tmp/included || continue
+    echo "removed $file: all copies of the image would have the same"
+    rm -f "$file"
+done
+[ -e /etc/ssl/certs/ssl-cert-snakeoil.pem ] || find /etc/ssl/certs -lname '*ssl-cert-snakeoil.pem' -delete 2>/dev/null || true
 """
 
 # The image's own dpkg says what is in it; `account` compares that with what the archives gave.
@@ -155,7 +167,6 @@ _QUESTIONS = {
     "recipe/out/.keep": "",
     "recipe/ask/installed.sh": INSTALLED,
     "recipe/ask/copyrights.sh": COLLECT,
-    "recipe/ask/cut.pl": CUT,
     "recipe/ask/pack.sh": PACK,
 }
 _ANSWERS = {
@@ -218,7 +229,8 @@ def enter_script(inputs: Inputs) -> str:
 def apply_script(inputs: Inputs, questions: str = "installed copyrights pack") -> str:
     """Give what is run in the image: the recipe, then from form 3 on what is asked. questions: scripts of recipe/ask, in order."""
     form = form_of(inputs)
-    script = _APPLY.replace("@IDENTIFY@", _IDENTIFY if form < 4 else "")
+    secrets = _NO_SHARED_SECRETS if form >= 5 else ""
+    script = _APPLY.replace("@IDENTIFY@", _IDENTIFY if form < 4 else "").replace("@SECRETS@", secrets)
     asking = _ASK.replace("@SCRIPTS@", questions) if form >= 3 else ""
     return script + asking + (_IDENTIFY if form >= 4 else "")
 
@@ -245,7 +257,7 @@ def plan_customise(inputs: Inputs, earlier: Earlier) -> Plan:
             "enter.sh": enter_script(inputs),
             "recipe/apply.sh": apply_script(inputs),
             "recipe/hooks/.keep": "",
-            **(_QUESTIONS if is_asked else {}),
+            **({**_QUESTIONS, "recipe/ask/cut.pl": cut_script(form_of(inputs))} if is_asked else {}),
             **{f"recipe/etc/{name}": text for name, text in plain.text_map(inputs, "files").items()},
         },
         collect={"root": "customised.tar", **(_ANSWERS if is_asked else {})},

@@ -5,8 +5,9 @@ UUID follows from what is on the disk, so the same system gives the same disk.
 """
 
 from distwright.builds.environment import root_of
-from distwright.images.forms import wants
-from distwright.images.iso import boot_menu
+from distwright.errors import BadInput
+from distwright.images.forms import form_of, wants
+from distwright.images.iso import MEDIUM, boot_menu, medium_changed, medium_files
 from distwright.jobs.step import Earlier, Inputs, Plan, PlannedCommand
 from distwright.model import plain
 
@@ -36,7 +37,8 @@ for file in filesystem.squashfs initrd.img vmlinuz; do
         exit 1
     fi
 done
-id=$({{ echo "usb $persistence_mb"; cat disk-info grub.cfg filesystem.squashfs initrd.img vmlinuz; }} | sha256sum | cut -c1-32)
+id=$({{ echo "usb $persistence_mb"; cat disk-info grub.cfg filesystem.squashfs initrd.img vmlinuz@HELD@; }} |
+    sha256sum | cut -c1-32)
 # RFC 9562, version 8.
 guid() {{
     printf '%s %s' "$id" "$1" | sha256sum | sed -E 's/^(.{{8}})(.{{4}}).(.{{3}}).(.{{3}})(.{{12}}).*/\1-\2-8\3-8\4-\5/'
@@ -46,7 +48,7 @@ sed "1s/@ID@/$id/" grub.cfg >menu.cfg
 # Size of the FAT: files in whole clusters (of 32 KiB at most), 2 % and 4 MiB for tables and folders; FAT32 begins at 33 MiB.
 shim=/usr/lib/shim
 grub=/usr/lib/grub/x86_64-efi-signed/gcdx64.efi.signed
-kib=$(stat -L -c %s filesystem.squashfs initrd.img vmlinuz "$grub" "$shim"/*.signed |
+@TREE@kib=$(@SIZES@ |
     awk '{{ kib += int(($1 + 32767) / 32768) * 32 }}
         END {{ mib = int(kib * 1.02 / 1024) + 5; print (mib < 64 ? 64 : mib) * 1024 }}')@ROOM@
 end=$(({ESP_SECTOR} + kib * 2))
@@ -65,15 +67,7 @@ truncate -s "$(((end + persistence_mb * 2048 + 2048) * 512))" usb.img
 
 # UEFI and the live system. mtools takes the time from SOURCE_DATE_EPOCH.
 esp=usb.img@@$(({ESP_SECTOR} * 512))
-mmd -i "$esp" ::/EFI ::/EFI/BOOT ::/boot ::/boot/grub ::/live ::/.disk ::/.disk/id
-mcopy -i "$esp" "$shim/shimx64.efi.signed" ::/EFI/BOOT/BOOTX64.EFI
-mcopy -i "$esp" "$shim/mmx64.efi.signed" ::/EFI/BOOT/mmx64.efi
-mcopy -i "$esp" "$grub" ::/EFI/BOOT/grubx64.efi
-mcopy -i "$esp" menu.cfg ::/boot/grub/grub.cfg
-mcopy -i "$esp" disk-info ::/.disk/info
-mcopy -i "$esp" none "::/.disk/id/$id"
-mcopy -i "$esp" vmlinuz initrd.img filesystem.squashfs ::/live/
-
+@COPY@
 # BIOS.
 {{
     echo "search --no-floppy --set=root --file /.disk/id/$id"
@@ -100,11 +94,55 @@ if [ "$persistence_mb" != 0 ]; then
 fi
 """
 
+_SIZES = 'stat -L -c %s filesystem.squashfs initrd.img vmlinuz "$grub" "$shim"/*.signed'
+_COPY = r"""mmd -i "$esp" ::/EFI ::/EFI/BOOT ::/boot ::/boot/grub ::/live ::/.disk ::/.disk/id
+mcopy -i "$esp" "$shim/shimx64.efi.signed" ::/EFI/BOOT/BOOTX64.EFI
+mcopy -i "$esp" "$shim/mmx64.efi.signed" ::/EFI/BOOT/mmx64.efi
+mcopy -i "$esp" "$grub" ::/EFI/BOOT/grubx64.efi
+mcopy -i "$esp" menu.cfg ::/boot/grub/grub.cfg
+mcopy -i "$esp" disk-info ::/.disk/info
+mcopy -i "$esp" none "::/.disk/id/$id"
+mcopy -i "$esp" vmlinuz initrd.img filesystem.squashfs ::/live/
+"""
+
+# Where the recipe has a say in what lies on the medium: all of it is laid out as for the ISO, then carried over, sorted by name.
+_HELD_TOO = " $(find medium.tar medium-hooks -type f 2>/dev/null | LC_ALL=C sort)"
+_TREE = rf"""mkdir -p iso/live iso/boot/grub iso/EFI/BOOT iso/.disk/id
+cp filesystem.squashfs vmlinuz initrd.img iso/live/
+cp disk-info iso/.disk/info
+: >"iso/.disk/id/$id"
+cp menu.cfg iso/boot/grub/grub.cfg
+cp "$shim/shimx64.efi.signed" iso/EFI/BOOT/BOOTX64.EFI
+cp "$shim/mmx64.efi.signed" iso/EFI/BOOT/mmx64.efi
+cp "$grub" iso/EFI/BOOT/grubx64.efi
+{MEDIUM}strange=$(cd iso && find . -mindepth 1 \( ! -type f ! -type d -o -name '*[\\:*?"<>|]*' -o -name '*[. ]' -o -name '*
+*' -o -size +4294967295c \) | head -n 1)
+if [ -n "$strange" ]; then
+    echo "FAT has no links, no such names and no files of 4 GiB: $strange"
+    exit 1
+fi
+alike=$(cd iso && find . -mindepth 1 | tr '[:upper:]' '[:lower:]' | LC_ALL=C sort | uniq -d | head -n 1)
+if [ -n "$alike" ]; then
+    echo "two names on the medium differ in case only, which FAT cannot have: $alike"
+    exit 1
+fi
+"""
+# A folder takes a cluster as well, more if it has many names.
+_SIZES_OF_TREE = "find iso -mindepth 1 -printf '%s\\n'"
+_COPY_TREE = r"""(cd iso && find . -mindepth 1 -type d | LC_ALL=C sort) | while IFS= read -r folder; do
+    mmd -i "$esp" "::/${folder#./}"
+done
+(cd iso && find . -type f | LC_ALL=C sort) | while IFS= read -r file; do
+    mcopy -i "$esp" "iso/${file#./}" "::/${file#./}"
+done
+"""
+
 # Beside the live system, where an upgrade kit puts the next one before it lets go of this one.
 _ROOM = """
 kib=$((kib + upgrade_mb * 1024))"""
 
-# inputs used here: title, label, disk_info, kernel_options, epoch, persistence_mb, upgrade_mb (absent: 0).
+# inputs used here: title, label, disk_info, kernel_options, epoch, persistence_mb, upgrade_mb (absent: 0); where the recipe has
+# them: menu, medium, medium_hooks.
 
 
 def plan_usb(inputs: Inputs, earlier: Earlier) -> Plan:
@@ -119,6 +157,16 @@ def plan_usb(inputs: Inputs, earlier: Earlier) -> Plan:
         ("persistence_mb", str(room_mb)),
         *((("upgrade_mb", str(upgrade_mb)),) if upgrade_mb else ()),
     )
+    if room_mb and "menu" in inputs and "persistence" not in plain.text(inputs, "menu"):
+        raise BadInput(
+            "the recipe's own boot menu never says persistence, so what the stick has room for would not be kept",
+            hint="write $persistence on the line of the kernel in its grub.cfg, or remove persistence_mb from the image",
+        )
+    is_laid_out = medium_changed(inputs) and form_of(inputs) >= 5
+    script = _USB.replace("@ROOM@", _ROOM if upgrade_mb else "")
+    parts = (_HELD_TOO, _TREE, _SIZES_OF_TREE, _COPY_TREE) if is_laid_out else ("", "", _SIZES, _COPY)
+    for mark, part in zip(("@HELD@", "@TREE@", "@SIZES@", "@COPY@"), parts, strict=True):
+        script = script.replace(mark, part)
     command = PlannedCommand(("./usb.sh",), _TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
     return Plan(
         (command,),
@@ -126,9 +174,11 @@ def plan_usb(inputs: Inputs, earlier: Earlier) -> Plan:
             "filesystem.squashfs": earlier["squashfs"].outputs["squashfs"],
             "vmlinuz": earlier["initrd"].outputs["vmlinuz"],
             "initrd.img": earlier["initrd"].outputs["initrd"],
+            **(medium_files(inputs) if is_laid_out else {}),
         },
         write={
-            "usb.sh": _USB.replace("@ROOM@", _ROOM if upgrade_mb else ""),
+            "usb.sh": script,
+            **({"with-grub": ""} if is_laid_out and "menu" in inputs else {}),
             "grub.cfg": boot_menu(inputs, *(["persistence"] if room_mb else [])),
             "disk-info": f"{plain.text(inputs, 'disk_info')}\n",
         },

@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from distwright.errors import BadInput, OutOfSpace, Refused, quoted
@@ -21,7 +22,11 @@ _FREE_BYTES = 256 << 20  # what is left for the database and everybody else
 def fill(
     work: Path, place: Mapping[str, Sha256], write: Mapping[str, str], objects: ObjectStore, sandbox: Sandbox
 ) -> None:
-    """Put objects (read-only) and small files into the work folder; its folders belong to the sandbox."""
+    """Put objects (read-only) and small files into the work folder; its folders belong to the sandbox.
+
+    Raises BadInput where two of them would have one name: the second would be written into the first, which is the object itself.
+    """
+    _check_distinct([*map(_safe, place), *map(_safe, write)])
     sandbox.make_folder(work)
     for name in [*place, *write]:
         _make_folders(work, _safe(name).parent, sandbox)
@@ -32,8 +37,20 @@ def fill(
             objects.place(digest, work / _safe(name))
     for name, text in write.items():
         target = work / _safe(name)
-        target.write_text(text)
+        with target.open("x") as file:
+            file.write(text)
         target.chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def _check_distinct(paths: Sequence[PurePosixPath]) -> None:
+    seen = Counter(paths)
+    folders = {parent for path in paths for parent in path.parents}
+    for path, count in seen.items():
+        if count > 1 or path in folders:
+            raise BadInput(
+                f"{quoted(str(path))} is the name of more than one file of this step",
+                hint="rename the one that the recipe or the package brings",
+            )
 
 
 def _copy(objects: ObjectStore, digest: Sha256, target: Path) -> None:
