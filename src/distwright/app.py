@@ -235,7 +235,7 @@ class App:
 
     def order_kit(self, source: str, target: str) -> Job:
         """Order the upgrade kit from one image to another, both by their full names. Raises NotFound, Refused."""
-        return self.place(kit_order(self.database, self.config(), source, target), self.applied()[1])
+        return self.place(kit_order(self.database, self.objects, self.config(), source, target), self.applied()[1])
 
     def retry_job(self, number: int) -> Job:
         """Queue a job again that did not end well; raise Refused, NotFound."""

@@ -35,6 +35,7 @@ repo = "{name}"
 recipe = "image"
 from = ["debian/bookworm"]
 tools = "image-tools"
+rebuild = false
 """
 
 

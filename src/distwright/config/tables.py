@@ -249,7 +249,8 @@ class Image(Table, frozen=True):
     compression: Literal["zstd-3", "zstd-9", "zstd-19", "xz"] | None = Field(
         default=None,
         description="How its squashfs is packed, for 577 MB of files on one core: zstd-9 gives 134 MB in 12 s; zstd-3 is quicker, "
-        "zstd-19 and xz are smaller and take many times as long. Unset: zstd-9, and zstd-3 for a layer.",
+        "zstd-19 and xz are smaller and take many times as long. Unset: zstd-9 for a base branch, zstd-3 for a topic and a layer, "
+        "zstd-19 for a tag.",
         examples=["xz"],
     )
     outputs: Annotated[tuple[Literal["iso", "usb", "netboot", "bundle"], ...], OnceEach, WithIso] = Field(
@@ -281,9 +282,10 @@ class Image(Table, frozen=True):
         examples=[["https://build.example.org/images"]],
     )
     rebuild: bool = Field(
-        default=False,
-        description="Whether what is built of the default branch of its repo is built once more in other circumstances, on one "
-        "CPU, and compared, which takes longer than the build. A person can ask for it: distwright image rebuild.",
+        default=True,
+        description="Whether what is built of a base branch of its repo or of a release's tag is built once more in other "
+        "circumstances, on one CPU, and compared, which takes longer than the build. A person can ask for it for any: "
+        "distwright image rebuild.",
     )
     features: Annotated[tuple[PathBelow, ...], OnceEach] = Field(
         default=(),

@@ -98,7 +98,11 @@ def test_without_checkers_or_anything_to_look_at_nothing_is_explained(world: Wor
 @pytest.fixture(scope="module")
 def image(world: WorldContext) -> int:
     """Give the number of an image's build that is done."""
-    inputs: dict[str, Json] = {**INPUTS["image.build"], "branch": "main"}
+    return done_image(world, "main")
+
+
+def done_image(world: WorldContext, branch: str) -> int:
+    inputs: dict[str, Json] = {**INPUTS["image.build"], "branch": branch, "version": "1.0~rc1"}
     order = JobOrder(IMAGE, inputs, "image", holds=(serial_hold("", "debian", "2024011001", "root"),))
     with world.database.write() as tx:
         place_order(tx, order, NOW)
@@ -113,20 +117,29 @@ def built_image(job: int | None) -> Event:
     return Event(EventKind.IMAGE_BUILT, NOW, "petrel-amd64-1.0", {"image": "petrel", "name": "petrel-amd64-1.0"}, job)
 
 
-def test_an_image_is_built_again_if_its_table_says_so(world: WorldContext, image: int, built: int) -> None:
+def test_an_image_is_built_again_unless_its_table_says_otherwise(world: WorldContext, image: int, built: int) -> None:
     table = world.config.images["petrel"]
-    view = with_config(world, images={"petrel": table.model_copy(update={"rebuild": True})})
+    view = view_of(world)
     [order] = rebuild_built_image(world.database, view, built_image(image))
     assert order.inputs["built"] == {"petrel-amd64-1.0.iso": DEB}
     assert [hold.target for hold in order.holds] == ["debian/2024011001"], "its packages come from there again"
-    assert rebuild_built_image(world.database, view_of(world), built_image(image)) == [], "by default it is not"
+    left_out = with_config(world, images={"petrel": table.model_copy(update={"rebuild": False})})
+    assert rebuild_built_image(world.database, left_out, built_image(image)) == []
     for event in (built_image(None), built_image(777), built_image(built)):
         assert rebuild_built_image(world.database, view, event) == []
 
 
+@pytest.mark.parametrize(("branch", "times"), [("stable", 1), ("1.0_rc1", 1), ("topic/x", 0), ("1.0", 0)])
+def test_images_of_bases_and_releases_are_built_again_and_those_of_topics_are_not(
+    world: WorldContext, branch: str, times: int
+) -> None:
+    repo = world.config.repos["live"].model_copy(update={"protected": ("stable",)})
+    view = with_config(world, repos={**world.config.repos, "live": repo})
+    assert len(rebuild_built_image(world.database, view, built_image(done_image(world, branch)))) == times
+
+
 def test_a_layer_is_not_built_again(world: WorldContext) -> None:
-    table = world.config.images["petrel"]
-    view = with_config(world, images={"petrel": table.model_copy(update={"rebuild": True})})
+    view = view_of(world)
     with world.database.write() as tx:
         place_order(tx, JobOrder(LAYER_KIND, {**INPUTS["image.layer"], "branch": "main"}, "layer"), NOW)
     job = claim_next(world.database, ["local"], "test", NOW)

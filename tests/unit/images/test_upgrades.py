@@ -188,12 +188,17 @@ def test_only_a_kit_that_the_signed_description_names_is_believed(context: World
     assert upgrade_by(seen(context), sha256_of(KITS["petrel-amd64-1.1"])).size_bytes == 25
 
 
-def built(context: WorldContext, name: str, epoch: int, *, image: str = "petrel", usb: bytes | None = b"usb") -> None:
-    """Write down that an image was built."""
-    inputs = {**ORDER, "name": name, "version": name[-3:], "epoch": epoch, "image": image}
+def built(
+    context: WorldContext, name: str, epoch: int, *, image: str = "petrel", usb: bytes | None = b"usb", branch: str = "main",
+    less: str = "633",
+) -> None:  # fmt: skip
+    """Write down that an image was built. less: the version of its package of that name."""
+    inputs = {**ORDER, "name": name, "version": name[-3:], "epoch": epoch, "image": image, "branch": branch}
+    packages: list[Json] = [{"name": "less", "version": less, "installed": True}]
     files: dict[str, Json] = {} if usb is None else {f"{name}.usb.img": str(sha256_of(usb + name.encode()))}
     body: dict[str, Json] = {
-        "image": image, "name": name, "files": files, "manifest": "a" * 64, "commit": "0" * 40, "states": {},
+        "image": image, "name": name, "files": files, "commit": "0" * 40, "states": {},
+        "manifest": context.objects.put(canonical_json({"packages": packages})),
     }  # fmt: skip
     with context.database.write() as tx:
         job = place_order(tx, JobOrder(KindName("image.build", 1), inputs, f"build image {name}"), context.now())
@@ -203,7 +208,7 @@ def built(context: WorldContext, name: str, epoch: int, *, image: str = "petrel"
 def test_a_kit_is_ordered_from_an_image_to_a_later_one_of_the_same_table(context: WorldContext) -> None:
     built(context, "petrel-amd64-1.0", 100)
     built(context, "petrel-amd64-1.1", 200)
-    order = kit_order(context.database, context.config, "petrel-amd64-1.0", "petrel-amd64-1.1")
+    order = kit_order(context.database, context.objects, context.config, "petrel-amd64-1.0", "petrel-amd64-1.1")
     assert order.inputs["from"] == {
         "name": "petrel-amd64-1.0", "version": "1.0", "product": "petrel", "channel": "main",
         "usb": sha256_of(b"usbpetrel-amd64-1.0"),
@@ -226,6 +231,12 @@ def test_where_there_is_no_way_it_is_said_why(context: WorldContext) -> None:
     }
     for target, why in wrong.items():
         with pytest.raises(Refused, match=why.replace(".", r"\.")):
-            kit_order(context.database, context.config, "petrel-amd64-1.0", target)
+            kit_order(context.database, context.objects, context.config, "petrel-amd64-1.0", target)
+    built(context, "petrel-amd64-1.2", 400, branch="topic/x")
+    with pytest.raises(Refused, match=r"1\.2 is of the topic 'topic/x', and petrel-amd64-1\.0 of 'main'"):
+        kit_order(context.database, context.objects, context.config, "petrel-amd64-1.0", "petrel-amd64-1.2")
+    built(context, "petrel-amd64-1.3", 200, branch="1.3", less="590")
+    with pytest.raises(Refused, match=r"1\.3 has older packages than petrel-amd64-1\.0:\s+less 633 -> 590"):
+        kit_order(context.database, context.objects, context.config, "petrel-amd64-1.0", "petrel-amd64-1.3")
     with pytest.raises(NotFound, match=r"no image 'petrel-amd64-2\.0' was built here"):
-        kit_order(context.database, context.config, "petrel-amd64-1.0", "petrel-amd64-2.0")
+        kit_order(context.database, context.objects, context.config, "petrel-amd64-1.0", "petrel-amd64-2.0")
