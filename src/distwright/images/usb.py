@@ -37,8 +37,7 @@ for file in filesystem.squashfs initrd.img vmlinuz; do
         exit 1
     fi
 done
-id=$({{ echo "usb $persistence_mb"; cat disk-info grub.cfg filesystem.squashfs initrd.img vmlinuz@HELD@; }} |
-    sha256sum | cut -c1-32)
+id=$({{ echo "usb $persistence_mb"; cat disk-info grub.cfg filesystem.squashfs initrd.img vmlinuz@TOO@; }} | sha256sum | cut -c1-32)
 # RFC 9562, version 8.
 guid() {{
     printf '%s %s' "$id" "$1" | sha256sum | sed -E 's/^(.{{8}})(.{{4}}).(.{{3}}).(.{{3}})(.{{12}}).*/\1-\2-8\3-8\4-\5/'
@@ -165,7 +164,7 @@ def plan_usb(inputs: Inputs, earlier: Earlier) -> Plan:
     is_laid_out = medium_changed(inputs) and form_of(inputs) >= 5
     script = _USB.replace("@ROOM@", _ROOM if upgrade_mb else "")
     parts = (_HELD_TOO, _TREE, _SIZES_OF_TREE, _COPY_TREE) if is_laid_out else ("", "", _SIZES, _COPY)
-    for mark, part in zip(("@HELD@", "@TREE@", "@SIZES@", "@COPY@"), parts, strict=True):
+    for mark, part in zip(("@TOO@", "@TREE@", "@SIZES@", "@COPY@"), parts, strict=True):
         script = script.replace(mark, part)
     command = PlannedCommand(("./usb.sh",), _TIMEOUT_S, root=root_of(earlier["tools"]), environment=environment)
     return Plan(

@@ -11,6 +11,7 @@ from distwright.images.forms import FORM, form_inputs, form_of, missing_tools, w
 from distwright.images.initrd import plan_initrd
 from distwright.images.initrd_copying import PREPARE
 from distwright.images.rootfs import plan_customise, plan_root
+from distwright.images.usb import plan_usb
 from distwright.jobs.step import Plan, Step
 from distwright.model.digests import Json, digest_of, sha256_of
 
@@ -45,7 +46,7 @@ FORM_2: Mapping[str, Json] = {**FORM_5, "form": 2}
 PLANNED_IN_FORM_4 = {"customise": "1c5a2a4531d00ef5e9d5fb12fa5589eeeffefa1c41fabec3ef36a51c154b3830"}
 PLANNED_IN_FORM_5 = {
     "root": "dbcebe65cd8fce33a00bd0baf250643292972fa6551cc4a6822d78db46eac00f",
-    "customise": "8665df34c8b10dd0eeeba57a1bfc55af68b786d962d8bdc8cca6bd14be247581",
+    "customise": "42008c58ba53a64c617457c58da81ae6d062dd519737c33c1ba77b758803afbb",
     "initrd": "bb9c1fc1ef964d59e2f8302af9d4d92d1356b30fb04a32a6799c22dc45bbf65a",
 }
 NOTHING = digest_of(Plan(()).to_json())
@@ -93,7 +94,7 @@ def test_what_form_4_plans_otherwise_is_when_the_image_is_told_its_name() -> Non
     assert script == was.replace(told, "") + told
 
 
-def test_what_form_5_plans_otherwise_is_how_modules_come_into_the_initrd_and_that_the_machine_has_no_name() -> None:
+def test_what_form_5_plans_otherwise_is_the_initrd_the_machines_name_and_keys_of_everybody() -> None:
     before, made = plans(FORM_4), plans(FORM_5)
     assert {name: digest for name, digest in made.items() if before[name] != digest} == PLANNED_IN_FORM_5
     now, was = (plan_initrd(order, EARLIER).write["initrd.sh"] for order in (FORM_5, FORM_4))
@@ -101,6 +102,20 @@ def test_what_form_5_plans_otherwise_is_how_modules_come_into_the_initrd_and_tha
     now, was = (plan_customise(order, EARLIER).write["enter.sh"] for order in (FORM_5, FORM_4))
     assert now.replace("hostname localhost\n", "") == was
     assert "hostname localhost" in plan_root(FORM_5, EARLIER).commands[0].argv
+    now, was = (plan_customise(order, EARLIER).write for order in (FORM_5, FORM_4))
+    assert {name for name, text in now.items() if was[name] != text} == {
+        "enter.sh", "recipe/apply.sh", "recipe/ask/cut.pl",
+    }  # fmt: skip
+    new_lines = set(now["recipe/apply.sh"].splitlines()) - set(was["recipe/apply.sh"].splitlines())
+    assert any("ssh_host_" in line for line in new_lines)
+
+
+def test_only_in_form_5_a_stick_has_the_medium_of_the_recipe() -> None:
+    medium: dict[str, Json] = {"outputs": ["iso", "usb"], "medium": str(sha256_of(b"medium"))}
+    made, before = (plan_usb({**order, **medium}, EARLIER) for order in (FORM_5, FORM_4))
+    assert "medium.tar" in made.place
+    assert 'mcopy -i "$esp" "iso/${file#./}"' in made.write["usb.sh"]
+    assert before == plan_usb({**FORM_4, "outputs": ["iso", "usb"]}, EARLIER)
 
 
 def test_what_came_with_the_forms_is_all_that_an_order_says_more() -> None:
