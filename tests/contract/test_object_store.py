@@ -1,7 +1,9 @@
 """What every object store does, and what objects as files do beyond that."""
 
+import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +40,62 @@ def test_bytes_come_back_under_their_digest(store: ObjectStore) -> None:
     with store.open(DIGEST) as file:
         assert file.read() == CONTENT
     assert (store.read(DIGEST), store.size(DIGEST), store.has(DIGEST)) == (CONTENT, len(CONTENT), True)
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Iterator[tuple[Path, int, int]]:
+    """Give a file that a program left, it itself open for reading, and its folder open."""
+    path = tmp_path / "left" / "out"
+    path.parent.mkdir()
+    path.write_bytes(CONTENT)
+    path.chmod(0o777)
+    os.setxattr(path, "user.note", b"x")
+    descriptor, folder = os.open(path, os.O_RDONLY), os.open(path.parent, os.O_RDONLY)
+    yield path, descriptor, folder
+    os.close(descriptor)
+    os.close(folder)
+
+
+def test_a_file_that_is_done_with_is_taken_over_whole_or_left_to_be_copied(
+    store: ObjectStore, left: tuple[Path, int, int]
+) -> None:
+    path, descriptor, folder = left
+    found = path.stat().st_ino
+    digest = store.take_over(descriptor, folder, "out")
+    if isinstance(store, MemoryObjects):
+        assert (digest, path.read_bytes()) == (None, CONTENT)
+        return
+    assert (digest, path.exists(), store.read(DIGEST)) == (DIGEST, False, CONTENT)
+    kept = store.local_path(DIGEST)
+    assert (kept.stat().st_ino, kept.stat().st_mode & 0o7777, os.listxattr(kept)) == (found, 0o444, [])
+    assert store.drop_leftovers() == 0
+
+
+@pytest.mark.parametrize("mode", ["rb", "rb+", "mapped"])
+def test_a_file_that_somebody_has_open_is_not_taken_over(
+    tmp_path: Path, left: tuple[Path, int, int], mode: str
+) -> None:
+    path, descriptor, folder = left
+    store = FileObjects(tmp_path / "objects")
+    with ExitStack() as held:
+        file = held.enter_context(path.open("rb+" if mode == "mapped" else mode))
+        if mode == "mapped":
+            held.enter_context(mmap.mmap(file.fileno(), 0))
+            file.close()
+        assert store.take_over(descriptor, folder, "out") is None
+    assert path.read_bytes() == CONTENT
+    assert list(store.digests()) == []
+
+
+def test_what_is_there_already_stays_and_the_file_that_is_taken_over_goes(
+    tmp_path: Path, left: tuple[Path, int, int]
+) -> None:
+    path, descriptor, folder = left
+    store = FileObjects(tmp_path / "objects")
+    store.put(CONTENT)
+    inode = store.path(DIGEST).stat().st_ino
+    assert store.take_over(descriptor, folder, "out") == DIGEST
+    assert (path.exists(), store.path(DIGEST).stat().st_ino) == (False, inode)
 
 
 @given(st.binary(max_size=300))

@@ -236,3 +236,28 @@ def test_an_output_that_would_fill_the_disk_is_our_trouble_before_it_does(work: 
     with pytest.raises(OutOfSpace, match="are free here"):
         collect(work, {"large": "large"}, objects, limit_bytes=1 << 60)
     assert objects._content == {}
+
+
+def test_large_outputs_are_moved_and_small_ones_and_evidence_stay(work: Path, tmp_path: Path) -> None:
+    """A second copy of what an image's steps leave would take the disk twice, and seconds."""
+    store = FileObjects(tmp_path / "objects")
+    large, small = os.urandom(2 << 20), b"small"
+    (work / "large").write_bytes(large)
+    (work / "small").write_bytes(small)
+    inode = (work / "large").stat().st_ino
+    wanted = {"large": "large", "small": "small"}
+    assert collect_found(work, wanted, store, print) == {"large": sha256_of(large), "small": sha256_of(small)}
+    assert sorted(path.name for path in work.iterdir()) == ["large", "small"]
+    store = FileObjects(tmp_path / "others")
+    assert collect(work, wanted, store) == {"large": sha256_of(large), "small": sha256_of(small)}
+    assert [path.name for path in work.iterdir()] == ["small"]
+    assert store.path(sha256_of(large)).stat().st_ino == inode
+
+
+def test_an_output_that_somebody_can_change_still_is_copied(work: Path, tmp_path: Path) -> None:
+    store = FileObjects(tmp_path / "objects")
+    (work / "large").write_bytes(bytes(2 << 20))
+    with (work / "large").open("rb+") as still:
+        assert collect(work, {"large": "large"}, store) == {"large": sha256_of(bytes(2 << 20))}
+        still.write(b"changed afterwards")
+    assert store.is_intact(sha256_of(bytes(2 << 20)))

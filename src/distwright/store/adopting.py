@@ -1,6 +1,7 @@
 """Make objects of files that lie elsewhere on this machine: many at once, durable once, linked if their owner agrees."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -16,6 +17,8 @@ from distwright.store.touching import touch_file, touch_open
 _CHUNK = 1 << 20
 _FEW = 64
 _MODE = 0o444  # an object is for reading only
+_TO_DROP = ("user.", "system.posix_acl_")  # of the attributes of a file: notes, and rights of others
+_LABEL = "security.selinux"  # which the machine gives to each file
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EROFS)
 
 
@@ -33,6 +36,50 @@ def found_file(path: str, sha256: Sha256, status: os.stat_result) -> FoundFile:
     """Describe a file by what fstat said of it when it was read."""
     identity = hash((status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))  # one number: there may be many
     return FoundFile(path, sha256, status.st_size, identity)
+
+
+def move_in(descriptor: int, folder: int, name: str, partial: Path) -> Sha256 | None:
+    """Move a file that programs left to `partial`, ours and on disk; give its digest, or None if it stays where it is.
+
+    descriptor: of the file; folder, name: an open folder and its only name there. What anybody else has open stays, and what
+    cannot be made ours, and what lies on another file system. Raises Refused if its name is another file's by now.
+    """
+    if not _become_owner(descriptor):
+        return None
+    try:
+        os.rename(name, partial, src_dir_fd=folder)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        return None
+    if not os.path.samestat(partial.lstat(), os.fstat(descriptor)):
+        raise Refused(f"{quoted(name)} was replaced while it was kept", hint="report this as a bug of distwright")
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        file.seek(0)
+        digest = Sha256.known(hashlib.file_digest(file, "sha256").hexdigest())
+    os.fsync(descriptor)
+    return digest
+
+
+def _become_owner(descriptor: int) -> bool:
+    """Make an open file ours and for reading only, if nobody else has it open; say whether it is so.
+
+    Whoever had it open for writing could change it later, whatever its mode is: a lease (fcntl(2)) is given for a file that
+    nobody else has open, nor mapped.
+    """
+    try:
+        os.fchown(descriptor, os.geteuid(), os.getegid())
+        for name in os.listxattr(descriptor):
+            if name.startswith(_TO_DROP):
+                os.removexattr(descriptor, name)
+            elif name != _LABEL:
+                return False
+        os.fchmod(descriptor, _MODE)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    return True
 
 
 def adopt_files(root: Path, files: Sequence[FoundFile], *, link: bool) -> None:

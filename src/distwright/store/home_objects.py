@@ -55,6 +55,11 @@ class HomeObjects(FileObjects):
         """Keep bytes."""
         return self._sent(self._cache.put(content))
 
+    def take_over(self, descriptor: int, folder: int, name: str) -> Sha256 | None:
+        """Keep a file that others are done with, by moving it."""
+        digest = self._cache.take_over(descriptor, folder, name)
+        return None if digest is None else self._sent(digest)
+
     def put_file(self, path: Path) -> Sha256:
         """Keep a copy of a file's bytes."""
         return self._sent(self._cache.put_file(path))

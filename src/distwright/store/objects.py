@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import BinaryIO, Protocol
 
 from distwright.errors import BadInput, DiskFailed, Lost, Refused, Rotten, disk_error
 from distwright.model.digests import Sha256
-from distwright.store.adopting import FoundFile, adopt_files
+from distwright.store.adopting import FoundFile, adopt_files, move_in
 from distwright.store.leftovers import drop_partials
 from distwright.store.paths import half_made
 from distwright.store.staging import Stage
@@ -62,6 +63,14 @@ class ObjectStore(Protocol):
         """Keep what is written in the block, unless it raises. Raises Refused if `expect` is given and does not match.
 
         An object that is here stays as it is, with all places that share it; one that has rotted is replaced.
+        """
+        ...
+
+    def take_over(self, descriptor: int, folder: int, name: str) -> Sha256 | None:
+        """Keep a plain file that others wrote and are done with, by moving it where that can be done; None if it must be copied.
+
+        descriptor: the file, open for reading; folder, name: an open folder and its only name. It is gone from there then. Not
+        moved: what anybody has open still, what cannot be made ours, what lies on another file system.
         """
         ...
 
@@ -210,6 +219,19 @@ class FileObjects:
                 self._adopt(partial, writer.digest)
         finally:
             partial.unlink(missing_ok=True)
+
+    def take_over(self, descriptor: int, folder: int, name: str) -> Sha256 | None:
+        """Keep a file that others are done with, by moving it."""
+        with _disk_named(self._root):
+            self._incoming.mkdir(parents=True, exist_ok=True)
+            partial = self._incoming / f"{os.getpid()}-{secrets.token_hex(8)}"
+            try:
+                digest = move_in(descriptor, folder, name, partial)
+                if digest is not None and not (self.touch(digest) and self.is_intact(digest)):
+                    self._adopt(partial, digest)
+            finally:
+                partial.unlink(missing_ok=True)
+        return digest
 
     def adopt(self, files: Sequence[FoundFile], *, link: bool) -> None:
         """Keep files that lie elsewhere."""

@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from distwright.errors import BadInput, OutOfSpace, Refused, quoted
@@ -15,6 +16,7 @@ from distwright.store.objects import ObjectStore
 from distwright.tools.sandbox import Sandbox
 
 _CHUNK = 1 << 20
+_WORTH_MOVING_BYTES = 1 << 20
 OUTPUTS_LIMIT_BYTES = 64 << 30  # of one step, if nobody says less
 _FREE_BYTES = 256 << 20  # what is left for the database and everybody else
 
@@ -61,12 +63,18 @@ def _copy(objects: ObjectStore, digest: Sha256, target: Path) -> None:
 
 
 def collect(
-    work: Path, wanted: Mapping[str, str], objects: ObjectStore, *, limit_bytes: int = OUTPUTS_LIMIT_BYTES
+    work: Path,
+    wanted: Mapping[str, str],
+    objects: ObjectStore,
+    *,
+    limit_bytes: int = OUTPUTS_LIMIT_BYTES,
+    leave: bool = False,
 ) -> dict[str, Sha256]:
     """Keep the outputs: name -> file, or `name/file` for each file that a pattern with `*` matches.
 
     What sandboxed programs left is hostile: only regular files with one name are read, never through a symlink, and no more than
-    `limit_bytes` of all of them: a file may be longer than what it takes of the disk. Raises Refused for anything else,
+    `limit_bytes` of all of them: a file may be longer than what it takes of the disk. Large ones are moved into the store
+    where that can be done; leave: they stay where they are, too. Raises Refused for anything else,
     BadInput if a plain name is missing, OutOfSpace before they would fill the disk.
     """
     found: dict[str, Sha256] = {}
@@ -75,7 +83,7 @@ def collect(
         folder, _, last = str(_safe(pattern)).rpartition("/")
         for file_name in _matching(work, folder, last):
             key = f"{name}/{file_name}" if "*" in last else name
-            found[key], size = _keep(work, PurePosixPath(folder) / file_name, objects, left)
+            found[key], size = _keep(work, PurePosixPath(folder) / file_name, objects, left, leave=leave)
             left -= size
         if "*" not in last and name not in found:
             raise BadInput(f"the program did not leave {pattern}", hint="distwright job log JOB")
@@ -94,7 +102,7 @@ def collect_found(
     found: dict[str, Sha256] = {}
     for name, pattern in wanted.items():
         try:
-            found |= collect(work, {name: pattern}, objects, limit_bytes=limit_bytes)
+            found |= collect(work, {name: pattern}, objects, limit_bytes=limit_bytes, leave=True)
         except (BadInput, Refused) as error:
             log(f"{name} is not kept: {error.message}")
     return found
@@ -113,32 +121,40 @@ def _matching(work: Path, folder: str, pattern: str) -> Iterator[str]:
         yield name
 
 
-def _keep(work: Path, path: PurePosixPath, objects: ObjectStore, limit_bytes: int) -> tuple[Sha256, int]:
-    folder = _open_folder(work, path.parent)
-    try:
-        descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
-    except OSError as error:
-        raise Refused(f"output {path} is not a plain file: {error.strerror}", hint="distwright job log JOB") from error
-    finally:
-        os.close(folder)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        os.close(descriptor)
-        raise Refused(f"output {path} is not a plain file with one name", hint="distwright job log JOB")
-    with os.fdopen(descriptor, "rb") as file:
-        _check_size(path, status.st_size, limit_bytes, os.fstatvfs(descriptor))
-        with objects.writing() as writer:
+def _keep(
+    work: Path, path: PurePosixPath, objects: ObjectStore, limit_bytes: int, *, leave: bool
+) -> tuple[Sha256, int]:
+    with ExitStack() as opened:
+        folder = _open_folder(work, path.parent)
+        opened.callback(os.close, folder)
+        try:
+            descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        except OSError as error:
+            raise Refused(
+                f"output {path} is not a plain file: {error.strerror}", hint="distwright job log JOB"
+            ) from error
+        opened.callback(os.close, descriptor)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise Refused(f"output {path} is not a plain file with one name", hint="distwright job log JOB")
+        size = status.st_size
+        if size > limit_bytes:
+            raise Refused(
+                f"output {path} has {size} bytes, {max(limit_bytes, 0)} are left of what all may have",
+                hint="distwright job log JOB",
+            )
+        if size >= _WORTH_MOVING_BYTES and not leave:
+            moved = objects.take_over(descriptor, folder, path.name)
+            if moved is not None:
+                return moved, size
+        _check_room(path, size, os.fstatvfs(descriptor))
+        with os.fdopen(descriptor, "rb", closefd=False) as file, objects.writing() as writer:
             while piece := file.read(_CHUNK):
                 writer.write(piece)
-    return writer.digest, status.st_size
+    return writer.digest, size
 
 
-def _check_size(path: PurePosixPath, size: int, limit_bytes: int, disk: os.statvfs_result) -> None:
-    if size > limit_bytes:
-        raise Refused(
-            f"output {path} has {size} bytes, {max(limit_bytes, 0)} are left of what all may have",
-            hint="distwright job log JOB",
-        )
+def _check_room(path: PurePosixPath, size: int, disk: os.statvfs_result) -> None:
     free = disk.f_bavail * disk.f_frsize
     if size > free - _FREE_BYTES:
         raise OutOfSpace(

@@ -102,11 +102,11 @@ def test_what_form_5_plans_otherwise_is_the_initrd_the_machines_name_and_keys_of
     now, was = (plan_customise(order, EARLIER).write["enter.sh"] for order in (FORM_5, FORM_4))
     assert now.replace("hostname localhost\n", "") == was
     assert "hostname localhost" in plan_root(FORM_5, EARLIER).commands[0].argv
-    now, was = (plan_customise(order, EARLIER).write for order in (FORM_5, FORM_4))
-    assert {name for name, text in now.items() if was[name] != text} == {
+    written, before_it = (plan_customise(order, EARLIER).write for order in (FORM_5, FORM_4))
+    assert {name for name, text in written.items() if before_it[name] != text} == {
         "enter.sh", "recipe/apply.sh", "recipe/ask/cut.pl",
     }  # fmt: skip
-    new_lines = set(now["recipe/apply.sh"].splitlines()) - set(was["recipe/apply.sh"].splitlines())
+    new_lines = set(written["recipe/apply.sh"].splitlines()) - set(before_it["recipe/apply.sh"].splitlines())
     assert any("ssh_host_" in line for line in new_lines)
 
 
