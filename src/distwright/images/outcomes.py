@@ -118,16 +118,22 @@ def evidence_of(archives: Iterable[bytes]) -> dict[str, bytes]:
     return found
 
 
-def verdict_of(scenarios: Sequence[ScenarioEnd]) -> tuple[Outcome, str]:
-    """Say whether the image has passed, in a line that names who says no."""
+def verdict_of(scenarios: Sequence[ScenarioEnd], *, is_part: bool = False) -> tuple[Outcome, str]:
+    """Say whether the image has passed, in a line that names who says no. is_part: of all scenarios, some were chosen.
+
+    It has not if nothing has: when all were skipped, or all that failed are in quarantine, nobody has seen that it works.
+    """
     red = [one for one in scenarios if one.is_red]
     counts = [
         f"{count} {name}" for name in (*OUTCOMES, NOT_RUN) if (count := sum(one.outcome == name for one in scenarios))
     ]
     if not scenarios:
         return Outcome.FAILED, "no scenario was run"
+    said = f"{'a chosen part of the ' if is_part else ''}scenarios: {', '.join(counts)}"
+    if not red and not any(one.outcome == PASSED for one in scenarios):
+        return Outcome.FAILED, f"no scenario has passed; {said}"
     if not red:
-        return Outcome.OK, f"scenarios: {', '.join(counts)}"
+        return Outcome.OK, said
     named = ", ".join(f"{one.name} ({one.outcome})" for one in red[:_NAMED_LIMIT])
     more = f" and {len(red) - _NAMED_LIMIT} more" if len(red) > _NAMED_LIMIT else ""
-    return Outcome.FAILED, f"scenarios: {', '.join(counts)}; {named}{more}"
+    return Outcome.FAILED, f"{said}; {named}{more}"

@@ -20,6 +20,7 @@ from distwright.images.kits import KIND as KIT
 from distwright.images.public import COMPLETE, show_image
 from distwright.images.retention import Budget, Colour, JudgedImage, KeptImage, freed_by, judge_images
 from distwright.images.testing import KIND as TEST
+from distwright.images.testing import is_of_a_part, report_folder, upgrade_tried
 from distwright.images.upgrades import FOLDER, kit_file, settle_upgrades, upgrades_holder, withdraw_kit
 from distwright.jobs.keeping import STEP, let_stages_go
 from distwright.jobs.step import Context
@@ -256,7 +257,10 @@ class _Survey:
 
     def _public(self, job: Job, looks: Sequence[Job]) -> Iterator[str]:
         yield _name(job)
-        yield from sorted({f"{_name(job)}-test-{look.inputs['firmware']}" for look in looks if look.kind == TEST.name})
+        # By the first, earlier versions named the report of a part, too.
+        tests = [look for look in looks if look.kind == TEST.name]
+        usual = {f"{_name(job)}-test-{look.inputs['firmware']}" for look in tests}
+        yield from sorted(usual | {report_folder(look.inputs, look.id) for look in tests})
 
     def _is_there(self, name: str) -> bool:
         images = self._context.paths.public / "images"
@@ -297,16 +301,20 @@ def holders_of(job: Job) -> tuple[str, ...]:
 
 
 def colour_of(job: Job, looks: Sequence[Job]) -> Colour:
-    """Say how an image is, by the newest answer with each firmware (pure). looks: newest first."""
+    """Say how an image is, by the newest answer with each firmware, and to each upgrade (pure). looks: newest first.
+
+    What a person chose of the tests is no answer: it may leave out what failed.
+    """
     if job.outcome is not Outcome.OK:
         return Colour.RED if job.outcome in _BAD else Colour.OPEN
-    answers: dict[tuple[str, object], Outcome] = {}
-    for look in looks:
-        if look.kind in _TESTS and look.outcome in (Outcome.OK, *_BAD):
-            answers.setdefault((look.kind, look.inputs.get("firmware")), look.outcome)
+    tests = [look for look in looks if look.kind in _TESTS and not is_of_a_part(look.inputs)]
+    answers: dict[tuple[str, object, str], Outcome] = {}
+    for look in tests:
+        if look.outcome in (Outcome.OK, *_BAD):
+            answers.setdefault((look.kind, look.inputs.get("firmware"), upgrade_tried(look.inputs)), look.outcome)
     if any(outcome in _BAD for outcome in answers.values()):
         return Colour.RED
-    is_waited_for = any(look.kind in _TESTS and look.state is not JobState.DONE for look in looks)
+    is_waited_for = any(look.state is not JobState.DONE for look in tests)
     return Colour.GREEN if answers and not is_waited_for else Colour.OPEN
 
 

@@ -142,15 +142,17 @@ def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
             one.name: list_trials(tx, QUESTION, subject_of(inputs, one), limit=HISTORY_SHOWN) for one in scenarios
         }
     history = {scenario: history_of(trials) for scenario, trials in earlier_ends.items()}
-    content = report(name, firmware, scenarios, evidence, history, job=context.job or 0, at=now)
+    content = report(
+        name, firmware, scenarios, evidence, history, job=context.job or 0, at=now, is_part=is_of_a_part(inputs)
+    )
     files: dict[str, Sha256] = {REPORT: context.objects.put(content)}
     with context.write() as tx:
         _note(tx, context, inputs, scenarios, now)
         held = holds_on_all({**files, **results, **archives})
         replace_holds(tx, holder_of(context), [replace(hold, until=now + EVIDENCE_KEEP) for hold in held], now)
-    folder = f"{name}-test-{firmware}"
+    folder = report_folder(inputs, context.job or 0)
     show_image(context.paths.public / "images", folder, files, context.objects)
-    outcome, verdict = verdict_of(scenarios)
+    outcome, verdict = verdict_of(scenarios, is_part=is_of_a_part(inputs))
     if outcome is not Outcome.OK:
         raise WorkFailed(verdict, hint=f"look at images/{folder}/{REPORT}")
     values: dict[str, Json] = {
@@ -158,6 +160,25 @@ def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         "scenarios": {one.name: one.outcome for one in scenarios},
     }  # fmt: skip
     return StepResult(files, values=values)
+
+
+def is_of_a_part(inputs: Inputs) -> bool:
+    """Say whether a person chose what ran: that is no answer about the image, whatever it gives.
+
+    What the flow chooses for an image is all that it needs (`documentation`), and is its answer.
+    """
+    return "asked" in inputs and bool(inputs.get("chosen_features") or inputs.get("chosen_scenarios"))
+
+
+def upgrade_tried(inputs: Inputs) -> str:
+    """Name the image from which an upgrade was tried, "" if none was: such a run answers another question."""
+    return plain.text(plain.mapping(inputs, "upgrade"), "from") if "upgrade" in inputs else ""
+
+
+def report_folder(inputs: Inputs, job: int) -> str:
+    """Name the public folder of a report: one for each firmware, and one for each run of a part or with an upgrade."""
+    usual = f"{plain.text(inputs, 'name')}-test-{plain.text(inputs, 'firmware')}"
+    return f"{usual}-{job}" if is_of_a_part(inputs) or upgrade_tried(inputs) else usual
 
 
 def subject_of(inputs: Inputs, end: ScenarioEnd) -> str:
@@ -200,9 +221,13 @@ def _note(tx: Transaction, context: Context, inputs: Inputs, scenarios: Sequence
 
 
 def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:
-    """Announce that the image has passed."""
+    """Announce that the image has passed, and by what: chosen features and scenarios, both empty if by all."""
     values = earlier["read"].values
-    body: dict[str, Json] = {key: inputs[key] for key in ("image", "name", "iso", "firmware")}
+    body: dict[str, Json] = {
+        key: inputs[key] for key in ("image", "name", "iso", "firmware", "chosen_features", "chosen_scenarios")
+    }
+    if source := upgrade_tried(inputs):
+        body["upgrade_from"] = source
     event = Event(EventKind.IMAGE_TESTED, now, plain.text(inputs, "name"), {**body, "report": values["report"]}, job)
     return Conclusion(dict(values), plain.text(values, "verdict"), [event])
 

@@ -72,7 +72,9 @@ def test_text_of_results_is_cut_and_harmless() -> None:
     [
         ([{}], Outcome.OK, "scenarios: 1 passed"),
         ([{}, {"outcome": "skipped"}], Outcome.OK, "scenarios: 1 passed, 1 skipped"),
-        ([{"outcome": "failed", "is_quarantined": True}], Outcome.OK, "scenarios: 1 failed"),
+        ([{}, {"outcome": "failed", "is_quarantined": True}], Outcome.OK, "scenarios: 1 passed, 1 failed"),
+        ([{"outcome": "failed", "is_quarantined": True}], Outcome.FAILED, "no scenario has passed; scenarios: 1 failed"),
+        ([{"outcome": "skipped"}] * 2, Outcome.FAILED, "no scenario has passed; scenarios: 2 skipped"),
         ([{}, {"outcome": "failed"}], Outcome.FAILED, "scenarios: 1 passed, 1 failed; Boot: it greets (failed)"),
         ([{"outcome": "timed-out"}], Outcome.FAILED, "scenarios: 1 timed-out; Boot: it greets (timed-out)"),
         ([{"outcome": "not-run"}], Outcome.FAILED, "scenarios: 1 not-run; Boot: it greets (not-run)"),
@@ -83,6 +85,12 @@ def test_the_image_is_good_if_no_scenario_outside_of_quarantine_says_no(
     rows: list[dict[str, Any]], outcome: Outcome, message: str
 ) -> None:
     assert verdict_of(ends(*rows)) == (outcome, message)
+
+
+def test_a_verdict_about_a_chosen_part_says_so() -> None:
+    assert verdict_of(ends({}), is_part=True) == (Outcome.OK, "a chosen part of the scenarios: 1 passed")
+    text = report("petrel-1", "uefi", ends({}), {}, {}, job=7, at=NOW, is_part=True).decode()
+    assert "a chosen part of the scenarios: 1 passed" in text
 
 
 def test_of_many_red_scenarios_ten_are_named() -> None:

@@ -21,7 +21,7 @@ from distwright.images.retention import Budget, Colour, JudgedImage
 from distwright.images.retiring import LOOKS, budgets_of, drop_images, retire_images
 from distwright.jobs.keeping import hold_stage
 from distwright.jobs.order import JobOrder, place_order
-from distwright.model.digests import Sha256
+from distwright.model.digests import Json, Sha256
 from distwright.model.events import EventKind
 from distwright.model.outcomes import JobState, Outcome
 from distwright.store.holds import all_holds, object_hold, replace_holds
@@ -90,6 +90,36 @@ def test_the_newest_the_last_green_and_the_last_red_one_stay_and_the_others_go_f
     assert public(context) == before, "only said"
     assert retired(context, Budget(0, 0)) == want
     assert retired(context, Budget(0, 0)) == {name: why for name, why in want.items() if why != "goes"}
+
+
+PART: dict[str, Json] = {"asked": "now", "chosen_scenarios": ["one"]}
+
+
+def test_a_part_that_a_person_chose_changes_no_colour_and_goes_with_its_image(
+    context: WorldContext, images: Images
+) -> None:
+    red, green, _ = (images.build() for _ in range(3))
+    images.boot(red)
+    images.test(red, outcome=Outcome.FAILED)
+    part = images.test(red, chosen=PART)
+    images.test(green)
+    images.test(green, outcome=Outcome.FAILED, chosen={**PART, "chosen_scenarios": ["two"]})
+    found = retired(context, Budget(0, 0), really=False)
+    assert (found[red], found[green]) == ("the last red one", "the last green one")
+    assert {f"{red}-test-bios", f"{red}-test-bios-{part}"} <= public(context)
+    images.test(images.build(), outcome=Outcome.FAILED)
+    assert retired(context, Budget(0, 0))[red] == "goes"
+    assert not {name for name in public(context) if name.startswith((red, f"{COMPLETE}/{red}"))}
+
+
+def test_an_upgrade_that_failed_is_not_undone_by_a_test_without_one(context: WorldContext, images: Images) -> None:
+    one, _ = images.build(), images.build()
+    upgrade: dict[str, Json] = {"asked": "now", "upgrade": {"from": "petrel-0"}}
+    images.test(one, outcome=Outcome.FAILED, chosen=upgrade)
+    images.test(one)
+    assert retired(context, Budget(0, 0), really=False)[one] == "the last red one"
+    images.test(one, chosen={**upgrade, "asked": "later"})
+    assert retired(context, Budget(0, 0), really=False)[one] == "the last green one"
 
 
 def test_an_image_that_a_test_waits_for_is_needed_and_has_no_colour_yet(context: WorldContext, images: Images) -> None:

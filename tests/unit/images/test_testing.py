@@ -34,6 +34,7 @@ from distwright.images.testing import (
     IMAGE_TEST,
     KIND,
     conclude,
+    is_of_a_part,
     judge_boot,
     judge_scenarios,
     plan_boot,
@@ -166,6 +167,9 @@ def test_a_good_image_gets_a_report_beside_it_and_an_event(context: WorldContext
     assert concluded.outputs["scenarios"] == {"Boot: it greets": "passed", "Boot: it sleeps": "failed"}
     [event] = concluded.events
     assert (event.kind, event.subject, event.body["firmware"]) == (EventKind.IMAGE_TESTED, "petrel-amd64-1.0", "uefi")
+    assert (event.body["chosen_features"], event.body["chosen_scenarios"], "upgrade_from" in event.body) == (
+        [], [], False,
+    )  # fmt: skip
     with context.write() as tx:
         append_event(tx, event)  # its body is what the schema wants
 
@@ -198,7 +202,8 @@ def test_a_bad_image_is_named_by_its_scenarios_and_all_the_rest_is_kept_too(cont
 def test_the_report_says_how_a_scenario_ended_before(context: WorldContext) -> None:
     for asked, outcome in (("first", "passed"), ("second", "failed"), ("third", "failed")):
         begin(context, asked)
-        read(context, SAMPLE, left_by(context, {"is_quarantined": True, "outcome": outcome}))
+        other = {"at": "boot.feature:9", "scenario": "it sleeps"}
+        read(context, SAMPLE, left_by(context, {"is_quarantined": True, "outcome": outcome}, other))
     shown = (context.paths.public / "images" / "petrel-amd64-1.0-test-uefi" / "report.html").read_text()
     assert "red in 1 of the last 2 runs" in shown
     with context.database.read() as tx:
@@ -206,6 +211,38 @@ def test_the_report_says_how_a_scenario_ended_before(context: WorldContext) -> N
     assert [trial.outcome for trial in trials] == [Outcome.FAILED, Outcome.FAILED, Outcome.OK]
     assert seconds_of(trials, "petrel", "uefi") == {"Boot: it greets": 2}
     assert seconds_of(trials, "petrel", "bios") == {}
+
+
+def test_a_chosen_part_says_so_and_its_report_takes_the_place_of_no_other(context: WorldContext) -> None:
+    images, usual = context.paths.public / "images", "petrel-amd64-1.0-test-uefi"
+    with pytest.raises(WorkFailed):
+        read(context, SAMPLE, left_by(context, {"outcome": "failed"}))
+    whole = (images / usual / "report.html").read_bytes()
+    begin(context, "later")
+    part = {**SAMPLE, "asked": "later", "chosen_scenarios": ["it greets"]}
+    result = read(context, part, left_by(context, {}))
+    assert result.values["folder"] == f"{usual}-{context.job}"
+    assert (images / usual / "report.html").read_bytes() == whole
+    assert "a chosen part of the scenarios: 1 passed" in (images / f"{usual}-{context.job}/report.html").read_text()
+    concluded = conclude(part, {**EARLIER, "read": result}, NOW, 3)
+    assert concluded.message == "a chosen part of the scenarios: 1 passed"
+    assert concluded.events[0].body["chosen_scenarios"] == ["it greets"]
+    with context.database.read() as tx:
+        assert [trial.outcome for trial in list_trials(tx, "scenario")] == [Outcome.OK, Outcome.FAILED]
+
+
+def test_an_upgrade_that_was_tried_is_told_and_has_a_report_of_its_own(context: WorldContext) -> None:
+    given = {**SAMPLE, "asked": "now", "upgrade": {"from": "petrel-amd64-0.9", "usb": TREE, "kit": TAR}}
+    result = read(context, given, left_by(context, {}))
+    assert result.values["folder"] == f"petrel-amd64-1.0-test-uefi-{context.job}"
+    [event] = conclude(given, {**EARLIER, "read": result}, NOW, 3).events
+    assert event.body["upgrade_from"] == "petrel-amd64-0.9"
+
+
+def test_only_what_a_person_chose_is_a_part() -> None:
+    assert not is_of_a_part({**SAMPLE, "asked": "now"})
+    assert not is_of_a_part({**SAMPLE, "chosen_features": ["manual"]}), "the flow asks for all that an image needs"
+    assert is_of_a_part({**SAMPLE, "asked": "now", "chosen_features": ["manual"]})
 
 
 def test_results_that_cannot_be_read_are_an_error_of_the_work(context: WorldContext) -> None:
