@@ -5,13 +5,21 @@ Whatever is said of the image is said by what ran; a scenario that did not run i
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from distwright.builds.environment import environment_step, root_of
 from distwright.errors import WorkFailed
 from distwright.images.driving.session import BEFORE, UPGRADE_KIT
-from distwright.images.outcomes import OUTCOMES, ScenarioEnd, evidence_of, parse_results, verdict_of
+from distwright.images.outcomes import (
+    OUTCOMES,
+    RESULTS_LIMIT_BYTES,
+    ScenarioEnd,
+    evidence_of,
+    parse_results,
+    verdict_of,
+)
 from distwright.images.public import show_image
 from distwright.images.report import report
 from distwright.jobs.step import (
@@ -53,7 +61,9 @@ _SAVED = ("state.zst", "serial.txt", "packets.pcap", "made.json")
 _VARIABLES = "variables.fd"  # with UEFI only
 _SCRIPT = """#!/bin/sh
 set -eu
-for tar in *.tar; do tar --extract --no-same-owner --file "$tar"; done
+for tar in driver.tar features.tar; do
+    [ ! -f "$tar" ] || tar --extract --no-same-owner --file "$tar"
+done
 exec python3 -B -m driving "$1"
 """
 
@@ -130,24 +140,28 @@ def judge_scenarios(end: StepEnd) -> Verdict:
 
 
 def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
-    """Read what each scenario gave, keep it as an answer of its own, and publish the report. Raises WorkFailed for a bad image."""
+    """Read what each scenario gave, keep it as an answer of its own, and publish the report. Raises WorkFailed for a bad image.
+
+    The answers first: whatever the evidence is like, what ran has ended so. Memory: `outcomes.EVIDENCE_LIMIT_BYTES` and the report.
+    """
     left = earlier["scenarios"].outputs
     results = {name: digest for name, digest in left.items() if name.startswith("results/")}
     archives = {name: digest for name, digest in left.items() if name.startswith("evidence/")}
-    scenarios = parse_results(context.objects.read(digest) for _, digest in sorted(results.items()))
-    evidence = evidence_of(context.objects.read(digest) for _, digest in sorted(archives.items()))
+    scenarios = parse_results(_beginning(context, digest) for _, digest in sorted(results.items()))
     name, firmware, now = plain.text(inputs, "name"), plain.text(inputs, "firmware"), context.now()
     with context.database.read() as tx:
         earlier_ends = {
             one.name: list_trials(tx, QUESTION, subject_of(inputs, one), limit=HISTORY_SHOWN) for one in scenarios
         }
     history = {scenario: history_of(trials) for scenario, trials in earlier_ends.items()}
+    with context.write() as tx:
+        _note(tx, context, inputs, scenarios, now)
+    evidence = _evidence(context, [digest for _, digest in sorted(archives.items())])
     content = report(
         name, firmware, scenarios, evidence, history, job=context.job or 0, at=now, is_part=is_of_a_part(inputs)
     )
     files: dict[str, Sha256] = {REPORT: context.objects.put(content)}
     with context.write() as tx:
-        _note(tx, context, inputs, scenarios, now)
         held = holds_on_all({**files, **results, **archives})
         replace_holds(tx, holder_of(context), [replace(hold, until=now + EVIDENCE_KEEP) for hold in held], now)
     folder = report_folder(inputs, context.job or 0)
@@ -160,6 +174,17 @@ def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         "scenarios": {one.name: one.outcome for one in scenarios},
     }  # fmt: skip
     return StepResult(files, values=values)
+
+
+def _beginning(context: Context, digest: Sha256) -> bytes:
+    """Give results, or what is too long for any."""
+    with context.objects.open(digest) as file:
+        return file.read(RESULTS_LIMIT_BYTES + 1)
+
+
+def _evidence(context: Context, archives: Sequence[Sha256]) -> dict[str, bytes]:
+    with ExitStack() as opened:
+        return evidence_of(opened.enter_context(context.objects.open(digest)) for digest in archives)
 
 
 def is_of_a_part(inputs: Inputs) -> bool:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import tarfile
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +19,7 @@ from tests.worlds.repos import commit
 from tests.worlds.times import NOW
 
 from distwright.archive.resolve import NotReadyError
-from distwright.errors import BadInput, NotFound, WorkFailed
+from distwright.errors import BadInput, Lost, NotFound, WorkFailed
 from distwright.flow.rules import scenarios_of_built_image
 from distwright.flow.view import View
 from distwright.images.kit_descriptions import Description, Release, Upgrade
@@ -50,9 +52,11 @@ from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.store.events import append_event
 from distwright.store.holds import holds_of
+from distwright.store.objects import READ_LIMIT_BYTES, FileObjects
 from distwright.store.trials import list_trials
 
 SAMPLE = INPUTS["image.test"]
+PICTURE = b"\x89PNG\r\n\x1a\nxyz"
 FEATURE = "Feature: Boot\n  Scenario: it greets\n    Given the machine has started\n"
 
 
@@ -237,6 +241,40 @@ def test_an_upgrade_that_was_tried_is_told_and_has_a_report_of_its_own(context: 
     assert result.values["folder"] == f"petrel-amd64-1.0-test-uefi-{context.job}"
     [event] = conclude(given, {**EARLIER, "read": result}, NOW, 3).events
     assert event.body["upgrade_from"] == "petrel-amd64-0.9"
+
+
+def test_evidence_of_any_size_is_read_piece_by_piece(context: WorldContext) -> None:
+    earlier = left_by(
+        context, {"outcome": "failed", "evidence": ["screen.png"]}, evidence=packed({"boot-3/screen.png": PICTURE})
+    )
+    assert isinstance(context.objects, FileObjects)
+    file = context.objects.path(earlier["scenarios"].outputs["evidence/evidence-0.tar"])
+    file.chmod(0o644)
+    os.truncate(file, READ_LIMIT_BYTES + 1)  # holes: it takes no room
+    with pytest.raises(WorkFailed):
+        read(context, SAMPLE, earlier)
+    shown = context.paths.public / "images" / "petrel-amd64-1.0-test-uefi" / "report.html"
+    assert "data:image/png;base64," in shown.read_text()
+
+
+def test_answers_are_kept_whatever_the_evidence_is_like(context: WorldContext) -> None:
+    earlier = left_by(context, {"outcome": "failed"})
+    earlier["scenarios"].outputs["evidence/evidence-0.tar"] = ROOT  # type: ignore[index]  # an object that is not there
+    with pytest.raises(Lost):
+        read(context, SAMPLE, earlier)
+    with context.database.read() as tx:
+        assert [trial.outcome for trial in list_trials(tx, "scenario")] == [Outcome.FAILED]
+
+
+def test_what_is_unpacked_is_named_and_a_kit_is_not(tmp_path: Path) -> None:
+    script = plan_boot(SAMPLE, EARLIER).write["test.sh"]
+    (tmp_path / "test.sh").write_text(script.replace("exec python3 -B -m driving", "echo"))
+    for name, file in (("driver", "driving/x.py"), ("features", "features/a.feature"), ("kit", "kit/apply")):
+        (tmp_path / f"{name}.tar").write_bytes(packed({file: b"x"}))
+    subprocess.run(("sh", "./test.sh", "scenarios"), cwd=tmp_path, check=True, capture_output=True)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["driving", "features"]
+    (tmp_path / "features.tar").unlink()
+    subprocess.run(("sh", "./test.sh", "boot"), cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_only_what_a_person_chose_is_a_part() -> None:

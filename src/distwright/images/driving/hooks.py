@@ -8,7 +8,7 @@ from typing import Any
 
 from .patience import DrivingError, OutOfPatience
 from .results import FAILED, MESSAGE_LIMIT, PASSED, SKIPPED, TIMED_OUT, Results, Scenario
-from .session import FRESH_TAG, QUARANTINE_TAG, UPGRADE_TAG, Session, Settings, is_for, limit_of
+from .session import FRESH_TAG, QUARANTINE_TAG, UPGRADE_TAG, Session, Settings, bounded, is_for, limit_of
 
 WORK, SAVED, WORKER = "DRIVING_WORK", "DRIVING_SAVED", "DRIVING_WORKER"  # in the environment of a worker
 
@@ -54,7 +54,7 @@ def after_scenario(context: Any, scenario: Any) -> None:
     evidence: dict[str, bytes] = {}
     outcome = _outcome(context, scenario)
     if context.session is not None:
-        evidence = context.session.evidence() if outcome in (FAILED, TIMED_OUT) else dict(context.session.kept)
+        evidence = context.session.evidence() if outcome in (FAILED, TIMED_OUT) else bounded(context.session.kept)
         context.session.end()
     context.folder.cleanup()
     failed_step, message = context.failed_step, "" if context.failure is None else str(context.failure)
