@@ -30,6 +30,7 @@ SCENARIO_LIMIT_S = 120
 TIMEOUT_S = 4 * 3600
 MEMORY_MB = 2048
 WORKERS_LIMIT = 64
+_OURS = ("environment.py", "steps/distwright.py")  # as driving/__main__.py writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +134,25 @@ def driver_tar() -> bytes:
 
 
 def features_tar(folders: Mapping[str, Mapping[str, bytes]]) -> bytes:
-    """Pack features, with what lies beside them, from several folders into one. Raises BadInput if two have a file of one name."""
+    """Pack features, with what lies beside them, from several folders into one.
+
+    Raises BadInput if two have a file of one name, and for what would not be run or not be used: a feature in a folder below, and
+    the files by which our driver binds behave to a machine.
+    """
     files: dict[str, bytes] = {}
     for folder, found in folders.items():
         for path, content in found.items():
+            below = f"{folder}/{path}".rpartition("/")[0]
+            if path.endswith(".feature") and below not in folders:
+                raise BadInput(
+                    f"{folder}/{path} would not be run: features are looked for in {folder} alone",
+                    hint=f"name {below} in `features` too, or move it",
+                )
+            if path in _OURS:
+                raise BadInput(
+                    f"{folder}/{path} would not be used: the driver has a file of that name",
+                    hint="write steps in steps/NAME.py, by another name",
+                )
             if f"features/{path}" in files:
                 raise BadInput(
                     f"{folder}/{path} is in another folder of features, too", hint="give one of them another name"

@@ -22,6 +22,7 @@ from distwright.archive.resolve import NotReadyError
 from distwright.errors import BadInput, Lost, NotFound, WorkFailed
 from distwright.flow.rules import scenarios_of_built_image
 from distwright.flow.view import View
+from distwright.images.driving.__main__ import write_beside
 from distwright.images.kit_descriptions import Description, Release, Upgrade
 from distwright.images.scenarios import (
     Chosen,
@@ -399,7 +400,32 @@ def test_features_of_several_folders_go_together_unless_a_name_is_there_twice() 
     with pytest.raises(BadInput, match=r"b/boot\.feature is in another folder"):
         features_tar({"a": ours, "b": {"boot.feature": b"4"}})
     with pytest.raises(NotFound, match="there is no feature in a"):
-        features_tar({"a": {"below/boot.feature": b"1", "picture.png": b"2"}})
+        features_tar({"a": {"boot.feature.orig": b"1", "picture.png": b"2"}})
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("below/boot.feature", r"a/below/boot\.feature would not be run"),
+        ("environment.py", r"a/environment\.py would not be used"),
+        ("steps/distwright.py", r"a/steps/distwright\.py would not be used"),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_refused_by_name(path: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        features_tar({"a": {"boot.feature": b"1", path: b"2"}})
+    features_tar({"a": {"boot.feature": b"1", "below/environment.py": b"2", "steps/ours.py": b"3"}})
+    features_tar({"a": {"boot.feature": b"1", "below/more.feature": b"2"}, "a/below": {"more.feature": b"2"}})
+
+
+def test_what_the_driver_writes_beside_features_is_what_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    write_beside(tmp_path / "features")
+    written = {str(file.relative_to(tmp_path / "features")) for file in tmp_path.rglob("*.py")}
+    for path in written:
+        with pytest.raises(BadInput, match="would not be used"):
+            features_tar({"a": {"boot.feature": b"1", path: b"2"}})
+    assert len(written) == 2
 
 
 def test_the_driver_is_packed_whole_and_the_same_each_time() -> None:

@@ -73,9 +73,7 @@ def scenarios(work: Path) -> int:
     given = json.loads((work / "settings.json").read_text())
     settings, features, out = Settings.read(work), work / "features", work / "out"
     out.mkdir(exist_ok=True)
-    (features / "steps").mkdir(exist_ok=True)
-    (features / "environment.py").write_text(_ENVIRONMENT)
-    (features / "steps" / "distwright.py").write_text(_STEPS)
+    write_beside(features)
     known = listed(features, given.get("features", []), given.get("scenarios", []))
     if not known:
         print("no scenario is chosen")  # noqa: T201  # a program: this is its log
@@ -87,6 +85,13 @@ def scenarios(work: Path) -> int:
     workers = [_worker(work, saved, number, hand) for number, hand in enumerate(hands)]
     ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in workers]
     return max(ends)
+
+
+def write_beside(features: Path) -> None:
+    """Write what binds behave to our machine; no folder of features has files of these names (images/scenarios.py)."""
+    (features / "steps").mkdir(exist_ok=True)
+    (features / "environment.py").write_text(_ENVIRONMENT)
+    (features / "steps" / "distwright.py").write_text(_STEPS)
 
 
 def listed(features: Path, wanted_features: Sequence[str], wanted_scenarios: Sequence[str]) -> list[Scenario]:
