@@ -10,10 +10,10 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from distwright.archive.indexes import pool_of
 from distwright.archive.poolindex import PoolFile
@@ -23,6 +23,8 @@ from distwright.builds.environment import EnvironmentRecipe
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, quoted
 from distwright.formats.streaming import PIECE_BYTES
+from distwright.formats.tar import TarKind
+from distwright.formats.tarheaders import TarHeader, iter_entries
 from distwright.images.forms import BUILD_KIND
 from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
 from distwright.model import plain
@@ -43,6 +45,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,250}")
 _KEYRING = re.compile(r"keyrings/([a-z0-9][a-z0-9.+-]*)")
 _SUM = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
 _SMALL_BYTES = 64 << 20  # of what is read whole
+MEMBERS_LIMIT, OBJECTS_LIMIT_BYTES = (
+    100_000,
+    16 << 30,
+)  # of objects: files of the recipe, and packages that it brings along
 _HINT = "fetch it again; if it stays so, tell those who publish it"
 
 
@@ -140,30 +146,72 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
 
 
 def read_bundle(path: Path, objects: ObjectStore | None = None) -> Bundle:
-    """Read a bundle that somebody gave us; keep its objects, if there is where to. Raises NotFound, BadInput, Refused."""
-    small: dict[str, bytes] = {}
+    """Read a bundle that somebody gave us; keep its objects, if there is where to. Raises NotFound, BadInput, Refused.
+
+    objects: what was kept before a bundle is refused stays there, and nobody names it.
+    """
+    parts = _Parts(objects)
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                found = _OBJECT.fullmatch(member.name)
-                content = tar.extractfile(member) if member.isreg() else None
-                is_small = found is None and (
-                    member.name in (DOCUMENT, SUMS_FILE, SIGNATURE) or _KEYRING.fullmatch(member.name) is not None
-                )
-                if content is None or member.issparse() or member.name in small or (found is None and not is_small):
-                    raise BadInput(f"{quoted(member.name)} has no place in a bundle", hint=_HINT)
-                with closing(content):
-                    if found is None:
-                        small[member.name] = _whole(member, content)
-                        if sum(map(len, small.values())) > _SMALL_BYTES:
-                            raise BadInput(f"{path} has too much beside its objects", hint=_HINT)
-                    elif objects is not None:
-                        _keep(Sha256(found[1]), content, objects)
-    except (tarfile.TarError, EOFError) as error:
-        raise BadInput(f"{path} is no bundle of an image: {error}", hint=_HINT) from error
+        with path.open("rb") as file:
+            for header, content in _entries(path, iter(lambda: file.read(PIECE_BYTES), b"")):
+                parts.take(header, content)
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
-    return Bundle.from_parts(small)
+    return Bundle.from_parts(parts.small)
+
+
+def _entries(path: Path, pieces: Iterator[bytes]) -> Iterator[tuple[TarHeader, Iterator[bytes]]]:
+    """Give the members of a bundle; what reads tars says no about this file."""
+    entries = iter_entries(pieces, max_members=MEMBERS_LIMIT)
+    while True:
+        with _about(path):
+            entry = next(entries, None)
+        if entry is None:
+            return
+        yield entry.header, _content(path, entry.content)
+
+
+def _content(path: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    with _about(path):
+        yield from pieces
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{path} is no bundle of an image: {error.message}", hint=_HINT) from error
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The members of a bundle as they come. small: those that are no objects, by name."""
+
+    objects: ObjectStore | None
+    small: dict[str, bytes] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+    _small_left: int = _SMALL_BYTES
+    _left: int = OBJECTS_LIMIT_BYTES
+
+    def take(self, header: TarHeader, content: Iterator[bytes]) -> None:
+        """Take a member; raise BadInput for one that has no place, and for too much of them."""
+        name = header.name.decode("utf-8", "backslashreplace")
+        found = _OBJECT.fullmatch(name)
+        is_known = found or name in (DOCUMENT, SUMS_FILE, SIGNATURE) or _KEYRING.fullmatch(name)
+        if not is_known or header.kind is not TarKind.FILE or name in self._seen:
+            raise BadInput(f"{quoted(name)} has no place in a bundle", hint=_HINT)
+        self._seen.add(name)
+        if found:
+            self._left -= header.size
+        else:
+            self._small_left -= header.size
+        if min(self._left, self._small_left) < 0:
+            raise BadInput(f"{quoted(name)} has {header.size} bytes: the bundle has too much", hint=_HINT)
+        if not found:
+            self.small[name] = b"".join(content)
+        elif self.objects is not None:
+            _keep(Sha256(found[1]), content, self.objects)
 
 
 def parse_sums(text: bytes) -> dict[str, Sha256]:
@@ -183,15 +231,9 @@ def _add(tar: tarfile.TarFile, name: str, size: int, content: BinaryIO) -> None:
     tar.addfile(member, content)
 
 
-def _whole(member: tarfile.TarInfo, content: IO[bytes]) -> bytes:
-    if member.size > _SMALL_BYTES:
-        raise BadInput(f"{quoted(member.name)} has {member.size} bytes", hint=_HINT)
-    return content.read()
-
-
-def _keep(digest: Sha256, content: IO[bytes], objects: ObjectStore) -> None:
+def _keep(digest: Sha256, content: Iterable[bytes], objects: ObjectStore) -> None:
     with objects.writing(expect=digest) as writer:
-        while piece := content.read(PIECE_BYTES):
+        for piece in content:
             writer.write(piece)
 
 
