@@ -17,29 +17,23 @@ from typing import BinaryIO, Self
 
 from distwright.archive.indexes import pool_of
 from distwright.archive.poolindex import PoolFile
-from distwright.archive.resolve import machine_keyring
 from distwright.archive.tree import parse_root
 from distwright.builds.environment import EnvironmentRecipe
-from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, quoted
 from distwright.formats.streaming import PIECE_BYTES
 from distwright.formats.tar import TarKind
 from distwright.formats.tarheaders import TarHeader, iter_entries
 from distwright.images.forms import BUILD_KIND
+from distwright.images.recorded import SETTINGS, recorded_archives, recorded_in
 from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json, digest_of, digests_in
 from distwright.model.serials import Serial
 from distwright.store.archives import list_snapshots
 from distwright.store.objects import ObjectStore
-from distwright.store.refs import applied_config
 
 FORMAT = 1
 DOCUMENT, SUMS_FILE, SIGNATURE = "bundle.json", "SHA256SUMS", "SHA256SUMS.asc"
-_SETTINGS = {
-    "kind", "suites", "components", "architectures", "sources", "translations", "keyring", "origin", "label", "udebs", "contents",
-    "installer", "all_forms",
-}  # fmt: skip
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,250}")
 _KEYRING = re.compile(r"keyrings/([a-z0-9][a-z0-9.+-]*)")
@@ -99,7 +93,7 @@ class Bundle:
             raise BadInput(f"{quoted(str(order['name']))} is no name of an image", hint=_HINT)
         archives = plain.mapping(document, "archives")
         tables = {name: plain.mapping(archives, name) for name in archives}
-        if strange := sorted({key for table in tables.values() for key in table} - _SETTINGS):
+        if strange := sorted({key for table in tables.values() for key in table} - SETTINGS):
             raise BadInput(f"the bundle sets {quoted(strange[0])} of an archive", hint=_HINT)
         pool = plain.mapping(document, "pool")
         return cls(
@@ -123,6 +117,7 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
     """
     shelf = _shelf(inputs)
     upstream = sorted({entry.archive for entry in shelf if not entry.is_own})
+    recorded = _recorded(context, inputs, upstream)
     fetched = [*earlier["root"].fetched, *earlier["tools"].fetched]
     document: dict[str, Json] = {
         "format": FORMAT,
@@ -131,9 +126,9 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
         "url": plain.text(inputs, "url") if "url" in inputs else "",
         "snapshots": _snapshots(context, shelf),
         "pool": _used_of_ours(shelf, fetched),
-        "archives": {name: _settings(context, name) for name in upstream},
+        "archives": {name: dict(plain.mapping(recorded[name], "settings")) for name in upstream},
     }
-    keyrings = {f"keyrings/{name}": _keyring(context, name) for name in upstream}
+    keyrings = {f"keyrings/{name}": context.objects.read(plain.digest(recorded[name], "keyring")) for name in upstream}
     small = {DOCUMENT: canonical_json(document), SUMS_FILE: sums, SIGNATURE: signature, **keyrings}
     objects = {f"objects/{digest}": digest for digest in _needed_objects(inputs, shelf, context.objects)}
     with context.objects.writing() as writer, tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # it only writes
@@ -292,27 +287,13 @@ def _used_of_ours(shelf: Iterable[ShelfEntry], fetched: Iterable[Fetched]) -> di
     return {name: list(found) for name, found in rows.items()}
 
 
-def _settings(context: Context, name: str) -> Json:
-    table = context.config.archives.get(name)
-    if not isinstance(table, UpstreamArchive):
-        raise NotFound(f"archive {name} is configured no more", hint="distwright archive list")
-    settings: dict[str, Json] = table.model_dump(mode="json", by_alias=True, exclude_none=True, include=_SETTINGS)
-    return settings
-
-
-def _keyring(context: Context, name: str) -> bytes:
-    """Give the certificates that count for a recorded archive: a file of this machine, or of the applied configuration."""
-    path = plain.text(plain.mapping({name: _settings(context, name)}, name), "keyring")
-    if path.startswith("/"):
-        return machine_keyring(path)
-    with context.database.read() as tx:
-        row = applied_config(tx)
-    kept = {} if row is None else json.loads(context.objects.read(row.config))["keyrings"]
-    if path not in kept:
-        raise NotFound(
-            f"the applied configuration has no file {path}", hint="distwright config apply COMMIT --repo REPO"
-        )
-    return context.objects.read(Sha256(kept[path]))
+def _recorded(context: Context, inputs: Inputs, archives: Iterable[str]) -> Mapping[str, plain.Plain]:
+    """Give how each recorded archive is recorded, as the order says it; an order that does not, as it is configured now."""
+    said = recorded_in(inputs)
+    if said is None:
+        now = recorded_archives(context.database, context.config, context.objects, archives)
+        said = {name: plain.mapping(now, name) for name in now}
+    return said
 
 
 def _needed_objects(inputs: Inputs, shelf: Iterable[ShelfEntry], objects: ObjectStore) -> Iterator[Sha256]:

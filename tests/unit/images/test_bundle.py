@@ -22,6 +22,7 @@ from distwright.errors import BadInput, DistwrightError, NotFound, Refused
 from distwright.images.bundle import OBJECTS_LIMIT_BYTES, Bundle, parse_sums, read_bundle, write_bundle
 from distwright.images.forms import BUILD_KIND
 from distwright.images.own_packages import with_own_packages
+from distwright.images.recorded import recorded_archives
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import StepResult
 from distwright.model import plain
@@ -54,12 +55,12 @@ def inputs_of(world: World) -> dict[str, Json]:
     }  # fmt: skip
 
 
-def made(world: World, path: Path, sums: bytes = b"") -> Path:
+def made(world: World, path: Path, sums: bytes = b"", **more: Json) -> Path:
     """Write the bundle of that order."""
     earlier = world.earlier({})
     earlier["tools"] = StepResult(earlier["tools"].outputs, (fetched(OURS, "petrel/devel"), fetched(HELLO)))
     text = sums or f"{sha256_of(b'an iso')}  petrel-1.iso\n".encode()
-    digest = write_bundle(world.context, inputs_of(world), earlier, text, b"signature\n")
+    digest = write_bundle(world.context, {**inputs_of(world), **more}, earlier, text, b"signature\n")
     path.write_bytes(world.context.objects.read(digest))
     return path
 
@@ -105,6 +106,23 @@ def test_it_has_what_records_a_state_and_nothing_of_where_and_how_we_do(
     assert set(found.tables) == {"debian"}
     assert {"suites", "components", "architectures", "sources"} <= set(found.tables["debian"])
     assert not {"fetch_from", "live_url", "key", "pool", "keep_days"} & set(found.tables["debian"])
+
+
+def test_it_says_how_states_were_recorded_when_the_image_was_ordered_and_not_how_they_are_now(
+    world: World, keyring: bytes, tmp_path: Path
+) -> None:
+    context = world.context
+    recorded = recorded_archives(context.database, context.config, context.objects, ["debian"])
+    before = read_bundle(made(world, tmp_path / "before"))
+    (tmp_path / "upstream.asc").write_bytes(signer("petrel").certificate())
+    debian = context.config.archives["debian"].model_copy(update={"origin": "Another"})
+    context.config = replace(context.config, archives={**context.config.archives, "debian": debian})
+    found = read_bundle(made(world, tmp_path / "b", recorded=recorded))
+    assert (found.tables, found.keyrings) == (before.tables, {"debian": keyring})
+    assert context.objects.read(sha256_of(keyring)) == keyring
+    assert found.digest == JobOrder(BUILD_KIND, {**inputs_of(world), "recorded": recorded}, "x").digest
+    now = read_bundle(made(world, tmp_path / "now"))
+    assert (now.tables["debian"]["origin"], now.keyrings["debian"]) == ("Another", signer("petrel").certificate())
 
 
 @pytest.mark.usefixtures("keyring")
