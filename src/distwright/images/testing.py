@@ -61,7 +61,7 @@ _SAVED = ("state.zst", "serial.txt", "packets.pcap", "made.json")
 _VARIABLES = "variables.fd"  # with UEFI only
 _SCRIPT = """#!/bin/sh
 set -eu
-for tar in driver.tar features.tar; do
+for tar in driver.tar features.tar base.tar; do
     [ ! -f "$tar" ] || tar --extract --no-same-owner --file "$tar"
 done
 exec python3 -B -m driving "$1"
@@ -70,6 +70,7 @@ exec python3 -B -m driving "$1"
 # inputs: image, name, commit, iso, vmlinuz (of the image), firmware, medium, testers (recipe), driver and features
 # (tars), expect, boot_limit_s, limit_s, timeout_s, memory_mb, workers, and what is chosen: chosen_features, chosen_scenarios
 # (empty: all); seconds (`FEATURE: SCENARIO` -> how long it took last time); asked: when a person wanted it again (absent: nobody);
+# base_features: a tar with those of a topic's base, whose tags of quarantine count (absent: the image is of no topic);
 # upgrade: from (name), usb (that image for sticks), kit (from it to this one; absent: none is tried).
 
 
@@ -112,6 +113,8 @@ def plan_scenarios(inputs: Inputs, earlier: Earlier) -> Plan:
     plan = _plan(inputs, earlier, "scenarios", plain.number(inputs, "timeout_s"))
     more = {name: digest for name, digest in earlier["boot"].outputs.items() if name.startswith("saved/")}
     more["features.tar"] = plain.digest(inputs, "features")
+    if "base_features" in inputs:
+        more["base.tar"] = plain.digest(inputs, "base_features")
     if "upgrade" in inputs:
         upgrade = plain.mapping(inputs, "upgrade")
         more |= {BEFORE: plain.digest(upgrade, "usb"), UPGRADE_KIT: plain.digest(upgrade, "kit")}

@@ -27,6 +27,7 @@ from distwright.images.kit_descriptions import Description, Release, Upgrade
 from distwright.images.scenarios import (
     Chosen,
     driver_tar,
+    features_before,
     features_tar,
     last_built,
     orders_of_tests,
@@ -332,6 +333,31 @@ def test_tests_are_ordered_for_each_firmware_from_the_features_of_the_commit(tmp
     asked = orders_of_tests(context.database, context.ground(), built(head), Chosen(("uefi",), asked="2026-01-01"))
     assert [order.inputs["firmware"] for order in asked] == ["uefi"]
     assert asked[0].inputs["asked"] == "2026-01-01"
+
+
+def test_the_tests_of_a_topic_know_what_its_base_has_in_quarantine(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    give_features(context)
+    base = commit(context.paths, "live", {**FILES, "features/boot.feature": FEATURE, "features/menu.png": "x"})
+    tagged = FEATURE.replace("  Scenario", "  @quarantine\n  Scenario")
+    topic = commit(context.paths, "live", {**FILES, "features/boot.feature": tagged}, branch="topic")
+    body = built(topic, base_branch="main", base_commit=base)
+    [order] = orders_of_tests(context.database, context.ground(), body)
+    with tarfile.open(fileobj=io.BytesIO(context.objects.read(Sha256(str(order.inputs["base_features"]))))) as tar:
+        assert tar.getnames() == ["base-features/boot.feature"]
+        file = tar.extractfile("base-features/boot.feature")
+        assert file is not None
+        assert file.read().decode() == FEATURE
+    plan, without = plan_scenarios({**SAMPLE, "base_features": ROOT}, EARLIER), plan_scenarios(SAMPLE, EARLIER)
+    assert plan.place == {**without.place, "base.tar": ROOT}
+    assert plan_boot({**SAMPLE, "base_features": ROOT}, EARLIER) == plan_boot(SAMPLE, EARLIER)
+
+
+def test_a_base_without_features_has_nothing_in_quarantine(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    base = commit(context.paths, "live", FILES)
+    with tarfile.open(fileobj=io.BytesIO(features_before(context.paths.repo("live"), base, ["features"]))) as tar:
+        assert tar.getnames() == ["base-features/none"]
 
 
 def test_an_upgrade_is_tried_where_there_is_a_kit_to_the_very_image(tmp_path: Path) -> None:

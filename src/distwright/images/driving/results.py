@@ -35,6 +35,11 @@ class Scenario:
     evidence: Sequence[str] = ()
 
     @property
+    def name(self) -> str:
+        """Name it with its feature."""
+        return f"{self.feature}: {self.scenario}"
+
+    @property
     def folder(self) -> str:
         """Name the folder of its evidence."""
         return re.sub(r"[^A-Za-z0-9]+", "-", self.at.replace(".feature", "")).strip("-")

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from .shell import Answer, Shell
 SETTINGS = "settings.json"
 LIMIT_TAG, FRESH_TAG, QUARANTINE_TAG, ONLY_TAG, UPGRADE_TAG = "limit:", "fresh", "quarantine", "only:", "upgrade"
 BEFORE, UPGRADE_KIT = "before.img", "kit.tar"  # in the work folder, if there is an upgrade to try
+BASE_FEATURES = "base-features"  # in the work folder, if the image is of a topic
 
 # Of evidence: a machine can print, send and show as much as it likes.
 FILE_LIMIT_BYTES, SCENARIO_LIMIT_BYTES = 8 << 20, 64 << 20  # no report shows a file that is larger
@@ -101,6 +102,14 @@ def is_for(tags: Sequence[str], firmware: Firmware) -> bool:
     """Say whether a scenario is meant for a firmware: `@only:FIRMWARE`, several of which add up (pure)."""
     only = [tag.removeprefix(ONLY_TAG) for tag in tags if tag.startswith(ONLY_TAG)]
     return not only or firmware.value in only
+
+
+def is_quarantined(tags: Sequence[str], name: str, base: Collection[str] | None) -> bool:
+    """Say whether a scenario decides nothing (pure). base: those in quarantine on the topic's base; None: it is of no topic.
+
+    Who writes a topic could take what it breaks out of the way with a tag.
+    """
+    return QUARANTINE_TAG in tags and (base is None or name in base)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,16 @@ from distwright.images.driving.machine import Machine
 from distwright.images.driving.packets import Sent
 from distwright.images.driving.patience import DrivingError
 from distwright.images.driving.results import Results, Scenario
-from distwright.images.driving.session import FILE_LIMIT_BYTES, Session, Settings, Upgrade, bounded, is_for, limit_of
+from distwright.images.driving.session import (
+    FILE_LIMIT_BYTES,
+    Session,
+    Settings,
+    Upgrade,
+    bounded,
+    is_for,
+    is_quarantined,
+    limit_of,
+)
 from distwright.images.driving.shell import Answer
 from distwright.images.driving.steps import STEPS, open_ports
 
@@ -35,6 +44,13 @@ def test_a_scenario_is_for_all_firmwares_or_those_of_its_tags() -> None:
     assert is_for(["only:uefi", "only:bios"], Firmware.BIOS)
     assert not is_for(["only:uefi"], Firmware.BIOS)
     assert not is_for(["only:uefi"], Firmware.SECURE_BOOT)
+
+
+def test_a_topic_puts_nothing_into_quarantine_that_its_base_has_not() -> None:
+    assert is_quarantined(["fresh", "quarantine"], "F: a", None)
+    assert is_quarantined(["quarantine"], "F: a", ["F: a"])
+    assert not is_quarantined(["quarantine"], "F: a", ["F: b"])
+    assert not is_quarantined(["fresh"], "F: a", ["F: a"]), "who takes it out may"
 
 
 def scenarios(*names: str) -> list[Scenario]:
