@@ -61,9 +61,7 @@ _SAVED = ("state.zst", "serial.txt", "packets.pcap", "made.json")
 _VARIABLES = "variables.fd"  # with UEFI only
 _SCRIPT = """#!/bin/sh
 set -eu
-for tar in driver.tar features.tar base.tar; do
-    [ ! -f "$tar" ] || tar --extract --no-same-owner --file "$tar"
-done
+for tar in *.tar; do tar --extract --no-same-owner --file "$tar"; done
 exec python3 -B -m driving "$1"
 """
 
@@ -115,11 +113,14 @@ def plan_scenarios(inputs: Inputs, earlier: Earlier) -> Plan:
     more["features.tar"] = plain.digest(inputs, "features")
     if "base_features" in inputs:
         more["base.tar"] = plain.digest(inputs, "base_features")
+    write = dict(plan.write)
     if "upgrade" in inputs:
         upgrade = plain.mapping(inputs, "upgrade")
+        ours = sorted(name for name in (*plan.place, *more) if name.endswith(".tar"))
+        write["test.sh"] = _SCRIPT.replace("*.tar", " ".join(ours))  # the kit is a tar, too, and is a disk as it is
         more |= {BEFORE: plain.digest(upgrade, "usb"), UPGRADE_KIT: plain.digest(upgrade, "kit")}
     return Plan(
-        plan.commands, {**plan.place, **more}, plan.write, plan.templates,
+        plan.commands, {**plan.place, **more}, write, plan.templates,
         collect_always={"results": "out/results-*.json", "evidence": "out/evidence-*.tar"},
     )  # fmt: skip
 

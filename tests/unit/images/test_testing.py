@@ -269,14 +269,18 @@ def test_answers_are_kept_whatever_the_evidence_is_like(context: WorldContext) -
 
 
 def test_what_is_unpacked_is_named_and_a_kit_is_not(tmp_path: Path) -> None:
-    script = plan_boot(SAMPLE, EARLIER).write["test.sh"]
-    (tmp_path / "test.sh").write_text(script.replace("exec python3 -B -m driving", "echo"))
-    for name, file in (("driver", "driving/x.py"), ("features", "features/a.feature"), ("kit", "kit/apply")):
-        (tmp_path / f"{name}.tar").write_bytes(packed({file: b"x"}))
-    subprocess.run(("sh", "./test.sh", "scenarios"), cwd=tmp_path, check=True, capture_output=True)
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["driving", "features"]
-    (tmp_path / "features.tar").unlink()
-    subprocess.run(("sh", "./test.sh", "boot"), cwd=tmp_path, check=True, capture_output=True)
+    given = {**SAMPLE, "upgrade": {"from": "petrel-amd64-0.9", "usb": TREE, "kit": TAR}}
+    for number, inputs in enumerate((given, {**given, "base_features": ROOT})):
+        plan = plan_scenarios(inputs, EARLIER)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "test.sh").write_text(plan.write["test.sh"].replace("exec python3 -B -m driving", "echo"))
+        for name in (name for name in plan.place if name.endswith(".tar")):
+            (folder / name).write_bytes(packed({f"of-{name}/x": b"x"}))
+        subprocess.run(("sh", "./test.sh", "scenarios"), cwd=folder, check=True, capture_output=True)
+        unpacked = {path.name for path in folder.iterdir() if path.is_dir()}
+        assert unpacked == {"of-driver.tar", "of-features.tar", *(["of-base.tar"] if number else [])}
+    assert plan_scenarios(SAMPLE, EARLIER).write == plan_boot(SAMPLE, EARLIER).write
 
 
 def test_only_what_a_person_chose_is_a_part() -> None:
