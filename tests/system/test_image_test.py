@@ -14,7 +14,15 @@ import pytest
 from tests.system.line import EXAMPLE, Line, keep_in_cache, state_folder
 from tests.worlds.example import with_features
 from tests.worlds.kits import OLD
-from tests.worlds.mutants import MUTANTS, Mutant, changed_image, mutated
+from tests.worlds.mutants import (
+    MUTANTS,
+    UPGRADE,
+    Mutant,
+    changed_image,
+    kit_that_does_nothing,
+    mutated,
+    with_unsigned_loader,
+)
 from tests.worlds.upgraded import upgrade_to
 from tests.worlds.work import Workshop, kind_of
 
@@ -167,7 +175,29 @@ def test_mutant_turns_its_scenario_red_and_no_other(tested: Promised, mutant: Mu
     app.database.close()
 
 
-def test_a_stick_with_an_earlier_petrel_becomes_this_one_by_its_kit(tested: Promised, tmp_path: Path) -> None:
+@pytest.mark.skipif(not os.environ.get("EVERY"), reason="some minutes under emulation: EVERY=1")
+def test_a_loader_without_a_signature_starts_but_where_only_what_is_signed_may(
+    tested: Promised, tmp_path: Path
+) -> None:
+    """No scenario can run where shim refuses GRUB: the image is red by its start. Where nobody asks, all is well."""
+    [iso] = tested.folder.glob("*.iso")
+    app, made = tested.app(), with_unsigned_loader(iso, tmp_path)
+    refused = judged(app, made, "secure-boot", boot_limit_s=180)
+    assert (refused.outcome, ends_of(app, refused.id)) == (Outcome.FAILED, {})
+    assert "the image did not start" in (refused.message or "")
+    left = (refused.outputs or {})["left"]
+    assert isinstance(left, dict)
+    assert b"Linux version" not in app.objects.read(left["console"])
+    assert app.objects.read(left["screen"]).startswith(b"\x89PNG")
+    started = judged(app, made, "uefi")
+    assert {end.outcome for end in ends_of(app, started.id).values()} == {Outcome.OK}, started.message
+    app.database.close()
+
+
+@pytest.fixture(scope="module")
+def upgrade(tested: Promised, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Sha256]:
+    """Give what an upgrade to Petrel is tried with: the stick before, and the kit."""
+    tmp_path = tmp_path_factory.mktemp("upgrade")
     app = tested.app()
     built = [row for row in tested.line.answer("job", "list") if row["kind"] == "image.build"]
     with app.database.read() as tx:
@@ -176,12 +206,36 @@ def test_a_stick_with_an_earlier_petrel_becomes_this_one_by_its_kit(tested: Prom
     kind = kind_of(*(step for step in IMAGE_BUILD.steps if step.name in ("tools", "root", "customise")))
     ending = execute(kind, job.inputs, Workshop(app.paths, app.database, app.objects, app.sandbox).context())
     root = app.objects.local_path(Sha256(str((ending.outputs or {})["customise/root"])))
-    [kernel], [initrd], [iso] = (tested.folder.glob(pattern) for pattern in ("*.vmlinuz", "*.initrd.img", "*.iso"))
+    [kernel], [initrd] = (tested.folder.glob(pattern) for pattern in ("*.vmlinuz", "*.initrd.img"))
     one = upgrade_to(tested.folder.name, root, kernel.read_bytes(), initrd.read_bytes(), tmp_path / "upgrade")
-    upgrade = {"from": OLD, "usb": str(app.objects.put_file(one.sticks[0])), "kit": str(app.objects.put_file(one.kit))}
-    scenario = "a stick becomes this image, and keeps what it kept"
-    done = judged(app, iso, "bios", upgrade=upgrade, chosen_scenarios=[scenario])
-    assert {name: end.outcome for name, end in ends_of(app, done.id).items()} == {scenario: Outcome.OK}, done.message
+    made = {"usb": app.objects.put_file(one.sticks[0]), "kit": app.objects.put_file(one.kit)}
+    app.database.close()
+    return made
+
+
+def test_a_stick_with_an_earlier_petrel_becomes_this_one_by_its_kit(
+    tested: Promised, upgrade: Mapping[str, Sha256]
+) -> None:
+    [iso] = tested.folder.glob("*.iso")
+    app = tested.app()
+    given = {"from": OLD, "usb": str(upgrade["usb"]), "kit": str(upgrade["kit"])}
+    done = judged(app, iso, "bios", upgrade=given, chosen_scenarios=[UPGRADE])
+    assert {name: end.outcome for name, end in ends_of(app, done.id).items()} == {UPGRADE: Outcome.OK}, done.message
+    app.database.close()
+
+
+@pytest.mark.skipif(not os.environ.get("EVERY"), reason="some minutes under emulation: EVERY=1")
+def test_kit_that_does_nothing_turns_the_upgrade_red_and_no_other(
+    tested: Promised, upgrade: Mapping[str, Sha256], tmp_path: Path
+) -> None:
+    [iso] = tested.folder.glob("*.iso")
+    app = tested.app()
+    kit = kit_that_does_nothing(app.objects.local_path(upgrade["kit"]), tested.folder.name, tmp_path / "kit.tar")
+    given = {"from": OLD, "usb": str(upgrade["usb"]), "kit": str(app.objects.put_file(kit))}
+    job = judged(app, iso, "bios", upgrade=given)
+    red = {name: end.message for name, end in ends_of(app, job.id).items() if end.outcome is not Outcome.OK}
+    assert set(red) == {UPGRADE}, red
+    assert job.outcome is Outcome.FAILED
     app.database.close()
 
 

@@ -13,6 +13,7 @@ from distwright.images.kit_descriptions import Description, Release, Upgrade
 from distwright.images.kits import KIND as KIT
 from distwright.images.public import show_image
 from distwright.images.testing import KIND as TEST
+from distwright.images.testing import report_folder
 from distwright.images.upgrades import say_no_upgrade, say_upgrade
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, place_order
@@ -102,16 +103,20 @@ class Images:
         return job
 
     def test(
-        self, name: str, *, outcome: Outcome = Outcome.OK, firmware: str = "bios", evidence: bytes = b"pictures"
-    ) -> int:
-        """Test an image by its features; it leaves a report and evidence."""
-        job = self._begin(TEST, {"image": "petrel", "name": name, "iso": str(self.isos[name]), "firmware": firmware})
+        self, name: str, *, outcome: Outcome = Outcome.OK, firmware: str = "bios", evidence: bytes = b"pictures",
+        chosen: Mapping[str, Json] | None = None,
+    ) -> int:  # fmt: skip
+        """Test an image by its features; it leaves a report and evidence. chosen: what a person asked for, in the inputs."""
+        inputs: dict[str, Json] = {"image": "petrel", "name": name, "iso": str(self.isos[name]), "firmware": firmware}
+        inputs |= chosen or {}
+        job = self._begin(TEST, inputs)
         report = {"report.html": self.objects.put(f"report of {name} {firmware}".encode())}
         held = [*holds_on_all({**report, "evidence": self.objects.put(evidence)})]
         with self.database.write() as tx:
             replace_holds(tx, f"test {job}", held, self.clock)
-        show_image(self.paths.public / "images", f"{name}-test-{firmware}", report, self.objects)
-        outputs: dict[str, Json] = {"folder": f"{name}-test-{firmware}", "report": str(report["report.html"])}
+        folder = report_folder(inputs, job)
+        show_image(self.paths.public / "images", folder, report, self.objects)
+        outputs: dict[str, Json] = {"folder": folder, "report": str(report["report.html"])}
         self._end(Ending(outcome, str(outcome), outputs if outcome is Outcome.OK else None), seconds=20)
         return job
 

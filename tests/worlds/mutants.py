@@ -4,7 +4,11 @@ A mutant is the image with one more squashfs, which live-boot lays over the othe
 seconds, and everything else of it is what was built.
 """
 
+import io
+import os
+import shutil
 import subprocess
+import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +62,7 @@ MUTANTS = (
         "the user of the live system logs in, and may become root", {"usr/local/bin/id": _ID}, programs=("usr/local/bin/id",)
     ),
     Mutant("a wrong password is of no use", {"etc/pam.d/common-auth": "auth required pam_permit.so\n"}),
+    # By what the scenario looks at; that what is not signed is refused: `with_unsigned_loader`.
     service(
         "it starts where only what is signed may", "umount /sys/firmware/efi/efivars", firmware="secure-boot",
         condition="After=sys-firmware-efi-efivars.mount\n",
@@ -101,6 +106,61 @@ MUTANTS = (
     Mutant("it switches itself off", links={"etc/systemd/system/poweroff.target": "/dev/null"}),
     Mutant("nothing that is changed outlives a restart", {"etc/mine": "old\n"}),
 )  # fmt: skip
+
+
+# Of what the image does with a kit, and only asked for with one: so it is no mutant of the image itself.
+UPGRADE = "a stick becomes this image, and keeps what it kept"
+_SAYS_SO = """#!/bin/sh
+echo "$1 is {target}"
+"""
+_EFI_TYPE = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")  # c12a7328-f81f-11d2-ba4b-00a0c93ec93b, as GPT has it
+_LOADER = "::/EFI/BOOT/grubx64.efi"
+_SECTOR = 512
+
+
+def kit_that_does_nothing(kit: Path, target: str, made: Path) -> Path:
+    """Make a kit whose program says that the medium is the new image, and leaves it as it is. Everything else of it stays."""
+    with tarfile.open(kit, "r:") as source, tarfile.open(made, "w", format=tarfile.PAX_FORMAT) as tar:
+        for member in source:
+            content = source.extractfile(member) if member.isreg() else None
+            if member.name.removeprefix("./") == "kit/apply":
+                text = _SAYS_SO.format(target=target).encode()
+                member.size, content = len(text), io.BytesIO(text)
+            tar.addfile(member, content)
+    return made
+
+
+def with_unsigned_loader(image: Path, folder: Path) -> Path:
+    """Make an ISO whose GRUB for UEFI has lost its signature; every byte that is run stays as it is."""
+    made, loader = folder / "unsigned.iso", folder / "grubx64.efi"
+    shutil.copyfile(image, made)
+    place = f"{made}@@{_efi_partition(made)}"
+    environment = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
+    subprocess.run(["mcopy", "-n", "-i", place, _LOADER, str(loader)], check=True, env=environment)
+    loader.write_bytes(unsigned(loader.read_bytes()))
+    subprocess.run(["mcopy", "-o", "-i", place, str(loader), _LOADER], check=True, env=environment)
+    return made
+
+
+def unsigned(program: bytes) -> bytes:
+    """Take the signature from an EFI program: its header names none any more. Source: Microsoft's PE Format, "Data Directories"."""
+    header = int.from_bytes(program[0x3C:0x40], "little")
+    assert program[header : header + 4] == b"PE\0\0"
+    options = header + 24
+    assert program[options : options + 2] == b"\x0b\x02", "PE32+"
+    certificates = options + 112 + 4 * 8  # the fifth directory: where, how long
+    assert program[certificates : certificates + 8] != bytes(8), "it has no signature"
+    return program[:certificates] + bytes(8) + program[certificates + 8 :]
+
+
+def _efi_partition(image: Path) -> int:
+    """Say where in an ISO the file system of its EFI partition begins, in bytes."""
+    with image.open("rb") as file:
+        file.seek(2 * _SECTOR)
+        entries = file.read(128 * 128)
+    found = [entries[at : at + 128] for at in range(0, len(entries), 128) if entries[at : at + 16] == _EFI_TYPE]
+    assert len(found) == 1, f"{image} has {len(found)} EFI partitions"
+    return int.from_bytes(found[0][32:40], "little") * _SECTOR
 
 
 def mutated(image: Path, mutant: Mutant, folder: Path) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from distwright.checks.rebuild import DIFFERS
+from distwright.images.testing import is_of_a_part, upgrade_tried
 from distwright.model.branches import BranchState
 from distwright.model.digests import Json
 from distwright.model.events import OpenEvent
@@ -62,11 +63,15 @@ class Status:
 
 
 def status_of(jobs: Sequence[Job], open_events: Iterable[OpenEvent] = ()) -> Status:
-    """Say how a commit stands. jobs: all of it, oldest first. open_events: of its push and its jobs, as far as they wait."""
+    """Say how a commit stands. jobs: all of it, oldest first. open_events: of its push and its jobs, as far as they wait.
+
+    A test of which a person chose a part says nothing about it.
+    """
     newest: dict[tuple[str, ...], Job] = {}
     for job in jobs:
-        if job.kind in _STAGE_OF:
-            newest[(job.kind, *(_text(job.inputs.get(key)) for key in _SUBJECT))] = job
+        if job.kind in _STAGE_OF and not is_of_a_part(job.inputs):
+            about = (_text(job.inputs.get(key)) for key in _SUBJECT)
+            newest[(job.kind, *about, upgrade_tried(job.inputs) if job.kind == "image.test" else "")] = job
     stages = tuple(_stage(name, [job for job in newest.values() if _STAGE_OF[job.kind] == name]) for name in STAGES)
     found: dict[BranchState, tuple[Job | None, str]] = {}
     for stage in stages:

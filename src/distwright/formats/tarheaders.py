@@ -3,6 +3,7 @@
 For the data.tar of a .deb from outside. Strict where readers of tar disagree, like `tar.iter_tar`; memory is a header and a piece.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -205,9 +206,12 @@ def _mtime(header: bytes, values: dict[bytes, bytes]) -> float:
         column = header[136:148]
         return int.from_bytes(column, "big", signed=True) if column[0] == 0xFF else header_number(column)
     try:
-        return float(written[:40])
+        seconds = float(written[:40])
     except ValueError:
-        raise BadInput("a pax header of a tar archive has a time that is none", hint=_HINT) from None
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise BadInput("a pax header of a tar archive has a time that is none", hint=_HINT)
+    return seconds
 
 
 def _text(column: bytes) -> bytes:

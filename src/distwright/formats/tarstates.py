@@ -8,8 +8,10 @@ from typing import IO, BinaryIO, Protocol
 
 from distwright.errors import BadInput, quoted
 from distwright.formats.streaming import PIECE_BYTES
+from distwright.formats.tarheaders import iter_headers
 
 MAX_MEMBERS = 500_000
+EXTENDED_LIMIT_BYTES = 64 << 20
 _XATTR = "SCHILY.xattr."
 _HINT = "build the image again, in full"
 
@@ -71,21 +73,37 @@ class TarStates:
 def read_states(file: BinaryIO) -> TarStates:
     """Read a tar whose members each have one name. file: seekable. Every file is read once, for its digest; memory: a row for each.
 
-    Raises BadInput for anything that is no whole tar, for hard links, sparse files, and for a path that comes twice.
+    Raises BadInput for anything that is no whole tar, for hard links, sparse files, and for a path that comes twice; and for
+    extended headers of more than 256 KiB each, or EXTENDED_LIMIT_BYTES together.
     """
     states: dict[str, PathState] = {}
     members: dict[str, tarfile.TarInfo] = {}
+    left = EXTENDED_LIMIT_BYTES
     try:
+        file.seek(0)
+        _refuse_hostile(file)
         file.seek(0)
         tar = tarfile.open(fileobj=file, mode="r:", errors="surrogateescape")  # noqa: SIM115  # as long as its file is open
         for member in tar:
             path = member.name.removeprefix(".").strip("/")
             if path in states or member.islnk() or member.issparse() or len(states) >= MAX_MEMBERS:
                 raise BadInput(f"{quoted(member.name)} comes twice in the tar, too late, or in pieces", hint=_HINT)
+            left -= sum(len(key) + len(value) for key, value in member.pax_headers.items())
+            if left < 0:
+                raise BadInput(f"the tar has more than {EXTENDED_LIMIT_BYTES >> 20} MiB of attributes", hint=_HINT)
             states[path], members[path] = _state(tar, member), member
-    except (tarfile.TarError, ValueError, EOFError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise BadInput(f"the tar cannot be read: {error}", hint=_HINT) from error
     return TarStates(states, tar, members)
+
+
+def _refuse_hostile(file: BinaryIO) -> None:
+    """Refuse what tarfile would read into memory, or trip over."""
+    try:
+        for _ in iter_headers(iter(lambda: file.read(PIECE_BYTES), b""), max_members=2 * MAX_MEMBERS):
+            pass
+    except BadInput as error:
+        raise BadInput(f"the tar cannot be read: {error.message}", hint=_HINT) from error
 
 
 def _state(tar: tarfile.TarFile, member: tarfile.TarInfo) -> PathState:

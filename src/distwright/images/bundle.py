@@ -10,39 +10,39 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from distwright.archive.indexes import pool_of
 from distwright.archive.poolindex import PoolFile
-from distwright.archive.resolve import machine_keyring
 from distwright.archive.tree import parse_root
 from distwright.builds.environment import EnvironmentRecipe
-from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, NotFound, Refused, quoted
 from distwright.formats.streaming import PIECE_BYTES
+from distwright.formats.tar import TarKind
+from distwright.formats.tarheaders import TarHeader, iter_entries
 from distwright.images.forms import BUILD_KIND
+from distwright.images.recorded import SETTINGS, recorded_archives, recorded_in
 from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json, digest_of, digests_in
 from distwright.model.serials import Serial
 from distwright.store.archives import list_snapshots
 from distwright.store.objects import ObjectStore
-from distwright.store.refs import applied_config
 
 FORMAT = 1
 DOCUMENT, SUMS_FILE, SIGNATURE = "bundle.json", "SHA256SUMS", "SHA256SUMS.asc"
-_SETTINGS = {
-    "kind", "suites", "components", "architectures", "sources", "translations", "keyring", "origin", "label", "udebs", "contents",
-    "installer", "all_forms",
-}  # fmt: skip
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,250}")
 _KEYRING = re.compile(r"keyrings/([a-z0-9][a-z0-9.+-]*)")
 _SUM = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
 _SMALL_BYTES = 64 << 20  # of what is read whole
+MEMBERS_LIMIT, OBJECTS_LIMIT_BYTES = (
+    100_000,
+    16 << 30,
+)  # of objects: files of the recipe, and packages that it brings along
 _HINT = "fetch it again; if it stays so, tell those who publish it"
 
 
@@ -93,7 +93,7 @@ class Bundle:
             raise BadInput(f"{quoted(str(order['name']))} is no name of an image", hint=_HINT)
         archives = plain.mapping(document, "archives")
         tables = {name: plain.mapping(archives, name) for name in archives}
-        if strange := sorted({key for table in tables.values() for key in table} - _SETTINGS):
+        if strange := sorted({key for table in tables.values() for key in table} - SETTINGS):
             raise BadInput(f"the bundle sets {quoted(strange[0])} of an archive", hint=_HINT)
         pool = plain.mapping(document, "pool")
         return cls(
@@ -117,6 +117,7 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
     """
     shelf = _shelf(inputs)
     upstream = sorted({entry.archive for entry in shelf if not entry.is_own})
+    recorded = _recorded(context, inputs, upstream)
     fetched = [*earlier["root"].fetched, *earlier["tools"].fetched]
     document: dict[str, Json] = {
         "format": FORMAT,
@@ -125,9 +126,9 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
         "url": plain.text(inputs, "url") if "url" in inputs else "",
         "snapshots": _snapshots(context, shelf),
         "pool": _used_of_ours(shelf, fetched),
-        "archives": {name: _settings(context, name) for name in upstream},
+        "archives": {name: dict(plain.mapping(recorded[name], "settings")) for name in upstream},
     }
-    keyrings = {f"keyrings/{name}": _keyring(context, name) for name in upstream}
+    keyrings = {f"keyrings/{name}": context.objects.read(plain.digest(recorded[name], "keyring")) for name in upstream}
     small = {DOCUMENT: canonical_json(document), SUMS_FILE: sums, SIGNATURE: signature, **keyrings}
     objects = {f"objects/{digest}": digest for digest in _needed_objects(inputs, shelf, context.objects)}
     with context.objects.writing() as writer, tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]  # it only writes
@@ -140,30 +141,72 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
 
 
 def read_bundle(path: Path, objects: ObjectStore | None = None) -> Bundle:
-    """Read a bundle that somebody gave us; keep its objects, if there is where to. Raises NotFound, BadInput, Refused."""
-    small: dict[str, bytes] = {}
+    """Read a bundle that somebody gave us; keep its objects, if there is where to. Raises NotFound, BadInput, Refused.
+
+    objects: what was kept before a bundle is refused stays there, and nobody names it.
+    """
+    parts = _Parts(objects)
     try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                found = _OBJECT.fullmatch(member.name)
-                content = tar.extractfile(member) if member.isreg() else None
-                is_small = found is None and (
-                    member.name in (DOCUMENT, SUMS_FILE, SIGNATURE) or _KEYRING.fullmatch(member.name) is not None
-                )
-                if content is None or member.issparse() or member.name in small or (found is None and not is_small):
-                    raise BadInput(f"{quoted(member.name)} has no place in a bundle", hint=_HINT)
-                with closing(content):
-                    if found is None:
-                        small[member.name] = _whole(member, content)
-                        if sum(map(len, small.values())) > _SMALL_BYTES:
-                            raise BadInput(f"{path} has too much beside its objects", hint=_HINT)
-                    elif objects is not None:
-                        _keep(Sha256(found[1]), content, objects)
-    except (tarfile.TarError, EOFError) as error:
-        raise BadInput(f"{path} is no bundle of an image: {error}", hint=_HINT) from error
+        with path.open("rb") as file:
+            for header, content in _entries(path, iter(lambda: file.read(PIECE_BYTES), b"")):
+                parts.take(header, content)
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
-    return Bundle.from_parts(small)
+    return Bundle.from_parts(parts.small)
+
+
+def _entries(path: Path, pieces: Iterator[bytes]) -> Iterator[tuple[TarHeader, Iterator[bytes]]]:
+    """Give the members of a bundle; what reads tars says no about this file."""
+    entries = iter_entries(pieces, max_members=MEMBERS_LIMIT)
+    while True:
+        with _about(path):
+            entry = next(entries, None)
+        if entry is None:
+            return
+        yield entry.header, _content(path, entry.content)
+
+
+def _content(path: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    with _about(path):
+        yield from pieces
+
+
+@contextmanager
+def _about(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{path} is no bundle of an image: {error.message}", hint=_HINT) from error
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The members of a bundle as they come. small: those that are no objects, by name."""
+
+    objects: ObjectStore | None
+    small: dict[str, bytes] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+    _small_left: int = _SMALL_BYTES
+    _left: int = OBJECTS_LIMIT_BYTES
+
+    def take(self, header: TarHeader, content: Iterator[bytes]) -> None:
+        """Take a member; raise BadInput for one that has no place, and for too much of them."""
+        name = header.name.decode("utf-8", "backslashreplace")
+        found = _OBJECT.fullmatch(name)
+        is_known = found or name in (DOCUMENT, SUMS_FILE, SIGNATURE) or _KEYRING.fullmatch(name)
+        if not is_known or header.kind is not TarKind.FILE or name in self._seen:
+            raise BadInput(f"{quoted(name)} has no place in a bundle", hint=_HINT)
+        self._seen.add(name)
+        if found:
+            self._left -= header.size
+        else:
+            self._small_left -= header.size
+        if min(self._left, self._small_left) < 0:
+            raise BadInput(f"{quoted(name)} has {header.size} bytes: the bundle has too much", hint=_HINT)
+        if not found:
+            self.small[name] = b"".join(content)
+        elif self.objects is not None:
+            _keep(Sha256(found[1]), content, self.objects)
 
 
 def parse_sums(text: bytes) -> dict[str, Sha256]:
@@ -183,15 +226,9 @@ def _add(tar: tarfile.TarFile, name: str, size: int, content: BinaryIO) -> None:
     tar.addfile(member, content)
 
 
-def _whole(member: tarfile.TarInfo, content: IO[bytes]) -> bytes:
-    if member.size > _SMALL_BYTES:
-        raise BadInput(f"{quoted(member.name)} has {member.size} bytes", hint=_HINT)
-    return content.read()
-
-
-def _keep(digest: Sha256, content: IO[bytes], objects: ObjectStore) -> None:
+def _keep(digest: Sha256, content: Iterable[bytes], objects: ObjectStore) -> None:
     with objects.writing(expect=digest) as writer:
-        while piece := content.read(PIECE_BYTES):
+        for piece in content:
             writer.write(piece)
 
 
@@ -250,27 +287,13 @@ def _used_of_ours(shelf: Iterable[ShelfEntry], fetched: Iterable[Fetched]) -> di
     return {name: list(found) for name, found in rows.items()}
 
 
-def _settings(context: Context, name: str) -> Json:
-    table = context.config.archives.get(name)
-    if not isinstance(table, UpstreamArchive):
-        raise NotFound(f"archive {name} is configured no more", hint="distwright archive list")
-    settings: dict[str, Json] = table.model_dump(mode="json", by_alias=True, exclude_none=True, include=_SETTINGS)
-    return settings
-
-
-def _keyring(context: Context, name: str) -> bytes:
-    """Give the certificates that count for a recorded archive: a file of this machine, or of the applied configuration."""
-    path = plain.text(plain.mapping({name: _settings(context, name)}, name), "keyring")
-    if path.startswith("/"):
-        return machine_keyring(path)
-    with context.database.read() as tx:
-        row = applied_config(tx)
-    kept = {} if row is None else json.loads(context.objects.read(row.config))["keyrings"]
-    if path not in kept:
-        raise NotFound(
-            f"the applied configuration has no file {path}", hint="distwright config apply COMMIT --repo REPO"
-        )
-    return context.objects.read(Sha256(kept[path]))
+def _recorded(context: Context, inputs: Inputs, archives: Iterable[str]) -> Mapping[str, plain.Plain]:
+    """Give how each recorded archive is recorded, as the order says it; an order that does not, as it is configured now."""
+    said = recorded_in(inputs)
+    if said is None:
+        now = recorded_archives(context.database, context.config, context.objects, archives)
+        said = {name: plain.mapping(now, name) for name in now}
+    return said
 
 
 def _needed_objects(inputs: Inputs, shelf: Iterable[ShelfEntry], objects: ObjectStore) -> Iterator[Sha256]:

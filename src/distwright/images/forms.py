@@ -41,7 +41,8 @@ def form_of(inputs: Inputs) -> int:
     what is in it, and the initrd is made in a root of its own. From 4 on: the image is told its name after that, so that this root
     is not another one for each name. From 5 on: its modules are copied many at a time, it
     has what lies beside the files that it is made from, packages and hooks are told no name of the machine, keys that they made
-    are not shared by all copies, and a stick has on it what the recipe puts on the medium.
+    are not shared by all copies, and a stick has on it what the recipe puts on the medium; what a bundle says
+    of recorded archives is in the order.
     """
     return plain.number(inputs, "form") if "form" in inputs else 1
 

@@ -34,8 +34,8 @@ from distwright.store.objects import ObjectStore
 
 _LOOKED_AT = 200
 _OS_RELEASE = "os-release-more"
-# What is another one for each image, or says what our suites were, which is compared by packages.
-_OF_ITSELF = frozenset({"name", "disk_info", "commit", "states", "outputs", "asked_at"})
+# What is another one for each image, says what our suites were, which is compared by packages, or is for the bundle alone.
+_OF_ITSELF = frozenset({"name", "disk_info", "commit", "states", "outputs", "asked_at", "recorded"})
 _WORDS: Mapping[str, str] = {
     "root": "packages of the recipe", "epoch": "the date of the changelog", "version": "the version of the changelog",
     "includes": "included files", "files": "what the image is told of its sources and names", "form": "the version of distwright",

@@ -1,19 +1,22 @@
 """What scenarios gave: read from what a test left, whoever wrote it, and what that means for the image. Pure."""
 
-import io
 import json
 import re
-import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from distwright.errors import BadInput
+from distwright.formats.streaming import PIECE_BYTES
+from distwright.formats.tar import TarKind
+from distwright.formats.tarheaders import iter_entries
 from distwright.model.outcomes import Outcome
 
 SCENARIOS_LIMIT = 2000
 RESULTS_LIMIT_BYTES = 16 << 20
 EVIDENCE_LIMIT_BYTES = 256 << 20
+ARCHIVE_LIMIT_BYTES = 256 << 20  # read of one archive of evidence: more than our driver writes
+_MEMBERS_LIMIT = 100_000
 SHOWN_LIMIT_BYTES = 8 << 20
 _TEXT_LIMIT = 4000
 _NAMED_LIMIT = 10
@@ -66,8 +69,8 @@ def parse_results(files: Iterable[bytes]) -> tuple[ScenarioEnd, ...]:
             raise BadInput(
                 f"the results of scenarios cannot be read: {error!r}", hint="distwright job log JOB"
             ) from error
-    if len(found) > SCENARIOS_LIMIT:
-        raise BadInput(f"more than {SCENARIOS_LIMIT} scenarios have results", hint="run fewer: --feature F")
+        if len(found) > SCENARIOS_LIMIT:
+            raise BadInput(f"more than {SCENARIOS_LIMIT} scenarios have results", hint="run fewer: --feature F")
     return tuple(sorted(found, key=lambda one: (one.at.partition(":")[0], _line(one.at))))
 
 
@@ -98,36 +101,49 @@ def _line(at: str) -> int:
     return int(line) if line.isascii() and line.isdigit() else 0
 
 
-def evidence_of(archives: Iterable[bytes]) -> dict[str, bytes]:
-    """Read archives of evidence: `folder/file` -> content. Only plain files of some MB, as far as it is whole."""
+def evidence_of(archives: Iterable[BinaryIO]) -> dict[str, bytes]:
+    """Read archives of evidence: `folder/file` -> content. Only plain files of some MB, as far as it is whole.
+
+    archives: each is read to its end, or for ARCHIVE_LIMIT_BYTES. Memory: what is given, EVIDENCE_LIMIT_BYTES at most.
+    """
     found: dict[str, bytes] = {}
     left = EVIDENCE_LIMIT_BYTES
-    for content in archives:
+    for file in archives:
         try:
-            with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
-                for member in tar:
-                    if (
-                        member.isreg()
-                        and member.size <= min(SHOWN_LIMIT_BYTES, left)
-                        and (file := tar.extractfile(member))
-                    ):
-                        left -= member.size
-                        found[member.name] = file.read()
-        except (tarfile.TarError, EOFError, ValueError, OSError):
+            for entry in iter_entries(_pieces(file), max_members=_MEMBERS_LIMIT):
+                header = entry.header
+                if header.kind is TarKind.FILE and header.size <= min(SHOWN_LIMIT_BYTES, left):
+                    content = b"".join(entry.content)
+                    left -= len(content)
+                    found[header.name.decode("utf-8", "replace")] = content
+        except BadInput:
             continue  # it was cut when the time was over: what came before counts
     return found
 
 
-def verdict_of(scenarios: Sequence[ScenarioEnd]) -> tuple[Outcome, str]:
-    """Say whether the image has passed, in a line that names who says no."""
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    left = ARCHIVE_LIMIT_BYTES
+    while left > 0 and (piece := file.read(PIECE_BYTES)):
+        left -= len(piece)
+        yield piece
+
+
+def verdict_of(scenarios: Sequence[ScenarioEnd], *, is_part: bool = False) -> tuple[Outcome, str]:
+    """Say whether the image has passed, in a line that names who says no. is_part: of all scenarios, some were chosen.
+
+    It has not if nothing has: when all were skipped, or all that failed are in quarantine, nobody has seen that it works.
+    """
     red = [one for one in scenarios if one.is_red]
     counts = [
         f"{count} {name}" for name in (*OUTCOMES, NOT_RUN) if (count := sum(one.outcome == name for one in scenarios))
     ]
     if not scenarios:
         return Outcome.FAILED, "no scenario was run"
+    said = f"{'a chosen part of the ' if is_part else ''}scenarios: {', '.join(counts)}"
+    if not red and not any(one.outcome == PASSED for one in scenarios):
+        return Outcome.FAILED, f"no scenario has passed; {said}"
     if not red:
-        return Outcome.OK, f"scenarios: {', '.join(counts)}"
+        return Outcome.OK, said
     named = ", ".join(f"{one.name} ({one.outcome})" for one in red[:_NAMED_LIMIT])
     more = f" and {len(red) - _NAMED_LIMIT} more" if len(red) > _NAMED_LIMIT else ""
-    return Outcome.FAILED, f"scenarios: {', '.join(counts)}; {named}{more}"
+    return Outcome.FAILED, f"{said}; {named}{more}"

@@ -36,10 +36,10 @@ def _template() -> Template:
 
 def report(
     image: str, firmware: str, scenarios: Sequence[ScenarioEnd], evidence: Mapping[str, bytes], history: Mapping[str, str],
-    *, job: int, at: datetime,
+    *, job: int, at: datetime, is_part: bool = False,
 ) -> bytes:  # fmt: skip
     """Write the report. evidence: `folder/file` -> content. history: name of a scenario -> how it ended earlier."""
-    outcome, verdict = verdict_of(scenarios)
+    outcome, verdict = verdict_of(scenarios, is_part=is_part)
     left = PICTURES_LIMIT_BYTES
     shown = []
     for end in scenarios:

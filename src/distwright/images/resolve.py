@@ -29,6 +29,7 @@ from distwright.images.recipe_archives import unknown_sources
 from distwright.images.recipe_files import ImageFile
 from distwright.images.recipe_inputs import recipe_inputs
 from distwright.images.recipe_lists import Values, condition_values
+from distwright.images.recorded import recorded_archives
 from distwright.jobs.order import PRIORITY_BASE, PRIORITY_RELEASE, PRIORITY_TOPIC, JobOrder
 from distwright.model import plain
 from distwright.model.digests import Json, digest_of
@@ -83,7 +84,9 @@ def image_order(
         resolved_tools = resolve_suites(tx, ground, table_from(config, table.tools))
     _check_sources(config, sources, recipe)
     tools = environment_recipe(config, table.tools, resolved_tools)
-    inputs = _inputs(ground, name, (commit, made.base_commit), subject, entry, recipe, resolved, tools, keys)
+    upstream = [item.archive for item in (*resolved.shelf, *resolved_tools.shelf) if not item.is_own]
+    recorded = recorded_archives(database, config, objects, upstream) if "bundle" in table.outputs else {}
+    inputs = _inputs(ground, name, (commit, made.base_commit), subject, entry, recipe, resolved, tools, keys, recorded)
     if base != subject.label:
         inputs["base_branch"] = base
     if made.base_commit:
@@ -163,6 +166,7 @@ def _inputs(
     resolved: Resolved,
     tools: EnvironmentRecipe,
     keys: Mapping[str, str],
+    recorded: Mapping[str, Json],
 ) -> dict[str, Json]:
     config, table = ground.config, ground.config.images[name]
     branch, (commit, base_commit) = subject.label, commits
@@ -204,6 +208,7 @@ def _inputs(
             "kernel_options": list(options),
             **more,
             **form_inputs(config, name, str(entry.version), branch),
+            **({"recorded": dict(recorded)} if recorded else {}),
         }
 
     # The same commit on another snapshot, with other tools or another configuration is another image, and so has another name.

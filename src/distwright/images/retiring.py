@@ -20,6 +20,7 @@ from distwright.images.kits import KIND as KIT
 from distwright.images.public import COMPLETE, show_image
 from distwright.images.retention import Budget, Colour, JudgedImage, KeptImage, freed_by, judge_images
 from distwright.images.testing import KIND as TEST
+from distwright.images.testing import is_of_a_part, report_folder, upgrade_tried
 from distwright.images.upgrades import FOLDER, kit_file, settle_upgrades, upgrades_holder, withdraw_kit
 from distwright.jobs.keeping import STEP, let_stages_go
 from distwright.jobs.step import Context
@@ -33,6 +34,7 @@ from distwright.store.events import append_event
 from distwright.store.holds import Hold, all_holds, drop_holds, holds_on
 from distwright.store.jobs import attempts_of, forget_orders, forget_step_results, list_jobs
 from distwright.store.locks import locked
+from distwright.store.refs import refs_of
 from distwright.store.settle import settle_folders
 from distwright.store.signed import list_tags
 from distwright.tools.git import tagged_commits
@@ -46,12 +48,15 @@ _STEP = "step "
 # attempt holds it keeps whoever else has it; the job that takes an image holds that itself.
 _OF_IMAGES = ("image ", *(f"{word} " for word in LOOKS.values() if word), "attempt ", _STEP)
 _BAD = (Outcome.FAILED, Outcome.TIMED_OUT)
+_TAG = "refs/tags/"
 _FOLDERS_OF_ONE = 3  # the symlink, and two folders below .complete
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     """An image as it is found. shown: files of its public folder. holders: who holds for it. logs: of all its attempts.
+
+    commit: that it was built from.
 
     A kit has one file, which is shown among the upgrades from its image.
     """
@@ -60,6 +65,22 @@ class _Found:
     shown: Mapping[str, Sha256]
     holders: tuple[str, ...]
     logs: tuple[Path, ...]
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tags:
+    """What tags name. rows: as they are recorded. commits, manifests: of git, of tagged snapshots -> the tag in words."""
+
+    rows: tuple[object, ...]
+    commits: Mapping[str, str]
+    manifests: Mapping[Sha256, str]
+
+    def on(self, commit: str, shown: Mapping[str, Sha256]) -> Iterator[str]:
+        """Name the tags of an image."""
+        if tag := self.commits.get(commit):
+            yield tag
+        yield from sorted({self.manifests[digest] for digest in shown.values() if digest in self.manifests})
 
 
 def budgets_of(context: Context) -> dict[str, Budget]:
@@ -88,9 +109,10 @@ def retire_images(
 
 def _let_go(context: Context, judged: Iterable[JudgedImage], found: dict[tuple[int, ...], _Found]) -> None:
     """Do what was judged; images first, for one of them may have come to be needed, and kits follow."""
+    manifests: dict[Sha256, Sha256] = {}
     for one in sorted(judged, key=lambda one: bool(one.row.ends)):
         if not one.stays:
-            _drop(context, found.pop(one.row.jobs), found.values())
+            _drop(context, found.pop(one.row.jobs), found.values(), manifests)
             continue
         _show_again(context, found[one.row.jobs])
         if not one.keeps_stages:
@@ -129,17 +151,13 @@ def drop_images(context: Context, names: Sequence[str], *, really: bool) -> list
 
 def _find(context: Context) -> list[_Found]:
     """List every image and failed build of which anything is left."""
-    repos = {context.paths.repo(table.repo) for table in context.config.images.values()}
-    tagged = {commit: f"tag {tag}" for repo in repos if repo.exists() for commit, tag in tagged_commits(repo).items()}
+    tags = _tags(context, {})
     with context.database.read() as tx:
         made = (job for kind in MAKING for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT))
         builds = sorted(made, key=lambda job: job.id, reverse=True)
         looks = [job for kind in LOOKS for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT)]
         holds = [hold for hold in all_holds(tx) if hold.until is None or hold.until > context.now()]
-        tags = {
-            parse_tag(context.objects.read(row.digest)).manifest: f"snapshot tag {row.tag}" for row in list_tags(tx)
-        }
-        survey = _Survey(context, tx, looks, holds, tagged, tags)
+        survey = _Survey(context, tx, looks, holds, tags)
         seen = {_name(job) for job in builds if job.state is not JobState.DONE}
         found = []
         for job in (job for job in builds if job.state is JobState.DONE):  # newest first: a public name is the newest's
@@ -153,8 +171,32 @@ def _find(context: Context) -> list[_Found]:
     return [one for one in found if one.row.objects or one.row.files or one.row.stages]
 
 
+def _tags(context: Context, manifests: dict[Sha256, Sha256]) -> _Tags:
+    """Read what tags name just now. manifests: documents of tagged snapshots that were read already; more are added."""
+    with context.database.read() as tx:
+        tagged, rows = list_tags(tx), _tag_rows(context, tx)
+    repos = {context.paths.repo(table.repo) for table in context.config.images.values()}
+    commits = {commit: f"tag {tag}" for repo in repos if repo.exists() for commit, tag in tagged_commits(repo).items()}
+    for digest in {row.digest for row in tagged} - manifests.keys():
+        manifests[digest] = parse_tag(context.objects.read(digest)).manifest
+    return _Tags(rows, commits, {manifests[row.digest]: f"snapshot tag {row.tag}" for row in tagged})
+
+
+def _tag_rows(context: Context, tx: Transaction) -> tuple[object, ...]:
+    """Give all tags that are recorded, to see whether they are the same as a moment ago."""
+    repos = sorted({table.repo for table in context.config.images.values()})
+    return (
+        *((row.archive, row.tag, row.digest) for row in list_tags(tx)),
+        *((repo, row) for repo in repos for row in sorted(refs_of(tx, repo).items()) if row[0].startswith(_TAG)),
+    )
+
+
 def _name(job: Job) -> str:
     return plain.text(job.inputs, "name") if "name" in job.inputs else ""
+
+
+def _commit(job: Job) -> str:
+    return str(job.inputs.get("commit", ""))
 
 
 def _branch(job: Job) -> str:
@@ -167,10 +209,9 @@ class _Survey:
     """Looks at what belongs to a build."""
 
     def __init__(
-        self, context: Context, tx: Transaction, looks: Iterable[Job], holds: Iterable[Hold], commits: Mapping[str, str],
-        manifests: Mapping[Sha256, str],
-    ) -> None:  # fmt: skip
-        self._context, self._tx, self._commits, self._manifests = context, tx, commits, manifests
+        self, context: Context, tx: Transaction, looks: Iterable[Job], holds: Iterable[Hold], tags: _Tags
+    ) -> None:
+        self._context, self._tx, self._tags = context, tx, tags
         self._looks: dict[str, list[Job]] = {}
         for job in looks:
             for key in {str(job.inputs.get("name", "")), str(job.inputs.get("iso", ""))} - {""}:
@@ -211,7 +252,7 @@ class _Survey:
             needed=tuple(self._needs(job, shown, holders)) if is_built and owns_name else (),
             is_begun=is_built and not objects,
         )
-        return _Found(row, shown, holders, logs)
+        return _Found(row, shown, holders, logs, _commit(job))
 
     def of_kit(self, job: Job, made: Set[tuple[str, ...]]) -> _Found:
         """Say what there is of a kit, or of what was to be one. made: the ends of those that are known already, which are newer."""
@@ -256,7 +297,10 @@ class _Survey:
 
     def _public(self, job: Job, looks: Sequence[Job]) -> Iterator[str]:
         yield _name(job)
-        yield from sorted({f"{_name(job)}-test-{look.inputs['firmware']}" for look in looks if look.kind == TEST.name})
+        # By the first, earlier versions named the report of a part, too.
+        tests = [look for look in looks if look.kind == TEST.name]
+        usual = {f"{_name(job)}-test-{look.inputs['firmware']}" for look in tests}
+        yield from sorted(usual | {report_folder(look.inputs, look.id) for look in tests})
 
     def _is_there(self, name: str) -> bool:
         images = self._context.paths.public / "images"
@@ -274,9 +318,7 @@ class _Survey:
             return 0
 
     def _needs(self, job: Job, shown: Mapping[str, Sha256], holders: Sequence[str]) -> Iterator[str]:
-        if tag := self._commits.get(str(job.inputs.get("commit", ""))):
-            yield tag
-        yield from {self._manifests[digest] for digest in shown.values() if digest in self._manifests}
+        yield from self._tags.on(_commit(job), shown)
         yield from _others(self._holders_of(shown), holders)
 
 
@@ -297,16 +339,20 @@ def holders_of(job: Job) -> tuple[str, ...]:
 
 
 def colour_of(job: Job, looks: Sequence[Job]) -> Colour:
-    """Say how an image is, by the newest answer with each firmware (pure). looks: newest first."""
+    """Say how an image is, by the newest answer with each firmware, and to each upgrade (pure). looks: newest first.
+
+    What a person chose of the tests is no answer: it may leave out what failed.
+    """
     if job.outcome is not Outcome.OK:
         return Colour.RED if job.outcome in _BAD else Colour.OPEN
-    answers: dict[tuple[str, object], Outcome] = {}
-    for look in looks:
-        if look.kind in _TESTS and look.outcome in (Outcome.OK, *_BAD):
-            answers.setdefault((look.kind, look.inputs.get("firmware")), look.outcome)
+    tests = [look for look in looks if look.kind in _TESTS and not is_of_a_part(look.inputs)]
+    answers: dict[tuple[str, object, str], Outcome] = {}
+    for look in tests:
+        if look.outcome in (Outcome.OK, *_BAD):
+            answers.setdefault((look.kind, look.inputs.get("firmware"), upgrade_tried(look.inputs)), look.outcome)
     if any(outcome in _BAD for outcome in answers.values()):
         return Colour.RED
-    is_waited_for = any(look.kind in _TESTS and look.state is not JobState.DONE for look in looks)
+    is_waited_for = any(look.state is not JobState.DONE for look in tests)
     return Colour.GREEN if answers and not is_waited_for else Colour.OPEN
 
 
@@ -317,26 +363,34 @@ def _show_again(context: Context, one: _Found) -> None:
         show_image(images, one.row.name, one.shown, context.objects)
 
 
-def _drop(context: Context, one: _Found, others: Iterable[_Found]) -> None:
+def _drop(context: Context, one: _Found, others: Iterable[_Found], manifests: dict[Sha256, Sha256]) -> None:
     """Drop one image, or kit. others: those that there are beside it. Safe to repeat; raises Refused if it came to be needed.
 
-    Who has come to need a kit holds it: that it is named no more takes nothing from them.
+    Who has come to need a kit holds it: that it is named no more takes nothing from them. manifests: as of `_tags`.
     """
     images, row = context.paths.public / "images", one.row
     for kit in one.shown.values() if row.ends else ():
         withdraw_kit(context, row.ends[0], kit)
     names = () if row.ends else row.public
     shared = {digest for other in others for digest in other.row.objects}
-    with context.write() as tx:
-        held = [hold for digest in set(one.shown.values()) for hold in holds_on(tx, "object", digest, context.now())]
-        if names and (needs := _others(held, one.holders)):
-            raise Refused(f"{row.name} came to be needed by {needs[0]} and stays", hint="distwright image retire")
-        # While nobody can order the same image anew: its name would be this one.
-        for name in names:
-            if (images / name).is_symlink():
-                (images / name).unlink()
-        settle_folders({images} if names else set())
-        _forget(tx, context, one, [digest for digest in row.objects if digest not in shared])
+    is_gone = False
+    while not is_gone:
+        tags = _tags(context, manifests)  # anew: dropping many takes long, and a release is tagged meanwhile
+        with context.write() as tx:
+            if tags.rows != _tag_rows(context, tx):
+                continue
+            held = [
+                hold for digest in set(one.shown.values()) for hold in holds_on(tx, "object", digest, context.now())
+            ]
+            if names and (needs := [*tags.on(one.commit, one.shown), *_others(held, one.holders)]):
+                raise Refused(f"{row.name} came to be needed by {needs[0]} and stays", hint="distwright image retire")
+            # While nobody can order the same image anew: its name would be this one.
+            for name in names:
+                if (images / name).is_symlink():
+                    (images / name).unlink()
+            settle_folders({images} if names else set())
+            _forget(tx, context, one, [digest for digest in row.objects if digest not in shared])
+        is_gone = True
     for name in names:
         for folder in (images / COMPLETE / name, images / name):  # the second as versions before 0.3 made it
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ from distwright.builds.resolve import environment_recipe, table_from
 from distwright.config.tables import Image
 from distwright.errors import BadInput, NotFound
 from distwright.images import driving
+from distwright.images.driving.session import BASE_FEATURES
 from distwright.images.merged_branch import place_of_build
 from distwright.images.testing import KIND, QUESTION, subjects_of
 from distwright.images.upgrades import kit_between
@@ -30,6 +31,7 @@ SCENARIO_LIMIT_S = 120
 TIMEOUT_S = 4 * 3600
 MEMORY_MB = 2048
 WORKERS_LIMIT = 64
+_OURS = ("environment.py", "steps/distwright.py")  # as driving/__main__.py writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ def orders_of_tests(
         "features": str(ground.objects.put(features)),
         **_settings(table, chosen),
     }
+    if base_commit := built.get("base_commit"):
+        before = features_before(ground.paths.repo(table.repo), str(base_commit), table.features)
+        inputs["base_features"] = str(ground.objects.put(before))
     with database.read() as tx:
         resolved = resolve_suites(tx, ground, table_from(ground.config, table.testers))
         trials = list_trials(tx, QUESTION)
@@ -133,10 +138,25 @@ def driver_tar() -> bytes:
 
 
 def features_tar(folders: Mapping[str, Mapping[str, bytes]]) -> bytes:
-    """Pack features, with what lies beside them, from several folders into one. Raises BadInput if two have a file of one name."""
+    """Pack features, with what lies beside them, from several folders into one.
+
+    Raises BadInput if two have a file of one name, and for what would not be run or not be used: a feature in a folder below, and
+    the files by which our driver binds behave to a machine.
+    """
     files: dict[str, bytes] = {}
     for folder, found in folders.items():
         for path, content in found.items():
+            below = f"{folder}/{path}".rpartition("/")[0]
+            if path.endswith(".feature") and below not in folders:
+                raise BadInput(
+                    f"{folder}/{path} would not be run: features are looked for in {folder} alone",
+                    hint=f"name {below} in `features` too, or move it",
+                )
+            if path in _OURS:
+                raise BadInput(
+                    f"{folder}/{path} would not be used: the driver has a file of that name",
+                    hint="write steps in steps/NAME.py, by another name",
+                )
             if f"features/{path}" in files:
                 raise BadInput(
                     f"{folder}/{path} is in another folder of features, too", hint="give one of them another name"
@@ -145,6 +165,17 @@ def features_tar(folders: Mapping[str, Mapping[str, bytes]]) -> bytes:
     if not any(name.endswith(".feature") and name.count("/") == 1 for name in files):
         raise NotFound(f"there is no feature in {', '.join(folders)}", hint="name one NAME.feature and push it")
     return packed(files)
+
+
+def features_before(repo: Path, base_commit: str, folders: Sequence[str]) -> bytes:
+    """Pack the features that the base of a topic has, by which its scenarios are known to be in quarantine. None is no error."""
+    files: dict[str, bytes] = {}
+    for folder in folders:
+        for blob in files_at(repo, base_commit, f"{folder}/"):
+            path = blob.path.removeprefix(f"{folder}/")
+            if path.endswith(".feature") and "/" not in path and blob.mode != "120000":
+                files.setdefault(f"{BASE_FEATURES}/{path}", blob.content)
+    return packed(files or {f"{BASE_FEATURES}/none": b""})
 
 
 def packed(files: Mapping[str, bytes]) -> bytes:

@@ -5,13 +5,21 @@ Whatever is said of the image is said by what ran; a scenario that did not run i
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from distwright.builds.environment import environment_step, root_of
 from distwright.errors import WorkFailed
 from distwright.images.driving.session import BEFORE, UPGRADE_KIT
-from distwright.images.outcomes import OUTCOMES, ScenarioEnd, evidence_of, parse_results, verdict_of
+from distwright.images.outcomes import (
+    OUTCOMES,
+    RESULTS_LIMIT_BYTES,
+    ScenarioEnd,
+    evidence_of,
+    parse_results,
+    verdict_of,
+)
 from distwright.images.public import show_image
 from distwright.images.report import report
 from distwright.jobs.step import (
@@ -60,6 +68,7 @@ exec python3 -B -m driving "$1"
 # inputs: image, name, commit, iso, vmlinuz (of the image), firmware, medium, testers (recipe), driver and features
 # (tars), expect, boot_limit_s, limit_s, timeout_s, memory_mb, workers, and what is chosen: chosen_features, chosen_scenarios
 # (empty: all); seconds (`FEATURE: SCENARIO` -> how long it took last time); asked: when a person wanted it again (absent: nobody);
+# base_features: a tar with those of a topic's base, whose tags of quarantine count (absent: the image is of no topic);
 # upgrade: from (name), usb (that image for sticks), kit (from it to this one; absent: none is tried).
 
 
@@ -102,11 +111,16 @@ def plan_scenarios(inputs: Inputs, earlier: Earlier) -> Plan:
     plan = _plan(inputs, earlier, "scenarios", plain.number(inputs, "timeout_s"))
     more = {name: digest for name, digest in earlier["boot"].outputs.items() if name.startswith("saved/")}
     more["features.tar"] = plain.digest(inputs, "features")
+    if "base_features" in inputs:
+        more["base.tar"] = plain.digest(inputs, "base_features")
+    write = dict(plan.write)
     if "upgrade" in inputs:
         upgrade = plain.mapping(inputs, "upgrade")
+        ours = sorted(name for name in (*plan.place, *more) if name.endswith(".tar"))
+        write["test.sh"] = _SCRIPT.replace("*.tar", " ".join(ours))  # the kit is a tar, too, and is a disk as it is
         more |= {BEFORE: plain.digest(upgrade, "usb"), UPGRADE_KIT: plain.digest(upgrade, "kit")}
     return Plan(
-        plan.commands, {**plan.place, **more}, plan.write, plan.templates,
+        plan.commands, {**plan.place, **more}, write, plan.templates,
         collect_always={"results": "out/results-*.json", "evidence": "out/evidence-*.tar"},
     )  # fmt: skip
 
@@ -130,27 +144,33 @@ def judge_scenarios(end: StepEnd) -> Verdict:
 
 
 def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
-    """Read what each scenario gave, keep it as an answer of its own, and publish the report. Raises WorkFailed for a bad image."""
+    """Read what each scenario gave, keep it as an answer of its own, and publish the report. Raises WorkFailed for a bad image.
+
+    The answers first: whatever the evidence is like, what ran has ended so. Memory: `outcomes.EVIDENCE_LIMIT_BYTES` and the report.
+    """
     left = earlier["scenarios"].outputs
     results = {name: digest for name, digest in left.items() if name.startswith("results/")}
     archives = {name: digest for name, digest in left.items() if name.startswith("evidence/")}
-    scenarios = parse_results(context.objects.read(digest) for _, digest in sorted(results.items()))
-    evidence = evidence_of(context.objects.read(digest) for _, digest in sorted(archives.items()))
+    scenarios = parse_results(_beginning(context, digest) for _, digest in sorted(results.items()))
     name, firmware, now = plain.text(inputs, "name"), plain.text(inputs, "firmware"), context.now()
     with context.database.read() as tx:
         earlier_ends = {
             one.name: list_trials(tx, QUESTION, subject_of(inputs, one), limit=HISTORY_SHOWN) for one in scenarios
         }
     history = {scenario: history_of(trials) for scenario, trials in earlier_ends.items()}
-    content = report(name, firmware, scenarios, evidence, history, job=context.job or 0, at=now)
-    files: dict[str, Sha256] = {REPORT: context.objects.put(content)}
     with context.write() as tx:
         _note(tx, context, inputs, scenarios, now)
+    evidence = _evidence(context, [digest for _, digest in sorted(archives.items())])
+    content = report(
+        name, firmware, scenarios, evidence, history, job=context.job or 0, at=now, is_part=is_of_a_part(inputs)
+    )
+    files: dict[str, Sha256] = {REPORT: context.objects.put(content)}
+    with context.write() as tx:
         held = holds_on_all({**files, **results, **archives})
         replace_holds(tx, holder_of(context), [replace(hold, until=now + EVIDENCE_KEEP) for hold in held], now)
-    folder = f"{name}-test-{firmware}"
+    folder = report_folder(inputs, context.job or 0)
     show_image(context.paths.public / "images", folder, files, context.objects)
-    outcome, verdict = verdict_of(scenarios)
+    outcome, verdict = verdict_of(scenarios, is_part=is_of_a_part(inputs))
     if outcome is not Outcome.OK:
         raise WorkFailed(verdict, hint=f"look at images/{folder}/{REPORT}")
     values: dict[str, Json] = {
@@ -158,6 +178,36 @@ def read(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
         "scenarios": {one.name: one.outcome for one in scenarios},
     }  # fmt: skip
     return StepResult(files, values=values)
+
+
+def _beginning(context: Context, digest: Sha256) -> bytes:
+    """Give results, or what is too long for any."""
+    with context.objects.open(digest) as file:
+        return file.read(RESULTS_LIMIT_BYTES + 1)
+
+
+def _evidence(context: Context, archives: Sequence[Sha256]) -> dict[str, bytes]:
+    with ExitStack() as opened:
+        return evidence_of(opened.enter_context(context.objects.open(digest)) for digest in archives)
+
+
+def is_of_a_part(inputs: Inputs) -> bool:
+    """Say whether a person chose what ran: that is no answer about the image, whatever it gives.
+
+    What the flow chooses for an image is all that it needs (`documentation`), and is its answer.
+    """
+    return "asked" in inputs and bool(inputs.get("chosen_features") or inputs.get("chosen_scenarios"))
+
+
+def upgrade_tried(inputs: Inputs) -> str:
+    """Name the image from which an upgrade was tried, "" if none was: such a run answers another question."""
+    return plain.text(plain.mapping(inputs, "upgrade"), "from") if "upgrade" in inputs else ""
+
+
+def report_folder(inputs: Inputs, job: int) -> str:
+    """Name the public folder of a report: one for each firmware, and one for each run of a part or with an upgrade."""
+    usual = f"{plain.text(inputs, 'name')}-test-{plain.text(inputs, 'firmware')}"
+    return f"{usual}-{job}" if is_of_a_part(inputs) or upgrade_tried(inputs) else usual
 
 
 def subject_of(inputs: Inputs, end: ScenarioEnd) -> str:
@@ -200,9 +250,13 @@ def _note(tx: Transaction, context: Context, inputs: Inputs, scenarios: Sequence
 
 
 def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Conclusion:
-    """Announce that the image has passed."""
+    """Announce that the image has passed, and by what: chosen features and scenarios, both empty if by all."""
     values = earlier["read"].values
-    body: dict[str, Json] = {key: inputs[key] for key in ("image", "name", "iso", "firmware")}
+    body: dict[str, Json] = {
+        key: inputs[key] for key in ("image", "name", "iso", "firmware", "chosen_features", "chosen_scenarios")
+    }
+    if source := upgrade_tried(inputs):
+        body["upgrade_from"] = source
     event = Event(EventKind.IMAGE_TESTED, now, plain.text(inputs, "name"), {**body, "report": values["report"]}, job)
     return Conclusion(dict(values), plain.text(values, "verdict"), [event])
 

@@ -76,6 +76,15 @@ def test_every_end_has_its_word(outcome: Outcome, state: BranchState) -> None:
     )
 
 
+def test_part_of_the_tests_that_a_person_chose_stands_for_nothing() -> None:
+    bad = job_of(1, "image.test", Outcome.FAILED, image="a", firmware="bios", chosen_scenarios=[])
+    part = job_of(2, "image.test", image="a", firmware="bios", asked="now", chosen_scenarios=["one"])
+    assert status_of([bad, part]).state is S.FAILED
+    upgrade = job_of(3, "image.test", Outcome.FAILED, image="a", firmware="bios", asked="now", upgrade={"from": "a-1"})
+    assert status_of([upgrade, job_of(4, "image.test", image="a", firmware="bios")]).state is S.FAILED
+    assert status_of([bad, job_of(4, "image.test", image="a", firmware="bios")]).state is S.OK
+
+
 def test_newer_job_about_the_same_stands_for_it_and_one_about_another_does_not() -> None:
     bad = job_of(1, "image.boot", Outcome.FAILED, image="a", firmware="bios")
     assert status_of([bad, job_of(2, "image.boot", image="a", firmware="bios")]).state is S.OK

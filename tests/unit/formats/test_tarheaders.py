@@ -51,6 +51,14 @@ def test_times_before_1970_and_in_parts_of_a_second_are_read() -> None:
     assert [row.mtime for row in iter_headers(pieces(out.getvalue()))] == [1.5]
 
 
+@pytest.mark.parametrize("said", ["inf", "-inf", "nan", "1e999", "soon"])
+def test_a_time_that_never_comes_is_refused(said: str) -> None:
+    member = tarfile.TarInfo("a")
+    member.pax_headers = {"mtime": said}
+    with pytest.raises(BadInput, match="a time that is none"):
+        list(iter_headers(pieces(member.tobuf(tarfile.PAX_FORMAT) + bytes(1024))))
+
+
 def test_a_tar_cut_off_anywhere_within_a_member_is_refused() -> None:
     whole = tar_of(("a", 600, 1), ("b" * 120, 3, 1))
     for length in range(1, 2048 + 1500, 97):

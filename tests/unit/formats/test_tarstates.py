@@ -9,7 +9,7 @@ import pytest
 from tests.worlds.debs import Member, tar_of
 
 from distwright.errors import BadInput
-from distwright.formats.tarstates import PathState, read_states, write_layer
+from distwright.formats.tarstates import EXTENDED_LIMIT_BYTES, PathState, read_states, write_layer
 
 NET_RAW = "\x01\0\0\x02\0\x20" + "\0" * 14
 CAPABLE = (("SCHILY.xattr.security.capability", NET_RAW), ("SCHILY.xattr.user.odd", "\udcff\0a"))
@@ -90,6 +90,34 @@ def hard_link() -> bytes:
 def test_hostile_tars_are_bad_input(content: bytes) -> None:
     with pytest.raises(BadInput):
         read_states(io.BytesIO(content))
+
+
+def with_pax(count: int = 1, **headers: str) -> bytes:
+    rows = []
+    for number in range(count):
+        row = tarfile.TarInfo(f"./a{number}")
+        row.pax_headers = {key.replace("__", "."): value for key, value in headers.items()}
+        rows.append(row.tobuf(tarfile.PAX_FORMAT))
+    return b"".join(rows) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        with_pax(mtime="inf"), with_pax(mtime="nan"), with_pax(mtime="1" + "0" * 39 + "e999"), with_pax(GNU__sparse__map="abc"),
+        with_pax(size="-5"), with_pax(SCHILY__xattr__user__x="x" * 300_000),
+    ],
+    ids=["no time", "no number", "a long time", "sparse", "size", "attribute"],
+)  # fmt: skip
+def test_hostile_extended_headers_are_bad_input(content: bytes) -> None:
+    with pytest.raises(BadInput) as refused:
+        read_states(io.BytesIO(content))
+    assert refused.value.hint == "build the image again, in full"
+
+
+def test_attributes_of_a_tar_have_a_bound_together() -> None:
+    with pytest.raises(BadInput, match="more than 64 MiB of attributes"):
+        read_states(io.BytesIO(with_pax(EXTENDED_LIMIT_BYTES // 200_000 + 1, SCHILY__xattr__user__x="x" * 200_000)))
 
 
 def test_a_file_that_claims_to_be_mostly_holes_is_not_read() -> None:

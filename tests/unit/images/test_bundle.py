@@ -19,9 +19,10 @@ from distwright.archive.tree import parse_root
 from distwright.builds.environment import EnvironmentRecipe
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, DistwrightError, NotFound, Refused
-from distwright.images.bundle import Bundle, parse_sums, read_bundle, write_bundle
+from distwright.images.bundle import OBJECTS_LIMIT_BYTES, Bundle, parse_sums, read_bundle, write_bundle
 from distwright.images.forms import BUILD_KIND
 from distwright.images.own_packages import with_own_packages
+from distwright.images.recorded import recorded_archives
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import StepResult
 from distwright.model import plain
@@ -54,12 +55,12 @@ def inputs_of(world: World) -> dict[str, Json]:
     }  # fmt: skip
 
 
-def made(world: World, path: Path, sums: bytes = b"") -> Path:
+def made(world: World, path: Path, sums: bytes = b"", **more: Json) -> Path:
     """Write the bundle of that order."""
     earlier = world.earlier({})
     earlier["tools"] = StepResult(earlier["tools"].outputs, (fetched(OURS, "petrel/devel"), fetched(HELLO)))
     text = sums or f"{sha256_of(b'an iso')}  petrel-1.iso\n".encode()
-    digest = write_bundle(world.context, inputs_of(world), earlier, text, b"signature\n")
+    digest = write_bundle(world.context, {**inputs_of(world), **more}, earlier, text, b"signature\n")
     path.write_bytes(world.context.objects.read(digest))
     return path
 
@@ -105,6 +106,23 @@ def test_it_has_what_records_a_state_and_nothing_of_where_and_how_we_do(
     assert set(found.tables) == {"debian"}
     assert {"suites", "components", "architectures", "sources"} <= set(found.tables["debian"])
     assert not {"fetch_from", "live_url", "key", "pool", "keep_days"} & set(found.tables["debian"])
+
+
+def test_it_says_how_states_were_recorded_when_the_image_was_ordered_and_not_how_they_are_now(
+    world: World, keyring: bytes, tmp_path: Path
+) -> None:
+    context = world.context
+    recorded = recorded_archives(context.database, context.config, context.objects, ["debian"])
+    before = read_bundle(made(world, tmp_path / "before"))
+    (tmp_path / "upstream.asc").write_bytes(signer("petrel").certificate())
+    debian = context.config.archives["debian"].model_copy(update={"origin": "Another"})
+    context.config = replace(context.config, archives={**context.config.archives, "debian": debian})
+    found = read_bundle(made(world, tmp_path / "b", recorded=recorded))
+    assert (found.tables, found.keyrings) == (before.tables, {"debian": keyring})
+    assert context.objects.read(sha256_of(keyring)) == keyring
+    assert found.digest == JobOrder(BUILD_KIND, {**inputs_of(world), "recorded": recorded}, "x").digest
+    now = read_bundle(made(world, tmp_path / "now"))
+    assert (now.tables["debian"]["origin"], now.keyrings["debian"]) == ("Another", signer("petrel").certificate())
 
 
 @pytest.mark.usefixtures("keyring")
@@ -186,6 +204,47 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes, error: typ
     (tmp_path / "b").write_bytes(content)
     with pytest.raises(error, match=said):
         read_bundle(tmp_path / "b", MemoryObjects())
+
+
+def extended(name: str, **headers: str) -> bytes:
+    row = tarfile.TarInfo(name)
+    row.pax_headers = {key.replace("__", "."): value for key, value in headers.items()}
+    return row.tobuf(tarfile.PAX_FORMAT) + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        extended("bundle.json", GNU__sparse__map="abc"), extended("bundle.json", mtime="inf"),
+        extended("bundle.json", comment="x" * 300_000),
+    ],
+    ids=["sparse", "time", "long"],
+)  # fmt: skip
+def test_hostile_extended_headers_are_refused_and_not_read_whole(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "b").write_bytes(content)
+    with pytest.raises(BadInput, match="b is no bundle of an image: ") as refused:
+        read_bundle(tmp_path / "b", MemoryObjects())
+    assert refused.value.hint.startswith("fetch it again")
+
+
+def test_objects_of_a_bundle_have_a_bound_and_each_comes_once(tmp_path: Path) -> None:
+    one = packed({f"objects/{sha256_of(b'one')}": b"one"})
+    (tmp_path / "b").write_bytes(one[:1024] + one)
+    with pytest.raises(BadInput, match="has no place in a bundle"):
+        read_bundle(tmp_path / "b", MemoryObjects())
+    huge = tarfile.TarInfo(f"objects/{'0' * 64}")
+    huge.size = OBJECTS_LIMIT_BYTES + 1
+    (tmp_path / "b").write_bytes(huge.tobuf(tarfile.PAX_FORMAT) + bytes(4096))
+    with pytest.raises(BadInput, match="the bundle has too much"):
+        read_bundle(tmp_path / "b")
+
+
+def test_a_bundle_that_is_cut_off_within_a_member_is_refused(tmp_path: Path) -> None:
+    whole = packed({**GOOD, f"objects/{sha256_of(b'one' * 500)}": b"one" * 500})
+    for length in (length for length in range(0, 512 * 9, 128) if length % 512):
+        (tmp_path / "b").write_bytes(whole[:length])
+        with pytest.raises(BadInput):
+            read_bundle(tmp_path / "b", MemoryObjects())
 
 
 def test_a_bundle_that_is_not_there_is_not_found(tmp_path: Path) -> None:

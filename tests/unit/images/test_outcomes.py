@@ -11,7 +11,7 @@ from tests.worlds.times import NOW
 
 from distwright.errors import BadInput
 from distwright.images.driving.results import Scenario
-from distwright.images.outcomes import ScenarioEnd, evidence_of, parse_results, verdict_of
+from distwright.images.outcomes import ARCHIVE_LIMIT_BYTES, ScenarioEnd, evidence_of, parse_results, verdict_of
 from distwright.images.report import report
 from distwright.model.outcomes import Outcome
 
@@ -72,7 +72,9 @@ def test_text_of_results_is_cut_and_harmless() -> None:
     [
         ([{}], Outcome.OK, "scenarios: 1 passed"),
         ([{}, {"outcome": "skipped"}], Outcome.OK, "scenarios: 1 passed, 1 skipped"),
-        ([{"outcome": "failed", "is_quarantined": True}], Outcome.OK, "scenarios: 1 failed"),
+        ([{}, {"outcome": "failed", "is_quarantined": True}], Outcome.OK, "scenarios: 1 passed, 1 failed"),
+        ([{"outcome": "failed", "is_quarantined": True}], Outcome.FAILED, "no scenario has passed; scenarios: 1 failed"),
+        ([{"outcome": "skipped"}] * 2, Outcome.FAILED, "no scenario has passed; scenarios: 2 skipped"),
         ([{}, {"outcome": "failed"}], Outcome.FAILED, "scenarios: 1 passed, 1 failed; Boot: it greets (failed)"),
         ([{"outcome": "timed-out"}], Outcome.FAILED, "scenarios: 1 timed-out; Boot: it greets (timed-out)"),
         ([{"outcome": "not-run"}], Outcome.FAILED, "scenarios: 1 not-run; Boot: it greets (not-run)"),
@@ -83,6 +85,12 @@ def test_the_image_is_good_if_no_scenario_outside_of_quarantine_says_no(
     rows: list[dict[str, Any]], outcome: Outcome, message: str
 ) -> None:
     assert verdict_of(ends(*rows)) == (outcome, message)
+
+
+def test_a_verdict_about_a_chosen_part_says_so() -> None:
+    assert verdict_of(ends({}), is_part=True) == (Outcome.OK, "a chosen part of the scenarios: 1 passed")
+    text = report("petrel-1", "uefi", ends({}), {}, {}, job=7, at=NOW, is_part=True).decode()
+    assert "a chosen part of the scenarios: 1 passed" in text
 
 
 def test_of_many_red_scenarios_ten_are_named() -> None:
@@ -108,13 +116,39 @@ def archive(**files: bytes) -> bytes:
 
 def test_evidence_is_plain_files_and_as_much_of_it_as_there_is() -> None:
     whole = archive(first=b"1" * 3000, second=b"2" * 3000)
-    assert evidence_of([whole]) == {"first": b"1" * 3000, "second": b"2" * 3000}
-    found = [evidence_of([whole[:end]]) for end in range(0, len(whole), 100)]
+    assert evidence_of([io.BytesIO(whole)]) == {"first": b"1" * 3000, "second": b"2" * 3000}
+    found = [evidence_of([io.BytesIO(whole[:end])]) for end in range(0, len(whole), 100)]
     assert all(
         set(one) <= {"first", "second"} and all(len(content) == 3000 for content in one.values()) for one in found
     )
     assert {len(one) for one in found} == {0, 1, 2}
-    assert evidence_of([b"no tar at all", whole]) == evidence_of([whole])
+    assert evidence_of([io.BytesIO(b"no tar at all"), io.BytesIO(whole)]) == evidence_of([io.BytesIO(whole)])
+
+
+class Zeros(io.RawIOBase):
+    """A file that begins as it is said, and has no end."""
+
+    def __init__(self, start: bytes) -> None:
+        super().__init__()
+        self.start, self.given = start, 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        assert size > 0, "nobody has room for all of it"
+        piece, self.start = self.start[:size].ljust(size, b"\0"), self.start[size:]
+        self.given += size
+        return piece
+
+
+def test_of_evidence_without_an_end_the_beginning_is_read() -> None:
+    endless = Zeros(archive(first=b"1" * 3000))
+    assert evidence_of([endless, io.BytesIO(archive(second=b"2"))]) == {"first": b"1" * 3000, "second": b"2"}  # type: ignore[list-item]  # it is only read
+    assert endless.given == ARCHIVE_LIMIT_BYTES
+
+
+def test_extended_headers_of_evidence_are_not_read_whole() -> None:
+    row = tarfile.TarInfo("first")
+    row.pax_headers = {"comment": "x" * 1_000_000}
+    assert evidence_of([io.BytesIO(row.tobuf(tarfile.PAX_FORMAT) + bytes(1024))]) == {}
 
 
 def test_the_report_has_everything_in_one_file_and_nothing_of_it_is_markup() -> None:

@@ -22,6 +22,7 @@ from distwright.images.recipe import includes_tar, parse_recipe
 from distwright.images.recipe_files import ImageFile
 from distwright.images.resolve import _image_file, boot_order, image_order, live_sources
 from distwright.jobs.order import JobOrder
+from distwright.model import plain
 from distwright.model.digests import Json, canonical_json, sha256_of
 from distwright.store.holds import serial_hold
 from distwright.tools.git import Blob
@@ -119,6 +120,29 @@ def test_states_and_holds_are_those_that_were_resolved(context: WorldContext) ->
         serial_hold("", "security", "2024011001", "security/stable-security"),
         serial_hold("", "debian", "2024011001", "debian/stable"),
     ), "of the image, and of its tools"
+
+
+def test_an_order_with_a_bundle_says_how_its_states_are_recorded(context: WorldContext, tmp_path: Path) -> None:
+    head = commit(context.paths, "live", FILES)
+    assert "recorded" not in order(context).inputs
+    files, archives = {name: tmp_path / f"{name}.asc" for name in ("debian", "security")}, dict(context.config.archives)
+    for name, file in files.items():
+        file.write_bytes(signer(name).certificate())
+        archives[name] = archives[name].model_copy(update={"keyring": str(file)})
+    image = context.config.images["petrel"].model_copy(update={"outputs": ("iso", "bundle")})
+    context.config = replace(context.config, archives=archives, images={**context.config.images, "petrel": image})
+    made = order(context)
+    recorded = plain.mapping(made.inputs, "recorded")
+    assert {name: plain.digest(plain.mapping(recorded, name), "keyring") for name in recorded} == {
+        name: sha256_of(signer(name).certificate()) for name in files
+    }
+    assert plain.mapping(plain.mapping(recorded, "debian"), "settings")["suites"] == ["stable"]
+    assert "fetch_from" not in plain.mapping(plain.mapping(recorded, "debian"), "settings")
+    assert order(context).digest == made.digest
+    files["security"].write_bytes(KEY)
+    other = order(context)
+    assert other.inputs["name"] != made.inputs["name"], "another order has another name"
+    assert (other.inputs["commit"], other.inputs["states"]) == (head, made.inputs["states"])
 
 
 def test_the_same_commit_on_the_same_states_is_the_same_job_wherever_it_was_fetched_from(tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """Images are dropped with all that belongs to them, and with nothing that anybody else has; what must stay stays."""
 
 import subprocess
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.worlds.images import Images
 from tests.worlds.installation import WorldContext, make_context
-from tests.worlds.times import DAY
+from tests.worlds.times import DAY, NOW
 
 from distwright.archive.garbage import collect
 from distwright.archive.needs import PERSON
+from distwright.archive.tag_trees import TagDocument
 from distwright.checks.image_contents import KIND as CONTENTS_KIND
 from distwright.errors import BadUsage, NotFound, Refused
 from distwright.images.build import KIND as BUILD
@@ -21,11 +24,16 @@ from distwright.images.retention import Budget, Colour, JudgedImage
 from distwright.images.retiring import LOOKS, budgets_of, drop_images, retire_images
 from distwright.jobs.keeping import hold_stage
 from distwright.jobs.order import JobOrder, place_order
-from distwright.model.digests import Sha256
+from distwright.model import plain
+from distwright.model.digests import Json, Sha256
 from distwright.model.events import EventKind
 from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import TaggedSnapshot
+from distwright.store.database import Transaction
 from distwright.store.holds import all_holds, object_hold, replace_holds
 from distwright.store.jobs import find_job, find_step_result, keep_step_result, list_jobs
+from distwright.store.refs import set_ref
+from distwright.store.signed import insert_tag
 
 NOTHING = {"petrel": Budget(0, 0)}
 MIB = 1 << 20
@@ -90,6 +98,36 @@ def test_the_newest_the_last_green_and_the_last_red_one_stay_and_the_others_go_f
     assert public(context) == before, "only said"
     assert retired(context, Budget(0, 0)) == want
     assert retired(context, Budget(0, 0)) == {name: why for name, why in want.items() if why != "goes"}
+
+
+PART: dict[str, Json] = {"asked": "now", "chosen_scenarios": ["one"]}
+
+
+def test_a_part_that_a_person_chose_changes_no_colour_and_goes_with_its_image(
+    context: WorldContext, images: Images
+) -> None:
+    red, green, _ = (images.build() for _ in range(3))
+    images.boot(red)
+    images.test(red, outcome=Outcome.FAILED)
+    part = images.test(red, chosen=PART)
+    images.test(green)
+    images.test(green, outcome=Outcome.FAILED, chosen={**PART, "chosen_scenarios": ["two"]})
+    found = retired(context, Budget(0, 0), really=False)
+    assert (found[red], found[green]) == ("the last red one", "the last green one")
+    assert {f"{red}-test-bios", f"{red}-test-bios-{part}"} <= public(context)
+    images.test(images.build(), outcome=Outcome.FAILED)
+    assert retired(context, Budget(0, 0))[red] == "goes"
+    assert not {name for name in public(context) if name.startswith((red, f"{COMPLETE}/{red}"))}
+
+
+def test_an_upgrade_that_failed_is_not_undone_by_a_test_without_one(context: WorldContext, images: Images) -> None:
+    one, _ = images.build(), images.build()
+    upgrade: dict[str, Json] = {"asked": "now", "upgrade": {"from": "petrel-0"}}
+    images.test(one, outcome=Outcome.FAILED, chosen=upgrade)
+    images.test(one)
+    assert retired(context, Budget(0, 0), really=False)[one] == "the last red one"
+    images.test(one, chosen={**upgrade, "asked": "later"})
+    assert retired(context, Budget(0, 0), really=False)[one] == "the last green one"
 
 
 def test_an_image_that_a_test_waits_for_is_needed_and_has_no_colour_yet(context: WorldContext, images: Images) -> None:
@@ -245,23 +283,84 @@ def test_what_an_event_that_nobody_has_read_names_stays(context: WorldContext, i
     assert retired(context, Budget(0, 0))[waiting].startswith("needed by event ")
 
 
-def test_an_image_of_a_tagged_commit_stays(context: WorldContext, images: Images) -> None:
+def repo_with_commits(context: WorldContext, *texts: str) -> tuple[tuple[str, ...], list[str]]:
+    """Make the repo of the image with commits that are empty; give how git is called there, and the commits."""
     repo = context.paths.repo("live")
     run = ("git", "-c", "user.name=a", "-c", "user.email=a@a.invalid", "-C", str(repo))
     subprocess.run(("git", "init", "--quiet", "--bare", str(repo)), check=True)
     tree = subprocess.run((*run, "write-tree"), check=True, capture_output=True, text=True).stdout.strip()
-    commits = [
-        subprocess.run(
-            (*run, "commit-tree", tree, "-m", text), check=True, capture_output=True, text=True
-        ).stdout.strip()
-        for text in ("one", "two", "three")
-    ]
+    made = (
+        subprocess.run((*run, "commit-tree", tree, "-m", text), check=True, capture_output=True, text=True)
+        for text in texts
+    )
+    return run, [one.stdout.strip() for one in made]
+
+
+def test_an_image_of_a_tagged_commit_stays(context: WorldContext, images: Images) -> None:
+    run, commits = repo_with_commits(context, "one", "two", "three")
     subprocess.run((*run, "tag", "-a", "-m", "release", "1.0", commits[0]), check=True)
     subprocess.run((*run, "tag", "light", commits[1]), check=True)
     names = [images.build(commit=commit) for commit in commits]
     images.build()
     found = retired(context, Budget(0, 0), really=False)
     assert [found[name] for name in names] == ["needed by tag 1.0", "needed by tag light", "goes"]
+    images.build(commit="d" * 40)
+    images.build()
+    link = context.paths.public / "images" / "petrel-5"
+
+    def tag_when_the_first_one_goes() -> None:
+        if not link.is_symlink():
+            subprocess.run((*run, "tag", "late", commits[2]), check=False, capture_output=True)
+
+    context.when_asked_the_time = tag_when_the_first_one_goes
+    with pytest.raises(Refused, match=f"{names[2]} came to be needed by tag late and stays"):
+        retired(context, Budget(0, 0))
+    assert names[2] in public(context)
+    assert not link.is_symlink()
+
+
+@dataclass
+class Tagging(WorldContext):
+    """Something is done when a name is gone, just before the next transaction."""
+
+    gone: Path = Path("/nowhere")
+    then: Callable[[], None] | None = None
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Begin a writing transaction."""
+        if self.then is not None and not self.gone.is_symlink():
+            then, self.then = self.then, None
+            then()
+        return super().write()
+
+
+@pytest.mark.parametrize("is_pushed", [False, True], ids=["snapshot", "push"])
+def test_an_image_that_is_tagged_at_the_last_moment_stays(
+    context: WorldContext, images: Images, *, is_pushed: bool
+) -> None:
+    run, [commit] = repo_with_commits(context, "one")
+    old, first, _ = images.build(commit=commit), images.build(), images.build()
+    with context.database.read() as tx:
+        job = find_job(tx, 1)
+    assert job is not None
+    manifest = plain.digest_map(job.outputs or {}, "files")[f"{old}.manifest.json"]
+
+    def tag() -> None:
+        digest = context.objects.put(TagDocument({}, {}, manifest).to_bytes())
+        if is_pushed:
+            subprocess.run((*run, "tag", "1.0", commit), check=True)
+        with context.database.write() as tx:
+            if is_pushed:
+                set_ref(tx, "live", "refs/tags/1.0", commit, NOW)
+            else:
+                insert_tag(tx, TaggedSnapshot("debian", "1.0", digest, "release", NOW))
+
+    tagging = Tagging(context.paths, context.database, context.objects, context.fetcher, context.config)
+    tagging.clock, tagging.gone, tagging.then = context.clock, context.paths.public / "images" / first, tag
+    with pytest.raises(Refused, match=f"{old} came to be needed by (snapshot )?tag 1.0 and stays"):
+        retired(tagging, Budget(0, 0))
+    assert old in public(context)
+    assert retired(context, Budget(0, 0))[old].startswith("needed by ")
 
 
 def test_failed_builds_count_and_the_last_one_stays(context: WorldContext, images: Images) -> None:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import tarfile
 from dataclasses import replace
 from datetime import timedelta
@@ -17,13 +19,15 @@ from tests.worlds.repos import commit
 from tests.worlds.times import NOW
 
 from distwright.archive.resolve import NotReadyError
-from distwright.errors import BadInput, NotFound, WorkFailed
+from distwright.errors import BadInput, Lost, NotFound, WorkFailed
 from distwright.flow.rules import scenarios_of_built_image
 from distwright.flow.view import View
+from distwright.images.driving.__main__ import write_beside
 from distwright.images.kit_descriptions import Description, Release, Upgrade
 from distwright.images.scenarios import (
     Chosen,
     driver_tar,
+    features_before,
     features_tar,
     last_built,
     orders_of_tests,
@@ -34,6 +38,7 @@ from distwright.images.testing import (
     IMAGE_TEST,
     KIND,
     conclude,
+    is_of_a_part,
     judge_boot,
     judge_scenarios,
     plan_boot,
@@ -49,9 +54,11 @@ from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.store.events import append_event
 from distwright.store.holds import holds_of
+from distwright.store.objects import READ_LIMIT_BYTES, FileObjects
 from distwright.store.trials import list_trials
 
 SAMPLE = INPUTS["image.test"]
+PICTURE = b"\x89PNG\r\n\x1a\nxyz"
 FEATURE = "Feature: Boot\n  Scenario: it greets\n    Given the machine has started\n"
 
 
@@ -166,6 +173,9 @@ def test_a_good_image_gets_a_report_beside_it_and_an_event(context: WorldContext
     assert concluded.outputs["scenarios"] == {"Boot: it greets": "passed", "Boot: it sleeps": "failed"}
     [event] = concluded.events
     assert (event.kind, event.subject, event.body["firmware"]) == (EventKind.IMAGE_TESTED, "petrel-amd64-1.0", "uefi")
+    assert (event.body["chosen_features"], event.body["chosen_scenarios"], "upgrade_from" in event.body) == (
+        [], [], False,
+    )  # fmt: skip
     with context.write() as tx:
         append_event(tx, event)  # its body is what the schema wants
 
@@ -198,7 +208,8 @@ def test_a_bad_image_is_named_by_its_scenarios_and_all_the_rest_is_kept_too(cont
 def test_the_report_says_how_a_scenario_ended_before(context: WorldContext) -> None:
     for asked, outcome in (("first", "passed"), ("second", "failed"), ("third", "failed")):
         begin(context, asked)
-        read(context, SAMPLE, left_by(context, {"is_quarantined": True, "outcome": outcome}))
+        other = {"at": "boot.feature:9", "scenario": "it sleeps"}
+        read(context, SAMPLE, left_by(context, {"is_quarantined": True, "outcome": outcome}, other))
     shown = (context.paths.public / "images" / "petrel-amd64-1.0-test-uefi" / "report.html").read_text()
     assert "red in 1 of the last 2 runs" in shown
     with context.database.read() as tx:
@@ -206,6 +217,76 @@ def test_the_report_says_how_a_scenario_ended_before(context: WorldContext) -> N
     assert [trial.outcome for trial in trials] == [Outcome.FAILED, Outcome.FAILED, Outcome.OK]
     assert seconds_of(trials, "petrel", "uefi") == {"Boot: it greets": 2}
     assert seconds_of(trials, "petrel", "bios") == {}
+
+
+def test_a_chosen_part_says_so_and_its_report_takes_the_place_of_no_other(context: WorldContext) -> None:
+    images, usual = context.paths.public / "images", "petrel-amd64-1.0-test-uefi"
+    with pytest.raises(WorkFailed):
+        read(context, SAMPLE, left_by(context, {"outcome": "failed"}))
+    whole = (images / usual / "report.html").read_bytes()
+    begin(context, "later")
+    part = {**SAMPLE, "asked": "later", "chosen_scenarios": ["it greets"]}
+    result = read(context, part, left_by(context, {}))
+    assert result.values["folder"] == f"{usual}-{context.job}"
+    assert (images / usual / "report.html").read_bytes() == whole
+    assert "a chosen part of the scenarios: 1 passed" in (images / f"{usual}-{context.job}/report.html").read_text()
+    concluded = conclude(part, {**EARLIER, "read": result}, NOW, 3)
+    assert concluded.message == "a chosen part of the scenarios: 1 passed"
+    assert concluded.events[0].body["chosen_scenarios"] == ["it greets"]
+    with context.database.read() as tx:
+        assert [trial.outcome for trial in list_trials(tx, "scenario")] == [Outcome.OK, Outcome.FAILED]
+
+
+def test_an_upgrade_that_was_tried_is_told_and_has_a_report_of_its_own(context: WorldContext) -> None:
+    given = {**SAMPLE, "asked": "now", "upgrade": {"from": "petrel-amd64-0.9", "usb": TREE, "kit": TAR}}
+    result = read(context, given, left_by(context, {}))
+    assert result.values["folder"] == f"petrel-amd64-1.0-test-uefi-{context.job}"
+    [event] = conclude(given, {**EARLIER, "read": result}, NOW, 3).events
+    assert event.body["upgrade_from"] == "petrel-amd64-0.9"
+
+
+def test_evidence_of_any_size_is_read_piece_by_piece(context: WorldContext) -> None:
+    earlier = left_by(
+        context, {"outcome": "failed", "evidence": ["screen.png"]}, evidence=packed({"boot-3/screen.png": PICTURE})
+    )
+    assert isinstance(context.objects, FileObjects)
+    file = context.objects.path(earlier["scenarios"].outputs["evidence/evidence-0.tar"])
+    file.chmod(0o644)
+    os.truncate(file, READ_LIMIT_BYTES + 1)  # holes: it takes no room
+    with pytest.raises(WorkFailed):
+        read(context, SAMPLE, earlier)
+    shown = context.paths.public / "images" / "petrel-amd64-1.0-test-uefi" / "report.html"
+    assert "data:image/png;base64," in shown.read_text()
+
+
+def test_answers_are_kept_whatever_the_evidence_is_like(context: WorldContext) -> None:
+    earlier = left_by(context, {"outcome": "failed"})
+    earlier["scenarios"].outputs["evidence/evidence-0.tar"] = ROOT  # type: ignore[index]  # an object that is not there
+    with pytest.raises(Lost):
+        read(context, SAMPLE, earlier)
+    with context.database.read() as tx:
+        assert [trial.outcome for trial in list_trials(tx, "scenario")] == [Outcome.FAILED]
+
+
+def test_what_is_unpacked_is_named_and_a_kit_is_not(tmp_path: Path) -> None:
+    given = {**SAMPLE, "upgrade": {"from": "petrel-amd64-0.9", "usb": TREE, "kit": TAR}}
+    for number, inputs in enumerate((given, {**given, "base_features": ROOT})):
+        plan = plan_scenarios(inputs, EARLIER)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "test.sh").write_text(plan.write["test.sh"].replace("exec python3 -B -m driving", "echo"))
+        for name in (name for name in plan.place if name.endswith(".tar")):
+            (folder / name).write_bytes(packed({f"of-{name}/x": b"x"}))
+        subprocess.run(("sh", "./test.sh", "scenarios"), cwd=folder, check=True, capture_output=True)
+        unpacked = {path.name for path in folder.iterdir() if path.is_dir()}
+        assert unpacked == {"of-driver.tar", "of-features.tar", *(["of-base.tar"] if number else [])}
+    assert plan_scenarios(SAMPLE, EARLIER).write == plan_boot(SAMPLE, EARLIER).write
+
+
+def test_only_what_a_person_chose_is_a_part() -> None:
+    assert not is_of_a_part({**SAMPLE, "asked": "now"})
+    assert not is_of_a_part({**SAMPLE, "chosen_features": ["manual"]}), "the flow asks for all that an image needs"
+    assert is_of_a_part({**SAMPLE, "asked": "now", "chosen_features": ["manual"]})
 
 
 def test_results_that_cannot_be_read_are_an_error_of_the_work(context: WorldContext) -> None:
@@ -256,6 +337,31 @@ def test_tests_are_ordered_for_each_firmware_from_the_features_of_the_commit(tmp
     asked = orders_of_tests(context.database, context.ground(), built(head), Chosen(("uefi",), asked="2026-01-01"))
     assert [order.inputs["firmware"] for order in asked] == ["uefi"]
     assert asked[0].inputs["asked"] == "2026-01-01"
+
+
+def test_the_tests_of_a_topic_know_what_its_base_has_in_quarantine(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    give_features(context)
+    base = commit(context.paths, "live", {**FILES, "features/boot.feature": FEATURE, "features/menu.png": "x"})
+    tagged = FEATURE.replace("  Scenario", "  @quarantine\n  Scenario")
+    topic = commit(context.paths, "live", {**FILES, "features/boot.feature": tagged}, branch="topic")
+    body = built(topic, base_branch="main", base_commit=base)
+    [order] = orders_of_tests(context.database, context.ground(), body)
+    with tarfile.open(fileobj=io.BytesIO(context.objects.read(Sha256(str(order.inputs["base_features"]))))) as tar:
+        assert tar.getnames() == ["base-features/boot.feature"]
+        file = tar.extractfile("base-features/boot.feature")
+        assert file is not None
+        assert file.read().decode() == FEATURE
+    plan, without = plan_scenarios({**SAMPLE, "base_features": ROOT}, EARLIER), plan_scenarios(SAMPLE, EARLIER)
+    assert plan.place == {**without.place, "base.tar": ROOT}
+    assert plan_boot({**SAMPLE, "base_features": ROOT}, EARLIER) == plan_boot(SAMPLE, EARLIER)
+
+
+def test_a_base_without_features_has_nothing_in_quarantine(tmp_path: Path) -> None:
+    context = installation(tmp_path)
+    base = commit(context.paths, "live", FILES)
+    with tarfile.open(fileobj=io.BytesIO(features_before(context.paths.repo("live"), base, ["features"]))) as tar:
+        assert tar.getnames() == ["base-features/none"]
 
 
 def test_an_upgrade_is_tried_where_there_is_a_kit_to_the_very_image(tmp_path: Path) -> None:
@@ -324,7 +430,32 @@ def test_features_of_several_folders_go_together_unless_a_name_is_there_twice() 
     with pytest.raises(BadInput, match=r"b/boot\.feature is in another folder"):
         features_tar({"a": ours, "b": {"boot.feature": b"4"}})
     with pytest.raises(NotFound, match="there is no feature in a"):
-        features_tar({"a": {"below/boot.feature": b"1", "picture.png": b"2"}})
+        features_tar({"a": {"boot.feature.orig": b"1", "picture.png": b"2"}})
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("below/boot.feature", r"a/below/boot\.feature would not be run"),
+        ("environment.py", r"a/environment\.py would not be used"),
+        ("steps/distwright.py", r"a/steps/distwright\.py would not be used"),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_refused_by_name(path: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        features_tar({"a": {"boot.feature": b"1", path: b"2"}})
+    features_tar({"a": {"boot.feature": b"1", "below/environment.py": b"2", "steps/ours.py": b"3"}})
+    features_tar({"a": {"boot.feature": b"1", "below/more.feature": b"2"}, "a/below": {"more.feature": b"2"}})
+
+
+def test_what_the_driver_writes_beside_features_is_what_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    write_beside(tmp_path / "features")
+    written = {str(file.relative_to(tmp_path / "features")) for file in tmp_path.rglob("*.py")}
+    for path in written:
+        with pytest.raises(BadInput, match="would not be used"):
+            features_tar({"a": {"boot.feature": b"1", path: b"2"}})
+    assert len(written) == 2
 
 
 def test_the_driver_is_packed_whole_and_the_same_each_time() -> None:

@@ -3,6 +3,7 @@
 Exit codes: 0 done (scenarios may have failed: that is in their results), 1 the image did not start, or nothing can be run.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -16,7 +17,7 @@ from .hardware import Hardware
 from .machine import Machine
 from .patience import DrivingError
 from .results import Results, Scenario
-from .session import QUARANTINE_TAG, Settings, write_whole
+from .session import BASE_FEATURES, Settings, is_quarantined, write_whole
 
 _ENVIRONMENT = "from driving.hooks import after_scenario, after_step, before_all, before_scenario\n"
 _STEPS = """import behave
@@ -73,10 +74,9 @@ def scenarios(work: Path) -> int:
     given = json.loads((work / "settings.json").read_text())
     settings, features, out = Settings.read(work), work / "features", work / "out"
     out.mkdir(exist_ok=True)
-    (features / "steps").mkdir(exist_ok=True)
-    (features / "environment.py").write_text(_ENVIRONMENT)
-    (features / "steps" / "distwright.py").write_text(_STEPS)
-    known = listed(features, given.get("features", []), given.get("scenarios", []))
+    write_beside(features)
+    note_quarantine(work)
+    known = listed(features, given.get("features", []), given.get("scenarios", []), hooks.base_quarantine(work))
     if not known:
         print("no scenario is chosen")  # noqa: T201  # a program: this is its log
         return 1
@@ -89,11 +89,45 @@ def scenarios(work: Path) -> int:
     return max(ends)
 
 
-def listed(features: Path, wanted_features: Sequence[str], wanted_scenarios: Sequence[str]) -> list[Scenario]:
-    """List scenarios in order of file and line, all or those of the names. Raises DrivingError for a feature that has errors."""
+def write_beside(features: Path) -> None:
+    """Write what binds behave to our machine; no folder of features has files of these names (images/scenarios.py)."""
+    (features / "steps").mkdir(exist_ok=True)
+    (features / "environment.py").write_text(_ENVIRONMENT)
+    (features / "steps" / "distwright.py").write_text(_STEPS)
+
+
+def note_quarantine(work: Path) -> None:
+    """Write down what is in quarantine on the base of a topic, if the image is of one; a file that has errors names nothing."""
+    if not (work / BASE_FEATURES).is_dir():
+        return
+    named: list[str] = []
+    for file in (work / BASE_FEATURES).glob("*.feature"):
+        with contextlib.suppress(DrivingError, ValueError, LookupError):
+            named += [one.name for one in listed_in([file]) if one.is_quarantined]
+    write_whole(work / hooks.QUARANTINE, json.dumps(sorted(named)))
+
+
+def listed(
+    features: Path,
+    wanted_features: Sequence[str],
+    wanted_scenarios: Sequence[str],
+    quarantine: Sequence[str] | None = None,
+) -> list[Scenario]:
+    """List scenarios in order of file and line, all or those of the names. Raises DrivingError for a feature that has errors.
+
+    quarantine: what is in quarantine on the base of the topic, None if there is none.
+    """
+    return listed_in(sorted(features.glob("*.feature")), wanted_features, wanted_scenarios, quarantine)
+
+
+def listed_in(
+    files: Sequence[Path], wanted_features: Sequence[str] = (), wanted_scenarios: Sequence[str] = (),
+    quarantine: Sequence[str] | None = None,
+) -> list[Scenario]:  # fmt: skip
+    """List scenarios of files, as `listed` does."""
     parser: Any = importlib.import_module("behave.parser")
     found = []
-    for file in sorted(features.glob("*.feature")):
+    for file in files:
         try:
             feature = parser.parse_file(str(file))
         except parser.ParserError as error:
@@ -101,7 +135,12 @@ def listed(features: Path, wanted_features: Sequence[str], wanted_scenarios: Seq
         if feature is None or (wanted_features and not {feature.name, file.name, file.stem} & set(wanted_features)):
             continue
         found += [
-            Scenario(feature.name, one.name, hooks.place_of(one), is_quarantined=QUARANTINE_TAG in one.effective_tags)
+            Scenario(
+                feature.name,
+                one.name,
+                hooks.place_of(one),
+                is_quarantined=is_quarantined(one.effective_tags, f"{feature.name}: {one.name}", quarantine),
+            )
             for one in feature.walk_scenarios()
             if not wanted_scenarios or one.name in wanted_scenarios
         ]

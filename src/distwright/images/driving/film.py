@@ -1,12 +1,14 @@
 """A film of a screen: an animated PNG, which every browser plays. Source: the W3C's PNG specification, third edition."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .pictures import Picture, chunk
 
 FRAMES_LIMIT = 240
 _LONGEST_MS = 60_000
+_PNG_BYTES = 128  # at most: of what is written around a picture, and around all
 
 
 @dataclass(slots=True)
@@ -31,26 +33,40 @@ class Film:
             pairs = zip(self.frames[::2], [*self.frames[1::2], None], strict=False)
             self.frames = [(first[0], first[1] + (second[1] if second else 0)) for first, second in pairs]
 
-    def to_png(self) -> bytes:
-        """Write it, each picture in the upper left of a screen that is as large as the largest; b"" of none."""
+    def to_png(self, limit_bytes: int = 1 << 30) -> bytes:
+        """Write it, each picture in the upper left of a screen that is as large as the largest; b"" of none.
+
+        limit_bytes: as much of its end as fits is written; b"" if not even the last picture does.
+        """
         if not self.frames:
             return b""
         width = max(picture.width for picture, _ in self.frames)
         height = max(picture.height for picture, _ in self.frames)
-        out = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))]
-        out.append(chunk(b"acTL", struct.pack(">II", len(self.frames), 1)))
-        number = 0
-        for index, (picture, shown_ms) in enumerate(self.frames):
-            delay = (min(shown_ms, _LONGEST_MS), 1000)
-            out.append(chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, height, 0, 0, *delay, 0, 0)))
+        last, left = list[tuple[bytes, int]](), limit_bytes - _PNG_BYTES
+        for picture, shown_ms in reversed(self.frames):
             packed = _padded(picture, width, height).packed(3)
+            left -= len(packed) + _PNG_BYTES
+            if left < 0:
+                break
+            last.append((packed, shown_ms))
+        return _animated(width, height, last[::-1]) if last else b""
+
+
+def _animated(width: int, height: int, frames: Sequence[tuple[bytes, int]]) -> bytes:
+    """Put compressed pictures of one size together."""
+    out = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))]
+    out.append(chunk(b"acTL", struct.pack(">II", len(frames), 1)))
+    number = 0
+    for index, (packed, shown_ms) in enumerate(frames):
+        delay = (min(shown_ms, _LONGEST_MS), 1000)
+        out.append(chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, height, 0, 0, *delay, 0, 0)))
+        number += 1
+        if index == 0:
+            out.append(chunk(b"IDAT", packed))
+        else:
+            out.append(chunk(b"fdAT", struct.pack(">I", number) + packed))
             number += 1
-            if index == 0:
-                out.append(chunk(b"IDAT", packed))
-            else:
-                out.append(chunk(b"fdAT", struct.pack(">I", number) + packed))
-                number += 1
-        return b"".join([*out, chunk(b"IEND", b"")])
+    return b"".join([*out, chunk(b"IEND", b"")])
 
 
 def _padded(picture: Picture, width: int, height: int) -> Picture:

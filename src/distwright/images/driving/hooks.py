@@ -1,5 +1,6 @@
 """What behave calls: before and after all, and each scenario and step. Its own types are not there where our types are checked."""
 
+import json
 import os
 import tempfile
 import time
@@ -8,8 +9,9 @@ from typing import Any
 
 from .patience import DrivingError, OutOfPatience
 from .results import FAILED, MESSAGE_LIMIT, PASSED, SKIPPED, TIMED_OUT, Results, Scenario
-from .session import FRESH_TAG, QUARANTINE_TAG, UPGRADE_TAG, Session, Settings, is_for, limit_of
+from .session import FRESH_TAG, UPGRADE_TAG, Session, Settings, bounded, is_for, is_quarantined, limit_of
 
+QUARANTINE = "quarantine.json"
 WORK, SAVED, WORKER = "DRIVING_WORK", "DRIVING_SAVED", "DRIVING_WORKER"  # in the environment of a worker
 
 
@@ -19,6 +21,7 @@ def before_all(context: Any) -> None:
     context.settings = Settings.read(work, Path(saved) if saved else None)
     context.features = work / "features"
     context.results = Results(work / "out", int(os.environ[WORKER]))
+    context.quarantine = base_quarantine(work)
 
 
 def before_scenario(context: Any, scenario: Any) -> None:
@@ -54,7 +57,7 @@ def after_scenario(context: Any, scenario: Any) -> None:
     evidence: dict[str, bytes] = {}
     outcome = _outcome(context, scenario)
     if context.session is not None:
-        evidence = context.session.evidence() if outcome in (FAILED, TIMED_OUT) else dict(context.session.kept)
+        evidence = context.session.evidence() if outcome in (FAILED, TIMED_OUT) else bounded(context.session.kept)
         context.session.end()
     context.folder.cleanup()
     failed_step, message = context.failed_step, "" if context.failure is None else str(context.failure)
@@ -67,7 +70,9 @@ def after_scenario(context: Any, scenario: Any) -> None:
             scenario=scenario.name,
             at=place_of(scenario),
             outcome=outcome,
-            is_quarantined=QUARANTINE_TAG in scenario.effective_tags,
+            is_quarantined=is_quarantined(
+                scenario.effective_tags, f"{scenario.feature.name}: {scenario.name}", context.quarantine
+            ),
             start_s=round(context.start_s, 2),
             seconds=round(time.monotonic() - context.began, 2),
             step=failed_step,
@@ -76,6 +81,12 @@ def after_scenario(context: Any, scenario: Any) -> None:
         ),
         evidence,
     )
+
+
+def base_quarantine(work: Path) -> list[str] | None:
+    """Name the scenarios that are in quarantine on the base of the image's topic; None if it is of no topic."""
+    file = work / QUARANTINE
+    return json.loads(file.read_text()) if file.exists() else None
 
 
 def place_of(scenario: Any) -> str:

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from .hardware import Firmware, Hardware, arguments, code_and_variables
+from .packets import Heard, Sent
 from .patience import DrivingError, OutOfPatience, Patience
 from .pictures import Picture
 from .qmp import Qmp
-from .serial import Serial
+from .serial import KEPT_LIMIT, Serial
 
 LOOK_S = 1.0
+CAPTURE_LIMIT_BYTES = 64 << 20
+_LOG_LIMIT_BYTES = 1 << 20
+_PIECES_AT_ONCE = 64  # of 64 KiB: who never stops printing is looked at, too
 _SAVED = ("packets.pcap", "variables.fd")  # beside the state itself; the latter only with UEFI
 
 
@@ -37,6 +41,7 @@ class Machine:
     serial: Serial
     watch: Callable[[Picture], None] | None = None
     disks: list[str] = field(default_factory=list)
+    heard: Heard = field(default_factory=Heard)
     ended: int | None = None
     looked_at: float = 0.0
     began: float = field(default_factory=time.monotonic)
@@ -84,7 +89,7 @@ class Machine:
             machine.qmp.greet()
         except (DrivingError, OSError) as error:
             machine.stop()
-            said = (folder / "qemu.log").read_text(errors="replace").strip()[-2000:]
+            said = machine.said().decode(errors="replace").strip()[-2000:]
             raise DrivingError(f"QEMU did not start: {error}: {said}") from error
         return machine
 
@@ -114,11 +119,16 @@ class Machine:
         """Wait until something is so, reading the serial line. Raises OutOfPatience or DrivingError with its last lines."""
         while True:
             was_on = self.is_on()
-            self.serial.pump(0.05)
-            while self.serial.pump(0):
-                pass
+            more = self.serial.pump(0.05)
+            for _ in range(_PIECES_AT_ONCE):
+                more = more and self.serial.pump(0)
             if is_so():
                 return
+            if self.serial.is_full:
+                raise DrivingError(
+                    f"{what}: the machine has printed more than {KEPT_LIMIT >> 20} million signs; the last that are kept:\n"
+                    f"{self.serial.tail()}"
+                )
             if not was_on:
                 why = f"QEMU has broken (exit code {self.ended})" if self.ended else "the machine is off"
                 raise DrivingError(f"{what}: {why}; last on its serial line:\n{self.serial.tail()}")
@@ -188,10 +198,29 @@ class Machine:
             if (self.folder / name).exists():
                 shutil.copyfile(self.folder / name, saved / name)
 
-    def packets(self) -> list[bytes]:
-        """Give the captures of what went over the network: from before it was saved, if it was, and since."""
-        files = [self.folder / "earlier.pcap", self.folder / "packets.pcap"]
-        return [file.read_bytes() for file in files if file.exists()]
+    def packets(self, limit_bytes: int = CAPTURE_LIMIT_BYTES) -> list[bytes]:
+        """Give the captures of what went over the network, the beginning of each: from before it was saved, and since."""
+        found = []
+        for path in self._captures():
+            with path.open("rb") as file:
+                found.append(file.read(limit_bytes))
+        return found
+
+    def sent(self) -> tuple[Sent, ...]:
+        """Say what has left the machine, reading what is new in its captures. Raises DrivingError for too much."""
+        return self.heard.read(self._captures())
+
+    def _captures(self) -> list[Path]:
+        return [file for name in ("earlier.pcap", "packets.pcap") if (file := self.folder / name).exists()]
+
+    def said(self) -> bytes:
+        """Give the last that QEMU itself has said."""
+        log = self.folder / "qemu.log"
+        if not log.exists():
+            return b""
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - _LOG_LIMIT_BYTES, 0))
+            return file.read(_LOG_LIMIT_BYTES)
 
     def stop(self, grace_s: float = 0) -> None:
         """Pull the plug, after `grace_s` seconds in which it may end by itself."""
@@ -215,7 +244,7 @@ class Machine:
             if status == "completed":
                 return
             if status == "failed" or not self.is_on():
-                said = (self.folder / "qemu.log").read_text(errors="replace").strip()[-2000:]
+                said = self.said().decode(errors="replace").strip()[-2000:]
                 raise DrivingError(f"the machine cannot be saved or restored: {json.dumps(told)}: {said}")
             patience.check("saving or restoring the machine")
             time.sleep(0.02)

@@ -1,15 +1,21 @@
-"""What left the machine, from a capture of its network (pure). Source: pcap-savefile(5), RFC 791, 8200, 768, 9293, 1035."""
+"""What left the machine, from a capture of its network; pure, but that a capture is read on as it grows.
+
+Source: pcap-savefile(5), RFC 791, 8200, 768, 9293, 1035.
+"""
 
 import ipaddress
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from .hardware import MAC
 from .patience import DrivingError
 
 _OURS = bytes.fromhex(MAC.replace(":", ""))
 _LENGTH_LIMIT = 1 << 18
+_PIECE_BYTES = 1 << 20
+SENT_LIMIT = 10_000
 _TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58
 _NAMES = {_TCP: "tcp", _UDP: "udp", _ICMP: "icmp", _ICMP6: "icmp6", 2: "igmp"}
 _EXTENSIONS = {0, 43, 60}  # of IPv6: hop-by-hop, routing, destination options
@@ -36,30 +42,73 @@ class Sent:
 
 def sent(captures: Iterable[bytes]) -> tuple[Sent, ...]:
     """Say what the machine sent, each thing once, in order of first appearance. What a capture was cut within is left out."""
-    found: dict[Sent, None] = {}
-    for capture in captures:
-        for frame in frames(capture):
+    return tuple(dict.fromkeys(one for capture in captures for one in Capture().sent(capture)))
+
+
+@dataclass(slots=True)
+class Capture:
+    """A capture, given piece by piece as it grows. Memory: a piece, and a frame that is not whole yet."""
+
+    _order: str = ""
+    _rest: bytes = b""
+    _is_broken: bool = False
+
+    def sent(self, piece: bytes) -> Iterator[Sent]:
+        """Say what of the next piece the machine has sent. Raises DrivingError if it is no capture."""
+        for frame in self._frames(piece):
             if frame[6:12] == _OURS and (one := _read_frame(frame)) is not None:
-                found[one] = None
-    return tuple(found)
+                yield one
+
+    def _frames(self, piece: bytes) -> Iterator[bytes]:
+        known, at = self._rest + piece, 0
+        if not self._order:
+            self._rest = known
+            if len(known) < 24:
+                return  # QEMU has not written its header yet
+            self._order, at = _order(known), 24
+        while not self._is_broken and at + 16 <= len(known):
+            (length,) = struct.unpack(f"{self._order}I", known[at + 8 : at + 12])
+            self._is_broken = length > _LENGTH_LIMIT
+            if self._is_broken or at + 16 + length > len(known):
+                break
+            yield known[at + 16 : at + 16 + length]
+            at += 16 + length
+        self._rest = b"" if self._is_broken else known[at:]
 
 
-def frames(capture: bytes) -> Iterator[bytes]:
-    """Give the Ethernet frames of a capture. Raises DrivingError if it is none."""
-    if len(capture) < 24:
-        return  # QEMU has not written its header yet
+def _order(start: bytes) -> str:
     orders = {b"\xd4\xc3\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">"}
-    order = orders.get(capture[:4])
-    if order is None:
+    if start[:4] not in orders:
         raise DrivingError("the capture of the network is no pcap file")
-    at = 24
-    while at + 16 <= len(capture):
-        (length,) = struct.unpack(f"{order}I", capture[at + 8 : at + 12])
-        at += 16
-        if length > _LENGTH_LIMIT or at + length > len(capture):
-            return
-        yield capture[at : at + length]
-        at += length
+    return orders[start[:4]]
+
+
+@dataclass(slots=True)
+class Heard:
+    """What was read so far of the captures of a machine, so that each look reads only what is new."""
+
+    _found: dict[Sent, None] = field(default_factory=dict)
+    _captures: dict[Path, tuple[Capture, int]] = field(default_factory=dict)
+
+    def read(self, files: Iterable[Path]) -> tuple[Sent, ...]:
+        """Read on; say what the machine sent, each thing once. Raises DrivingError for more than SENT_LIMIT different things."""
+        for path in files:
+            capture, at = self._captures.get(path) or (Capture(), 0)
+            with path.open("rb") as file:
+                end = file.seek(0, 2)  # what comes while we read is for the next look
+                file.seek(at)
+                while piece := file.read(min(_PIECE_BYTES, end - at)):
+                    at += len(piece)
+                    self._captures[path] = (capture, at)
+                    self._found |= dict.fromkeys(capture.sent(piece))
+                    self._refuse_many()
+        self._refuse_many()  # at each look
+        return tuple(self._found)
+
+    def _refuse_many(self) -> None:
+        if len(self._found) > SENT_LIMIT:
+            last = next(reversed(self._found)).shown
+            raise DrivingError(f"the machine has sent more than {SENT_LIMIT} different things, the last {last}")
 
 
 def _read_frame(frame: bytes) -> Sent | None:

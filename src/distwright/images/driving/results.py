@@ -5,13 +5,15 @@ import json
 import re
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .session import write_whole
 
 PASSED, FAILED, TIMED_OUT, SKIPPED, NOT_RUN = "passed", "failed", "timed-out", "skipped", "not-run"
 MESSAGE_LIMIT = 4000
+ARCHIVE_LIMIT_BYTES = 192 << 20  # of one worker
+_AROUND_BYTES = 4096  # at most: of what tar writes around a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Scenario:
     evidence: Sequence[str] = ()
 
     @property
+    def name(self) -> str:
+        """Name it with its feature."""
+        return f"{self.feature}: {self.scenario}"
+
+    @property
     def folder(self) -> str:
         """Name the folder of its evidence."""
         return re.sub(r"[^A-Za-z0-9]+", "-", self.at.replace(".feature", "")).strip("-")
@@ -41,8 +48,9 @@ class Scenario:
 class Results:
     """The results of one worker. Killed at any moment, what it has written can be read."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        """Write `results-NUMBER.json` and `evidence-NUMBER.tar` in a folder, or go on with them."""
+    def __init__(self, folder: Path, number: int, limit_bytes: int = ARCHIVE_LIMIT_BYTES) -> None:
+        """Write `results-NUMBER.json` and `evidence-NUMBER.tar` in a folder, or go on with them. limit_bytes: of the archive."""
+        self._limit_bytes = limit_bytes
         self._results = folder / f"results-{number}.json"
         self._evidence = folder / f"evidence-{number}.tar"
         known = json.loads(self._results.read_text())["scenarios"] if self._results.exists() else []
@@ -54,14 +62,20 @@ class Results:
         self._write()
 
     def add(self, one: Scenario, evidence: Mapping[str, bytes]) -> None:
-        """Write how a scenario ended, its evidence first."""
+        """Write how a scenario ended, its evidence first, as far as there is room in the archive."""
+        left = self._limit_bytes - (self._evidence.stat().st_size if self._evidence.exists() else 0)
+        kept: list[str] = []
         if evidence:
             with tarfile.open(self._evidence, "a") as tar:
                 for name, content in evidence.items():
+                    left -= len(content) + _AROUND_BYTES
+                    if left < 0:
+                        break
                     member = tarfile.TarInfo(f"{one.folder}/{name}")
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
-        self._scenarios[one.at] = one
+                    kept.append(name)
+        self._scenarios[one.at] = replace(one, evidence=[name for name in one.evidence if name in kept])
         self._write()
 
     def _write(self) -> None:

@@ -5,20 +5,25 @@ import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .film import Film
 from .hardware import Firmware, Hardware, Medium
 from .machine import Machine
-from .packets import Sent, sent
+from .packets import Sent
 from .patience import DrivingError, Patience
 from .shell import Answer, Shell
 
 SETTINGS = "settings.json"
 LIMIT_TAG, FRESH_TAG, QUARANTINE_TAG, ONLY_TAG, UPGRADE_TAG = "limit:", "fresh", "quarantine", "only:", "upgrade"
 BEFORE, UPGRADE_KIT = "before.img", "kit.tar"  # in the work folder, if there is an upgrade to try
+BASE_FEATURES = "base-features"  # in the work folder, if the image is of a topic
+
+# Of evidence: a machine can print, send and show as much as it likes.
+FILE_LIMIT_BYTES, SCENARIO_LIMIT_BYTES = 8 << 20, 64 << 20  # no report shows a file that is larger
+SAID_LIMIT = 1 << 16  # signs of what a command gave
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,14 @@ def is_for(tags: Sequence[str], firmware: Firmware) -> bool:
     return not only or firmware.value in only
 
 
+def is_quarantined(tags: Sequence[str], name: str, base: Collection[str] | None) -> bool:
+    """Say whether a scenario decides nothing (pure). base: those in quarantine on the topic's base; None: it is of no topic.
+
+    Who writes a topic could take what it breaks out of the way with a tag.
+    """
+    return QUARANTINE_TAG in tags and (base is None or name in base)
+
+
 @dataclass(slots=True)
 class Session:
     """A scenario that runs. kept: pictures that a step wanted to have. said: the commands with what they gave."""
@@ -176,26 +189,26 @@ class Session:
             self.log_in(self.settings.user, self.settings.password)
         assert self._shell is not None  # noqa: S101  # for the types
         self._answer = self._shell.run(command, self.patience)
-        self.said.append(f"$ {command}\n{self._answer.text}[exit code {self._answer.exit_code}]\n")
+        self.said.append(f"$ {command}\n{self._answer.text[-SAID_LIMIT:]}[exit code {self._answer.exit_code}]\n")
         return self._answer
 
     def leave_shell(self, last_words: str) -> None:
         """Type a command after which nobody is logged in any more, and what was printed before counts as read."""
         self.run("true")
-        self.machine.serial.seen = len(self.machine.serial.text)
+        self.machine.serial.seen = self.machine.serial.length
         self.machine.serial.send(f"{last_words}\r")
         self.said.append(f"$ {last_words}\n")
         self._shell = None
 
     def reset(self) -> None:
         """Press the reset button. What was printed before counts as read."""
-        self.machine.serial.seen = len(self.machine.serial.text)
+        self.machine.serial.seen = self.machine.serial.length
         self._shell = None
         self.machine.reset()
 
     def sent(self) -> tuple[Sent, ...]:
         """Say what has left the machine since it was switched on."""
-        return sent(self.machine.packets())
+        return self.machine.sent()
 
     def end(self) -> None:
         """Stop the machine."""
@@ -204,22 +217,32 @@ class Session:
 
     def evidence(self) -> dict[str, bytes]:
         """Give what is kept of a scenario that failed: file -> content. The machine may be off."""
-        files = dict(self.kept)
+        files: dict[str, bytes] = {}
         if self._machine is None:
-            return files
+            return bounded(self.kept)
         with contextlib.suppress(DrivingError, OSError):  # a machine that is off, or broken, shows nothing
             picture = self._machine.picture()
             self.film.add(picture)
             files["screen.png"] = picture.to_png()
-        files["film.png"] = self.film.to_png()
-        files["serial.txt"] = self._machine.serial.text.encode()
-        files["commands.txt"] = "\n".join(self.said).encode()
-        for number, capture in enumerate(self._machine.packets(), start=1):
+        serial = self._machine.serial
+        files["serial.txt"] = serial.since(max(serial.length - FILE_LIMIT_BYTES, 0)).encode()[-FILE_LIMIT_BYTES:]
+        files["commands.txt"] = "\n".join(self.said).encode()[-FILE_LIMIT_BYTES:]
+        files["qemu.txt"] = self._machine.said()
+        files["film.png"] = self.film.to_png(FILE_LIMIT_BYTES)
+        files |= self.kept
+        for number, capture in enumerate(self._machine.packets(FILE_LIMIT_BYTES), start=1):
             files[f"packets-{number}.pcap"] = capture
-        log = self.folder / "qemu.log"
-        if log.exists():
-            files["qemu.txt"] = log.read_bytes()
-        return {name: content for name, content in files.items() if content}
+        return bounded(files)
+
+
+def bounded(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Give the files of a scenario that are kept, the first first (pure): none that is empty, too large, or too much together."""
+    found, left = dict[str, bytes](), SCENARIO_LIMIT_BYTES
+    for name, content in files.items():
+        if 0 < len(content) <= min(FILE_LIMIT_BYTES, left):
+            found[name] = content
+            left -= len(content)
+    return found
 
 
 def write_whole(file: Path, content: str) -> None:

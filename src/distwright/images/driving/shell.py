@@ -54,15 +54,15 @@ class Shell:
         serial.send(f"{user}\r")
         wait(
             f"the question for {user}'s password",
-            lambda: serial.find("assword:") or _is_in_by_itself(serial.text[began:], user),
+            lambda: serial.find("assword:") or _is_in_by_itself(serial.since(began), user),
             patience,
         )
-        if "assword:" in serial.text[began:]:
+        if "assword:" in serial.since(began):
             began = serial.seen
             serial.send(f"{password}\r")
         wait(
             f"a prompt for {user}",
-            _Quiet(lambda: _has_prompt(serial.text[began:], user), lambda: len(serial.text)),
+            _Quiet(lambda: _has_prompt(serial.since(began), user), lambda: serial.length),
             patience,
         )
         self.listen(patience)
@@ -102,7 +102,7 @@ class Shell:
         began = serial.seen
         serial.send(f'printf \'@%s<%s,%s>%s@\\n\' {mark} "${{#E}}" "$E" {mark}\r')
         self._machine.wait_for("the output of a command", lambda: serial.find(f">{mark}@"), patience)
-        return parse_told(serial.text[began : serial.seen], mark)
+        return parse_told(serial.since(began, serial.seen), mark)
 
     def _question(self, mark: str) -> str:
         """Ask for a mark, in words that do not hold it: the terminal may show what is typed."""

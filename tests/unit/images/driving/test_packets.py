@@ -2,10 +2,11 @@
 
 import ipaddress
 import struct
+from pathlib import Path
 
 import pytest
 
-from distwright.images.driving.packets import Sent, sent
+from distwright.images.driving.packets import SENT_LIMIT, Heard, Sent, sent
 from distwright.images.driving.patience import DrivingError
 
 OURS, THEIRS = bytes.fromhex("525400647701"), bytes.fromhex("52550a000202")
@@ -98,6 +99,29 @@ def test_a_capture_that_is_cut_anywhere_gives_what_was_whole() -> None:
     assert {len(found) for found in results} == {0, 1, 2}
     for end in range(len(whole)):  # no length makes it fall over, whatever the frame says of itself
         sent([capture(whole[24 + 16 : 24 + 16 + end])])
+
+
+def test_a_capture_is_read_on_as_it_grows_wherever_it_ends(tmp_path: Path) -> None:
+    whole = capture(ip4(1, "10.0.2.2", bytes(8)), ip4(17, "10.0.2.3", udp(53, question("deb.petrel.example"))))
+    file, heard, found = tmp_path / "packets.pcap", Heard(), []
+    for end in range(len(whole) + 1):
+        file.write_bytes(whole[:end])
+        found.append(heard.read([file]))
+        assert found[-1] == sent([whole[:end]])
+    assert found[-1] == sent([whole])
+    file.write_bytes(b"\0" * len(whole))
+    assert heard.read([file]) == sent([whole]), "what was read is not read again"
+
+
+def test_who_sends_too_many_different_things_is_refused_at_each_look(tmp_path: Path) -> None:
+    frames = (ip4(17, "10.0.2.3", udp(port, b"")) for port in range(1, SENT_LIMIT + 2))
+    file, heard = tmp_path / "packets.pcap", Heard()
+    file.write_bytes(capture(*frames))
+    for _ in range(2):
+        with pytest.raises(
+            DrivingError, match=r"more than 10000 different things, the last udp to 10\.0\.2\.3 port 10001"
+        ):
+            heard.read([file])
 
 
 def test_what_is_no_capture_is_refused() -> None:

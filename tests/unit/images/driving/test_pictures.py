@@ -134,6 +134,22 @@ def test_a_film_shows_each_picture_as_long_as_it_was_there() -> None:
     assert Film().to_png() == b""
 
 
+def test_of_a_film_that_is_too_large_the_end_is_kept() -> None:
+    film = Film()
+    for number in range(20):
+        film.add(Picture(64, 64, random.Random(number).randbytes(3 * 64 * 64)))  # noqa: S311  # as above
+    whole = film.to_png()
+    assert len(chunks(whole)) == len(chunks(film.to_png(len(whole) + 20 * 200)))
+    part = film.to_png(len(whole) // 2)
+    assert len(part) <= len(whole) // 2
+    frames = [content for name, content in chunks(part) if name in (b"IDAT", b"fdAT")]
+    assert 5 < len(frames) < 10
+    assert zlib.decompress(frames[-1][4:]) == zlib.decompress(
+        [c for name, c in chunks(whole) if name == b"fdAT"][-1][4:]
+    )
+    assert film.to_png(100) == b""
+
+
 def test_a_long_film_stays_short_and_keeps_its_length() -> None:
     film = Film()
     for number in range(5 * FRAMES_LIMIT):

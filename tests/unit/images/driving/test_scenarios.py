@@ -1,6 +1,7 @@
 """What is decided about scenarios without a machine: tags, hands of workers, hardware, ports and tables."""
 
 import json
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,16 @@ from distwright.images.driving.machine import Machine
 from distwright.images.driving.packets import Sent
 from distwright.images.driving.patience import DrivingError
 from distwright.images.driving.results import Results, Scenario
-from distwright.images.driving.session import Session, Settings, Upgrade, is_for, limit_of
+from distwright.images.driving.session import (
+    FILE_LIMIT_BYTES,
+    Session,
+    Settings,
+    Upgrade,
+    bounded,
+    is_for,
+    is_quarantined,
+    limit_of,
+)
 from distwright.images.driving.shell import Answer
 from distwright.images.driving.steps import STEPS, open_ports
 
@@ -34,6 +44,13 @@ def test_a_scenario_is_for_all_firmwares_or_those_of_its_tags() -> None:
     assert is_for(["only:uefi", "only:bios"], Firmware.BIOS)
     assert not is_for(["only:uefi"], Firmware.BIOS)
     assert not is_for(["only:uefi"], Firmware.SECURE_BOOT)
+
+
+def test_a_topic_puts_nothing_into_quarantine_that_its_base_has_not() -> None:
+    assert is_quarantined(["fresh", "quarantine"], "F: a", None)
+    assert is_quarantined(["quarantine"], "F: a", ["F: a"])
+    assert not is_quarantined(["quarantine"], "F: a", ["F: b"])
+    assert not is_quarantined(["fresh"], "F: a", ["F: a"]), "who takes it out may"
 
 
 def scenarios(*names: str) -> list[Scenario]:
@@ -125,6 +142,26 @@ def test_results_are_whole_after_each_scenario_and_go_on_after_a_restart(tmp_pat
     rows = json.loads((tmp_path / "results-3.json").read_text())["scenarios"]
     assert [(row["scenario"], row["outcome"]) for row in rows] == [("a", "not-run"), ("b", "passed"), ("c", "not-run")]
     assert [file.name for file in tmp_path.iterdir()] == ["results-3.json"]
+
+
+def test_evidence_is_kept_as_far_as_there_is_room_the_first_first(tmp_path: Path) -> None:
+    large, half = b"x" * FILE_LIMIT_BYTES, b"y" * (FILE_LIMIT_BYTES // 2)
+    assert bounded({"a": b"", "b": large + b"x", "c": large}) == {"c": large}
+    many = {f"{number}": large for number in range(8)} | {"half": half}
+    assert list(bounded(many)) == [f"{number}" for number in range(8)]
+
+
+def test_an_archive_of_evidence_has_an_end_and_results_name_only_what_is_in_it(tmp_path: Path) -> None:
+    files = dict.fromkeys(("screen.png", "serial.txt", "film.png"), b"x" * 30000)
+    results = Results(tmp_path, 0, limit_bytes=190_000)
+    for number in range(1, 4):
+        one = Scenario("F", f"s{number}", f"a.feature:{number}", "failed", evidence=sorted(files))
+        results.add(one, files)
+    assert (tmp_path / "evidence-0.tar").stat().st_size <= 190_000
+    rows = json.loads((tmp_path / "results-0.json").read_text())["scenarios"]
+    assert [row["evidence"] for row in rows] == [sorted(files), ["screen.png", "serial.txt"], []]
+    with tarfile.open(tmp_path / "evidence-0.tar") as tar:
+        assert tar.getnames() == [f"a-1/{name}" for name in files] + ["a-2/screen.png", "a-2/serial.txt"]
 
 
 LISTENING = """udp   UNCONN 0      0         127.0.0.54:53        0.0.0.0:*

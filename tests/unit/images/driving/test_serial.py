@@ -3,12 +3,17 @@
 import base64
 import contextlib
 import socket
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from distwright.images.driving.hardware import Firmware, Hardware, Medium
+from distwright.images.driving.machine import Machine
 from distwright.images.driving.patience import DrivingError, OutOfPatience, Patience
-from distwright.images.driving.serial import Serial
+from distwright.images.driving.qmp import Qmp
+from distwright.images.driving.serial import KEPT_LIMIT, Serial
 from distwright.images.driving.shell import Answer, _has_prompt, _is_in_by_itself, _Quiet, parse_told
 
 
@@ -43,6 +48,76 @@ def test_text_is_the_same_wherever_a_read_ends() -> None:
 def test_a_text_is_found_once_and_what_was_printed_before_it_is_read_then() -> None:
     with line(b"one two one", earlier="zero ") as serial:
         assert [serial.find(text) for text in ("one", "one", "one", "zero")] == [True, True, False, False]
+
+
+def test_a_text_is_found_wherever_a_read_ends_within_it() -> None:
+    said = b"one login: two login: "
+    for at in range(len(said)):
+        ours, theirs = socket.socketpair()
+        serial = Serial(ours)
+        with theirs:
+            found = 0
+            for part in (said[:at], said[at:]):
+                theirs.sendall(part)
+                if part:
+                    serial.pump(1)
+                while serial.find("login:"):
+                    found += 1
+                assert not serial.find("never")
+        assert (found, serial.text, serial.length) == (2, said.decode(), len(said)), at
+        assert serial.since(4, 10) == "login:"
+        serial.close()
+
+
+class Counted(Serial):
+    """A serial line that counts how much is looked at."""
+
+    looked_at = 0
+
+    def since(self, start: int, end: int | None = None) -> str:
+        found = super().since(start, end)
+        self.looked_at += len(found)
+        return found
+
+
+def test_to_look_again_costs_only_what_is_new() -> None:
+    ours, theirs = socket.socketpair()
+    serial = Counted(ours)
+    with theirs:
+        for _ in range(200):
+            theirs.sendall(b"x" * 1000)
+            serial.pump(1)
+            assert not serial.find("login:")
+    assert serial.length == 200_000
+    assert serial.looked_at < 2 * serial.length
+    serial.close()
+
+
+def test_a_machine_that_never_stops_printing_is_cut_and_goes_on_to_be_read() -> None:
+    with line(earlier="first " + "x" * (KEPT_LIMIT - 10)) as serial:
+        assert not serial.is_full
+    ours, theirs = socket.socketpair()
+    serial = Serial(ours, "x" * (KEPT_LIMIT - 3))
+    with theirs:
+        theirs.sendall(b"1234")
+        assert serial.pump(1)
+        theirs.sendall(b"5")
+        assert serial.pump(1)
+    assert (serial.is_full, serial.length, len(serial.text)) == (True, KEPT_LIMIT - 3, KEPT_LIMIT - 3)
+    serial.close()
+
+
+def test_who_waits_for_a_machine_that_never_stops_printing_is_told(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    control, its_control = socket.socketpair()
+    with theirs, its_control, subprocess.Popen(("sleep", "60")) as there:
+        serial = Serial(ours, "x" * KEPT_LIMIT)
+        machine = Machine(Hardware(Firmware.BIOS, Medium.CD), tmp_path, there.pid, Qmp(control), serial)
+        theirs.sendall(b"login: " * 1000)
+        with pytest.raises(DrivingError, match="a login: the machine has printed more than 16 million signs"):
+            machine.wait_for("a login", lambda: serial.find("login:"), Patience.begin(30, lambda: 0.0))
+        machine.stop()
+        there.returncode = machine.ended
 
 
 def test_the_end_of_a_line_is_noticed_and_its_last_lines_are_told() -> None:
