@@ -29,6 +29,7 @@ from distwright.images.resolve import image_order
 from distwright.images.scenarios import Chosen, last_built, orders_of_tests
 from distwright.jobs.lease import LEASE_S
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
+from distwright.jobs.pools import in_its_pool, pools_at_hand, shared_pools
 from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
@@ -42,6 +43,7 @@ from distwright.site.config_files import refused_by_system
 from distwright.site.handing_out import Handout
 from distwright.site.host_requests import HostRequests
 from distwright.site.places import alternates, state_paths
+from distwright.site.pools import PoolWatch
 from distwright.site.recording import order_of_record
 from distwright.site.renewals import Renewals
 from distwright.site.serving import Serving
@@ -51,6 +53,7 @@ from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
+from distwright.tools.architectures import look_at_machine, own_architecture
 from distwright.tools.sandbox import Sandbox, sandbox_for
 from distwright.worker.asked import asker
 from distwright.worker.context import CommandContext, JobContext, signer_of
@@ -170,9 +173,10 @@ class App:
 
     def place(self, order: JobOrder, commit: str | None = None) -> Job:
         """Queue an order."""
+        order = in_its_pool(order, shared_pools(self.database, self.config()))
         with self.database.write() as tx:
             job = place_order(tx, order, self.now(), config_commit=commit, objects=self.objects)
-        self.engine.hint(order.pool)
+        self.engine.hint(job.pool)
         return job
 
     def order_build(
@@ -350,13 +354,15 @@ class App:
         watcher: Watcher,
         wanted: Sequence[Job] = (),
         *,
-        pools: Sequence[str] = ("local",),
+        pools: Sequence[str] | None = None,
         kinds: Sequence[str] | None = None,
     ) -> None:
         """Run everything that follows from the events so far, here and now, until nothing is left to do.
 
         Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done. kinds: only these.
+        pools: None for those at hand.
         """
+        pools = pools or pools_at_hand(self.database, self.config(), own_architecture(look_at_machine().machine))
         worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
         if kinds is not None:
             worker.kinds = {name: kind for name, kind in worker.kinds.items() if name in kinds}
@@ -378,12 +384,14 @@ class App:
         worker = self.worker(watcher, may_wait_to_retry=True, pools=pools)
         renewals: Renewals | None = None
         timetable = Timetable(self.database, self.objects, self.order_of_entry, self.engine.hint)
+        watch = PoolWatch(self.database, self.engine.hint)
         is_lost = False
         while True:
             try:
                 renewals = renewals or self._begin(worker)
                 renewals.order_due(*self.applied(), self.now())
                 timetable.order_due(*self.applied(), self.database.now())
+                watch.look(*self.applied(), self.database.now())
                 self.take_in()
                 is_idle = not worker.run_one()
                 if is_lost:

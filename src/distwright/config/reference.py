@@ -18,6 +18,7 @@ _EXAMPLE_NAMES = {
     "person": "ada",
     "upload": "ada",
     "host": "anvil",
+    "pool": "arm64",
 }
 
 _REFERENCE_HEAD = f"""\
