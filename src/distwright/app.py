@@ -53,7 +53,6 @@ from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
-from distwright.tools.architectures import look_at_machine, own_architecture
 from distwright.tools.sandbox import Sandbox, sandbox_for
 from distwright.worker.asked import asker
 from distwright.worker.context import CommandContext, JobContext, signer_of
@@ -269,6 +268,7 @@ class App:
             paths=self.paths,
             sandbox=self.sandbox,
             kinds=KINDS if self.away is None else portable(KINDS),
+            every_kind=KINDS,
             make_context=self.make_context,
             pools=pools,
             watcher=watcher,
@@ -362,10 +362,10 @@ class App:
         Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done. kinds: only these.
         pools: None for those at hand.
         """
-        pools = pools or pools_at_hand(self.database, self.config(), own_architecture(look_at_machine().machine))
+        pools = pools or pools_at_hand(self.database, self.config())
         worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
         if kinds is not None:
-            worker.kinds = {name: kind for name, kind in worker.kinds.items() if name in kinds}
+            worker.kinds = worker.every_kind = {name: kind for name, kind in worker.kinds.items() if name in kinds}
         self._begin(worker).order_due(*self.applied(), self.now())
         while True:
             self.take_in()

@@ -1,5 +1,6 @@
 """Which pool an order is of: that of its architecture where a machine works for one, else the one that it names."""
 
+import os
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ from distwright.errors import BadUsage, quoted
 from distwright.jobs.order import DEFAULT_POOL, JobOrder
 from distwright.jobs.step import Inputs
 from distwright.store.database import Database
+from distwright.tools.architectures import own_architecture
 
 # Kinds whose programs are those of their environment; all of them may run on another machine (tests/unit/jobs/test_pools.py).
 BY_ARCHITECTURE = frozenset({
@@ -42,9 +44,9 @@ def architecture_of(inputs: Inputs) -> str:
     return found if isinstance(found, str) else ""
 
 
-def pools_at_hand(database: Database, config: Config, architecture: str) -> tuple[str, ...]:
+def pools_at_hand(database: Database, config: Config) -> tuple[str, ...]:
     """Name the pools whose jobs a person's command does itself: `local`, and that of this machine's architecture."""
-    own = {architecture} & set(shared_pools(database, config))
+    own = {own_architecture(os.uname().machine)} & set(shared_pools(database, config))
     return (DEFAULT_POOL, *sorted(own - {DEFAULT_POOL}))
 
 

@@ -61,7 +61,7 @@ def test_pools_are_what_hosts_have_and_local(database: Database) -> None:
     assert pools_of(config()) == ("local",)
     assert database.is_of_one_machine
     assert shared_pools(database, table) == ("local",), "whoever only has this configuration has none of these machines"
-    assert pools_at_hand(database, table, "arm64") == ("local",)
+    assert pools_at_hand(database, table) == ("local",)
 
 
 def test_worker_for_a_pool_that_there_is_none_of_is_refused_with_those_that_there_are() -> None:
