@@ -28,7 +28,7 @@ from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
 from distwright.web.hosts import Hosts
-from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
+from distwright.web.pages import Page, archive_page, front_page, hosts_page, job_page, jobs_page, state_sources
 from distwright.web.repos import PublicRepos
 from distwright.web.uploads import Uploads
 from distwright.web.webhooks import Webhooks
@@ -72,6 +72,8 @@ class _Web:
             Route("/branch.json", self.branches),
             Route("/branch/{repo}/{branch:path}.json", self.branch),
             Route("/branch/{repo}/{branch:path}", self.branch),
+            Route("/host", self.hosts),
+            Route("/host.json", self.hosts),
             Route("/archive/{name}.json", self.archive),
             Route("/archive/{name}", self.archive),
             Route("/archive/{name}/{state}.sources", self.sources),
@@ -140,6 +142,9 @@ class _Web:
     async def branch(self, request: Request) -> Response:
         repo, branch = (request.path_params[key] for key in ("repo", "branch"))
         return self._page(request, await run_in_threadpool(branch_page, self._app, repo, branch))
+
+    async def hosts(self, request: Request) -> Response:
+        return self._page(request, await run_in_threadpool(hosts_page, self._app))
 
     async def archive(self, request: Request) -> Response:
         base = str(request.base_url).rstrip("/")
