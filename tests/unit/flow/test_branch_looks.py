@@ -24,8 +24,8 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.repos.pushes import take_in_pushes
 from distwright.repos.ready import say_ready
-from distwright.store.branches import branches_of_repo
 from distwright.store.branch_states import commits_of_job, find_branch, list_branches, ready_branches_of
+from distwright.store.branches import branches_of_repo
 from distwright.store.events import cursor_of, newest_of_kind, open_events
 from distwright.store.jobs import list_jobs
 from distwright.tools.git import git
