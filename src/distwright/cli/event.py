@@ -3,7 +3,7 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import json_option, print_rows, shown_time, state_option
+from distwright.cli.options import echo, json_option, print_rows, shown_time, state_option
 from distwright.model.digests import Json
 from distwright.site.views import open_events
 
@@ -42,7 +42,7 @@ def retry(number: int, state: str | None) -> None:
     app = open_app(state)
     app.retry_event(number)
     still = [row for row in open_events(app.database) if row.event.number == number]
-    click.echo(f"event {number}: {still[0].reason}" if still else f"event {number} was acted on: distwright job list")
+    echo(f"event {number}: {still[0].reason}" if still else f"event {number} was acted on: distwright job list")
 
 
 @command.command()
@@ -51,4 +51,4 @@ def retry(number: int, state: str | None) -> None:
 def drop(number: int, state: str | None) -> None:
     """Give up an event: nothing will follow from it. Exit code 10 if it neither waits nor was refused."""
     open_app(state).drop_event(number)
-    click.echo(f"event {number} was given up")
+    echo(f"event {number} was given up")

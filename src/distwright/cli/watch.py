@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distwright.errors import quoted
+from distwright.errors import quoted, visible
 from distwright.jobs.lease import Ending
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
@@ -89,7 +89,7 @@ class TerminalWatcher:
     def _line(self, text: str) -> None:
         if self._is_terminal:
             sys.stderr.write("\r\x1b[2K")
-        sys.stderr.write(f"{self._of_job}{text}\n")
+        sys.stderr.write(f"{self._of_job}{visible(text)}\n")
         sys.stderr.flush()
 
     def _print_new(self, log: Path) -> None:

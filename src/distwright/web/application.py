@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distwright.app import App
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import Busy, DistwrightError, NotFound, quoted
+from distwright.errors import Busy, DistwrightError, NotFound, quoted, visible
 from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
@@ -55,7 +55,9 @@ class _Web:
     def __init__(self, app: App) -> None:
         self._app = app
         self._serving = app.serving()
-        self._templates = Environment(loader=PackageLoader("distwright.web"), autoescape=select_autoescape())
+        self._templates = Environment(
+            loader=PackageLoader("distwright.web"), autoescape=select_autoescape(), finalize=_shown
+        )
         self._templates.filters["minutes"] = lambda moment: "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
     def starlette(self) -> Starlette:
@@ -212,6 +214,11 @@ class _AlwaysHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def _shown(value: object) -> object:
+    """Write out signs that are not seen in what a page shows: a name that somebody pushed must not turn the line around."""
+    return visible(value) if type(value) is str else value
 
 
 def _number(request: Request) -> int:
