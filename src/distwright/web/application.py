@@ -72,6 +72,7 @@ class _Web:
             Route("/job/{number}/log", self.log),
             Route("/branch", self.branches),
             Route("/branch.json", self.branches),
+            Route("/branch/{repo}/{branch:path}/", self.branch),  # of one called NAME.json, which is the JSON of NAME
             Route("/branch/{repo}/{branch:path}.json", self.branch),
             Route("/branch/{repo}/{branch:path}", self.branch),
             Route("/host", self.hosts),

@@ -141,3 +141,17 @@ def test_signs_that_turn_the_line_around_are_written_out(line: CommandLine, web:
     shown = line.run("branch", "status", "live", name)
     assert (shown.exit_code, "\u202e" in shown.text) == (0, False)
     assert line.run("branch", "status", "live", name, as_json=True).answer["branch"] == name
+
+
+def test_branch_called_like_a_json_page_has_a_page_and_json_of_its_own(line: CommandLine, web: Browser) -> None:
+    app = open_app(str(line.state))
+    for name in ("data", "data.json"):
+        commit(app.paths, "live", {"README": name}, branch=name)
+    app.take_in()
+    app.database.close()
+    listed = web.get("/branch").text
+    for name, page in (("data", "/branch/live/data"), ("data.json", "/branch/live/data.json/")):
+        assert f'href="{page}"' in listed
+        found = web.get(page)
+        assert (found.status_code, f"distwright branch status live {name}<" in found.text) == (200, True), page
+        assert web.get(f"/branch/live/{name}.json").json()["branch"] == name
