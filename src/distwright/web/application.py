@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distwright.app import App
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import Busy, DistwrightError, NotFound, quoted, visible
+from distwright.errors import Busy, DatabaseLost, DistwrightError, NotFound, quoted, visible
 from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
@@ -118,11 +118,18 @@ class _Web:
                 await looking
 
     async def look_for_uploads(self) -> None:
-        """Take in what was dropped, for as long as it serves."""
-        tell = once(self._app.told, self._app.tell)
+        """Take in what was dropped, for as long as it serves; say each time that the database is away, and that it is back."""
+        tell, is_lost = once(self._app.told, self._app.tell), False
         while True:
             try:
                 await run_in_threadpool(lambda: self._app.uploads().take_in())
+                if is_lost:
+                    self._app.tell("the database answers again")
+                is_lost = False
+            except DatabaseLost as error:
+                if not is_lost:
+                    self._app.tell(f"{error.message}: waiting for it")
+                is_lost = True
             except DistwrightError as error:
                 tell(error.message)
             except Exception:  # whatever it is, the next look may find it gone
