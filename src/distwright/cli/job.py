@@ -37,6 +37,7 @@ def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
         {
             "job": job.id,
             "kind": job.kind,
+            "pool": job.pool,
             "state": str(job.outcome or job.state),
             "created": shown_time(job.created_at),
             "attempts": job.fence,
@@ -204,6 +205,7 @@ def _as_json(job: Job) -> dict[str, Json]:
         "kind": job.kind,
         "version": job.version,
         "title": job.title,
+        "pool": job.pool,
         "state": str(job.state),
         "outcome": None if job.outcome is None else str(job.outcome),
         "message": unknown_kind(job) or job.message,
