@@ -18,7 +18,7 @@ _EXAMPLE_NAMES = {
     "person": "ada",
     "upload": "ada",
     "host": "anvil",
-    "pool": "arm64",
+    "pool": "cloud",
 }
 
 _REFERENCE_HEAD = f"""\

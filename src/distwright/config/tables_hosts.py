@@ -39,7 +39,7 @@ class Pool(Table, frozen=True):
     scale_command: Annotated[tuple[Argument, ...], NotEmpty, ProgramFirst] = Field(
         description="Program of the server with its arguments, no shell; `grow` or `shrink` is added, and a JSON object "
         "on stdin says how many jobs wait and run. The server's worker runs it, as its own user.",
-        examples=[("/usr/local/bin/builders", "arm64")],
+        examples=[("/usr/local/bin/builders", "cloud")],
     )
     wait_minutes: PoolMinutes = Field(
         default=5, description="A job has waited so long, and no machine of the pool had a free slot: `grow`."
