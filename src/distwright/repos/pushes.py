@@ -77,10 +77,11 @@ def take_in_pushes(
     now: datetime,
     needs: Needs = need_nothing,
     settling: Settling | None = None,
+    at_once: int = AT_ONCE,
 ) -> int:
     """Turn what was pushed since the last call into events, each ref update once; say how many: 0 when nothing is left.
 
-    Some AT_ONCE of each repo, in a transaction of their own: who pushes thousands of branches holds neither other repos up nor
+    Some `at_once` of each repo, in a transaction of their own: who pushes thousands of branches holds neither other repos up nor
     whoever writes. Call it again for the rest.
     settling: what else follows from refs; its rows are there before the events of the push.
     needs: what the commit that a ref comes to needs is held from the same moment on, until the ref moves on or is gone.
@@ -97,7 +98,8 @@ def take_in_pushes(
         path = paths.repo(repo)
         if path.exists():
             of_repo = announced.get(repo, [])
-            taken, is_whole = _take_in(database, path, repo, of_repo, now, needs, settling or NothingSettles())
+            settle = settling or NothingSettles()
+            taken, is_whole = _take_in(database, path, repo, of_repo, now, needs, settle, at_once)
             count += taken
             unfinished |= set() if is_whole else {repo}
     for file, updates in spooled.items():
@@ -125,6 +127,7 @@ def _take_in(
     now: datetime,
     needs: Needs,
     settling: Settling,
+    at_once: int,
 ) -> tuple[int, bool]:
     """Record what leads from the rows to the refs; begin again when another process has changed the rows meanwhile.
 
@@ -135,7 +138,7 @@ def _take_in(
             known = refs_of(tx, repo)
             is_settled = settling.is_settled(tx, repo, known)
         actual = refs(path)  # after the rows: read before them, a push that another process took in looks undone
-        updates, is_whole = part_of(_updates(path, repo, announced, known, actual), announced)
+        updates, is_whole = part_of(_updates(path, repo, announced, known, actual), announced, at_once)
         if not updates and is_settled:
             return 0, True
         reached = actual if is_whole else after_updates(known, updates)
@@ -154,7 +157,7 @@ def _take_in(
 
 
 def part_of(
-    updates: Sequence[RefUpdate], announced: Sequence[RefUpdate], limit: int = AT_ONCE
+    updates: Sequence[RefUpdate], announced: Sequence[RefUpdate], limit: int
 ) -> tuple[Sequence[RefUpdate], bool]:
     """Choose the updates that are recorded at once; say whether they are all.
 
