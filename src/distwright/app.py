@@ -19,7 +19,7 @@ from distwright.checks.looks import LOOKS
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, Refused, quoted
-from distwright.flow.advance import advance, ask_again, drop
+from distwright.flow.advance import advance
 from distwright.flow.branch_looks import look_at_branches
 from distwright.flow.engines.chosen import engine_of
 from distwright.flow.engines.engine import Engine
@@ -252,15 +252,6 @@ class App:
         with self.database.write() as tx:
             return cancel(tx, number, self.now())
 
-    def retry_event(self, number: int) -> None:
-        """Ask the rules again about an event that waits or was refused; raise NotFound."""
-        ask_again(self.database, number, self.now())
-        self.take_in()
-
-    def drop_event(self, number: int) -> None:
-        """Give up an event that waits or was refused; raise NotFound."""
-        drop(self.database, number)
-
     def worker(self, watcher: Watcher, *, may_wait_to_retry: bool, pools: Sequence[str] = ("local",)) -> Worker:
         """Give a worker of this process."""
         return Worker(
@@ -389,9 +380,10 @@ class App:
         while True:
             try:
                 renewals = renewals or self._begin(worker)
-                renewals.order_due(*self.applied(), self.now())
-                timetable.order_due(*self.applied(), self.database.now())
-                watch.look(*self.applied(), self.database.now())
+                applied = self.applied()
+                renewals.order_due(*applied, self.now())
+                timetable.order_due(*applied, self.database.now())
+                watch.look(*applied, self.database.now())
                 self.take_in()
                 is_idle = not worker.run_one()
                 if is_lost:
