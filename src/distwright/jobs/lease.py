@@ -36,6 +36,7 @@ RETRY_DELAYS_S = (30, 120, 600)
 MAKE_WAY_LIMIT = 100  # jobs of releases that are looked at
 MAKE_WAY_AFTER_S = 10  # until then a worker that has nothing to do takes it
 LOST_WORKERS_LIMIT = 10  # a job that takes its worker down each time must not run for ever
+STAYS = frozenset({"pool.scale"})  # begun once and for all (jobs/scaling.py), and short
 _BAD_ENDS = (Outcome.FAILED, Outcome.BROKEN, Outcome.TIMED_OUT)
 
 
@@ -125,7 +126,11 @@ def who_makes_way(
     places: dict[int, Job] = {}
     for release in waiting:
         is_for_all = (release.kind, release.version) in portable
-        fit = [row for row in running if row.id not in places and (is_for_all or not host_of(row.lease_holder or ""))]
+        fit = [
+            row
+            for row in running
+            if row.id not in places and row.kind not in STAYS and (is_for_all or not host_of(row.lease_holder or ""))
+        ]
         for row in sorted(fit, key=lambda row: row.pool != release.pool)[:1]:
             places[row.id] = release
     return places

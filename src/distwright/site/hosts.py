@@ -198,7 +198,7 @@ def host_json(row: HostRow) -> dict[str, Json]:
 
 def note_of(row: HostRow) -> str:
     """Say what is odd about a host, and what to type; "" if nothing is."""
-    if row.state != "silent":
+    if row.state != "silent" or row.heard is None:
         return ""
     jobs = f"; job {', '.join(map(str, row.running))} comes back when its lease ends" if row.running else ""
     return f"not heard of since {row.heard:%Y-%m-%d %H:%M:%S} UTC{jobs}; look whether its worker runs: distwright doctor, there"

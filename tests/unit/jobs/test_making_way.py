@@ -7,6 +7,7 @@ from tests.worlds.state import COUNT, count_order, placed
 from tests.worlds.times import NOW
 
 from distwright.jobs.lease import MAKE_WAY_AFTER_S, claim_next, takes_its_place, who_makes_way
+from distwright.jobs.scaling import SCALE_KIND
 from distwright.model.records import Job
 from distwright.store.database import Database
 
@@ -46,3 +47,14 @@ def test_job_of_the_same_pool_makes_way_before_one_of_another(database: Database
     release = placed(database, count_order(3, priority=50))
     assert who_makes_way(lower, [release], ()) == {2: release}
     assert who_makes_way(lower[:1], [release], ()) == {1: release}
+
+
+def test_command_that_is_begun_only_once_is_not_stopped_in_the_middle(database: Database) -> None:
+    placed(database, count_order(1, kind=SCALE_KIND, priority=20))
+    placed(database, count_order(2, priority=40))
+    running = [_claimed(database), _claimed(database)]
+    release = placed(database, count_order(3, priority=50))
+    scale, other = sorted(running, key=lambda job: job.priority)
+    assert scale.kind == SCALE_KIND.name
+    assert who_makes_way([scale, other], [release], ()) == {other.id: release}
+    assert who_makes_way([scale], [release], ()) == {}
