@@ -19,7 +19,7 @@ from distwright.checks.looks import LOOKS
 from distwright.config.model import Config
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, Refused, quoted
-from distwright.flow.advance import advance, ask_again, drop
+from distwright.flow.advance import advance
 from distwright.flow.branch_looks import look_at_branches
 from distwright.flow.engines.chosen import engine_of
 from distwright.flow.engines.engine import Engine
@@ -29,6 +29,7 @@ from distwright.images.resolve import image_order
 from distwright.images.scenarios import Chosen, last_built, orders_of_tests
 from distwright.jobs.lease import LEASE_S
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
+from distwright.jobs.pools import in_its_pool, pools_at_hand, shared_pools
 from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
 from distwright.model.records import Job
@@ -42,6 +43,7 @@ from distwright.site.config_files import refused_by_system
 from distwright.site.handing_out import Handout
 from distwright.site.host_requests import HostRequests
 from distwright.site.places import alternates, state_paths
+from distwright.site.pools import PoolWatch
 from distwright.site.recording import order_of_record
 from distwright.site.renewals import Renewals
 from distwright.site.serving import Serving
@@ -170,9 +172,10 @@ class App:
 
     def place(self, order: JobOrder, commit: str | None = None) -> Job:
         """Queue an order."""
+        order = in_its_pool(order, shared_pools(self.database, self.config()))
         with self.database.write() as tx:
             job = place_order(tx, order, self.now(), config_commit=commit, objects=self.objects)
-        self.engine.hint(order.pool)
+        self.engine.hint(job.pool)
         return job
 
     def order_build(
@@ -249,15 +252,6 @@ class App:
         with self.database.write() as tx:
             return cancel(tx, number, self.now())
 
-    def retry_event(self, number: int) -> None:
-        """Ask the rules again about an event that waits or was refused; raise NotFound."""
-        ask_again(self.database, number, self.now())
-        self.take_in()
-
-    def drop_event(self, number: int) -> None:
-        """Give up an event that waits or was refused; raise NotFound."""
-        drop(self.database, number)
-
     def worker(self, watcher: Watcher, *, may_wait_to_retry: bool, pools: Sequence[str] = ("local",)) -> Worker:
         """Give a worker of this process."""
         return Worker(
@@ -265,6 +259,7 @@ class App:
             paths=self.paths,
             sandbox=self.sandbox,
             kinds=KINDS if self.away is None else portable(KINDS),
+            every_kind=KINDS,
             make_context=self.make_context,
             pools=pools,
             watcher=watcher,
@@ -350,16 +345,18 @@ class App:
         watcher: Watcher,
         wanted: Sequence[Job] = (),
         *,
-        pools: Sequence[str] = ("local",),
+        pools: Sequence[str] | None = None,
         kinds: Sequence[str] | None = None,
     ) -> None:
         """Run everything that follows from the events so far, here and now, until nothing is left to do.
 
         Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done. kinds: only these.
+        pools: None for those at hand.
         """
+        pools = pools or pools_at_hand(self.database, self.config())
         worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
         if kinds is not None:
-            worker.kinds = {name: kind for name, kind in worker.kinds.items() if name in kinds}
+            worker.kinds = worker.every_kind = {name: kind for name, kind in worker.kinds.items() if name in kinds}
         self._begin(worker).order_due(*self.applied(), self.now())
         while True:
             self.take_in()
@@ -378,12 +375,15 @@ class App:
         worker = self.worker(watcher, may_wait_to_retry=True, pools=pools)
         renewals: Renewals | None = None
         timetable = Timetable(self.database, self.objects, self.order_of_entry, self.engine.hint)
+        watch = PoolWatch(self.database, self.engine.hint)
         is_lost = False
         while True:
             try:
                 renewals = renewals or self._begin(worker)
-                renewals.order_due(*self.applied(), self.now())
-                timetable.order_due(*self.applied(), self.database.now())
+                applied = self.applied()
+                renewals.order_due(*applied, self.now())
+                timetable.order_due(*applied, self.database.now())
+                watch.look(*applied, self.database.now())
                 self.take_in()
                 is_idle = not worker.run_one()
                 if is_lost:

@@ -146,6 +146,16 @@ def quoted(text: str, limit: int = 120) -> str:
     return "'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown) + "'"
 
 
+def visible(text: str) -> str:
+    r"""Write out what a text has that is not seen, or turns the direction of writing (U+202E): as `\u202e`; lines stay lines.
+
+    For lists and pages, where quotes and cuts would be in the way. Source: Trojan Source, CVE-2021-42574.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def listed(problems: Iterable[str]) -> str:
     """Join several problems into one message, a line each."""
     return "\n".join(f"  {problem}" for problem in problems)

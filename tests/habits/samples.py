@@ -37,6 +37,7 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
     "archive.record": {},
     "archive.renew": {},
     "repo.fetch": {},
+    "pool.scale": {},
     "upload.accept": {},
     "suite.publish": {},
     "suite.tidy": {},

@@ -5,6 +5,7 @@ import hmac
 import http.client
 import json
 import threading
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from distwright.site.applied import apply_config
 from distwright.store.events import events_after
 from distwright.store.locks import locked
 from distwright.tools.git import git, refs
+from distwright.tools.git_pack import LOOSE_LIMIT
 
 pytestmark = pytest.mark.system
 SITE = 'format = 1\n[site]\nname = "Petrel"\n'
@@ -255,3 +257,21 @@ def test_objects_of_a_plain_file_server_are_checked_too(tmp_path: Path, *, is_ev
         wanted = {} if is_evil else refs(repo)
         assert refs(here.paths.repo("petrel")) == wanted
         assert not list(here.paths.repo("petrel").glob("apart-*"))
+
+
+def test_repo_that_was_fetched_often_is_packed_by_a_fetch_and_loses_nothing(both: Both) -> None:
+    both.fetch()
+    repo = both.here.paths.repo("petrel")
+    for number in range(LOOSE_LIMIT + 1):  # as years of fetches leave them
+        content = f"blob {len(str(number))}\0{number}".encode()
+        name = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+        place = repo / "objects" / name[:2] / name[2:]
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(zlib.compress(content))
+    both.change("last")
+    assert both.fetch()["message"] == "petrel: 1 refs changed"
+    counts = dict(line.split(": ") for line in git(repo, "count-objects", "-v").decode().splitlines())
+    assert (counts["count"], int(counts["packs"]) <= 2) == ("0", True)
+    assert int(counts["in-pack"]) > LOOSE_LIMIT, "what no ref leads to is there as well"
+    assert both.ours() == both.theirs()
+    git(repo, "fsck", "--connectivity-only")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from tests.worlds.work import ended, kind_of, nothing, shell, step
 from distwright import __version__
 from distwright.archive.record import record
 from distwright.errors import BadUsage, NotAllowed, NotFound, Refused, Unreachable, WorkFailed
-from distwright.jobs.lease import claim_next, holder_name, host_of
+from distwright.jobs.lease import LEASE_S, claim_next, holder_name, host_of, renew
 from distwright.jobs.order import get_job
 from distwright.jobs.step import Action, Context, Earlier, Inputs, JobKind, ShelfEntry, StepResult, Where
 from distwright.model.digests import Sha256, sha256_of
@@ -28,7 +29,7 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.net.home import HomeLink
 from distwright.site.away import join, own_pools
-from distwright.site.hosts import drain, enrol, exchange, host_rows, may_claim
+from distwright.site.hosts import drain, enrol, exchange, host_json, host_rows, may_claim
 from distwright.site.views import job_detail
 from distwright.store.jobs import Finish, attempts_of, finish_attempt
 from distwright.store.paths import StatePaths
@@ -252,6 +253,9 @@ def test_a_log_that_did_not_arrive_is_named_and_carried_later(home: Homestead, a
         def send_log(self, *_: object) -> int:
             raise Unreachable("nobody answers", hint="look at the network")
 
+        def greet(self) -> None:
+            self.send_log()
+
     class Hasty(LogCarrier):
         def finish(self, patience_s: float = 0.0) -> int:
             return super().finish(0.0)
@@ -389,3 +393,49 @@ def test_server_that_is_killed_in_the_middle_of_an_upload_and_a_download_gets_an
     assert home.shop.objects.is_intact(digest)
     anvil.away.objects().path(digest).unlink()
     assert anvil.away.objects().read(digest) == content
+
+
+def test_host_says_how_it_is_and_a_silent_one_is_named_with_since_when(home: Homestead, anvil: Outpost) -> None:
+    database = home.shop.database
+    anvil.away.link(patience_s=1).hello()
+    now = database.now()
+    (row, _) = host_rows(database, HOSTED, now)
+    assert row.known is not None
+    assert row.known.health is not None
+    assert 0 < row.known.health.free_bytes < 1 << 60
+    shown = host_json(row)
+    assert (shown["state"], shown["note"], str(shown["free disk"]).endswith(" GiB")) == ("ready", "", True)
+    later = now + timedelta(seconds=LEASE_S + 30)
+    (silent, _) = host_rows(database, HOSTED, later)
+    assert silent.state == "silent"
+    assert silent.heard is not None
+    assert f"not heard of since {silent.heard:%Y-%m-%d %H:%M:%S} UTC; look" in str(host_json(silent)["note"])
+
+
+def test_host_that_renews_a_lease_is_heard_though_it_says_nothing_else(home: Homestead, anvil: Outpost) -> None:
+    database = home.shop.database
+    anvil.away.link(patience_s=1).hello()
+    placed(database, count_order())
+    job = claimed(anvil)
+    later = database.now() + timedelta(seconds=5 * LEASE_S)
+    renew(database, job, later)
+    (row, _) = host_rows(database, HOSTED, later)
+    assert (row.state, row.running, row.heard) == ("ready", (job.id,), later)
+    (row, _) = host_rows(database, HOSTED, later + timedelta(seconds=LEASE_S + 1))
+    assert f"; job {job.id} comes back when its lease ends; look" in str(host_json(row)["note"])
+
+
+def test_attempt_that_prints_nothing_is_greeted_for(tmp_path: Path) -> None:
+    greeted = threading.Event()
+
+    class Server:
+        def send_log(self, *_: object) -> int:
+            raise AssertionError("there is no log")
+
+        def greet(self) -> None:
+            greeted.set()
+
+    carrier = LogCarrier(Server(), 1, 1, tmp_path / "1-1.log", greet_every_s=0.0)
+    carrier.begin()
+    assert greeted.wait(30)
+    assert carrier.finish() == 0

@@ -29,6 +29,7 @@ from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
+from distwright.store.stale import mark_branch
 from distwright.store.suites import list_suites
 from distwright.tools.git import refs, small_files_at
 from distwright.tools.git_history import tags_within
@@ -76,6 +77,7 @@ class SuitesOfBranches:
             begin_suite(tx, suite, "branch", ACTOR, f"of {repo}", now)
         for row in plan.written:
             set_branch_suite(tx, row)
+            mark_branch(tx, row.repo, row.branch)
         for row, why in plan.warned:
             subject = f"{row.repo} {row.ref}"
             body = {"about": subject, "what": why.what, "hint": why.hint}

@@ -14,6 +14,8 @@ from distwright.errors import BadInput
 from distwright.jobs.step import Context
 from distwright.model.serials import Serial
 from distwright.repos.pushes import Needs, ref_holder
+from distwright.repos.settings_in_git import FILE, refuse_unplain
+from distwright.repos.settings_in_git import FOLDER as PLAIN_FOLDER
 from distwright.store.archives import list_snapshots
 from distwright.store.database import Database
 from distwright.store.holds import Hold, holds_of_kind, replace_holds, serial_hold
@@ -26,6 +28,10 @@ PIN_LIMIT_BYTES = 64
 def pins_at(repo: Path, commit: str, archives: Collection[str]) -> dict[str, Serial | None]:
     """Read the pins of a commit; raise BadInput with everything that is wrong with them. archives: those that can be pinned."""
     blobs = files_at(repo, commit, f"{FOLDER}/")
+    above = {str(place): PLAIN_FOLDER for blob in blobs for place in Path(blob.path).parents[:-1]}
+    refuse_unplain(
+        repo, commit, {"config": PLAIN_FOLDER, FOLDER: PLAIN_FOLDER, **above, **{blob.path: FILE for blob in blobs}}
+    )
     return parse_pins({blob.path: blob.content for blob in blobs}, archives)
 
 

@@ -1,7 +1,7 @@
 """Inquiries: questions that take many jobs. Each look reads what is answered, and orders what is asked next."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from distwright.archive.resolve import Ground, NotReadyError
 from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused, quoted
 from distwright.jobs.keeping import hold_what_job_leaves, needs_of
 from distwright.jobs.order import JobOrder, cancel, place_order
+from distwright.jobs.pools import in_its_pool, shared_pools
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import JobState, Outcome
@@ -118,10 +119,12 @@ def _advance(
     if look is None:
         return 0  # a newer version asked
     moves = 0
+    pools = shared_pools(database, ground.config)
     while True:
         with database.read() as tx:
             done = count_done(tx, placed_jobs(row))  # before the look, so that what ends meanwhile is looked at again
         move = _looked(look, database, ground, row)
+        move = replace(move, orders=tuple(in_its_pool(order, pools) for order in move.orders))
         if waits_for(row) and again_at(row) is None and move == Move(waits_for=waits_for(row)):
             return moves  # it still waits: nothing to write
         try:

@@ -4,7 +4,7 @@ import click
 
 from distwright.app import open_app
 from distwright.cli.branch_status import active, ready, status
-from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
+from distwright.cli.options import echo, json_option, print_json, print_rows, shown_time, state_option
 from distwright.model.digests import Json
 from distwright.site.branches import BranchDetail, BranchLine, branch_detail, branch_lines
 
@@ -49,13 +49,13 @@ def show(repo: str, branch: str, state: str | None, as_json: bool) -> None:
     }
     for name, text in named.items():
         if text:
-            click.echo(f"{name + ':':<10}{text}")
+            echo(f"{name + ':':<10}{text}")
     for problem in (*(line.note for line in detail.lines if line.note), *detail.problems):
-        click.echo(f"{'note:':<10}{problem}")
+        echo(f"{'note:':<10}{problem}")
     for list_name, package, version in detail.packages:
-        click.echo(f"{'has:':<10}{package} {version} ({list_name})")
+        echo(f"{'has:':<10}{package} {version} ({list_name})")
     for job in detail.jobs:
-        click.echo(f"{'job:':<10}{job.id} {job.title}: {job.outcome or job.state}, {shown_time(job.created_at)}")
+        echo(f"{'job:':<10}{job.id} {job.title}: {job.outcome or job.state}, {shown_time(job.created_at)}")
 
 
 for _verb in (active, ready, status):

@@ -5,7 +5,7 @@ import getpass
 import click
 
 from distwright.app import App, open_app
-from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
+from distwright.cli.options import echo, json_option, print_json, print_rows, shown_time, state_option
 from distwright.model.digests import Json
 from distwright.repos.ready import say_ready
 from distwright.site.branch_pages import BranchStanding, active_branches_of, branch_rows, branch_standing, row_to_json
@@ -75,7 +75,7 @@ def ready(repo: str, branch: str, withdraw: bool, state: str | None, as_json: bo
         print_json({"repo": repo, "branch": branch, "ready": not withdraw, "changed": is_new})
         return
     said = "is not ready for review" if withdraw else "is ready for review"
-    click.echo(f"{repo} {branch} {said}{'' if is_new else ', as it was before'}")
+    echo(f"{repo} {branch} {said}{'' if is_new else ', as it was before'}")
 
 
 def _say(app: App, repo: str, branch: str, *, is_ready: bool) -> bool:
@@ -86,14 +86,14 @@ def _say(app: App, repo: str, branch: str, *, is_ready: bool) -> bool:
 def _print(detail: BranchStanding) -> None:
     row, shown = detail.row, detail.status
     because = f": {shown.reason}" if shown.reason else ""
-    click.echo(f"{row.repo} {row.branch}: {shown.state} since {shown_time(detail.since)}{because}")
-    click.echo(f"commit: {row.commit}, pushed {shown_time(row.pushed_at)} by {row.pusher or 'somebody'}")
+    echo(f"{row.repo} {row.branch}: {shown.state} since {shown_time(detail.since)}{because}")
+    echo(f"commit: {row.commit}, pushed {shown_time(row.pushed_at)} by {row.pusher or 'somebody'}")
     if not detail.is_base:
-        click.echo(f"base: {detail.base} {detail.base_commit}".rstrip())
+        echo(f"base: {detail.base} {detail.base_commit}".rstrip())
     if detail.serials:
-        click.echo(f"made of: {', '.join(detail.serials)}")
+        echo(f"made of: {', '.join(detail.serials)}")
     if detail.ready is not None:
-        click.echo(f"ready for review since {shown_time(detail.ready.at)}, says {detail.ready.actor}")
+        echo(f"ready for review since {shown_time(detail.ready.at)}, says {detail.ready.actor}")
     for stage in shown.stages:
         about = "" if stage.job is None else f" since {shown_time(stage.since)}, job {stage.job.id}: {stage.job.title}"
-        click.echo(f"{stage.stage}: {stage.state}{about}")
+        echo(f"{stage.stage}: {stage.state}{about}")

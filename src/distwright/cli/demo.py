@@ -1,5 +1,6 @@
 """`distwright demo`: an example distribution, from its folder to a booted image."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -71,9 +72,9 @@ def command(
     say(f"state: {app.paths.root}")
     config = prepare_demo(app, config, folder)
     _record(app, config, watcher)
-    _retry_unfinished(app)
+    retry_unfinished(app)
     app.run_until_idle(watcher)
-    _order_images(app, config)
+    order_images(app, config)
     app.run_until_idle(watcher)
     _report(app, as_json=as_json)
 
@@ -142,22 +143,34 @@ def _record(app: App, config: Config, watcher: TerminalWatcher) -> None:
             app.order_record(name, app.pins.get(name))
 
 
-def _order_images(app: App, config: Config) -> None:
-    """Order each image as the present state asks for: nothing new unless distwright's own steps have changed since."""
+def order_images(app: App, config: Config) -> None:
+    """Order each image as the present state asks for: nothing new unless distwright's own steps have changed since.
+
+    Not one whose last build a person cancelled: what is pushed later is built by its push.
+    """
+    cancelled = {row.job.inputs.get("image") for row in line(app.database, app.paths) if _is_cancelled(row, "image")}
     for name in config.images:
+        if name in cancelled:
+            continue
         try:
             app.order_image(name)
         except NotReadyError as error:
             say(f"image {name} cannot be built yet: {error.message}")
 
 
-def _retry_unfinished(app: App) -> None:
-    """Queue again what an earlier run left undone: asking for the demo is asking for another try."""
+def retry_unfinished(app: App, tell: Callable[[str], None] = say) -> None:
+    """Queue again what an earlier run left undone: asking for the demo is asking for another try; what was cancelled stays so."""
     rows = line(app.database, app.paths)
     for row in rows:
         job = row.job
-        if job.state is JobState.DONE and job.outcome is not Outcome.OK and row.stage != "record":
+        if _is_cancelled(row):
+            tell(f"job {job.id}, {job.title}, was cancelled and stays so: distwright job retry {job.id}")
+        elif job.state is JobState.DONE and job.outcome is not Outcome.OK and row.stage != "record":
             app.retry_job(job.id)
+
+
+def _is_cancelled(row: StageRow, stage: str = "") -> bool:
+    return row.job.state is JobState.DONE and row.job.outcome is Outcome.CANCELLED and stage in ("", row.stage)
 
 
 def _report(app: App, *, as_json: bool) -> None:

@@ -3,7 +3,9 @@
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import json_option, print_rows, shown_time, state_option
+from distwright.cli.options import echo, json_option, print_rows, shown_time, state_option
+from distwright.flow.advance import ask_again
+from distwright.flow.advance import drop as give_up
 from distwright.model.digests import Json
 from distwright.site.views import open_events
 
@@ -40,9 +42,10 @@ def list_events(state: str | None, as_json: bool) -> None:
 def retry(number: int, state: str | None) -> None:
     """Ask again what follows from an event. Exit code 10 if it neither waits nor was refused."""
     app = open_app(state)
-    app.retry_event(number)
+    ask_again(app.database, number, app.now())
+    app.take_in()
     still = [row for row in open_events(app.database) if row.event.number == number]
-    click.echo(f"event {number}: {still[0].reason}" if still else f"event {number} was acted on: distwright job list")
+    echo(f"event {number}: {still[0].reason}" if still else f"event {number} was acted on: distwright job list")
 
 
 @command.command()
@@ -50,5 +53,5 @@ def retry(number: int, state: str | None) -> None:
 @state_option
 def drop(number: int, state: str | None) -> None:
     """Give up an event: nothing will follow from it. Exit code 10 if it neither waits nor was refused."""
-    open_app(state).drop_event(number)
-    click.echo(f"event {number} was given up")
+    give_up(open_app(state).database, number)
+    echo(f"event {number} was given up")

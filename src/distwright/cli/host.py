@@ -24,10 +24,12 @@ def command() -> None:
 @state_option
 @json_option
 def list_hosts(state: str | None, as_json: bool) -> None:
-    """List hosts: whether they live, what they run, which version they have."""
+    """List hosts: whether they live, what they run, their version, free disk and load; since when one is silent."""
     app = open_app(state, may_be_away=True)
     rows = [hosts.host_json(row) for row in hosts.host_rows(app.database, app.config(), app.database.now())]
-    headings = ("host", "state", "role", "pools", "slots", "architecture", "running", "version", "last seen")
+    headings = (
+        "host", "state", "role", "pools", "slots", "architecture", "running", "free disk", "load", "version", "last heard", "note",
+    )  # fmt: skip
     print_rows(
         rows, headings, as_json=as_json, empty="no host: write a [host.NAME] table, then distwright host enrol NAME"
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from distwright.app import App, open_app
-from distwright.cli.options import json_option, print_json, print_rows, say, shown_time, state_option
+from distwright.cli.options import echo, json_option, print_json, print_rows, say, shown_time, state_option
 from distwright.errors import NotFound, Refused
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState
@@ -37,6 +37,7 @@ def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
         {
             "job": job.id,
             "kind": job.kind,
+            "pool": job.pool,
             "state": str(job.outcome or job.state),
             "created": shown_time(job.created_at),
             "attempts": job.fence,
@@ -49,9 +50,9 @@ def list_jobs(limit: int, state: str | None, as_json: bool) -> None:
     print_rows(rows, headings, as_json=as_json, empty="no job yet: distwright demo, or push to a repo")
     refused = [row for row in open_events(app.database) if row.is_refused]
     for row in refused[-_REFUSED_SHOWN:]:
-        click.echo(f"refused: event {row.event.number}, {row.event.event.subject}: {row.reason}", err=True)
+        echo(f"refused: event {row.event.number}, {row.event.event.subject}: {row.reason}", err=True)
     if refused:
-        click.echo(f"refused in all: {len(refused)}; distwright event list", err=True)
+        echo(f"refused in all: {len(refused)}; distwright event list", err=True)
 
 
 @command.command()
@@ -79,10 +80,10 @@ def show(number: int, state: str | None, as_json: bool) -> None:
         print_json(document)
         return
     for key, value in document.items():
-        click.echo(f"{key}: {value}" if not isinstance(value, dict | list) else f"{key}:")
+        echo(f"{key}: {value}" if not isinstance(value, dict | list) else f"{key}:")
         members = value.items() if isinstance(value, dict) else enumerate(value, 1) if isinstance(value, list) else ()
         for name, member in members:
-            click.echo(f"  {name}: {member}")
+            echo(f"  {name}: {member}")
 
 
 @command.command()
@@ -150,7 +151,7 @@ def retry_job(number: int, state: str | None, as_json: bool) -> None:
     if as_json:
         print_json(_as_json(job))
         return
-    click.echo(f"job {job.id} is {job.state}; distwright worker --until-idle runs it, or the next demo")
+    echo(f"job {job.id} is {job.state}; distwright worker --until-idle runs it, or the next demo")
 
 
 @command.command()
@@ -191,7 +192,7 @@ def cancel_job(number: int, state: str | None, as_json: bool) -> None:
     if as_json:
         print_json(_as_json(job))
         return
-    click.echo(f"job {job.id} is {job.outcome or 'being cancelled'}")
+    echo(f"job {job.id} is {job.outcome or 'being cancelled'}")
 
 
 def _job(app: App, number: int) -> Job:
@@ -204,6 +205,7 @@ def _as_json(job: Job) -> dict[str, Json]:
         "kind": job.kind,
         "version": job.version,
         "title": job.title,
+        "pool": job.pool,
         "state": str(job.state),
         "outcome": None if job.outcome is None else str(job.outcome),
         "message": unknown_kind(job) or job.message,

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import click
 
-from distwright.errors import DistwrightError, OutOfSpace, disk_error
+from distwright.errors import DistwrightError, OutOfSpace, disk_error, visible
 
 NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
@@ -131,7 +131,7 @@ def _refused_by_disk(error: OSError) -> int:
 def _tell(message: str, hint: str) -> None:
     """Say what is wrong, in one write: whoever reads it gets both halves, and a full disk behind stderr is no bug of ours."""
     with suppress(OSError):
-        click.echo(f"distwright: {message}\n  try: {hint}", err=True)
+        click.echo(visible(f"distwright: {message}\n  try: {hint}"), err=True)
 
 
 def _bug() -> int:

@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from distwright.app import App
+from distwright.errors import visible
 from distwright.model.digests import Json
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
@@ -27,12 +28,17 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 def say(text: str) -> None:
     """Say something on stderr that is not the answer."""
-    click.echo(text, err=True)
+    echo(text, err=True)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print text that may have parts from outside; signs that are not seen are written out."""
+    click.echo(visible(text), err=err)
 
 
 def print_json(value: Json) -> None:
-    """Print the answer as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print the answer as JSON; signs that are not seen are escaped in it."""
+    click.echo(_json(value, indent=2))
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
@@ -67,7 +73,7 @@ def print_stream(rows: Iterable[dict[str, Json]], headings: Sequence[str], *, as
     widths: list[int] = []
     for count, row in enumerate(rows, start=1):  # counted for the end
         if as_json:
-            click.echo(("[" if count == 1 else ",") + json.dumps(row, ensure_ascii=False))
+            click.echo(("[" if count == 1 else ",") + _json(row))
             continue
         texts = [_shown(row.get(key)) for key in headings]
         if count == 1:
@@ -105,4 +111,13 @@ def shown_time(moment: datetime | None) -> str:
 def _shown(value: Json) -> str:
     if value is None:
         return ""
-    return ", ".join(_shown(member) for member in value) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(_shown(member) for member in value) if isinstance(value, list | tuple) else visible(str(value))
+
+
+def _json(value: Json, indent: int | None = None) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    )

@@ -6,7 +6,7 @@ import click
 
 from distwright.app import open_app
 from distwright.builds.local_checkout import TryRequest
-from distwright.cli.options import json_option, print_json, say, state_option
+from distwright.cli.options import echo, json_option, print_json, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadInput, WorkFailed
 from distwright.model.digests import Json
@@ -65,6 +65,6 @@ def _tell(bundle: Bundle, checked: dict[str, Json], contact: str, *, as_json: bo
         print_json(answer)
         return
     for key, value in answer.items():
-        click.echo(f"{key}: {value}")
+        echo(f"{key}: {value}")
     to = f" to {contact}" if contact else ""
     say(f"send the bundle{to}; there: distwright package consider REPO FILE")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from distwright.app import open_app
-from distwright.cli.options import finish_jobs, json_option, print_json, print_rows, state_option
+from distwright.cli.options import echo, finish_jobs, json_option, print_json, print_rows, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import NotFound, Refused, quoted
 from distwright.model.digests import Json
@@ -51,7 +51,7 @@ def show(number: int, state: str | None, as_json: bool) -> None:
     else:
         for key, value in status.items():
             for line in _lines(value):
-                click.echo(f"{key}: {line}")
+                echo(f"{key}: {line}")
     if status["result"] == "rejected":
         raise click.exceptions.Exit(Refused.exit_code)
 
@@ -90,7 +90,7 @@ def token(name: str, state: str | None) -> None:
             f"[upload.{quoted(name)[1:-1]}] has no token",
             hint=f'write token = {{ credential = "upload-{name}" }} into [upload.{name}]',
         )
-    click.echo(new_token(app.paths, table.token.credential))
+    echo(new_token(app.paths, table.token.credential))
 
 
 def _lines(value: Json) -> list[str]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distwright.errors import quoted
+from distwright.errors import quoted, visible
 from distwright.jobs.lease import Ending
+from distwright.jobs.order import DEFAULT_POOL
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 
@@ -84,12 +85,15 @@ class TerminalWatcher:
         """Another worker has the job."""
         if self._waits_for != job.id:
             self._waits_for = job.id
-            self._line(f"… waiting for {job.title} (job {job.id}): another worker has it, or it is tried again later")
+            where = "" if job.pool == DEFAULT_POOL else f" of pool {job.pool}"
+            self._line(
+                f"… waiting for {job.title} (job {job.id}{where}): another worker has it, or it is tried again later"
+            )
 
     def _line(self, text: str) -> None:
         if self._is_terminal:
             sys.stderr.write("\r\x1b[2K")
-        sys.stderr.write(f"{self._of_job}{text}\n")
+        sys.stderr.write(f"{self._of_job}{visible(text)}\n")
         sys.stderr.flush()
 
     def _print_new(self, log: Path) -> None:

@@ -7,10 +7,10 @@ import click
 from distwright.app import App, open_app
 from distwright.cli.options import say, state_option
 from distwright.cli.watch import TerminalWatcher
+from distwright.jobs.order import DEFAULT_POOL
+from distwright.jobs.pools import check_pools
 from distwright.site.away import own_pools
 from distwright.worker.crew import become_one_of
-
-_POOL = "local"
 
 
 @click.command()
@@ -56,8 +56,12 @@ def command(until_idle: bool, follow: bool, slots: int | None, pools: tuple[str,
 
 
 def _wanted(app: App, pools: Sequence[str], slots: int | None, *, until_idle: bool) -> tuple[tuple[str, ...], int]:
-    """Say which pools are worked for, and with how many jobs at a time. Raises what the server has against this host."""
+    """Say which pools are worked for, and with how many jobs at a time. Raises what the server has against this host.
+
+    Raises BadUsage for a pool that there is none of.
+    """
     if app.away is None:
-        return tuple(pools) or (_POOL,), slots or 1
+        check_pools(app.config(), pools)
+        return tuple(pools) or (DEFAULT_POOL,), slots or 1
     known, most = app.away.table(None if until_idle else say)
     return own_pools(pools, known), slots or most

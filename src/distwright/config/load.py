@@ -15,7 +15,7 @@ from distwright.config.problems import Fault, Path, Place, Problem, dotted, is_b
 from distwright.config.references import Unsure, reference_faults
 from distwright.config.tables import Environment, Image, Person, Repo, Site
 from distwright.config.tables_archive import OwnArchive, Suite, Table, Upload, UpstreamArchive
-from distwright.config.tables_hosts import Host
+from distwright.config.tables_hosts import Host, Pool
 from distwright.config.validate import check_table
 from distwright.config.values import FetchUrl
 from distwright.errors import BadConfig, BadUsage, listed
@@ -127,6 +127,7 @@ def _config(tables: Mapping[Path, Table], places: Mapping[Path, Place]) -> Confi
         persons=_named(tables, Person),
         uploads=_named(tables, Upload),
         hosts=_named(tables, Host),
+        pools=_named(tables, Pool),
         origins=MappingProxyType({dotted(path): str(place) for path, place in places.items()}),
     )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from distwright.config.tables import Environment, Image, Person, Repo, Site
 from distwright.config.tables_archive import Archive, OwnArchive, Suite, Table, Upload, UpstreamArchive
-from distwright.config.tables_hosts import Host
+from distwright.config.tables_hosts import Host, Pool
 from distwright.model.digests import Json
 
 FORMAT = 1
@@ -21,6 +21,7 @@ TABLES: Mapping[str, Mapping[str | None, type[Table]]] = {
     "person": {None: Person},
     "upload": {None: Upload},
     "host": {None: Host},
+    "pool": {None: Pool},
 }
 """Table name -> value of its `kind` -> class; in the order of dependence. A single class has the kind None."""
 
@@ -43,6 +44,7 @@ class Config:
     """Dotted key -> "file:line", for each table and key that is written in a file; defaults are not in it."""
     uploads: Mapping[str, Upload] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
 
     def tables(self) -> Iterator[tuple[str, str, Table]]:
         """Yield (table, name, value) in the order of dependence, then by name; `[site]` has the name ''."""
@@ -71,6 +73,7 @@ class Config:
             ("person", self.persons),
             ("upload", self.uploads),
             ("host", self.hosts),
+            ("pool", self.pools),
         )
 
 

@@ -18,6 +18,7 @@ _EXAMPLE_NAMES = {
     "person": "ada",
     "upload": "ada",
     "host": "anvil",
+    "pool": "cloud",
 }
 
 _REFERENCE_HEAD = f"""\

@@ -1,11 +1,20 @@
-"""The table about other machines that work for this installation."""
+"""The tables about other machines that work for this installation, and about pools of jobs."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from distwright.config.tables_archive import Table
-from distwright.config.values import Architecture, NotEmpty, OnceEach, OurName, Slots
+from distwright.config.values import (
+    Architecture,
+    Argument,
+    NotEmpty,
+    OnceEach,
+    OurName,
+    PoolMinutes,
+    ProgramFirst,
+    Slots,
+)
 
 
 class Host(Table, frozen=True):
@@ -22,3 +31,23 @@ class Host(Table, frozen=True):
         default=1, description="Jobs that it runs at a time, if its worker is not told another number."
     )
     architecture: Architecture = Field(default="amd64", description="Architecture of the machine.")
+
+
+class Pool(Table, frozen=True):
+    """A pool of jobs that machines are started for when there is work, and stopped when there is none."""
+
+    scale_command: Annotated[tuple[Argument, ...], NotEmpty, ProgramFirst] = Field(
+        description="Program of the server with its arguments, no shell; `grow` or `shrink` is added, and a JSON object "
+        "on stdin says how many jobs wait and run. The server's worker runs it, as its own user.",
+        examples=[("/usr/local/bin/builders", "cloud")],
+    )
+    wait_minutes: PoolMinutes = Field(
+        default=5, description="A job has waited so long, and no machine of the pool had a free slot: `grow`."
+    )
+    idle_minutes: PoolMinutes = Field(
+        default=30, description="Nothing has waited or run for so long since: `shrink`, once."
+    )
+    every_minutes: PoolMinutes = Field(
+        default=10, description="Between two starts of the command, however each of them ended."
+    )
+    timeout_minutes: PoolMinutes = Field(default=10, description="After so long the command is ended, and has failed.")

@@ -184,13 +184,25 @@ def _with_iso(members: Sequence[str]) -> Sequence[str]:
     return members
 
 
+def _program_first(members: Sequence[str]) -> Sequence[str]:
+    if members and not members[0].startswith("/"):
+        raise ValueError(f"{quoted(members[0])} is not the whole path of a program, which begins with /")
+    return members
+
+
 OnceEach = AfterValidator(_each_once)
+ProgramFirst = AfterValidator(_program_first)
 WithIso = AfterValidator(_with_iso)
 NotEmpty = Field(min_length=1)
 
 OurName = Annotated[str, AfterValidator(_name), Want("a name of a-z 0-9 . _ + -", "names of a-z 0-9 . _ + -")]
 CredentialName = Annotated[str, AfterValidator(_name_unseen), Want("a name of a-z 0-9 . _ + -", "names")]
 PackageName = Annotated[str, AfterValidator(_package), Want("a package name", "package names")]
+Argument = Annotated[
+    str,
+    AfterValidator(_line),
+    Want("a word of a command line", "words of a command line, first a program's whole path"),
+]
 Line = Annotated[str, AfterValidator(_trimmed), Want("a string of one line", "strings")]
 ShownName = Annotated[
     str,
@@ -320,3 +332,4 @@ TimeOfDay = Annotated[
     Want('a time of day in UTC, "HH:MM"', 'times of day in UTC, "HH:MM"'),
 ]
 PollMinutes = Annotated[int, Field(ge=1, le=1440), Want("a whole number of minutes, 1 to 1440", "numbers of minutes")]
+PoolMinutes = Annotated[int, Field(ge=1, le=1440), Want("a whole number of minutes, 1 to 1440", "numbers of minutes")]

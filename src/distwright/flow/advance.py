@@ -10,6 +10,7 @@ from distwright.flow.rules import RULES
 from distwright.flow.standing import placed_as, standing_of
 from distwright.flow.view import OUR_FAULTS, PartlyOrdered, View
 from distwright.jobs.order import JobOrder, place_order
+from distwright.jobs.pools import in_its_pool, shared_pools
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
 from distwright.store.database import Database, Transaction
 from distwright.store.events import (
@@ -90,13 +91,15 @@ def _deal_with(
     is_new: bool,
 ) -> None:
     answer = _ask_rules(database, view, event, now)
+    pools = shared_pools(database, view.config)
+    orders = [in_its_pool(order, pools) for order in answer.orders]
     with database.write() as tx:
         if is_new and cursor_of(tx, READER) >= event.number:
             return  # another process was faster; our answer may be older than its
         if not is_new and not is_open(tx, READER, event.number):
             return  # another process was faster, or a person dropped it
         standing = standing_of(tx, view.config, event.event)
-        for order in answer.orders:
+        for order in orders:
             # An event that waits is asked again and again: what broke since must not be begun anew each time.
             place_order(
                 tx,
@@ -118,7 +121,7 @@ def _deal_with(
             mark_branches_at(tx, one.repo, one.commit)  # what they wait for may be another thing now
         if is_new:
             move_cursor(tx, READER, event.number)
-    for pool in {order.pool for order in answer.orders}:
+    for pool in {order.pool for order in orders}:
         hint(pool)
 
 

@@ -21,6 +21,7 @@ from distwright.store.branch_states import (
     stale_branches,
     unset_ready,
 )
+from distwright.store.branches import suites_of_branch
 from distwright.store.database import Database, Transaction
 from distwright.store.events import append_event, cursor_of, events_after, move_cursor
 from distwright.store.refs import refs_of
@@ -59,12 +60,20 @@ def look_at_branches(database: Database, config: Config, now: datetime) -> int:
 def status_of_commit(
     tx: Transaction, repo: str, branch: str, commit: str, still_open: Iterable[OpenEvent]
 ) -> tuple[Status, list[Job]]:
-    """Say how a commit stands as a branch's, and give its jobs. still_open: all events that not everything has followed from."""
+    """Say how a commit stands as a branch's, and give its jobs. still_open: all events that not everything has followed from.
+
+    Where nothing is for it, and its branch could have no suite, that is why (archive/branch_plan.py).
+    """
     ref = f"{HEADS}{branch}"
     jobs = jobs_of_commit(tx, repo, ref, commit)
     numbers = {job.id for job in jobs}
     about = [row for row in still_open if _is_about(row.event.event, repo, ref, commit, numbers)]
-    return status_of(jobs, about), jobs
+    status = status_of(jobs, about)
+    if status.state is BranchState.NOTHING:
+        problems = [row.problem for row in suites_of_branch(tx, repo, ref) if row.problem and not row.suite]
+        if problems:
+            status = replace(status, state=BranchState.REFUSED, reason="; ".join(problems))
+    return status, jobs
 
 
 def _is_due(tx: Transaction) -> bool:

@@ -15,6 +15,7 @@ from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadInput, NotFound, listed, quoted
 from distwright.model.names import our_name, suite_of_tag
 from distwright.repos.branches import BASE_BRANCH, HEADS, TAGS, is_base, read_base_branch
+from distwright.repos.settings_in_git import FILE, FOLDER, refuse_unplain
 from distwright.store.branches import find_branch_suite
 from distwright.store.database import Transaction
 from distwright.store.suites import find_suite
@@ -62,7 +63,8 @@ class BranchSources:
 
 
 def read_choices(where: Path, commit: str) -> Choices:
-    """Read what a commit says of its sources; raise BadInput for files that say nothing clear. Four processes at most."""
+    """Read what a commit says of its sources; raise BadInput for files that say nothing clear. Five processes at most."""
+    refuse_unplain(where, commit, {"config": FOLDER, BASE_BRANCH: FILE, OVERLAYS: FOLDER})
     base = [blob for blob in files_at(where, commit, BASE_BRANCH) if blob.path == BASE_BRANCH]
     named = [blob.path.removeprefix(f"{OVERLAYS}/") for blob in files_at(where, commit, f"{OVERLAYS}/")]
     what = f"{BASE_BRANCH} of {where.stem}"

@@ -37,7 +37,7 @@ def needed_tests(ground: Ground, inputs: Inputs) -> Chosen:
     """
     image = ground.config.images.get(str(inputs.get("image")))
     table = None if image is None else ground.config.repos.get(image.repo)
-    branch, commit = inputs.get("branch"), inputs.get("branch_commit", inputs.get("commit"))
+    branch, commit = inputs.get("branch"), inputs.get("commit")
     if image is None or table is None or not isinstance(branch, str) or not isinstance(commit, str):
         return ALL
     if not table.documentation or not image.documentation_features or is_base(table, branch):

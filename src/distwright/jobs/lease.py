@@ -33,8 +33,10 @@ from distwright.store.jobs import (
 LEASE_S = 60
 HUNG_AFTER_S = 600
 RETRY_DELAYS_S = (30, 120, 600)
+MAKE_WAY_LIMIT = 100  # jobs of releases that are looked at
 MAKE_WAY_AFTER_S = 10  # until then a worker that has nothing to do takes it
 LOST_WORKERS_LIMIT = 10  # a job that takes its worker down each time must not run for ever
+STAYS = frozenset({"pool.scale"})  # begun once and for all (jobs/scaling.py), and short
 _BAD_ENDS = (Outcome.FAILED, Outcome.BROKEN, Outcome.TIMED_OUT)
 
 
@@ -91,22 +93,47 @@ def renew(database: Database, job: Job, now: datetime) -> Job | None:
 
 
 def takes_its_place(
-    database: Database, job: Job, pools: Sequence[str], kinds: Collection[KindName], now: datetime
+    database: Database,
+    job: Job,
+    pools: Sequence[str],
+    kinds: Collection[KindName],
+    now: datetime,
+    portable: Collection[KindName] = (),
 ) -> Job | None:
     """Say for which job of a release a running one must make way; None if it may go on.
 
-    Only for one that nobody has taken for MAKE_WAY_AFTER_S; and of what runs in these pools, only as many jobs as wait: the least
-    first, of those the youngest, so that all workers of these pools and kinds come to the same answer. kinds: those it knows.
+    Only for one that nobody has taken for MAKE_WAY_AFTER_S. kinds: those that any worker of this version knows; portable: those of
+    them that one on another machine may run. All workers of these pools come to the same answer (`who_makes_way`).
     """
     if job.priority >= PRIORITY_RELEASE:
         return None
     known = [(kind.name, kind.version) for kind in kinds]
     since = now - timedelta(seconds=MAKE_WAY_AFTER_S)
     with database.read() as tx:
-        lower = [row.id for row in running_below(tx, pools, PRIORITY_RELEASE)]
-        waiting = waiting_since(tx, pools, PRIORITY_RELEASE, since, known, len(lower))
-    place = lower.index(job.id) if job.id in lower else len(waiting)
-    return waiting[place] if place < len(waiting) else None
+        waiting = waiting_since(tx, pools, PRIORITY_RELEASE, since, known, MAKE_WAY_LIMIT)
+        lower = running_below(tx, pools, PRIORITY_RELEASE) if waiting else []
+    return who_makes_way(lower, waiting, {(kind.name, kind.version) for kind in portable}).get(job.id)
+
+
+def who_makes_way(
+    running: Sequence[Job], waiting: Sequence[Job], portable: Collection[tuple[str, int]]
+) -> dict[int, Job]:
+    """Say which jobs make way for which: for each that waits, in their order, the least whose worker could take it.
+
+    running: the least first, of those the youngest. A worker on another machine takes portable kinds only. Whoever has a job of a
+    pool works for that pool, and perhaps for others: one of the same pool comes first.
+    """
+    places: dict[int, Job] = {}
+    for release in waiting:
+        is_for_all = (release.kind, release.version) in portable
+        fit = [
+            row
+            for row in running
+            if row.id not in places and row.kind not in STAYS and (is_for_all or not host_of(row.lease_holder or ""))
+        ]
+        for row in sorted(fit, key=lambda row: row.pool != release.pool)[:1]:
+            places[row.id] = release
+    return places
 
 
 @contextmanager

@@ -69,11 +69,8 @@ class BranchRow:
 
 
 def commit_of_inputs(inputs: Mapping[str, Json]) -> tuple[RefCommit, ...]:
-    """Say what a job is for by its inputs, if they name a repo, a commit of it, and the branch or tag that it was built as.
-
-    branch_commit: the topic's own commit, where `commit` is one that its base was merged into.
-    """
-    repo, commit = inputs.get("repo"), inputs.get("branch_commit", inputs.get("commit"))
+    """Say what a job is for by its inputs, if they name a repo, a commit of it, and the branch or tag that it was built as."""
+    repo, commit = inputs.get("repo"), inputs.get("commit")
     for key, kind in (("branch", HEADS), ("tag", TAGS)):
         name = inputs.get(key)
         if isinstance(repo, str) and repo and isinstance(commit, str) and isinstance(name, str) and name:

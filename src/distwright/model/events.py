@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     IMAGE_TESTED = "image.tested"
     IMAGE_DROPPED = "image.dropped"
     IMAGE_COMPARED = "image.compared"
+    POOL_SCALED = "pool.scaled"
     JOB_ENDED = "job.ended"
     WARNING_RAISED = "warning.raised"
 
@@ -62,6 +63,7 @@ BODY_KEYS: Mapping[EventKind, frozenset[str]] = {
     EventKind.IMAGE_TESTED: frozenset({"image", "name", "iso", "firmware", "report"}),
     EventKind.IMAGE_DROPPED: frozenset({"image", "name"}),
     EventKind.IMAGE_COMPARED: frozenset({"image", "name", "verdict", "message"}),
+    EventKind.POOL_SCALED: frozenset({"pool", "action", "message", "waiting", "running"}),
     EventKind.JOB_ENDED: frozenset({"job", "kind", "title", "outcome", "message"}),
     EventKind.WARNING_RAISED: frozenset({"about", "what", "hint"}),
 }

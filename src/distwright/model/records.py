@@ -63,10 +63,19 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class HostHealth:
+    """free_bytes: of the disk of its state. load: processes that run or wait for the disk, a mean of one minute (getloadavg(3))."""
+
+    free_bytes: int
+    load: float
+
+
+@dataclass(frozen=True, slots=True)
 class HostState:
     """What is known of another machine that works for us. version: of its distwright, when it was last heard of ("": never).
 
     enrol_hash, token_hash: SHA-256 of its one-time and of its lasting token; None: it has none. is_draining: it takes no new jobs.
+    health: as it said itself then.
     """
 
     name: str
@@ -77,6 +86,7 @@ class HostState:
     version: str
     last_seen: datetime | None
     is_draining: bool
+    health: HostHealth | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json
 
 VERSION_HEADER = "Distwright-Version"
+HEALTH_HEADER = "Distwright-Health"
 PIECE_BYTES = 8 << 20
 LOG_PIECE_BYTES = 1 << 20
 _CHUNK = 1 << 18
@@ -61,14 +62,15 @@ class HomeLink:
         patience_s: float,
         read_s: float = 60.0,
         check_cancelled: Callable[[], None] = lambda: None,
+        health: Callable[[], str] = lambda: "",
     ) -> None:
         """patience_s: how long a silent server is asked again. read_s: how long it may say nothing.
 
-        check_cancelled: called between tries, may raise to stop.
+        check_cancelled: called between tries, may raise to stop. health: what each request says of this machine, if anything.
         """
         self._url = url.rstrip("/")
         self._patience_s, self._read_s = patience_s, read_s
-        self._check_cancelled = check_cancelled
+        self._check_cancelled, self._health = check_cancelled, health
         proof = base64.b64encode(f"{host}:{token}".encode()).decode()
         self._headers = {"Authorization": f"Basic {proof}", VERSION_HEADER: version, "Accept-Encoding": "identity"}
         self._made: tuple[int, urllib3.PoolManager] | None = None
@@ -141,6 +143,10 @@ class HomeLink:
                 if standstills > _STANDSTILLS:
                     raise Unreachable(f"the server does not take object {digest}", hint="look at what its serve says")
 
+    def greet(self) -> None:
+        """Say that this host lives, and how it is."""
+        self.hello()
+
     def send_log(self, job: int, fence: int, offset: int, content: bytes) -> int:
         """Let the server have a piece of a log; give how long it is there."""
         return plain.number(self._answer("PUT", f"/host/log/{job}/{fence}?offset={offset}", content), "size")
@@ -183,7 +189,7 @@ class HomeLink:
             self._check_cancelled()
             try:
                 response = self._pool.request(
-                    method, self._url + path, body=body, headers={**self._headers, **headers},
+                    method, self._url + path, body=body, headers={**self._headers, **self._said(), **headers},
                     preload_content=not stream, redirect=False,
                 )  # fmt: skip
             except (urllib3.exceptions.HTTPError, ValueError) as error:
@@ -197,6 +203,9 @@ class HomeLink:
                 raise problem
             time.sleep(_PAUSES_S[min(tries, len(_PAUSES_S) - 1)])
             tries += 1
+
+    def _said(self) -> dict[str, str]:
+        return {HEALTH_HEADER: health} if (health := self._health()) else {}
 
     @property
     def _pool(self) -> urllib3.PoolManager:

@@ -3,9 +3,11 @@
 import hmac
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 from distwright.config.model import Config
-from distwright.errors import NotAllowed, NotFound, Refused, quoted
+from distwright.errors import DistwrightError, NotAllowed, NotFound, Refused, quoted
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import Action, Conclusion, Context, Earlier, Inputs, JobKind, KindName, StepResult
 from distwright.model import plain
@@ -18,9 +20,10 @@ from distwright.store.database import Transaction
 from distwright.store.events import append_event, newest_event
 from distwright.store.jobs import list_jobs
 from distwright.store.locks import locked
-from distwright.tools.accounts import acting_as
+from distwright.tools.accounts import Account, acting_as
 from distwright.tools.git import refs
 from distwright.tools.git_fetch import fetch_all
+from distwright.tools.git_pack import pack_if_many
 
 FETCH_KIND = KindName("repo.fetch", 1)
 
@@ -80,10 +83,21 @@ def _fetch(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         before = refs(path)
         moved = fetch() if account is None else acting_as(account, fetch)
         after = refs(path)
+        _pack(context, path, account)
     changed = {ref for ref in before | after if before.get(ref) != after.get(ref)}
     if moved:
         _tell(context, name, url, moved)
     return StepResult({}, values={"changed": sorted(changed), "moved_tags": list(moved)})
+
+
+def _pack(context: Context, path: Path, account: Account | None) -> None:
+    """Pack what fetches have left, now and then; that this fails is no fault of the fetch."""
+    try:
+        done = pack_if_many(path) if account is None else acting_as(account, partial(pack_if_many, path))
+    except DistwrightError as error:
+        done = [f"{path.stem} is not packed: {error.message} ({error.hint})"]
+    for line in done:
+        context.log(line)
 
 
 def _tell(context: Context, name: str, url: str, moved: list[str]) -> None:

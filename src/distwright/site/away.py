@@ -1,5 +1,7 @@
 """A machine that works for another: it claims jobs of the server's table, and has objects and logs there."""
 
+import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +23,9 @@ from distwright.flow.engines.engine import Engine
 from distwright.jobs.lease import HUNG_AFTER_S
 from distwright.model import plain
 from distwright.model.names import our_name
-from distwright.model.records import Job
+from distwright.model.records import HostHealth, Job
 from distwright.net.home import HomeLink
-from distwright.site.hosts import may_claim
+from distwright.site.hosts import health_text, may_claim
 from distwright.store.database import Database, is_reachable_elsewhere
 from distwright.store.home_objects import HomeObjects
 from distwright.store.home_place import HomePlace, keep_home, read_home
@@ -63,8 +65,12 @@ class Away:
         """Give a way to the server, for one thread."""
         return HomeLink(
             self.place.url, self.place.host, self.place.token, __version__, patience_s=patience_s, read_s=read_s,
-            check_cancelled=check_cancelled,
+            check_cancelled=check_cancelled, health=lambda: health_text(self.health()),
         )  # fmt: skip
+
+    def health(self) -> HostHealth:
+        """Say how this machine is now."""
+        return HostHealth(shutil.disk_usage(self.paths.root).free, os.getloadavg()[0])
 
     def objects(self, check_cancelled: Callable[[], None] = lambda: None) -> HomeObjects:
         """Give the server's objects."""
@@ -182,7 +188,8 @@ class _Round:
             self.away.objects().trim(CACHE_LIMIT_BYTES)
             self.trimmed = moment
         database = self.away.database
-        return may_claim(database, self.away.place.host, __version__, database.now()) and self.worker.run_one()
+        host, health = self.away.place.host, self.away.health()
+        return may_claim(database, host, __version__, database.now(), health) and self.worker.run_one()
 
     def heard(self) -> None:
         """Say that the server is there again, if it was not."""

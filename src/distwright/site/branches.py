@@ -15,6 +15,7 @@ from distwright.images.branch_sources import Choices, Subject, base_of, read_cho
 from distwright.model.digests import Sha256
 from distwright.model.records import BranchSuite, Job, SuiteState
 from distwright.repos.branches import HEADS, is_base, is_topic, short
+from distwright.store.branch_states import newest_jobs_of_ref
 from distwright.store.branches import branches_of_repo
 from distwright.store.database import Database, Transaction
 from distwright.store.jobs import list_jobs
@@ -23,8 +24,9 @@ from distwright.store.paths import StatePaths
 from distwright.store.suites import list_suites
 from distwright.tools.git import refs
 
-LOOKED_AT = 2000  # newest jobs
 SHOWN_JOBS = 10
+OF_SUITES = ("upload.accept", "suite.publish")
+LOOKED_AT = 100  # newest of each of these kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class BranchDetail:
     """One branch. base: the base branch it lies on, itself for a base. pins: archive -> serial or `latest`.
 
     packages: list, name, version of what the overlays of a topic have. problems: what its commit says that cannot be used.
-    jobs: the newest first.
+    jobs: for a commit of it, or its own suites, the newest first.
     """
 
     lines: tuple[BranchLine, ...]
@@ -99,7 +101,8 @@ def branch_detail(
             problems.append(error.message)
     with database.read() as tx:
         suites = {f"{row.archive}/{row.name}": row for row in list_suites(tx)}
-        jobs = tuple(_jobs_of(tx, repo, branch, {line.suite for line in lines if line.kind == "topic"} - {""}))
+        own_suites = {line.suite for line in lines if line.kind == "topic"} - {""}
+        jobs = _jobs_of(tx, repo, branch, own_suites)
     own = [suites[line.suite] for line in lines if line.kind == "topic" and line.suite in suites and not line.is_empty]
     packages = tuple(package for row in own for package in packages_of(objects, row))
     return BranchDetail(lines, base, choices.overlays, pins, packages, tuple(problems), jobs)
@@ -145,15 +148,11 @@ def _heads(where: Path) -> dict[str, str]:
     return {ref: commit for ref, commit in found.items() if ref.startswith(HEADS)}
 
 
-def _jobs_of(tx: Transaction, repo: str, branch: str, suites: set[str]) -> Iterator[Job]:
-    """Give the newest jobs that were ordered of a branch, or for its own suites."""
-    count = 0
-    for job in list_jobs(tx, limit=LOOKED_AT):
-        named = str(job.inputs.get("branch", ""))
-        is_ours = job.inputs.get("repo") == repo and named == branch
-        is_on_top = named.endswith(f"+{branch}") and "base_branch" in job.inputs and bool(suites)
-        if is_ours or is_on_top or f"{job.inputs.get('archive', '')}/{job.inputs.get('suite', '')}" in suites:
-            yield job
-            count += 1
-            if count == SHOWN_JOBS:
-                return
+def _jobs_of(tx: Transaction, repo: str, branch: str, suites: set[str]) -> tuple[Job, ...]:
+    """Give the newest jobs that are for a branch, and those by which a person changed its own suites: no commit led to them."""
+    found = {job.id: job for job in newest_jobs_of_ref(tx, repo, f"{HEADS}{branch}", SHOWN_JOBS)}
+    for kind in OF_SUITES if suites else ():
+        for job in list_jobs(tx, kind=kind, limit=LOOKED_AT):
+            if f"{job.inputs.get('archive', '')}/{job.inputs.get('suite', '')}" in suites:
+                found[job.id] = job
+    return tuple(sorted(found.values(), key=lambda job: -job.id)[:SHOWN_JOBS])

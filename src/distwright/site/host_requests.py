@@ -6,7 +6,6 @@ from typing import BinaryIO
 
 from distwright import __version__
 from distwright.config.model import Config
-from distwright.errors import Refused
 from distwright.jobs.step import JobKind
 from distwright.mirrors import make_fetcher
 from distwright.model.digests import Json, Sha256
@@ -16,8 +15,9 @@ from distwright.site.hosts import (
     authenticated,
     exchange,
     leased_by_host,
+    read_health,
+    refuse_version,
     seen,
-    version_problem,
 )
 from distwright.site.places import alternates
 from distwright.store.arriving import Arrivals
@@ -48,16 +48,16 @@ class HostRequests:
         self._arrivals.drop_stale()
 
     def enrol(self, name: str, token: str, version: str) -> dict[str, Json]:
-        """Take a one-time token for the lasting one; say where the database is, as the server reaches it. Raises NotAllowed."""
-        _refuse_version(version)
-        lasting = exchange(self._database, self._config(), name, token, version, self._database.now())
+        """Take a one-time token for the lasting one; say where the server reaches the database. Raises NotAllowed, Refused."""
+        now = self._database.now()
+        lasting = exchange(self._database, self._config(), name, token, version, now, wanted=__version__)
         return {"token": lasting, "database": self._database.shown, "host": name}
 
-    def host(self, name: str, token: str, version: str) -> HostState:
-        """Say which host asks; raise NotAllowed, Refused for another version of distwright."""
+    def host(self, name: str, token: str, version: str, health: str = "") -> HostState:
+        """Say which host asks; raise NotAllowed, Refused for another version of distwright. health: what it says of itself."""
         host = authenticated(self._database, self._config(), name, token)
-        _refuse_version(version)
-        seen(self._database, host, __version__, self._database.now())
+        refuse_version(version, __version__)
+        seen(self._database, host, __version__, self._database.now(), read_health(health))
         return host
 
     def hello(self, host: HostState) -> dict[str, Json]:
@@ -116,8 +116,3 @@ class HostRequests:
 
 def _offset_json(offset: int | None) -> dict[str, Json]:
     return {"here": offset is None, "offset": offset or 0}
-
-
-def _refuse_version(version: str) -> None:
-    if problem := version_problem(version, __version__):
-        raise Refused(problem, hint="install the same version of distwright on both machines")

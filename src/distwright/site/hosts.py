@@ -5,38 +5,46 @@ and for an hour. Only sums of tokens are kept: they are random and long, so a pl
 """
 
 import hmac
+import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from distwright.config.model import Config
 from distwright.config.tables_hosts import Host
 from distwright.errors import BadInput, NotAllowed, NotFound, Refused, quoted
-from distwright.jobs.lease import host_of
+from distwright.jobs.lease import LEASE_S, host_of
 from distwright.jobs.order import get_job
 from distwright.model.digests import Json, Sha256, sha256_of
 from distwright.model.names import our_name
 from distwright.model.outcomes import JobState
-from distwright.model.records import HostState, Job
+from distwright.model.records import HostHealth, HostState, Job
 from distwright.store.database import Database
 from distwright.store.hosts import find_host, keep_token, list_hosts, offer_enrolment, see_host, set_draining
 from distwright.store.jobs import attempts_of, running_jobs
 
 ENROL_WITHIN = timedelta(hours=1)
 SEEN_EVERY = timedelta(seconds=15)
-SILENT_AFTER = timedelta(minutes=2)
+SILENT_AFTER = timedelta(seconds=LEASE_S)
+_LOAD_LIMIT = 10_000
+_HEALTH = re.compile(r"(\d{1,18}) (\d{1,5}\.\d{2})")
 _NOBODY = Sha256("0" * 64)
 
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """A host as people see it. state: not enrolled, to be enrolled, silent, draining, ready. running: its jobs."""
+    """A host as people see it. state: not enrolled, to be enrolled, silent, draining, ready. running: its jobs.
+
+    heard: when it was heard of last: by a request, or the renewal of a lease.
+    """
 
     name: str
     state: str
     table: Host | None
     known: HostState | None
     running: tuple[int, ...]
+    heard: datetime | None = None
 
 
 def enrol(database: Database, config: Config, name: str, now: datetime) -> str:
@@ -57,8 +65,13 @@ def enrol(database: Database, config: Config, name: str, now: datetime) -> str:
     return token
 
 
-def exchange(database: Database, config: Config, name: str, token: str, version: str, now: datetime) -> str:
-    """Take a one-time token for the lasting one, which counts from then on; an earlier one no more. Raises NotAllowed."""
+def exchange(
+    database: Database, config: Config, name: str, token: str, version: str, now: datetime, *, wanted: str = ""
+) -> str:
+    """Take a one-time token for the lasting one, which counts from then on; an earlier one no more. Raises NotAllowed.
+
+    wanted: the version that it must have, "" for any. Only who has the token learns of it by Refused, and the token still counts.
+    """
     lasting = secrets.token_urlsafe(32)
     with database.write() as tx:
         known = find_host(tx, name) if _is_name(name) else None
@@ -66,6 +79,7 @@ def exchange(database: Database, config: Config, name: str, token: str, version:
         in_time = known is not None and known.enrol_until is not None and now < known.enrol_until
         if not (is_right and in_time and name in config.hosts):
             raise NotAllowed("this one-time token does not count, or no more", hint="distwright host enrol NAME")
+        refuse_version(version, wanted or version)
         keep_token(tx, name, _sum_of(lasting), version, now)
     return lasting
 
@@ -81,20 +95,21 @@ def authenticated(database: Database, config: Config, name: str, token: str) -> 
     return known
 
 
-def seen(database: Database, host: HostState, version: str, now: datetime) -> None:
-    """Note that a host lives; at most four times a minute, for each is a write."""
-    if host.version != version or host.last_seen is None or now - host.last_seen > SEEN_EVERY:
+def seen(database: Database, host: HostState, version: str, now: datetime, health: HostHealth | None = None) -> None:
+    """Note that a host lives, and how it says that it is; at most four times a minute, for each is a write."""
+    is_late = host.last_seen is None or now - host.last_seen > SEEN_EVERY
+    if is_late or host.version != version or (health is not None and host.health is None):
         with database.write() as tx:
-            see_host(tx, host.name, version, now)
+            see_host(tx, host.name, version, now, health)
 
 
-def may_claim(database: Database, name: str, version: str, now: datetime) -> bool:
+def may_claim(database: Database, name: str, version: str, now: datetime, health: HostHealth | None = None) -> bool:
     """Say whether a host may take new jobs, and note that it lives. Raises NotFound."""
     with database.read() as tx:
         host = find_host(tx, name)
     if host is None:
         raise NotFound(f"the server knows no host {name} any more", hint="distwright host enrol NAME, on the server")
-    seen(database, host, version, now)
+    seen(database, host, version, now, health)
     return not host.is_draining
 
 
@@ -112,17 +127,22 @@ def host_rows(database: Database, config: Config, now: datetime) -> list[HostRow
         running = running_jobs(tx)
     rows = []
     for name in sorted({*config.hosts, *known}):
-        jobs = tuple(job.id for job in running if job.lease_holder and host_of(job.lease_holder) == name)
-        rows.append(
-            HostRow(
-                name,
-                _state(known.get(name), config.hosts.get(name), now),
-                config.hosts.get(name),
-                known.get(name),
-                jobs,
-            )
-        )
+        table, state = config.hosts.get(name), known.get(name)
+        jobs = [job for job in running if job.lease_holder and host_of(job.lease_holder) == name]
+        heard = _heard(state, jobs)
+        rows.append(HostRow(name, _state(state, table, heard, now), table, state, tuple(job.id for job in jobs), heard))
     return rows
+
+
+def health_text(health: HostHealth) -> str:
+    """Write how a machine is, as it says with each request: free bytes and load."""
+    return f"{health.free_bytes} {min(health.load, _LOAD_LIMIT):.2f}"
+
+
+def read_health(text: str) -> HostHealth | None:
+    """Read what a machine says of itself; None for anything else than `health_text` writes."""
+    found = _HEALTH.fullmatch(text) if text.isascii() else None
+    return None if found is None else HostHealth(int(found[1]), float(found[2]))
 
 
 def attempt_of_host(database: Database, host: str, job_id: int, fence: int) -> Job:
@@ -143,6 +163,12 @@ def leased_by_host(database: Database, host: str, job_id: int, fence: int) -> Jo
     return job
 
 
+def refuse_version(theirs: str, ours: str) -> None:
+    """Raise Refused for a host of another version."""
+    if problem := version_problem(theirs, ours):
+        raise Refused(problem, hint="install the same version of distwright on both machines")
+
+
 def version_problem(theirs: str, ours: str) -> str:
     """Say why a host of another version may do nothing here; "" for one of ours: both write the same rows and plans."""
     if theirs == ours:
@@ -152,7 +178,7 @@ def version_problem(theirs: str, ours: str) -> str:
 
 def host_json(row: HostRow) -> dict[str, Json]:
     """Give a host for lists."""
-    seen_at = row.known.last_seen if row.known else None
+    health = row.known.health if row.known else None
     return {
         "host": row.name,
         "state": row.state,
@@ -162,17 +188,38 @@ def host_json(row: HostRow) -> dict[str, Json]:
         "architecture": row.table.architecture if row.table else "",
         "running": list(row.running),
         "version": row.known.version if row.known else "",
-        "last seen": "" if seen_at is None else f"{seen_at:%Y-%m-%d %H:%M:%S}",
+        "last heard": "" if row.heard is None else f"{row.heard:%Y-%m-%d %H:%M:%S}",
+        "free bytes": None if health is None else health.free_bytes,
+        "free disk": "" if health is None else f"{health.free_bytes / (1 << 30):.1f} GiB",
+        "load": None if health is None else health.load,
+        "note": note_of(row),
     }
 
 
-def _state(known: HostState | None, table: Host | None, now: datetime) -> str:
+def note_of(row: HostRow) -> str:
+    """Say what is odd about a host, and what to type; "" if nothing is."""
+    if row.state != "silent" or row.heard is None:
+        return ""
+    jobs = f"; job {', '.join(map(str, row.running))} comes back when its lease ends" if row.running else ""
+    return f"not heard of since {row.heard:%Y-%m-%d %H:%M:%S} UTC{jobs}; look whether its worker runs: distwright doctor, there"
+
+
+def _heard(known: HostState | None, jobs: Sequence[Job]) -> datetime | None:
+    """Say when a host was heard of last: it renews the leases of its jobs while it says nothing else."""
+    lease = timedelta(seconds=LEASE_S)
+    times = [job.lease_until - lease for job in jobs if job.lease_until is not None]
+    if known is not None and known.last_seen is not None:
+        times.append(known.last_seen)
+    return max(times, default=None)
+
+
+def _state(known: HostState | None, table: Host | None, heard: datetime | None, now: datetime) -> str:
     if table is None:
         return "not configured any more"
     if known is None or known.token_hash is None:
         waits = known is not None and known.enrol_until is not None and now < known.enrol_until
         return "to be enrolled" if waits else "not enrolled"
-    if known.last_seen is None or now - known.last_seen > SILENT_AFTER:
+    if heard is None or now - heard > SILENT_AFTER:
         return "silent"
     return "draining" if known.is_draining else "ready"
 

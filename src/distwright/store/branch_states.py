@@ -40,6 +40,13 @@ def jobs_of_commit(tx: Transaction, repo: str, branch: str, commit: str) -> list
     return find_jobs(tx, [row.job for row in tx.connection.execute(query)])
 
 
+def newest_jobs_of_ref(tx: Transaction, repo: str, ref: str, limit: int) -> list[Job]:
+    """List the newest jobs that are for any commit of a branch or tag, newest first."""
+    where = (branch_jobs.c.repo == repo, branch_jobs.c.ref == ref)
+    query = sa.select(branch_jobs.c.job).where(*where).distinct().order_by(branch_jobs.c.job.desc()).limit(limit)
+    return find_jobs(tx, [row.job for row in tx.connection.execute(query)])[::-1]
+
+
 def queued_jobs_of_ref(tx: Transaction, repo: str, ref: str) -> list[int]:
     """Number the jobs that wait for any commit of a branch or tag."""
     query = (

@@ -41,6 +41,12 @@ def branches_of_ref(tx: Transaction, ref: str, archives: Collection[str]) -> lis
     return _rows(tx, query.order_by(branches.c.repo, branches.c.archive))
 
 
+def suites_of_branch(tx: Transaction, repo: str, ref: str) -> list[BranchSuite]:
+    """List what belongs to a ref that is there, by archive."""
+    where = (branches.c.repo == repo, branches.c.ref == ref, branches.c.gone_at.is_(None))
+    return _rows(tx, sa.select(branches).where(*where).order_by(branches.c.archive))
+
+
 def find_branch_suite(tx: Transaction, repo: str, ref: str, archive: str) -> BranchSuite | None:
     """Find what belongs to a ref in an archive."""
     query = sa.select(branches).where(branches.c.repo == repo, branches.c.ref == ref, branches.c.archive == archive)

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from distwright.model.digests import Sha256
-from distwright.model.records import HostState
+from distwright.model.records import HostHealth, HostState
 from distwright.store.database import Transaction
 from distwright.store.schema import hosts
 from distwright.store.times import maybe_from_text, to_text
@@ -42,9 +42,12 @@ def keep_token(tx: Transaction, name: str, token_hash: Sha256, version: str, now
     )  # fmt: skip
 
 
-def see_host(tx: Transaction, name: str, version: str, now: datetime) -> None:
-    """Note that a host was heard of."""
-    tx.connection.execute(hosts.update().where(hosts.c.name == name).values(version=version, last_seen=to_text(now)))
+def see_host(tx: Transaction, name: str, version: str, now: datetime, health: HostHealth | None = None) -> None:
+    """Note that a host was heard of. health: as it says; None: it does not, and what it said last stays."""
+    values: dict[str, object] = {"version": version, "last_seen": to_text(now)}
+    if health is not None:
+        values |= {"free_bytes": health.free_bytes, "load": health.load}
+    tx.connection.execute(hosts.update().where(hosts.c.name == name).values(**values))
 
 
 def set_draining(tx: Transaction, name: str, *, is_draining: bool) -> bool:
@@ -63,4 +66,5 @@ def _host(row: sa.Row[tuple[object, ...]]) -> HostState:
         version=row.version,
         last_seen=maybe_from_text(row.last_seen),
         is_draining=bool(row.is_draining),
+        health=None if row.free_bytes is None or row.load is None else HostHealth(int(row.free_bytes), float(row.load)),
     )

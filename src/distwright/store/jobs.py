@@ -104,7 +104,7 @@ def insert_job(
             config_commit=config_commit,
             cause=cause,
             share=share,
-            turn=_turn(tx, pool, priority, share),
+            turn=next_turn(tx, pool, priority, share),
         )
     )
     return inserted_id(inserted)
@@ -113,7 +113,7 @@ def insert_job(
 def requeue(tx: Transaction, job_id: int, now: datetime) -> None:
     """Put a finished job back into the queue, as new."""
     job = find_job(tx, job_id)
-    turn = 0 if job is None else _turn(tx, job.pool, job.priority, job.share)
+    turn = 0 if job is None else next_turn(tx, job.pool, job.priority, job.share)
     tx.connection.execute(
         jobs.update()
         .where(jobs.c.id == job_id, jobs.c.state == JobState.DONE.value)
@@ -129,7 +129,7 @@ def raise_priority(tx: Transaction, job_id: int, priority: int) -> None:
     """Let a job come sooner; never later."""
     job = find_job(tx, job_id)
     if job is not None and job.priority < priority:
-        turn = _turn(tx, job.pool, priority, job.share)
+        turn = next_turn(tx, job.pool, priority, job.share)
         tx.connection.execute(
             jobs.update().where(jobs.c.id == job_id).values(priority=priority, rank=-priority, turn=turn)
         )
@@ -140,7 +140,7 @@ def change_priority(tx: Transaction, numbers: Collection[int], old: int, new: in
     waits = (jobs.c.state == JobState.QUEUED.value, jobs.c.priority == old, jobs.c.id.in_(sorted(numbers)))
     rows = tx.connection.execute(sa.select(jobs).where(*waits).order_by(jobs.c.turn, jobs.c.id)).all()
     for row in rows:
-        turn = _turn(tx, row.pool, new, row.share)
+        turn = next_turn(tx, row.pool, new, row.share)
         tx.connection.execute(jobs.update().where(jobs.c.id == row.id).values(priority=new, rank=-new, turn=turn))
     return len(rows)
 
@@ -163,7 +163,7 @@ def claim(
     """Take the next job of these pools under a lease, its fence raised by one; None if there is nothing to do.
 
     kinds: names and versions of the kinds that the claimer knows; None takes any. One UPDATE: two claimers never get the same
-    job. Order: priority, then turn (see `_turn`), then age: a walk along an index, however many jobs wait.
+    job. Order: priority, then turn (see `next_turn`), then age: a walk along an index, however many jobs wait.
     """
     if len(pools) > 1:
         pools = _next_pool(tx, pools, now, kinds)
@@ -363,7 +363,7 @@ def forget_step_results(tx: Transaction, keys: Collection[str]) -> None:
     tx.connection.execute(step_results.delete().where(step_results.c.key.in_(sorted(keys))))
 
 
-def _turn(tx: Transaction, pool: str, priority: int, share: str) -> int:
+def next_turn(tx: Transaction, pool: str, priority: int, share: str) -> int:
     """Give the turn of a job that is queued now: start-time fair queuing, each share one job a round.
 
     A round is the turn of the newest job that runs, or of the first that waits. A share that has jobs waiting queues behind its

@@ -389,4 +389,6 @@ hosts = sa.Table(
     sa.Column("version", NAME, nullable=False),
     sa.Column("last_seen", TIME),
     sa.Column("is_draining", sa.Boolean, nullable=False),
+    sa.Column("free_bytes", sa.BigInteger),
+    sa.Column("load", sa.Float),
 )

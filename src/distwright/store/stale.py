@@ -1,4 +1,4 @@
-"""Which branches must be looked at again: marked in the transaction that changes a job of theirs."""
+"""Which branches must be looked at again: marked in the transaction that changes a job or the suite of theirs."""
 
 import sqlalchemy as sa
 
@@ -16,4 +16,10 @@ def mark_branches_of_job(tx: Transaction, job: int) -> None:
 def mark_branches_at(tx: Transaction, repo: str, commit: str) -> None:
     """Mark the branches of a repo that are at a commit."""
     where = (branch_states.c.repo == repo, branch_states.c.commit == commit)
+    tx.connection.execute(branch_states.update().where(*where).values(is_stale=True))
+
+
+def mark_branch(tx: Transaction, repo: str, branch: str) -> None:
+    """Mark a branch, whose suite has changed."""
+    where = (branch_states.c.repo == repo, branch_states.c.branch == branch)
     tx.connection.execute(branch_states.update().where(*where).values(is_stale=True))

@@ -19,8 +19,7 @@ def served_until(tx: Transaction) -> dict[str, datetime]:
 def serve(tx: Transaction, name: str, before: datetime | None, due: datetime) -> bool:
     """Note that an entry is served until a time; say whether nobody else has since `before` (None: it has no row yet)."""
     if before is None:
-        done = tx.connection.execute(insert_new(tx, timetable).values(name=name, due=to_text(due)))
-    else:
-        row = timetable.update().where(timetable.c.name == name, timetable.c.due == to_text(before))
-        done = tx.connection.execute(row.values(due=to_text(due)))
-    return done.rowcount == 1
+        row = insert_new(tx, timetable).values(name=name, due=to_text(due)).returning(timetable.c.name)
+        return tx.connection.execute(row).first() is not None  # psycopg gives no count of what was inserted
+    moved = timetable.update().where(timetable.c.name == name, timetable.c.due == to_text(before))
+    return tx.connection.execute(moved.values(due=to_text(due))).rowcount == 1

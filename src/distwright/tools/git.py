@@ -256,6 +256,15 @@ def files_at(repo: Path, commit: str, path: str) -> list[Blob]:
     return [Blob(entry.path, entry.mode, content) for entry, content in _blobs(repo, entries)]
 
 
+def modes_at(repo: Path, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """Give the mode (`100644`, `120000`, `040000`, …) of each of these paths that is there at a commit. Nothing is followed."""
+    listing = git(
+        repo, "ls-tree", "-t", "-z", "--full-tree", commit, "--", *paths, output_limit_bytes=LISTING_LIMIT_BYTES
+    )
+    rows = (line.partition("\t") for line in listing.decode(errors="surrogateescape").split("\0") if line)
+    return {name: head.split(" ")[0] for head, _, name in rows if name in paths}
+
+
 def check_size(repo: Path, commit: str) -> None:
     """Refuse a commit that is larger than what is built: the limits above, before anything else walks its tree."""
     for _entry in _entries(repo, commit, limit_bytes=TREE_LIMIT_BYTES):

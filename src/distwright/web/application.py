@@ -23,12 +23,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distwright.app import App
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
-from distwright.errors import Busy, DistwrightError, NotFound, quoted
+from distwright.errors import Busy, DatabaseLost, DistwrightError, NotFound, quoted, visible
 from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
 from distwright.web.hosts import Hosts
-from distwright.web.pages import Page, archive_page, front_page, job_page, jobs_page, state_sources
+from distwright.web.pages import Page, archive_page, front_page, hosts_page, job_page, jobs_page, state_sources
 from distwright.web.repos import PublicRepos
 from distwright.web.uploads import Uploads
 from distwright.web.webhooks import Webhooks
@@ -55,7 +55,9 @@ class _Web:
     def __init__(self, app: App) -> None:
         self._app = app
         self._serving = app.serving()
-        self._templates = Environment(loader=PackageLoader("distwright.web"), autoescape=select_autoescape())
+        self._templates = Environment(
+            loader=PackageLoader("distwright.web"), autoescape=select_autoescape(), finalize=_shown
+        )
         self._templates.filters["minutes"] = lambda moment: "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
     def starlette(self) -> Starlette:
@@ -70,8 +72,11 @@ class _Web:
             Route("/job/{number}/log", self.log),
             Route("/branch", self.branches),
             Route("/branch.json", self.branches),
+            Route("/branch/{repo}/{branch:path}/", self.branch),  # of one called NAME.json, which is the JSON of NAME
             Route("/branch/{repo}/{branch:path}.json", self.branch),
             Route("/branch/{repo}/{branch:path}", self.branch),
+            Route("/host", self.hosts),
+            Route("/host.json", self.hosts),
             Route("/archive/{name}.json", self.archive),
             Route("/archive/{name}", self.archive),
             Route("/archive/{name}/{state}.sources", self.sources),
@@ -113,11 +118,18 @@ class _Web:
                 await looking
 
     async def look_for_uploads(self) -> None:
-        """Take in what was dropped, for as long as it serves."""
-        tell = once(self._app.told, self._app.tell)
+        """Take in what was dropped, for as long as it serves; say each time that the database is away, and that it is back."""
+        tell, is_lost = once(self._app.told, self._app.tell), False
         while True:
             try:
                 await run_in_threadpool(lambda: self._app.uploads().take_in())
+                if is_lost:
+                    self._app.tell("the database answers again")
+                is_lost = False
+            except DatabaseLost as error:
+                if not is_lost:
+                    self._app.tell(f"{error.message}: waiting for it")
+                is_lost = True
             except DistwrightError as error:
                 tell(error.message)
             except Exception:  # whatever it is, the next look may find it gone
@@ -140,6 +152,9 @@ class _Web:
     async def branch(self, request: Request) -> Response:
         repo, branch = (request.path_params[key] for key in ("repo", "branch"))
         return self._page(request, await run_in_threadpool(branch_page, self._app, repo, branch))
+
+    async def hosts(self, request: Request) -> Response:
+        return self._page(request, await run_in_threadpool(hosts_page, self._app))
 
     async def archive(self, request: Request) -> Response:
         base = str(request.base_url).rstrip("/")
@@ -207,6 +222,11 @@ class _AlwaysHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+def _shown(value: object) -> object:
+    """Write out signs that are not seen in what a page shows: a name that somebody pushed must not turn the line around."""
+    return visible(value) if type(value) is str else value
 
 
 def _number(request: Request) -> int:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from distwright.errors import BadInput, Busy, DistwrightError, NotAllowed, NotFound, OutOfSpace, Refused
 from distwright.model.digests import Json, Sha256
 from distwright.model.records import HostState
-from distwright.net.home import LOG_PIECE_BYTES, PIECE_BYTES, VERSION_HEADER
+from distwright.net.home import HEALTH_HEADER, LOG_PIECE_BYTES, PIECE_BYTES, VERSION_HEADER
 from distwright.site.host_requests import HostRequests
 from distwright.web.files import answer_file
 from distwright.web.uploads import is_confidential
@@ -53,7 +53,8 @@ class Hosts:
 
         async def checked(request: Request) -> Response:
             try:
-                host = await run_in_threadpool(self._requests.host, *_proof_of(request))
+                health = request.headers.get(HEALTH_HEADER, "")
+                host = await run_in_threadpool(self._requests.host, *_proof_of(request), health)
                 return await answer(request, host)
             except DistwrightError as error:
                 return _problem(error)

@@ -11,6 +11,7 @@ from distwright.images.testing import REPORT
 from distwright.model.digests import Json
 from distwright.model.events import OpenEvent
 from distwright.model.records import Job
+from distwright.site.hosts import host_json, host_rows
 from distwright.site.line import StageRow
 from distwright.site.uploading import upload_list
 from distwright.site.views import job_detail, jobs, overview, snapshots, suites, tagged_snapshots, without_private
@@ -73,6 +74,12 @@ def job_page(app: App, number: int) -> Page:
     detail = job_detail(app.database, app.paths, number)
     document = _job(detail.job) | {"inputs": dict(detail.job.inputs), "outputs": dict(detail.job.outputs or {})}
     return Page(f"Job {number}", "job.html", f"distwright job show {number}", {"detail": detail}, document)
+
+
+def hosts_page(app: App) -> Page:
+    """Other machines that work for this one, and how they are."""
+    rows = [host_json(row) for row in host_rows(app.database, app.config(), app.database.now())]
+    return Page("Hosts", "hosts.html", "distwright host list", {"rows": rows}, list(rows))
 
 
 def archive_page(app: App, name: str, base_url: str) -> Page:

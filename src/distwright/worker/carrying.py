@@ -1,4 +1,6 @@
-"""Carry the log of an attempt to the server while it grows: a thread beside the attempt, begun after its process was forked.
+"""Carry the log of an attempt to the server while it grows, and greet while it does not.
+
+A thread beside the attempt, begun after its process was forked.
 
 What the server does not have when the attempt ends stays a file here, and is carried later.
 """
@@ -14,6 +16,7 @@ from distwright.store.logs import log_size
 
 _EVERY_S = 0.5
 _AGAIN_S = 1.0
+GREET_EVERY_S = 15.0  # where nothing is said: who is not heard of for as long as a lease lasts is called silent
 _PIECE_BYTES = 1 << 20
 PATIENCE_S = 15.0
 
@@ -25,14 +28,18 @@ class LogSink(Protocol):
         """Take a piece; one that is known changes nothing, one behind the end neither. Raises DistwrightError."""
         ...
 
+    def greet(self) -> None:
+        """Hear that this machine lives. Raises DistwrightError."""
+        ...
+
 
 class LogCarrier:
     """Carries one log, from `begin` until `finish`."""
 
-    def __init__(self, sink: LogSink, job: int, fence: int, log: Path) -> None:
+    def __init__(self, sink: LogSink, job: int, fence: int, log: Path, *, greet_every_s: float = GREET_EVERY_S) -> None:
         """sink: of this carrier alone. log: the file of the attempt, which may not be there yet."""
         self._sink, self._job, self._fence, self._log = sink, job, fence, log
-        self._sent = 0
+        self._sent, self._greet_every_s = 0, greet_every_s
         self._is_whole = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._carry_on, daemon=True)
@@ -56,12 +63,19 @@ class LogCarrier:
             self._log.unlink(missing_ok=True)
 
     def _carry_on(self) -> None:
+        spoke = time.monotonic()
         while not self._ending.wait(_EVERY_S):
-            if log_size(self._log) > self._sent:
-                try:
+            has_more = log_size(self._log) > self._sent
+            if not has_more and time.monotonic() - spoke < self._greet_every_s:
+                continue
+            try:
+                if has_more:
                     self._sent = _carry_piece(self._sink, self._job, self._fence, self._log, self._sent)
-                except DistwrightError:  # the end is where it matters
-                    self._ending.wait(_AGAIN_S)
+                else:
+                    self._sink.greet()
+                spoke = time.monotonic()
+            except DistwrightError:  # the end is where it matters
+                self._ending.wait(_AGAIN_S)
 
 
 def carry(sink: LogSink, job: int, fence: int, log: Path, sent: int = 0, until: float = 0.0) -> None:

@@ -20,6 +20,7 @@ from distwright.images.build import IMAGE_BUILD
 from distwright.images.kits import IMAGE_KIT
 from distwright.images.layer import IMAGE_LAYER
 from distwright.images.testing import IMAGE_TEST
+from distwright.jobs.scaling import POOL_SCALE
 from distwright.jobs.step import JobKind
 from distwright.repos.fetching import REPO_FETCH
 
@@ -35,6 +36,7 @@ KINDS: Mapping[str, JobKind] = {
         PUBLISH,
         RENEW,
         REPO_FETCH,
+        POOL_SCALE,
         TIDY,
         SUITE_INSTALL,
         IMAGE_BUILD,

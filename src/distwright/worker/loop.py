@@ -86,7 +86,8 @@ class Worker:
     may_wait_to_retry: put BROKEN jobs back for later (a server does, a command does not). renew_every_s: how often the lease is
     renewed, and a cancel noticed. cancel_grace_s: how long an attempt may take to stop before it is killed. hint: says to who waits
     that a pool has work. patience_s: how long the end of an attempt is kept while the database cannot be reached. host: what this
-    machine is called if it works for another; carrier_of: gives who carries the log of an attempt there.
+    machine is called if it works for another; carrier_of: gives who carries the log of an attempt there. every_kind: those of
+    other workers too, for who makes way for a job that this one does not know; None: its own.
     """
 
     database: Database
@@ -103,6 +104,7 @@ class Worker:
     patience_s: float = HUNG_AFTER_S
     host: str = ""
     carrier_of: Callable[[Job], LogCarrier] | None = None
+    every_kind: Mapping[str, JobKind] | None = None
 
     def clean_up(self) -> None:
         """Give back what dead workers on this machine held, and remove what they left. Call once before `run_one`."""
@@ -227,9 +229,10 @@ class Worker:
 
     def _makes_way(self, job: Job, ousters: list[Job]) -> bool:
         """Say whether a job of a release is to have this worker; a bad moment of the database is no reason to stop."""
-        kinds = [kind.kind for kind in self.kinds.values()]
+        every = (self.every_kind or self.kinds).values()
+        kinds, portable = [kind.kind for kind in every], [kind.kind for kind in every if kind.is_portable]
         with contextlib.suppress(Busy, OutOfSpace, DiskFailed):
-            found = takes_its_place(self.database, job, self.pools, kinds, self.database.now())
+            found = takes_its_place(self.database, job, self.pools, kinds, self.database.now(), portable)
             ousters += [] if found is None else [found]
         return bool(ousters)
 

@@ -7,8 +7,13 @@ from tests.worlds.commands import CommandLine, command_line
 from tests.worlds.installation import CONFIG
 from tests.worlds.packages import make_deb
 from tests.worlds.repos import changelog, commit
+from tests.worlds.times import NOW
 
 from distwright.app import open_app
+from distwright.jobs.order import JobOrder, place_order
+from distwright.jobs.step import KindName
+from distwright.model.branches import HEADS, RefCommit
+from distwright.store.jobs import insert_job
 from distwright.store.paths import StatePaths
 from distwright.tools.git import git
 
@@ -98,3 +103,19 @@ def test_an_image_is_asked_for_by_branch_or_tag_and_what_is_not_there_is_named(l
     assert line.run("image", "build", "petrel", "--tag", "1.0").said == "'refs/tags/1.0' is not in repo live"
     assert line.run("image", "build", "petrel", "--tag", "1.0", "--layer").exit_code == 2
     assert "repo live has no debian/changelog" in line.run("image", "build", "petrel", "--branch", "feature-a").said
+
+
+def test_jobs_of_a_branch_are_found_behind_any_number_of_others(line: CommandLine) -> None:
+    app = open_app(str(line.state))
+    commits = (RefCommit("live", f"{HEADS}feature-a", "1" * 40),)
+    with app.database.write() as tx:
+        own = place_order(tx, JobOrder(KindName("image.test", 1), {"of": "feature-a"}, "its own", commits=commits), NOW)
+        for number in range(2100):
+            order = JobOrder(KindName("image.test", 1), {"number": number}, "another's")
+            insert_job(
+                tx, kind="image.test", version=1, digest=order.digest, inputs=order.inputs, title="", pool="local", priority=1,
+                now=NOW, config_commit=None, cause=None,
+            )  # fmt: skip
+    app.database.close()
+    shown = line.run("branch", "show", "live", "feature-a", as_json=True).answer
+    assert own.id in [job["job"] for job in shown["jobs"]]

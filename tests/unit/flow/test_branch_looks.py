@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.images.test_resolve import FILES, installation
+from tests.worlds.branched import Branched
 from tests.worlds.installation import WorldContext
 from tests.worlds.keys import signer
 from tests.worlds.repos import commit
@@ -12,7 +13,7 @@ from tests.worlds.state import count_order
 from tests.worlds.times import NOW
 
 from distwright.flow.advance import READER, advance, drop
-from distwright.flow.branch_looks import LOOKER, look_at_branches
+from distwright.flow.branch_looks import LOOKER, look_at_branches, status_of_commit
 from distwright.flow.view import View
 from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
@@ -24,6 +25,7 @@ from distwright.model.records import Job
 from distwright.repos.pushes import take_in_pushes
 from distwright.repos.ready import say_ready
 from distwright.store.branch_states import commits_of_job, find_branch, list_branches, ready_branches_of
+from distwright.store.branches import branches_of_repo
 from distwright.store.events import cursor_of, newest_of_kind, open_events
 from distwright.store.jobs import list_jobs
 from distwright.tools.git import git
@@ -218,3 +220,32 @@ def test_look_that_nothing_happened_since_writes_nothing(world: WorldContext) ->
     assert look_at_branches(world.database, world.config, world.clock) == 0, "a job of no branch is nobody's news"
     with world.database.read() as tx:
         assert cursor_of(tx, LOOKER) == before
+
+
+def test_topic_that_has_no_suite_says_why_and_what_to_type_until_it_has_one(tmp_path: Path) -> None:
+    world = Branched.made(tmp_path)
+    context = world.context
+    for branch in ("feature/a", "feature-a"):
+        world.push("greeter", branch)
+    world.look()
+    look_at_branches(context.database, context.config, context.clock)
+    with context.database.read() as tx:
+        status, _ = status_of_commit(tx, "greeter", "feature/a", row_of(context, "feature/a").commit, [])
+    assert (row_of(context, "feature-a").state, row_of(context, "feature/a").state) == (S.RUNNING, S.REFUSED)
+    assert status.reason == world_problem(context, "feature/a")
+    world.delete("greeter", "feature-a")
+    world.look()
+    look_at_branches(context.database, context.config, context.clock)
+    assert row_of(context, "feature/a").state is not S.REFUSED, "the name is free, and it has its suite"
+
+
+def row_of(context: WorldContext, branch: str) -> BranchRow:
+    found = row(context, branch, "greeter")
+    assert found is not None
+    return found
+
+
+def world_problem(context: WorldContext, branch: str) -> str:
+    with context.database.read() as tx:
+        (found,) = [one for one in branches_of_repo(tx, "greeter") if one.branch == branch]
+    return found.problem

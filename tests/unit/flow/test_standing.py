@@ -151,8 +151,8 @@ def test_order_says_itself_what_it_is_for(database: Database) -> None:
         ]
 
 
-def test_a_merged_commit_is_for_the_topics_own() -> None:
-    inputs = {"repo": "live", "branch": "topic", "commit": "b" * 40, "branch_commit": "a" * 40}
+def test_a_job_is_for_the_commit_that_its_inputs_name() -> None:
+    inputs = {"repo": "live", "branch": "topic", "commit": "a" * 40, "base_commit": "b" * 40}
     assert commit_of_inputs(inputs) == (TOPIC,)
     assert commit_of_inputs({"repo": "r", "tag": "1", "commit": "c"}) == (RefCommit("r", "refs/tags/1", "c"),)
     assert commit_of_inputs({"repo": "", "branch": "topic", "commit": "c"}) == ()

@@ -222,3 +222,23 @@ def test_an_image_keeps_its_other_suites_whatever_branch_it_is_of(context: World
     assert sources(context, branch="feature/x") == ["stable", "extras", "feature-x"]
     topic(context, {}, "main", tag="2.0_rc1")
     assert sources(context, tag="2.0_rc1") == ["2.0-rc1"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({f"{BASE_BRANCH}@": "stable"}, "'config/base_branch' is a symlink and not a file"),
+        ({f"{BASE_BRANCH}/stable": ""}, "'config/base_branch' is a folder and not a file"),
+        ({f"{OVERLAYS}@": "other"}, "'config/APT_overlays.d' is a symlink and not a folder"),
+        ({OVERLAYS: "bugfix"}, "'config/APT_overlays.d' is a file and not a folder"),
+        ({"config@": "other"}, "'config' is a symlink and not a folder"),
+        ({"config/APT_snapshots.d@": "other"}, "'config/APT_snapshots.d' is a symlink and not a folder"),
+        ({f"{pin_path('debian')}@": "latest"}, f"'{pin_path('debian')}' is a symlink and not a file"),
+    ],
+)
+def test_settings_that_are_no_plain_files_are_refused_by_name(context: WorldContext, files: Files, said: str) -> None:
+    topic(context, files)
+    with pytest.raises(BadInput) as refused:
+        order(context, branch="feature/x")
+    assert said in refused.value.message
+    assert refused.value.hint.startswith("git rm config")

@@ -117,12 +117,6 @@ def test_bases_and_what_is_not_configured_or_not_known_are_tested_by_all(world: 
         assert needed_tests(replace(world.ground(), config=config), inputs) == ALL
 
 
-def test_a_merged_commit_is_looked_at_as_the_topics_own(world: WorldContext) -> None:
-    inputs = changed(world, docs__a="2")
-    merged = {**inputs, "branch_commit": inputs["commit"], "commit": "1" * 40}
-    assert needed_tests(world.ground(), merged) == MANUAL
-
-
 def test_changed_paths_are_whole_names_and_renames_are_both(world: WorldContext) -> None:
     inputs = changed(world, without="docs/a", docs__b="1")
     base = git(world.paths.repo("live"), "rev-parse", "main").decode().strip()

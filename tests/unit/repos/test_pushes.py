@@ -16,7 +16,16 @@ from tests.worlds.repos import commit
 from distwright.model.events import EventKind
 from distwright.repos.configured import apply_change, plan_config
 from distwright.repos.hosting import make_repo
-from distwright.repos.pushes import ref_updates, report_unreadable, spooled_pushes, take_in_pushes
+from distwright.repos.pushes import (
+    AT_ONCE,
+    after_updates,
+    all_updates,
+    part_of,
+    ref_updates,
+    report_unreadable,
+    spooled_pushes,
+    take_in_pushes,
+)
 from distwright.repos.spool import FILE_LIMIT_BYTES, NOTHING, RefUpdate, announced_updates, replayed
 from distwright.store.database import Database, Transaction
 from distwright.store.refs import refs_of
@@ -314,3 +323,45 @@ def test_a_ref_that_is_not_utf8_stops_nothing_and_is_named(context: WorldContext
     assert line.startswith(
         r"repo live: 'refs/heads/caf\udce9' is not UTF-8, or too long, and is passed over; rename it: git -C "
     )
+
+
+@given(announced=_LINES, known=_NAMES, actual=_NAMES, limit=st.integers(1, 4))
+def test_what_is_taken_in_by_parts_is_the_same_as_at_once(
+    announced: list[RefUpdate], known: dict[str, str], actual: dict[str, str], limit: int
+) -> None:
+    """The announcements stay until the last part: none of them is told twice, and none is left out."""
+    present = {"a" * 40, "b" * 40}
+    whole = all_updates("live", announced, known, actual, present)
+    told: list[RefUpdate] = []
+    at, is_whole = dict(known), False
+    while not is_whole:
+        part, is_whole = part_of(all_updates("live", announced, at, actual, present), announced, limit)
+        assert part or is_whole
+        told += part
+        at = after_updates(at, part)
+    assert at == actual
+    for ref in {*known, *actual, *(update.ref for update in announced)}:
+        assert [u for u in told if u.ref == ref] == [u for u in whole if u.ref == ref]
+
+
+def test_a_push_of_many_branches_is_taken_in_by_parts_with_other_repos_between(
+    context: WorldContext, tmp_path: Path
+) -> None:
+    many = AT_ONCE + 30
+    commit(context.paths, "live", {"a": "1"})
+    commit(context.paths, "greeter", {"a": "1"})
+    take_in(context, "live", "greeter")
+    repo = context.paths.repo("live")
+    head = refs(repo)[MAIN]
+    names = [f"refs/heads/topic/{number:04}" for number in range(many)]
+    git(repo, "update-ref", "--stdin", stdin="".join(f"create {name} {head}\n" for name in names).encode())
+    spooled = "".join(f"{NOTHING} {head} {name}\n" for name in names)
+    (context.paths.spool / "1.push").write_text(f"live\npusher ada\n{spooled}")
+    other = commit(context.paths, "greeter", {"a": "2"})
+    assert take_in(context, "greeter", "live") == AT_ONCE + 1
+    assert spooled_pushes(context.paths.spool) == 1, "the rest of it is there"
+    assert (MAIN, other) in {(ref, new) for ref, _, new in pushed(context)}
+    assert [take_in(context, "greeter", "live") for _ in range(2)] == [30, 0]
+    assert spooled_pushes(context.paths.spool) == 0
+    events = [event for event in context.events() if str(event.body["ref"]).startswith("refs/heads/topic/")]
+    assert ([event.body["ref"] for event in events], {event.body["pusher"] for event in events}) == (names, {"ada"})

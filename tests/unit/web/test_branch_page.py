@@ -125,3 +125,33 @@ def test_command_line_lists_what_is_built_and_says_what_is_ready(line: CommandLi
     assert line.run("job", "list", as_json=True).answer != []
     assert line.run("branch", "ready", "live", TOPIC, "--withdraw", as_json=True).answer["changed"]
     assert line.run("branch", "ready", "live", "main").exit_code == 3
+
+
+def test_signs_that_turn_the_line_around_are_written_out(line: CommandLine, web: Browser) -> None:
+    app = open_app(str(line.state))
+    name = "main\u202egpj"
+    commit(app.paths, "live", {"README": "x"}, branch=name)
+    app.take_in()
+    app.database.close()
+    for text in (web.get("/branch").text, web.get("/").text, line.run("branch", "list", "live").text):
+        assert ("main\\u202egpj" in text, "\u202e" in text) == (True, False)
+    page = web.get(f"/branch/live/{name}")
+    assert (page.status_code, "main\\u202egpj" in page.text, "\u202e" in page.text) == (200, True, False)
+    assert web.get(f"/branch/live/{name}.json").json()["branch"] == name
+    shown = line.run("branch", "status", "live", name)
+    assert (shown.exit_code, "\u202e" in shown.text) == (0, False)
+    assert line.run("branch", "status", "live", name, as_json=True).answer["branch"] == name
+
+
+def test_branch_called_like_a_json_page_has_a_page_and_json_of_its_own(line: CommandLine, web: Browser) -> None:
+    app = open_app(str(line.state))
+    for name in ("data", "data.json"):
+        commit(app.paths, "live", {"README": name}, branch=name)
+    app.take_in()
+    app.database.close()
+    listed = web.get("/branch").text
+    for name, page in (("data", "/branch/live/data"), ("data.json", "/branch/live/data.json/")):
+        assert f'href="{page}"' in listed
+        found = web.get(page)
+        assert (found.status_code, f"distwright branch status live {name}<" in found.text) == (200, True), page
+        assert web.get(f"/branch/live/{name}.json").json()["branch"] == name

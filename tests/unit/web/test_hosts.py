@@ -10,15 +10,17 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from tests.worlds.hosts import HOST, HOSTED
+from tests.worlds.times import NOW
 from tests.worlds.work import Workshop, workshop
 
 from distwright import __version__
 from distwright.model.digests import sha256_of
-from distwright.net.home import LOG_PIECE_BYTES, PIECE_BYTES, VERSION_HEADER
+from distwright.model.records import HostHealth
+from distwright.net.home import HEALTH_HEADER, LOG_PIECE_BYTES, PIECE_BYTES, VERSION_HEADER
 from distwright.site.host_requests import HostRequests
-from distwright.site.hosts import exchange
+from distwright.site.hosts import exchange, health_text, read_health
 from distwright.store.arriving import HOST_LIMIT_FILES, Arrivals
-from distwright.store.hosts import offer_enrolment
+from distwright.store.hosts import find_host, offer_enrolment, see_host
 from distwright.tools.sandbox import Sandbox
 from distwright.web.hosts import Hosts
 
@@ -157,3 +159,50 @@ def test_ranges_of_an_object_are_given(server: Server) -> None:
     headers = {"Authorization": f"Basic {proof}", VERSION_HEADER: __version__, "Range": "bytes=6990-"}
     answer = server.ask("GET", f"/host/object/{DIGEST}", headers=headers)
     assert (answer.status_code, answer.content) == (206, CONTENT[6990:])
+
+
+def test_version_is_told_only_to_who_has_the_token_and_the_token_still_counts_then(server: Server) -> None:
+    with server.shop.database.write() as tx:
+        offer_enrolment(tx, HOST, sha256_of(b"second"), NOW.replace(year=NOW.year + 99))
+
+    def ask(token: str, version: str) -> httpx.Response:
+        proof = base64.b64encode(f"{HOST}:{token}".encode()).decode()
+        return server.ask("POST", "/host/enrol", headers={"Authorization": f"Basic {proof}", VERSION_HEADER: version})
+
+    guessed = ask("guess", "0.0.1")
+    assert (guessed.status_code, __version__ in guessed.text) == (401, False)
+    assert guessed.text == ask("guess", __version__).text
+    refused = ask("second", "0.0.1")
+    assert (refused.status_code, __version__ in refused.text) == (409, True)
+    assert ask("second", __version__).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("1073741824 0.52", HostHealth(1 << 30, 0.52)),
+        ("0 10000.00", HostHealth(0, 10000.0)),
+        ("-1 0.52", None),
+        ("1 nan", None),
+        ("1 1e9", None),
+        ("9" * 40 + " 0.00", None),
+        ("1 0.52; rm", None),
+        ("\u0661 0.52", None),
+    ],
+)
+def test_what_a_host_says_of_itself_is_two_numbers_or_nothing(said: str, kept: HostHealth | None) -> None:
+    assert read_health(said) == kept
+    assert kept is None or health_text(kept) == said
+
+
+def test_health_comes_with_any_request_and_what_is_odd_changes_nothing(server: Server) -> None:
+    proof = base64.b64encode(f"{HOST}:{server.token}".encode()).decode()
+    for said, kept in (("5000 1.50", HostHealth(5000, 1.5)), ("many 1.50", HostHealth(5000, 1.5))):
+        with server.shop.database.write() as tx:
+            see_host(tx, HOST, "0", NOW)  # long ago: each request is noted
+        headers = {"Authorization": f"Basic {proof}", VERSION_HEADER: __version__, HEALTH_HEADER: said}
+        assert server.ask("POST", "/host/hello", headers=headers).status_code == 200
+        with server.shop.database.read() as tx:
+            host = find_host(tx, HOST)
+        assert host is not None
+        assert host.health == kept
