@@ -5,6 +5,7 @@ and for an hour. Only sums of tokens are kept: they are random and long, so a pl
 """
 
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ ENROL_WITHIN = timedelta(hours=1)
 SEEN_EVERY = timedelta(seconds=15)
 SILENT_AFTER = timedelta(minutes=2)
 _NOBODY = Sha256("0" * 64)
+# What proves a builder is kept at the same place (site/builders.py), and is public: it has not the shape of a token.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ def enrol(database: Database, config: Config, name: str, now: datetime) -> str:
             f"the configuration has no [host.{quoted(name)[1:-1]}]",
             hint="write the table, then: distwright config apply COMMIT",
         )
+    if config.hosts[name].role != "runner":
+        raise Refused(f"{name} is a builder, which we go to", hint=f"run distwright host enrol {name} again")
     if database.is_of_one_machine:
         raise Refused(
             "the rows of this installation are in a file, which no other machine can reach",
@@ -64,7 +69,7 @@ def exchange(database: Database, config: Config, name: str, token: str, version:
         known = find_host(tx, name) if _is_name(name) else None
         is_right = _is_token(token, None if known is None else known.enrol_hash)
         in_time = known is not None and known.enrol_until is not None and now < known.enrol_until
-        if not (is_right and in_time and name in config.hosts):
+        if not (is_right and in_time and _is_runner(config, name)):
             raise NotAllowed("this one-time token does not count, or no more", hint="distwright host enrol NAME")
         keep_token(tx, name, _sum_of(lasting), version, now)
     return lasting
@@ -76,7 +81,8 @@ def authenticated(database: Database, config: Config, name: str, token: str) -> 
     if _is_name(name):
         with database.read() as tx:
             known = find_host(tx, name)
-    if not _is_token(token, None if known is None else known.token_hash) or known is None or name not in config.hosts:
+    is_right = _is_token(token, None if known is None else known.token_hash)
+    if not is_right or known is None or not _is_runner(config, name):
         raise NotAllowed("no host that is configured here has this name and token", hint="distwright host enrol NAME")
     return known
 
@@ -172,9 +178,17 @@ def _state(known: HostState | None, table: Host | None, now: datetime) -> str:
     if known is None or known.token_hash is None:
         waits = known is not None and known.enrol_until is not None and now < known.enrol_until
         return "to be enrolled" if waits else "not enrolled"
+    if table.role == "builder":  # which says nothing unless it is asked to work
+        return "draining" if known.is_draining else "ready"
     if known.last_seen is None or now - known.last_seen > SILENT_AFTER:
         return "silent"
     return "draining" if known.is_draining else "ready"
+
+
+def _is_runner(config: Config, name: str) -> bool:
+    """Say whether a host comes to us: a builder never does, we go there."""
+    table = config.hosts.get(name)
+    return table is not None and table.role == "runner"
 
 
 def _is_name(name: str) -> bool:
@@ -188,7 +202,7 @@ def _is_name(name: str) -> bool:
 def _is_token(token: str, kept: Sha256 | None) -> bool:
     """Compare in constant time, also with nothing."""
     is_same = hmac.compare_digest(_sum_of(token), kept or _NOBODY)
-    return is_same and kept is not None
+    return is_same and kept is not None and _TOKEN.fullmatch(token) is not None
 
 
 def _sum_of(token: str) -> Sha256:
