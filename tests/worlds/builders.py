@@ -1,7 +1,7 @@
 """A builder behind a real sshd on loopback, as another user of this machine, and the server that has it work.
 
-As root the builder is a system user that each Debian has, with a home and subordinate ids of its own: sshd sees another /etc/passwd and
-/etc/subuid, in a mount namespace. Else it is the user who runs the tests. What answers there may be replaced by a script.
+As root the builder is a system user that each Debian has, with a home and subordinate ids of its own: sshd sees another /etc/passwd
+and /etc/subuid, in a mount namespace. Else it is the user who runs the tests. What answers there may be replaced by a script.
 """
 
 import os
@@ -32,7 +32,7 @@ from distwright.worker.builders import Builder
 from distwright.worker.context import JobContext
 from distwright.worker.loop import Worker
 
-NAME = "cell"
+NAME = "mason"
 USER = "games" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 SECRET = "postgresql://distwright:Vo7quahw@127.0.0.1/distwright"
 """What no builder may ever see."""
@@ -52,7 +52,7 @@ SetEnv PYTHONPATH={source}
 
 
 @dataclass
-class Cell:
+class Yard:
     """A server and its builder. sshd: the process that listens. silence_s: how long each waits for a word of the other."""
 
     shop: Workshop
@@ -76,8 +76,14 @@ class Cell:
     @property
     def config(self) -> Config:
         """The configuration of the server."""
-        table = f'[host.{NAME}]\nrole = "builder"\naddress = "ssh://{USER}@127.0.0.1:{self.port}"\nslots = {self.slots}\n'
+        table = (
+            f'[host.{NAME}]\nrole = "builder"\naddress = "ssh://{USER}@127.0.0.1:{self.port}"\nslots = {self.slots}\n'
+        )
         return parse_config([("distwright.toml", f"{CONFIG}\n{table}")])
+
+    def as_runner(self) -> Config:
+        """Give the configuration as it would be with a runner of that name."""
+        return parse_config([("distwright.toml", f'{CONFIG}\n[host.{NAME}]\nrole = "runner"\n')])
 
     def enrol(self) -> None:
         """Let the builder be one, as people do."""
@@ -88,7 +94,13 @@ class Cell:
 
     def join(self, line: str) -> None:
         """Do what distwright builder join does there."""
-        program = (str(Path(sys.executable).with_name("distwright")), "builder", "serve", "--state", str(self.state.root))
+        program = (
+            str(Path(sys.executable).with_name("distwright")),
+            "builder",
+            "serve",
+            "--state",
+            str(self.state.root),
+        )
         keys = self.home / ".ssh" / "authorized_keys"
         join(self.state, line, [self.folder / "host_key.pub"], program, keys, datetime.now(UTC))
         self.give()
@@ -152,9 +164,9 @@ class Cell:
 
 
 @contextmanager
-def cell(shop: Workshop, folder: Path, *, slots: int = 1) -> Iterator[Cell]:
+def yard(shop: Workshop, folder: Path, *, slots: int = 1) -> Iterator[Yard]:
     """Give a server with an enrolled builder, until the block ends. folder: one that other users can reach."""
-    made = Cell(shop, folder, slots)
+    made = Yard(shop, folder, slots)
     folder.mkdir(exist_ok=True)
     made.home.mkdir()
     made.give()
