@@ -22,6 +22,7 @@ STILL = "still"  # what is said so that the other side knows that we are there
 BEAT_S, SILENCE_S = 5.0, 60.0
 _CHUNK, _POLL_S = 1 << 16, 0.2
 _LAST_WORDS_BYTES, _LAST_WORDS_S = 4096, 2.0
+_PART_S = 10.0
 _HINT = "see that the machine is up, and what its sshd logs"
 
 
@@ -84,6 +85,14 @@ class Link:
         """Send bytes, in pieces. Raises Unreachable."""
         for begin in range(0, len(content), PIECE_BYTES):
             self._send(piece_frame(of, content[begin : begin + PIECE_BYTES]), look)
+
+    def part(self, says: str) -> None:
+        """Send a last note, and let the other side end by itself, for some seconds: once it has, it has taken all that was sent."""
+        until = time.monotonic() + _PART_S
+        with contextlib.suppress(Unreachable, BadInput):
+            self.say(says)
+            while time.monotonic() < until:
+                self.hear(_POLL_S)
 
     def hear(self, timeout_s: float) -> Note | Piece | None:
         """Give the next frame; None if none is whole within so long. Signs of life are not given.

@@ -47,7 +47,7 @@ _POLL_S, _BEGIN_S = 0.2, 60.0
 _AGAIN_S = 60.0  # a builder that could not be reached is let alone for so long
 _LOG_MORE_BYTES = 16 << 20
 _ASKED_AT_ONCE, _ASKED_OFTEN, _PATH_SIGNS = 256, 8, 4096
-_FREE_BYTES, _PART_S = 256 << 20, 10.0
+_FREE_BYTES = 256 << 20
 
 
 class UnfitError(Exception):
@@ -174,16 +174,8 @@ class _Far:
         always = self._pulled(said.always)
         end = StepEnd(self.plan, tuple(ends), always, self.shelf.fetched, self._text(always))
         done = judged(end, judge, lambda: self._rest(said), failed=has_failed(ends))
-        self._part()
+        self.link.part("bye")
         return done
-
-    def _part(self) -> None:
-        """Let it end by itself: once it has, it can take another step."""
-        until = time.monotonic() + _PART_S
-        with contextlib.suppress(Unreachable, BadInput):
-            self.link.say("bye")
-            while time.monotonic() < until:
-                self.link.hear(_POLL_S)
 
     def _rest(self, said: Ended) -> Mapping[str, Sha256]:
         if said.problem:
