@@ -1,4 +1,4 @@
-"""Steps on a builder: a machine that is reached by ssh and trusted with nothing. What is true of a step here is true of one there."""
+"""Steps on a builder: a machine that is reached by ssh and trusted with nothing. What is true of steps here is true there."""
 
 import os
 import subprocess
@@ -18,6 +18,7 @@ from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
 from tests.worlds.work import Workshop, kind_of, shell, step, workshop
 
+from distwright.app import open_app
 from distwright.errors import BadInput, BadUsage, NotAllowed, NotFound, Refused, Unreachable
 from distwright.formats.enrolment import EnrolmentLine
 from distwright.jobs.lease import Ending
@@ -26,7 +27,8 @@ from distwright.jobs.order import get_job
 from distwright.jobs.step import JobKind, StepEnd, Verdict, judge_by_exit
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.outcomes import JobState, Outcome
-from distwright.site.builders import enrol_builder, meet
+from distwright.site.applied import apply_config
+from distwright.site.builders import builders_for, enrol_builder, meet
 from distwright.site.building import join
 from distwright.site.hosts import authenticated, drain, enrol, exchange, host_rows
 from distwright.store.holds import holds_on
@@ -314,6 +316,8 @@ serve(state_paths(STATE), Sandbox(None), datetime.now(UTC))
 
 def test_builder_of_another_pool_or_that_drains_or_is_not_enrolled_has_no_step(mason: Yard) -> None:
     assert [builder.name for builder in mason.builders()] == [NAME]
+    shop = mason.shop
+    assert builders_for(shop.database, shop.objects, shop.paths, mason.config, "other") == ()
     drain(mason.shop.database, NAME, is_draining=True)
     assert mason.builders() == ()
     drain(mason.shop.database, NAME, is_draining=False)
@@ -335,6 +339,42 @@ def test_worker_has_its_jobs_done_there(mason: Yard) -> None:
     assert was_there(mason, job.id)
     (row,) = host_rows(mason.shop.database, mason.config, mason.shop.database.now())
     assert (row.name, row.state) == (NAME, "ready")
+
+
+def test_only_jobs_of_kinds_that_can_run_elsewhere_and_of_its_pools_may_go_there(mason: Yard) -> None:
+    app = open_app(str(mason.shop.paths.root))
+    apply_config(
+        {"distwright.toml": mason.text}, {}, "0" * 40,
+        database=app.database, objects=app.objects, paths=app.paths, now=app.now(),
+    )  # fmt: skip
+    job = placed(app.database, count_order())
+    names = []
+    for kind, pool in (
+        ("package.build", "local"),
+        ("image.boot", "local"),
+        ("archive.record", "local"),
+        ("image.boot", "other"),
+    ):
+        context = app.make_context(replace(job, kind=kind, pool=pool, broken_count=2), print, lambda: False)
+        names.append([builder.name for builder in context.builders])
+        assert context.tried == 2
+        context.database.close()
+    app.database.close()
+    assert names == [[NAME], [NAME], [], []]
+
+
+def test_step_that_is_made_beside_another_is_made_there_as_well(mason: Yard) -> None:
+    """Each has a slot of its own; with one slot, the second is made here."""
+    mason.slots = 2
+    first, second = (
+        step("echo 1 >out", name="first", collect={"o": "out"}),
+        step("echo 2 >out", name="second", collect={"o": "out"}),
+    )
+    ending = execute(kind_of(first, replace(second, beside="first")), {}, mason.context())
+    assert ending.outputs == {"first/o": sha256_of(b"1\n"), "second/o": sha256_of(b"2\n")}, mason.shop.log()
+    log = mason.shop.log()
+    assert log.count(f"builder {NAME} has begun") == 2, log
+    assert ("second was made beside" in log) == (len(os.sched_getaffinity(0)) > 1)
 
 
 # Enrolment

@@ -74,12 +74,17 @@ class Yard:
         return StatePaths(self.home / "state")
 
     @property
-    def config(self) -> Config:
-        """The configuration of the server."""
+    def text(self) -> str:
+        """The text of the server's configuration."""
         table = (
             f'[host.{NAME}]\nrole = "builder"\naddress = "ssh://{USER}@127.0.0.1:{self.port}"\nslots = {self.slots}\n'
         )
-        return parse_config([("distwright.toml", f"{CONFIG}\n{table}")])
+        return f"{CONFIG}\n{table}"
+
+    @property
+    def config(self) -> Config:
+        """The configuration of the server."""
+        return parse_config([("distwright.toml", self.text)])
 
     def as_runner(self) -> Config:
         """Give the configuration as it would be with a runner of that name."""

@@ -70,8 +70,6 @@ def _addresses(config: Config) -> Iterator[Fault]:
                 'is missing, and role = "builder" needs it',
                 'a string "ssh://user@host:port"',
             )
-        if host.role != "builder" and host.address is not None:
-            yield Fault(("host", name, "address"), f'says nothing for role = "{host.role}"', 'role = "builder"')
 
 
 def _missing(path: Path, name: str, table: str, existing: Mapping[str, object], unsure: Unsure) -> Iterator[Fault]:

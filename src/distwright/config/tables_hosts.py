@@ -18,7 +18,7 @@ class Host(Table, frozen=True):
     )
     address: SshAddress | None = Field(
         default=None,
-        description="Where a builder's sshd answers, and as whom; required for a builder, and of nobody else.",
+        description="Where a builder's sshd answers, and as whom; required for a builder. A runner comes to us.",
         examples=["ssh://builder@192.0.2.7:22"],
     )
     pools: Annotated[tuple[OurName, ...], NotEmpty, OnceEach] = Field(

@@ -33,7 +33,7 @@ def join(
     """Make this machine a builder, with the line that its server printed; give the line that authorized_keys has from then on.
 
     host_keys: .pub files of this machine's sshd; none: those of /etc/ssh. program: what the server may start. authorized_keys: of
-    the user whom it comes as. Raises BadInput, NotFound, Refused for an installation, BadUsage for a program that cannot stand there.
+    the user whom it comes as. Raises BadInput, NotFound, Refused for an installation, BadUsage for what cannot stand there.
     """
     if paths.has_database:
         raise Refused(f"{paths.root} is an installation of its own", hint="use another place with --state DIR")

@@ -106,7 +106,7 @@ class Link:
                 self._gather_words(0)
             if self._hears in ready:
                 self._take(os.read(self._hears, _CHUNK))
-            elif time.monotonic() - self._last_heard > self._silence_s:
+            if not self._heard and time.monotonic() - self._last_heard > self._silence_s:
                 raise Unreachable(f"nothing was heard for {self._silence_s:.0f} s", hint=_HINT)
             if not self._heard and time.monotonic() >= until:
                 return None

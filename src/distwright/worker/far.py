@@ -7,6 +7,7 @@ asks for. Whatever it does wrong is `Unreachable`, with its name: the attempt is
 import contextlib
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -140,7 +141,7 @@ def _begin(link: Link, builder: Builder, plan: Plan, context: JobContext) -> Non
     if not isinstance(note, Note) or note.says != "begun":
         raise refused_note(note, "begun")
     context.log(f"builder {builder.name} has begun")
-    with context.database.write() as tx:
+    with contextlib.suppress(Busy), context.database.write() as tx:  # only people want to know
         see_host(tx, builder.name, __version__, context.now())
 
 
@@ -271,7 +272,7 @@ class _Answers:
         self._troubles: list[DistwrightError] = []
         self._unserved: dict[str, DistwrightError] = {}
         self._threads = ThreadPoolExecutor(max_workers=8)
-        self._waiting = 0
+        self._room = threading.BoundedSemaphore(_ASKED_AT_ONCE)
 
     def close(self) -> None:
         """Answer nothing more."""
@@ -312,9 +313,8 @@ class _Answers:
             raise refused_note(note, "a question")
 
     def _submit(self, answer: Callable[[], None]) -> None:
-        if self._waiting >= _ASKED_AT_ONCE:
+        if not self._room.acquire(blocking=False):
             raise BadInput(f"it asks more than {_ASKED_AT_ONCE} things at once", hint="see what runs on the builder")
-        self._waiting += 1
 
         def answered() -> None:
             try:
@@ -323,7 +323,7 @@ class _Answers:
                 if not self._link.is_over:
                     self._own.append(error)
             finally:
-                self._waiting -= 1
+                self._room.release()
 
         self._threads.submit(answered)
 

@@ -36,9 +36,11 @@ def read_ended(note: Note, plan: Plan, limit_bytes: int) -> Ended:
     limit_bytes: of all outputs together.
     """
     ends = tuple(_end(value) for value in plain.members(note.values, "ends"))
+    if not ends:
+        raise BadInput("it has ended and run nothing", hint=_HINT)
     if len(ends) > len(plan.commands) or any(end.cut or end.exit_code for end in ends[:-1]):
         raise BadInput("it has run more commands than there are, or after one that failed", hint=_HINT)
-    is_well = bool(ends) and not ends[-1].cut and not ends[-1].exit_code
+    is_well = not ends[-1].cut and not ends[-1].exit_code
     if is_well and len(ends) != len(plan.commands):
         raise BadInput(f"it has run {len(ends)} of {len(plan.commands)} commands, none of which failed", hint=_HINT)
     given = plain.mapping(note.values, "outputs")
@@ -54,8 +56,8 @@ def read_ended(note: Note, plan: Plan, limit_bytes: int) -> Ended:
             raise BadInput(f"it names an output {quoted(name)}, which the step has not", hint=_HINT)
     problem = _text(note.values, "problem")
     wanted = [name for name, pattern in plan.collect.items() if "*" not in pattern.rpartition("/")[2]]
-    missing = [name for name in (*wanted, *filter(None, [plan.keep_log])) if name not in sizes]
-    if is_well and not problem and missing:
+    missing = [name for name in wanted if name not in sizes]
+    if not problem and missing:
         raise BadInput(f"it does not give {quoted(missing[0])}, and does not say why", hint=_HINT)
     if plan.keep_log and plan.keep_log not in sizes:
         raise BadInput(f"it does not give the log {quoted(plan.keep_log)}", hint=_HINT)

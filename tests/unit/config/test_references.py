@@ -275,10 +275,6 @@ def test_two_archives_may_have_suites_of_one_codename() -> None:
             'role = "builder"',
             'host.mason.address: is missing, and role = "builder" needs it; want a string "ssh://user@host:port"',
         ),
-        (
-            'role = "runner"\naddress = "ssh://build@mason"',
-            'host.mason.address: says nothing for role = "runner"; want role = "builder"',
-        ),
         ('role = "builder"\naddress = "ssh://build@mason.example.org:2222"', ""),
         ('role = "builder"\naddress = "ssh://build@[2001:db8::7]"', ""),
         (

@@ -53,7 +53,7 @@ def test_end_of_a_step_is_read_with_its_outputs_by_kind() -> None:
         {"image": 9, "debs/a_1.deb": 3},
         "",
     )
-    assert read(OK, BAD, outputs={"log": 0, "report": 1}).always == {"log": 0, "report": 1}
+    assert read(OK, BAD, outputs={"log": 0, "report": 1}, problem="no image").always == {"log": 0, "report": 1}
     assert read(OK, OK, outputs={"log": 0}, problem="it is\nno file").problem == "it is no file"
 
 
@@ -76,9 +76,10 @@ def test_output_that_no_pattern_gives_is_refused(name: str) -> None:
         ((OK,), WHOLE, "has run 1 of 2 commands"),
         ((OK, OK, OK), WHOLE, "more commands"),
         ((BAD, OK), WHOLE, "after one that failed"),
-        ((), {}, "does not give the log"),
+        ((), WHOLE, "run nothing"),
         ((OK, OK), {"log": 1}, "does not give 'image'"),
-        ((OK, BAD), {"report": 1}, "does not give the log"),
+        ((OK, BAD), {"image": 1}, "does not give the log"),
+        ((OK, BAD), {"log": 1}, "does not give 'image'"),
         ((OK, OK), {**WHOLE, "image": 95}, "100 are the most"),
         ((OK, OK), {**WHOLE, "image": -1}, "'-1'"),
         ((OK, OK), {**WHOLE, "image": 1 << 70}, "bytes"),
