@@ -245,7 +245,7 @@ HERE = {"count/out": sha256_of(b"here\n")}
     [
         pytest.param("print('Welcome to Debian!' * 100)", "is no frame", id="greets"),
         pytest.param("import sys; sys.exit('not today')", "not today", id="ends at once"),
-        pytest.param("import time; time.sleep(100)", "it does not answer", id="does not answer"),
+        pytest.param("import time; time.sleep(100)", "nothing was heard for 3 s", id="does not answer"),
         pytest.param(f'{SPEAKS}note(say="refused", why="no" * 100000, busy=False)', "nonono", id="refuses at length"),
         pytest.param(f'{SPEAKS}note(say="refused", why="no", busy=7)', "busy", id="refuses without sense"),
         pytest.param(f'{SPEAKS}note(say="ended")', "'ended' came where begun was wanted", id="has ended already"),

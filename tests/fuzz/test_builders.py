@@ -35,7 +35,8 @@ def test_any_bytes_are_frames_or_refused(pieces: list[bytes]) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, (1 << 64) - 1), st.binary(max_size=60)) | st.dictionaries(st.text(max_size=5), JSON, max_size=3),
+        st.tuples(st.integers(0, (1 << 64) - 1), st.binary(min_size=1, max_size=60))
+        | st.dictionaries(st.text(max_size=5), JSON, max_size=3),
         max_size=5,
     ),
     st.integers(1, 50),

@@ -1,8 +1,8 @@
 """Frames of a conversation over a pipe: notes (small JSON objects that say what they are) and pieces of bytes.
 
 A frame is four bytes of length (big endian), one sign, and that many bytes: `J` and a note, or `P`, the number that a note gave to
-what the piece is of (eight bytes, big endian), and the piece. Whoever reads decides how long a frame may be; what is longer is
-refused before it is read.
+what the piece is of (eight bytes, big endian), and the piece, a byte at least. Whoever reads decides how long a frame may be; what
+is longer is refused before it is read.
 """
 
 import json
@@ -42,7 +42,7 @@ def note_frame(says: str, **values: Json) -> bytes:
 
 
 def piece_frame(of: int, content: bytes) -> bytes:
-    """Write a piece, of PIECE_BYTES at most."""
+    """Write a piece, of 1 to PIECE_BYTES bytes."""
     return (len(content) + _NUMBER).to_bytes(4, "big") + b"P" + of.to_bytes(_NUMBER, "big") + content
 
 
@@ -69,7 +69,7 @@ class FrameReader:
                     f"what came begins with {quoted(repr(bytes(self._buffer[:16])))} and is no frame", hint=_HINT
                 )
             limit = self._note_limit_bytes if sign == b"J" else PIECE_BYTES + _NUMBER
-            if size > limit or (sign == b"P" and size < _NUMBER):
+            if size > limit or (sign == b"P" and size <= _NUMBER):
                 raise BadInput(f"a frame of {size} bytes came, {limit} are the most", hint=_HINT)
             if len(self._buffer) < _HEAD + size:
                 return

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from distwright import __version__
@@ -44,7 +45,7 @@ from distwright.worker.runner import disk_limit_bytes, has_failed, judged, mark_
 
 LOG = 0  # the number of what programs print
 NOTE_LIMIT_BYTES = 4 << 20  # of a builder's
-_POLL_S, _BEGIN_S = 0.2, 60.0
+_POLL_S, _BEGIN_S = 0.2, 300.0  # it may have to tidy up first
 _AGAIN_S = 60.0  # a builder that could not be reached is let alone for so long
 _LOG_MORE_BYTES = 16 << 20
 _ASKED_AT_ONCE, _ASKED_OFTEN, _PATH_SIGNS = 256, 8, 4096
@@ -94,9 +95,9 @@ def carry_out(
     return Carried(*here.run(step, plan, judge))
 
 
-def _changed(path: os.PathLike[str]) -> float:
+def _changed(path: Path) -> float:
     try:
-        return os.stat(path).st_mtime  # noqa: PTH116  # of whatever names a path
+        return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
 
@@ -128,11 +129,11 @@ def _begin(link: Link, builder: Builder, plan: Plan, context: JobContext) -> Non
         "step", version=__version__, slots=builder.slots, plan=plan.to_json(), programs=programs,
         look=context.check_cancelled,
     )  # fmt: skip
-    until = time.monotonic() + min(_BEGIN_S, builder.silence_s)
+    until = time.monotonic() + _BEGIN_S
     while (note := link.hear(_POLL_S)) is None:
         context.check_cancelled()
         if time.monotonic() > until:
-            raise Unreachable("it does not answer", hint="see that the machine is up, and what its sshd logs")
+            raise Unreachable("it does not begin", hint="see what runs on the builder")
     if isinstance(note, Note) and note.says == "refused":
         why = quoted(plain.text(note.values, "why"), 300)
         if plain.flag(note.values, "busy"):
@@ -279,7 +280,7 @@ class _Answers:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def raise_own(self) -> None:
-        """Raise what kept us from answering, if that is our own fault."""
+        """Raise what kept us from answering: our own fault, or that nothing was taken."""
         if self._own:
             with objects_of_ours():
                 raise self._own[0]
@@ -320,8 +321,7 @@ class _Answers:
             try:
                 answer()
             except (DistwrightError, OSError) as error:
-                if not self._link.is_over:
-                    self._own.append(error)
+                self._own.append(error)
             finally:
                 self._room.release()
 

@@ -10,13 +10,13 @@ from distwright.formats.frames import PIECE_BYTES, FrameReader, Note, Piece, not
 SENT: Sequence[Note | Piece] = (
     Note("find", {"say": "find", "of": 3, "path": "debian/dists/ä"}),
     Piece(3, b"\x00J" * 500),
-    Piece(1 << 60, b""),
+    Piece(1 << 60, b"x"),
     Note("bye", {"say": "bye"}),
 )
 WRITTEN = (
     note_frame("find", of=3, path="debian/dists/ä")
     + piece_frame(3, b"\x00J" * 500)
-    + piece_frame(1 << 60, b"")
+    + piece_frame(1 << 60, b"x")
     + note_frame("bye")
 )
 
@@ -44,6 +44,7 @@ def test_reader_says_whether_a_frame_is_cut() -> None:
         (b"\x00\x00\x00\x65J", "101 bytes came, 100 are the most"),
         ((PIECE_BYTES + 9).to_bytes(4, "big") + b"P", f"{PIECE_BYTES + 9} bytes came"),
         (b"\x00\x00\x00\x07P1234567", "7 bytes came"),
+        (b"\x00\x00\x00\x08P12345678", "8 bytes came"),
         (b"\x00\x00\x00\x02J{}", "says nothing"),
         (b"\x00\x00\x00\x02J[]", "says nothing"),
         (b'\x00\x00\x00\x09J{"say":1}', "says nothing"),
