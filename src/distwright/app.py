@@ -39,6 +39,7 @@ from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied
 from distwright.site.away import Away, away_of, refuse_other_schema
+from distwright.site.builders import builders_for
 from distwright.site.config_files import refused_by_system
 from distwright.site.handing_out import Handout
 from distwright.site.host_requests import HostRequests
@@ -294,7 +295,11 @@ class App:
             alternates=alternates(os.environ),
             mirrors=partial(present_mirrors, found[0], self.fetch_from),
         )
-        if self.away is not None:
+        if self.away is None:
+            if job.kind in portable(KINDS):
+                context.builders = builders_for(database, self.objects, self.paths, found[0], job.pool)
+            context.tried = job.broken_count
+        else:
             context.clock_behind = self.away.clock_behind(database)
             context.ask = asker(context, self.away.link(check_cancelled).act)
         return context

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from distwright.app import open_app
+from distwright.app import App, open_app
 from distwright.cli.options import json_option, print_json, print_rows, say, state_option
 from distwright.errors import BadUsage
-from distwright.site import hosts
+from distwright.site import builders, hosts
 from distwright.site.away import join as join_server
 from distwright.site.places import state_paths
 
@@ -42,16 +42,45 @@ def list_hosts(state: str | None, as_json: bool) -> None:
 def enrol(name: str, state: str | None, as_json: bool) -> None:
     """Print a one-time token, with which a machine becomes host NAME within an hour: distwright host join, there.
 
+    For a builder it is a line for distwright builder join there; then type distwright host meet NAME here.
+
     A host that was enrolled already stays what it is until the token is used. Exit code 3 if the rows are in a file, which no
-    other machine can reach; 10 if the configuration has no such host.
+    other machine can reach, unless it is a builder; 10 if the configuration has no such host.
     """
     app = open_app(state)
+    if builders.is_builder(app.config(), name):
+        return _enrol_builder(app, name, as_json=as_json)
     token = hosts.enrol(app.database, app.config(), name, app.database.now())
     if as_json:
         return print_json({"host": name, "token": token, "minutes": int(hosts.ENROL_WITHIN.total_seconds()) // 60})
     click.echo(token)
     say(f"on the other machine, within an hour: distwright host join https://THIS-SERVER {name}, which asks for it")
     return None
+
+
+def _enrol_builder(app: App, name: str, *, as_json: bool) -> None:
+    line = builders.enrol_builder(app.database, app.paths, app.config(), name, app.database.now())
+    if as_json:
+        return print_json({"host": name, "token": line.text, "key": line.server_key})
+    click.echo(line.text)
+    say("on the builder, as the user of its address: distwright builder join, which asks for this line")
+    say(f"then here, within an hour: distwright host meet {name}")
+    return None
+
+
+@command.command()
+@click.argument("name")
+@state_option
+def meet(name: str, state: str | None) -> None:
+    """Go to builder NAME by ssh for the first time, after distwright builder join there, and know its host key from then on.
+
+    Exit codes: 3 no line is waiting to be used, or another version of distwright is there; 12 what answers there cannot vouch for
+    its host key; 20 it does not answer.
+    """
+    app = open_app(state)
+    key = builders.meet(app.database, app.objects, app.paths, app.config(), name, app.database.now)
+    click.echo(f"builder {name} has the host key {key}")
+    say("jobs of its pools are carried out there by workers here: distwright worker --pool NAME --slots N")
 
 
 @command.command()
@@ -71,7 +100,7 @@ def join(url: str, name: str, token_file: str | None, database: str | None, stat
     Its state is a cache from then on: jobs, objects and logs are the server's. Exit codes: 3 this is an installation of its own,
     or another version than the server's, 12 the token does not count, 20 the server does not answer.
     """
-    place = join_server(state_paths(state), url, name, _token(token_file), database)
+    place = join_server(state_paths(state), url, name, token_given(token_file), database)
     click.echo(f"this is host {place.host} of {place.url}: distwright worker")
 
 
@@ -95,7 +124,7 @@ def undrain(name: str, state: str | None) -> None:
     click.echo(f"host {name} takes jobs")
 
 
-def _token(file: str | None) -> str:
+def token_given(file: str | None) -> str:
     """Read the token from a file or stdin, never from the command line, which every process can see. Raises BadUsage."""
     try:
         if file is None and sys.stdin.isatty():

@@ -14,6 +14,7 @@ from distwright.errors import DistwrightError, OutOfSpace, disk_error, visible
 NOUNS: Mapping[str, str] = {
     "archive": "Record upstream archives; list archives.",
     "branch": "Say how branches stand, which suites they have, and which are built.",
+    "builder": "Run programs for a server that trusts this machine with nothing: join, serve.",
     "check": "List what the checks found.",
     "config": "Check, show, plan and apply the configuration.",
     "db": "Say where rows are kept; move them to PostgreSQL.",

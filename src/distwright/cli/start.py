@@ -12,8 +12,8 @@ from distwright.cli.resident_terms import SOCKET
 
 ROOT_STATE = "/var/lib/distwright"
 # What runs long, or starts a server, or makes an installation, runs in a process of its own.
-AT_HOME = frozenset({"serve", "worker", "demo", "doctor", "config"})
-AT_HOME_VERBS = frozenset({"record", "build", "import", "enter", "rebuild", "verify"})
+AT_HOME = frozenset({"serve", "worker", "demo", "doctor", "config", "builder"})
+AT_HOME_VERBS = frozenset({"record", "build", "import", "enter", "rebuild", "verify", "meet"})
 
 
 def main() -> None:

@@ -57,7 +57,19 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
     yield from _keys_of_two(config)
     yield from _uploads(config, unsure)
     yield from _next_keys(config)
+    yield from _addresses(config)
     yield from access_faults(config, unsure.declared, is_whole=not unsure.files)
+
+
+def _addresses(config: Config) -> Iterator[Fault]:
+    """A builder is called by ssh; any other host calls us."""
+    for name, host in config.hosts.items():
+        if host.role == "builder" and host.address is None:
+            yield Fault(
+                ("host", name, "address"),
+                'is missing, and role = "builder" needs it',
+                'a string "ssh://user@host:port"',
+            )
 
 
 def _missing(path: Path, name: str, table: str, existing: Mapping[str, object], unsure: Unsure) -> Iterator[Fault]:

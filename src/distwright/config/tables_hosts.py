@@ -14,15 +14,22 @@ from distwright.config.values import (
     PoolMinutes,
     ProgramFirst,
     Slots,
+    SshAddress,
 )
 
 
 class Host(Table, frozen=True):
     """Another machine that works for this one. It is enrolled once: distwright host enrol NAME."""
 
-    role: Literal["runner"] = Field(
-        description="What it is trusted with. A runner reaches the database and runs jobs by itself; no key leaves the server.",
+    role: Literal["runner", "builder"] = Field(
+        description="What it is trusted with. A runner reaches the database and runs jobs by itself; no key leaves the server. A "
+        "builder is trusted with nothing: the server has it run programs, by ssh, and takes what they made as it takes any build.",
         examples=["runner"],
+    )
+    address: SshAddress | None = Field(
+        default=None,
+        description="Where a builder's sshd answers, and as whom; required for a builder. A runner comes to us.",
+        examples=["ssh://builder@192.0.2.7:22"],
     )
     pools: Annotated[tuple[OurName, ...], NotEmpty, OnceEach] = Field(
         default=("local",), description="Pools whose jobs it takes, those of them that can run elsewhere."

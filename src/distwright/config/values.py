@@ -169,6 +169,19 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+_USER_AT_HOST = re.compile(
+    r"[a-z_][a-z0-9_-]{0,31}@([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?"
+)
+
+
+def _ssh_address(text: str) -> str:
+    rest = text.removeprefix("ssh://")
+    port = rest.rpartition(":")[2] if re.search(r":[0-9]+$", rest) else "22"
+    if rest == text or not _USER_AT_HOST.fullmatch(rest) or not 0 < int(port) < 1 << 16:
+        raise ValueError(f"{quoted(text)} is not written ssh://user@host:port")
+    return text
+
+
 def _each_once(members: Sequence[str]) -> Sequence[str]:
     seen: set[str] = set()
     for member in members:
@@ -296,6 +309,9 @@ PathPattern = Annotated[
     str,
     _matching(r"[A-Za-z0-9._*?][A-Za-z0-9._+*?-]*(/[A-Za-z0-9._+*?-]+)*/?", "a path, or a pattern of paths"),
     Want("a path of the repository; ? and * stand for signs but '/', ** for any", "paths with ?, * and **"),
+]
+SshAddress = Annotated[
+    str, AfterValidator(_ssh_address), Want('a string "ssh://user@host:port"', 'strings "ssh://user@host:port"')
 ]
 WebUrl = Annotated[
     str,

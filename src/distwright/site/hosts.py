@@ -30,6 +30,8 @@ SILENT_AFTER = timedelta(seconds=LEASE_S)
 _LOAD_LIMIT = 10_000
 _HEALTH = re.compile(r"(\d{1,18}) (\d{1,5}\.\d{2})")
 _NOBODY = Sha256("0" * 64)
+# What proves a builder is kept at the same place (site/builders.py), and is public: it has not the shape of a token.
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ def enrol(database: Database, config: Config, name: str, now: datetime) -> str:
             f"the configuration has no [host.{quoted(name)[1:-1]}]",
             hint="write the table, then: distwright config apply COMMIT",
         )
+    if config.hosts[name].role != "runner":
+        raise Refused(f"{name} is a builder, which we go to", hint=f"run distwright host enrol {name} again")
     if database.is_of_one_machine:
         raise Refused(
             "the rows of this installation are in a file, which no other machine can reach",
@@ -77,7 +81,7 @@ def exchange(
         known = find_host(tx, name) if _is_name(name) else None
         is_right = _is_token(token, None if known is None else known.enrol_hash)
         in_time = known is not None and known.enrol_until is not None and now < known.enrol_until
-        if not (is_right and in_time and name in config.hosts):
+        if not (is_right and in_time and _is_runner(config, name)):
             raise NotAllowed("this one-time token does not count, or no more", hint="distwright host enrol NAME")
         refuse_version(version, wanted or version)
         keep_token(tx, name, _sum_of(lasting), version, now)
@@ -90,7 +94,8 @@ def authenticated(database: Database, config: Config, name: str, token: str) -> 
     if _is_name(name):
         with database.read() as tx:
             known = find_host(tx, name)
-    if not _is_token(token, None if known is None else known.token_hash) or known is None or name not in config.hosts:
+    is_right = _is_token(token, None if known is None else known.token_hash) and _TOKEN.fullmatch(token)
+    if not is_right or known is None or not _is_runner(config, name):
         raise NotAllowed("no host that is configured here has this name and token", hint="distwright host enrol NAME")
     return known
 
@@ -219,9 +224,17 @@ def _state(known: HostState | None, table: Host | None, heard: datetime | None, 
     if known is None or known.token_hash is None:
         waits = known is not None and known.enrol_until is not None and now < known.enrol_until
         return "to be enrolled" if waits else "not enrolled"
+    if table.role == "builder":  # which says nothing unless it is asked to work
+        return "draining" if known.is_draining else "ready"
     if heard is None or now - heard > SILENT_AFTER:
         return "silent"
     return "draining" if known.is_draining else "ready"
+
+
+def _is_runner(config: Config, name: str) -> bool:
+    """Say whether a host comes to us: a builder never does, we go there."""
+    table = config.hosts.get(name)
+    return table is not None and table.role == "runner"
 
 
 def _is_name(name: str) -> bool:

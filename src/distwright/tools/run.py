@@ -151,6 +151,32 @@ def run_streamed(command: Command) -> Iterator[bytes]:
     Finished(command, process.returncode, b"", bytes(pump.stderr), time.monotonic() - began, pump.cut).checked()
 
 
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """Our ends of a program's pipes: to: its input; back, said: what it prints on standard output and on standard error."""
+
+    to: int
+    back: int
+    said: int
+
+
+@contextlib.contextmanager
+def conversing(command: Command) -> Iterator[Pipes]:
+    """Start a program that we talk with, and end it and its group with the block; limits, log and input count for nothing.
+
+    Raises ProgramFailed if it cannot be started.
+    """
+    process = _start(command, is_talked_with=True)
+    try:
+        to, back, said = (
+            0 if stream is None else stream.fileno() for stream in (process.stdin, process.stdout, process.stderr)
+        )
+        yield Pipes(to, back, said)
+    finally:
+        end_group(process, command.grace_s)
+        _close_pipes(process)
+
+
 def run_checked(argv: tuple[str, ...], *, timeout_s: float = 60, cwd: Path | None = None, stdin: bytes = b"") -> bytes:
     """Run a short command and return what it printed; raise ProgramFailed if it says no."""
     return run(Command(argv, timeout_s=timeout_s, cwd=cwd, stdin=stdin)).checked().stdout
@@ -218,12 +244,12 @@ def end_descendants(patience_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def _start(command: Command) -> "subprocess.Popen[bytes]":
+def _start(command: Command, *, is_talked_with: bool = False) -> "subprocess.Popen[bytes]":
     environment = {**ENVIRONMENT, **command.environment}
     try:
         return subprocess.Popen(
             command.argv,
-            stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if command.stdin or is_talked_with else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if command.log else subprocess.PIPE,
             cwd=command.cwd,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from distwright.archive.shelf import Mirrors, no_mirrors
+from distwright.archive.shelf import Mirrors, Shelf, no_mirrors
 from distwright.config.model import Config
 from distwright.errors import Interrupted
 from distwright.jobs.lease import fenced_write
 from distwright.jobs.limits import NO_LIMITS, Limits, limits_of_machine
-from distwright.jobs.step import Earlier, StepResult
+from distwright.jobs.step import Earlier, ShelfEntry, StepResult
 from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
 from distwright.signing.named import named_signer
@@ -25,6 +25,7 @@ from distwright.store.database import Database, Transaction
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.tools.sandbox import Sandbox
+from distwright.worker.builders import Builder
 
 _PROGRESS_EVERY_S = 0.25
 _PLAIN_EVERY_S = 15.0
@@ -36,7 +37,8 @@ class JobContext:
 
     log_aside: the step that is made beside others, whose log is apart; "" for the attempt.
     ask: has the server do an action that needs its keys; None on the server itself. clock_behind: how much this machine's clock
-    is behind the server's, by which all times in rows are.
+    is behind the server's, by which all times in rows are. builders: those that steps of this job may run on; tried: how often
+    the job was broken, for then another one has it next.
     """
 
     database: Database
@@ -56,10 +58,12 @@ class JobContext:
     last_progress: float = 0.0
     ask: Callable[[str, Earlier], StepResult] | None = None
     clock_behind: timedelta = timedelta(0)
+    builders: tuple[Builder, ...] = ()
+    tried: int = 0
 
     def __post_init__(self) -> None:
         """Look at the machine for what is not said."""
-        self.limits = self.limits.or_else(limits_of_machine(_memory_mb(), _free_mb(self.paths.root)))
+        self.limits = self.limits.or_else(limits_here(self.paths.root))
 
     @property
     def log_path(self) -> Path:
@@ -67,6 +71,10 @@ class JobContext:
         if self.log_aside:
             return self.paths.work / f"{self.job}-{self.fence}-{self.log_aside}.log"
         return self.paths.job_log(self.job, self.fence)
+
+    def shelf(self, entries: Sequence[ShelfEntry], limit_bytes: int) -> Shelf:
+        """Give the archives that a step's programs may read; raise NotFound if one is not here."""
+        return Shelf(entries, self, self.paths.cache / "pool", mirrors=self.mirrors, limit_bytes=limit_bytes)
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Begin a writing transaction; raise LeaseLost if the job is no longer ours."""
@@ -98,6 +106,11 @@ class JobContext:
     def signer(self, *credentials: str) -> Signer:
         """Give the signer of a role, which signs with all of these keys."""
         return strong_signer(self.paths, credentials, self)
+
+
+def limits_here(root: Path) -> Limits:
+    """Give what this machine lets any program use whose plan says nothing of it. root: of the state."""
+    return limits_of_machine(_memory_mb(), _free_mb(root))
 
 
 def _free_mb(place: Path) -> int:

@@ -48,7 +48,9 @@ from distwright.model.outcomes import Outcome
 from distwright.store.holds import Hold, holds_on_all, object_hold, replace_holds
 from distwright.store.jobs import find_step_result, keep_step_result
 from distwright.worker.beside import Beside
+from distwright.worker.builders import key_there
 from distwright.worker.context import JobContext
+from distwright.worker.far import carry_out
 from distwright.worker.runner import LocalRunner
 from distwright.worker.turns import turn_of
 
@@ -163,7 +165,8 @@ def _perform(
         return _run(step, plan, runner, key, context)
     if counts_uses:  # first: what is known must not be dropped while it is looked at
         with context.database.write() as tx:
-            hold_stage(tx, context.job, key, step.name, context.now())
+            for one in _keys(key, context):
+                hold_stage(tx, context.job, one, step.name, context.now())
     known = known_result(context, key, step, plan)
     if known is None:
         with turn_of(context.paths.root / "run" / "turns", key, context.check_cancelled):
@@ -175,7 +178,10 @@ def _perform(
 
 
 def _run(step: Step, plan: Plan, runner: LocalRunner, key: Sha256, context: JobContext) -> StepResult:
-    end, verdict = runner.run(step.name, plan, step.judge)
+    carried = carry_out(step.name, plan, step.judge, runner, context)
+    end, verdict = carried.end, carried.verdict
+    if carried.builder:
+        key = key_there(key, carried.builder)
     if verdict.outcome is not Outcome.OK:
         raise StepFailedError(verdict, end.outputs)
     result = StepResult(end.outputs, end.fetched, findings=tuple(verdict.findings))
@@ -200,10 +206,23 @@ def _needed(result: StepResult) -> list[Hold]:
 
 
 def known_result(context: JobContext, key: Sha256, step: Step, plan: Plan) -> StepResult | None:
-    """Find what a plan gave before, judged as the step is judged today: the judge is no part of the key, and may have changed."""
+    """Find what a plan gave before, judged as the step is judged today: the judge is no part of the key, and may have changed.
+
+    Here, or on a builder that this job may be on as well.
+    """
     with context.database.read() as tx:
-        digest = find_step_result(tx, key)
-    if digest is None or not context.objects.touch(digest):
+        kept = [find_step_result(tx, one) for one in _keys(key, context)]
+    found = (_judged_again(context, digest, step, plan) for digest in kept if digest is not None)
+    return next((result for result in found if result is not None), None)
+
+
+def _keys(key: Sha256, context: JobContext) -> list[Sha256]:
+    """Give the keys of results that a job may use: of what was made here, and of what its builders made."""
+    return [key, *(key_there(key, builder.name) for builder in context.builders)]
+
+
+def _judged_again(context: JobContext, digest: Sha256, step: Step, plan: Plan) -> StepResult | None:
+    if not context.objects.touch(digest):
         return None
     document = json.loads(context.objects.read(digest))
     result = result_of(document)

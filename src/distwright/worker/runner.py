@@ -5,25 +5,26 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
-from distwright.archive.shelf import Shelf
 from distwright.errors import BadInput, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused
 from distwright.formats.log_text import log_text
 from distwright.jobs.limits import NO_LIMITS, Limits, blames_machine, is_limit, words_of
-from distwright.jobs.step import CommandEnd, Plan, PlannedCommand, StepEnd, Verdict
+from distwright.jobs.step import CommandEnd, Fetched, Plan, PlannedCommand, ShelfEntry, StepEnd, Verdict
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import Outcome
 from distwright.net.listen import LoopbackServer
+from distwright.store.objects import ObjectStore
+from distwright.store.paths import StatePaths
 from distwright.store.settle import settle_file_system
 from distwright.tools.architectures import look_at_machine, way_to_run
 from distwright.tools.dpkg import installed_versions
 from distwright.tools.qemu import accelerator
 from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run, run_in_terminal
-from distwright.tools.sandbox import Door, RootFolders
-from distwright.worker.context import JobContext
+from distwright.tools.sandbox import Door, RootFolders, Sandbox
 from distwright.worker.guard import Guard, guarding
 from distwright.worker.space import SpaceGauge
 from distwright.worker.workfolder import collect, collect_found, fill
@@ -32,6 +33,76 @@ _TAIL_LINES = 15
 _ACCELERATOR = re.compile(r"\{accel:([a-z]+)\}")
 ENTERED = "entered"  # what the work folders of people begin with, in place of a job's number
 _LOG = "log"  # in the work folder, where only we see it
+
+
+class StepShelf(Protocol):
+    """What a step's programs may read of archives."""
+
+    def find(self, path: str) -> tuple[BinaryIO, int]:
+        """Open a file by its path; raise NotFound, Lost, Refused or Unreachable. Called from several threads."""
+        ...
+
+    @property
+    def fetched(self) -> tuple[Fetched, ...]:
+        """The pool files given so far."""
+        ...
+
+    @property
+    def passed_limit(self) -> bool:
+        """Whether more was asked for than may be."""
+        ...
+
+
+class StepContext(Protocol):
+    """What a runner needs to know of where it runs: of a job's attempt, or of a builder (worker/builder.py)."""
+
+    @property
+    def paths(self) -> StatePaths:
+        """Where work folders, roots and logs are."""
+        ...
+
+    @property
+    def objects(self) -> ObjectStore:
+        """What the step is filled from, and where its outputs go."""
+        ...
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """Who runs programs."""
+        ...
+
+    @property
+    def job(self) -> int:
+        """What the work folder is called after."""
+        ...
+
+    @property
+    def fence(self) -> int:
+        """The same."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of programs whose plans say nothing of it."""
+        ...
+
+    @property
+    def is_cancelled(self) -> Callable[[], bool]:
+        """Say whether to stop."""
+        ...
+
+    @property
+    def log_path(self) -> Path:
+        """The file that programs print to."""
+        ...
+
+    def log(self, line: str) -> None:
+        """Add a line to it."""
+        ...
+
+    def shelf(self, entries: Sequence[ShelfEntry], limit_bytes: int) -> StepShelf:
+        """Give the archives that a step's programs may read."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +120,7 @@ class _Tokens:
 class LocalRunner:
     """Runs plans in work folders below `run/work`, with unpacked roots below `cache/roots`."""
 
-    def __init__(self, context: JobContext, remove: Callable[[Path], None] | None = None) -> None:
+    def __init__(self, context: StepContext, remove: Callable[[Path], None] | None = None) -> None:
         """Use the context of one attempt. remove: removes a work folder, now or soon; unset: now."""
         self._context = context
         self._remove_folder = remove or context.sandbox.remove
@@ -72,22 +143,17 @@ class LocalRunner:
         context = self._context
         work = context.paths.work / f"{context.job}-{context.fence}-{step}"
         context.sandbox.remove(work)
-        with _objects_of_ours():
-            shelf = Shelf(
-                plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors,
-                limit_bytes=self._disk_limit_bytes(plan),
-            )  # fmt: skip
+        with objects_of_ours():
+            shelf = context.shelf(plan.shelf, disk_limit_bytes(plan, context.limits))
         try:
-            self._look_for_architecture(plan)
-            _look_for_programs(plan)
+            self._look_for_machine(plan)
             with LoopbackServer(shelf.find) as server:
                 tokens = _Tokens(str(work / "files"), server)
                 self._fill(plan, work, tokens)
                 gauge = SpaceGauge(work, context.is_cancelled)
                 ends = self._run_all(plan, work, tokens, gauge)
-            if shelf.passed_limit and ends and not ends[-1].cut:
-                ends[-1] = replace(ends[-1], cut=words_of("fetch", self._disk_limit_bytes(plan) >> 20))
-            failed = not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
+            mark_passed_shelf(shelf, ends, disk_limit_bytes(plan, context.limits))
+            failed = has_failed(ends)
             was_limited = bool(ends) and is_limit(ends[-1].cut)
             if ends:
                 self._refuse_small_machine(ends[-1].cut, plan.commands[len(ends) - 1].limits)
@@ -100,7 +166,7 @@ class LocalRunner:
             end = StepEnd(plan, tuple(ends), {}, shelf.fetched, self._text(plan, work))
             return self._judged(work, end, judge, failed=failed)
         except OSError as error:
-            raise _our_fault(error, work) from error
+            raise our_fault(error, work) from error
         finally:
             self._remove(work)
 
@@ -115,26 +181,14 @@ class LocalRunner:
         self, work: Path, end: StepEnd, judge: Callable[[StepEnd], Verdict], *, failed: bool
     ) -> tuple[StepEnd, Verdict]:
         objects, files = self._context.objects, work / "files"
-        limit_bytes = self._disk_limit_bytes(end.plan)
+        limit_bytes = disk_limit_bytes(end.plan, self._context.limits)
         always = collect_found(files, end.plan.collect_always, objects, self._context.log, limit_bytes=limit_bytes)
         if end.plan.keep_log:
             always[end.plan.keep_log] = objects.put_file(work / _LOG)
         end = replace(end, outputs=always)
-        if failed:
-            verdict = judge(end)
-            if verdict.outcome is not Outcome.OK:
-                return end, verdict
-        try:
-            collected = collect(files, end.plan.collect, objects, limit_bytes=limit_bytes)
-            whole = replace(end, outputs={**always, **collected})
-        except (BadInput, Refused) as error:
-            return end, Verdict(Outcome.FAILED, f"{error.message} ({error.hint})")
-        return whole, verdict if failed else judge(whole)
-
-    def _disk_limit_bytes(self, plan: Plan) -> int:
-        """Say how much a step may leave and may fetch: as much as its programs may write, though files can be longer than that."""
-        limits = [command.limits.or_else(self._context.limits) for command in plan.commands]
-        return max((each.disk_mb for each in limits), default=self._context.limits.disk_mb) << 20
+        return judged(
+            end, judge, lambda: collect(files, end.plan.collect, objects, limit_bytes=limit_bytes), failed=failed
+        )
 
     def _refuse_small_machine(self, cut: str, planned: Limits) -> None:
         """A limit that only this machine's size made so low is its fault, not the work's. Raises ProgramFailed."""
@@ -198,14 +252,10 @@ class LocalRunner:
         context = self._context
         work = context.paths.work / f"{ENTERED}-{os.getpid()}"
         planned = plan.commands[-1]
-        self._look_for_architecture(plan)
-        _look_for_programs(plan)
+        self._look_for_machine(plan)
         try:
-            with _objects_of_ours(), contextlib.ExitStack() as stack:
-                limit_bytes = self._disk_limit_bytes(plan)
-                shelf = Shelf(
-                    plan.shelf, context, context.paths.cache / "pool", mirrors=context.mirrors, limit_bytes=limit_bytes
-                )
+            with objects_of_ours(), contextlib.ExitStack() as stack:
+                shelf = context.shelf(plan.shelf, disk_limit_bytes(plan, context.limits))
                 tokens = _Tokens(str(work / "files"), stack.enter_context(LoopbackServer(shelf.find)))
                 self._fill(plan, work, tokens)
                 for each in plan.commands:
@@ -220,7 +270,7 @@ class LocalRunner:
     def _fill(self, plan: Plan, work: Path, tokens: _Tokens) -> None:
         filled = {name: self._filled(text, tokens, plan, rooted=False) for name, text in plan.templates.items()}
         work.mkdir(parents=True)
-        with _objects_of_ours():
+        with objects_of_ours():
             fill(work / "files", plan.place, {**plan.write, **filled}, self._context.objects, self._context.sandbox)
 
     def _spoken(self, planned: PlannedCommand, plan: Plan, tokens: _Tokens) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -242,13 +292,10 @@ class LocalRunner:
             return sandbox.alone_argv(argv, door), door
         return sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door), door
 
-    def _look_for_architecture(self, plan: Plan) -> None:
-        """A machine that cannot run an architecture's programs is our fault, and another machine may. Raises ProgramFailed."""
-        if plan.architecture:
-            way = way_to_run(look_at_machine(), plan.architecture)
-            if not way.is_there:
-                raise ProgramFailed(way.what, hint=f"see distwright doctor, or: {way.hint}")
-            self._context.log(way.what)
+    def _look_for_machine(self, plan: Plan) -> None:
+        if way := look_for_architecture(plan):
+            self._context.log(way)
+        look_for_programs(plan)
 
     def _root_folders(self, root: Sha256, work: Path, number: int) -> RootFolders:
         context = self._context
@@ -257,7 +304,7 @@ class LocalRunner:
             fresh = context.paths.roots / f"new-{os.getpid()}-{root}"
             context.sandbox.remove(fresh)
             try:
-                with _objects_of_ours():
+                with objects_of_ours():
                     packed = context.objects.local_path(root)
                 context.sandbox.unpack(packed, fresh)
                 # Its name is all that anybody asks for later, so that must not reach the disk before the content.
@@ -291,7 +338,58 @@ def _with_cut(finished: Finished, guard: Guard, name: str) -> Finished:
     return replace(finished, cut=cut)
 
 
-def _look_for_programs(plan: Plan) -> None:
+def disk_limit_bytes(plan: Plan, limits: Limits) -> int:
+    """Say how much a step may leave and may fetch: as much as its programs may write, though files can be longer than that.
+
+    limits: of programs whose plans say nothing of it.
+    """
+    each = [command.limits.or_else(limits).disk_mb for command in plan.commands]
+    return max(each, default=limits.disk_mb) << 20
+
+
+def has_failed(ends: Sequence[CommandEnd]) -> bool:
+    """Say whether a command did not end well, or none was started."""
+    return not ends or ends[-1].cut != "" or ends[-1].exit_code != 0
+
+
+def mark_passed_shelf(shelf: StepShelf, ends: list[CommandEnd], limit_bytes: int) -> None:
+    """Let the last command have ended for asking the shelf for too much, if that is so and nothing else was said."""
+    if shelf.passed_limit and ends and not ends[-1].cut:
+        ends[-1] = replace(ends[-1], cut=words_of("fetch", limit_bytes >> 20))
+
+
+def judged(
+    end: StepEnd, judge: Callable[[StepEnd], Verdict], collect_rest: Callable[[], Mapping[str, Sha256]], *, failed: bool
+) -> tuple[StepEnd, Verdict]:
+    """Have a step judged, whose outputs are so far those that are kept always; keep the rest if it is content.
+
+    collect_rest: gives the rest; what it raises of missing or strange outputs (BadInput, Refused) is a verdict: FAILED.
+    """
+    if failed:
+        verdict = judge(end)
+        if verdict.outcome is not Outcome.OK:
+            return end, verdict
+    try:
+        whole = replace(end, outputs={**end.outputs, **collect_rest()})
+    except (BadInput, Refused) as error:
+        return end, Verdict(Outcome.FAILED, f"{error.message} ({error.hint})")
+    return whole, verdict if failed else judge(whole)
+
+
+def look_for_architecture(plan: Plan) -> str:
+    """Say how this machine runs the plan's programs; "" if nothing is said of it.
+
+    One that cannot run them is our fault, not the work's, and another machine may. Raises ProgramFailed.
+    """
+    if not plan.architecture:
+        return ""
+    way = way_to_run(look_at_machine(), plan.architecture)
+    if not way.is_there:
+        raise ProgramFailed(way.what, hint=f"see distwright doctor, or: {way.hint}")
+    return way.what
+
+
+def look_for_programs(plan: Plan) -> None:
     """A machine without a program is our fault, not the work's. Raises ProgramFailed."""
     packages = sorted(set(plan.programs) - set(installed_versions(plan.programs)))
     if packages:
@@ -305,7 +403,7 @@ def _look_for_programs(plan: Plan) -> None:
 
 
 @contextlib.contextmanager
-def _objects_of_ours() -> Iterator[None]:
+def objects_of_ours() -> Iterator[None]:
     """An input that is gone from the store, or rotten, is our fault, not the work's."""
     try:
         yield
@@ -319,7 +417,8 @@ def _no_space(work: Path) -> OutOfSpace:
     )
 
 
-def _our_fault(error: OSError, work: Path) -> DistwrightError:
+def our_fault(error: OSError, work: Path) -> DistwrightError:
+    """Say that what a work folder's disk refuses is our fault."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _no_space(work)
     return DistwrightError(f"the work folder {work} does not work: {error}", hint="distwright doctor")

@@ -108,14 +108,18 @@ def collect_found(
     return found
 
 
+def matching(pattern: str) -> re.Pattern[str]:
+    """Give what the whole name of an output must match; only `*` stands for anything."""
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
+
+
 def _matching(work: Path, folder: str, pattern: str) -> Iterator[str]:
     descriptor = _open_folder(work, PurePosixPath(folder))
     try:
         names = os.listdir(descriptor)  # noqa: PTH208  # pathlib cannot list an open folder
     finally:
         os.close(descriptor)
-    wanted = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-    for name in sorted(filter(wanted.fullmatch, names)):
+    for name in sorted(filter(matching(pattern).fullmatch, names)):
         if not name.isprintable():  # lone surrogates, which stand for bytes that are no UTF-8, are not printable either
             raise Refused(f"output {quoted(name)} has a name that is not UTF-8 to print", hint="distwright job log JOB")
         yield name

@@ -266,3 +266,34 @@ def test_two_archives_may_have_suites_of_one_codename() -> None:
     )
     text = good_with(('[suite.devel]\narchive = "petrel"\nvalid_days = 30\n', suites))
     assert problems_of(text) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        (
+            'role = "builder"',
+            'host.mason.address: is missing, and role = "builder" needs it; want a string "ssh://user@host:port"',
+        ),
+        ('role = "builder"\naddress = "ssh://build@mason.example.org:2222"', ""),
+        ('role = "builder"\naddress = "ssh://build@[2001:db8::7]"', ""),
+        (
+            'role = "builder"\naddress = "ssh://build@mason:0"',
+            "host.mason.address: 'ssh://build@mason:0' is not written",
+        ),
+        (
+            'role = "builder"\naddress = "ssh://build@mason:65536"',
+            "host.mason.address: 'ssh://build@mason:65536' is not",
+        ),
+        ('role = "builder"\naddress = "ssh://build@-oProxyCommand=x"', "host.mason.address: 'ssh://build@-oProxy"),
+        ('role = "builder"\naddress = "ssh://-l@mason"', "host.mason.address: 'ssh://-l@mason' is not written"),
+        ('role = "builder"\naddress = "ssh://mason"', "host.mason.address: 'ssh://mason' is not written"),
+        ('role = "builder"\naddress = "build@mason"', "host.mason.address: 'build@mason' is not written"),
+        ('role = "builder"\naddress = "ssh://build@mason/folder"', "host.mason.address: 'ssh://build@mason/folder' is"),
+        ('role = "builder"\naddress = "ssh://build@mason\\n:22"', "host.mason.address: 'ssh://build@mason"),
+    ],
+)
+def test_builder_has_the_address_that_it_is_called_at(lines: str, problem: str) -> None:
+    found = problems_of(f"{GOOD}\n[host.mason]\n{lines}\n")
+    assert len(found) == bool(problem), found
+    assert all(each.partition(" ")[2].startswith(problem) for each in found), found
