@@ -108,7 +108,7 @@ def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         contents=plain.flag(inputs, "contents"),
         pdiffs=plain.flag(inputs, "pdiffs"),
     )
-    row = publish(request, context, context.signer(*credentials), context.paths.public)
+    row = publish(request, context, context.signer(*credentials))
     files = json.loads(context.objects.read(row.tree))["files"]
     return StepResult({}, values={"publication": row.id, "tree": row.tree, "inrelease": files["InRelease"]})
 
