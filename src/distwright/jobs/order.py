@@ -85,8 +85,8 @@ def place_order(
     the same job opens it, for all of it can be known then.
     """
     existing = find_by_digest(tx, order.digest)
-    commits = (*order.commits, *commit_of_inputs(order.inputs))
     embargo = _embargo(tx, order, cause)
+    commits = _shown_commits((*order.commits, *commit_of_inputs(order.inputs)), embargo)
     if existing is not None:
         _join(tx, existing, order, embargo)
         add_branch_jobs(tx, existing.id, commits)
@@ -126,6 +126,11 @@ def _embargo(tx: Transaction, order: JobOrder, cause: int | None) -> Embargo:
         return named | embargo_of_event(tx, cause)
     repos = Embargo(frozenset(f"{REPO}/{one.repo}" for one in order.commits) & private)
     return named | repos | embargo_of_outputs(tx, order.inputs)
+
+
+def _shown_commits(commits: tuple[RefCommit, ...], embargo: Embargo) -> tuple[RefCommit, ...]:
+    """Leave out commits of public repos where work is private: their pages would show it."""
+    return tuple(one for one in commits if not embargo or f"{REPO}/{one.repo}" in embargo.names)
 
 
 def _join(tx: Transaction, job: Job, order: JobOrder, embargo: Embargo) -> None:

@@ -15,6 +15,7 @@ from distwright.model.embargo import PUBLIC, Embargo
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
+from distwright.store.branch_states import commits_of_job
 from distwright.store.database import Database
 from distwright.store.embargoes import add_private_names, list_embargoes, list_private_names
 from distwright.store.events import append_event, events_after, newest_events
@@ -104,6 +105,14 @@ def test_a_public_order_of_the_same_work_opens_it_under_its_own_title(private: D
     assert (opened.id, opened.embargo, opened.title, opened.share) == (secret.id, PUBLIC, "of petrel", "of petrel")
     late = place(private, order({"number": 1}, "of the twin"), pushed(private, "twin"))
     assert (late.embargo, late.title) == (PUBLIC, "of petrel")
+
+
+def test_private_work_that_follows_from_a_public_push_is_on_no_page_of_its_branch(private: Database) -> None:
+    public = RefCommit("petrel", "refs/heads/main", "1" * 40)
+    secret = place(private, order({"archive": "vault"}, "x", public), pushed(private, "petrel"))
+    plain = place(private, order({"archive": "petrel"}, "x", public), pushed(private, "petrel"))
+    with private.read() as tx:
+        assert (commits_of_job(tx, secret.id), commits_of_job(tx, plain.id)) == ([], [public])
 
 
 def test_lists_give_what_may_be_seen_and_fill_up_with_it(private: Database) -> None:
