@@ -15,9 +15,10 @@ from distwright.store.embargoes import (
     add_private_names,
     embargo_of_event,
     embargo_of_job,
-    embargo_of_outputs,
+    embargo_of_objects,
     list_embargoes,
     list_private_names,
+    note_private_objects,
     open_job,
     set_embargo,
 )
@@ -36,11 +37,14 @@ def test_names_marks_and_lists_come_back_as_they_were_written(open_again: OpenAg
         placed(database, count_order(number))
     done = claim_next(database, ["local"], "somebody", NOW)
     assert done is not None
-    end_attempt(database, done, Ending(Outcome.OK, "", {"files": {"x.deb": str(DIGEST)}}), NOW)
+    end_attempt(database, done, Ending(Outcome.OK, ""), NOW)
     with database.write() as tx:
         add_private_names(tx, ["repo/twin", "archive/vault"], NOW)
         add_private_names(tx, ["repo/twin"], NOW)
+        note_private_objects(tx, 1, [str(sha256_of(b"else"))])
         set_embargo(tx, 1, BOTH)
+        for _ in range(2):
+            note_private_objects(tx, 1, {"files": {"x.deb": str(DIGEST)}})
         told = append_event(tx, Event(EventKind.CONFIG_APPLIED, NOW, "c", {"commit": "c", "config": "d"}, 1))
         plain = append_event(tx, Event(EventKind.CONFIG_APPLIED, NOW, "c", {"commit": "c", "config": "d"}))
     with open_again().read() as tx:
@@ -48,8 +52,8 @@ def test_names_marks_and_lists_come_back_as_they_were_written(open_again: OpenAg
         assert [job.embargo for job in list_jobs(tx)] == [PUBLIC, BOTH]
         assert [embargo_of_job(tx, job) for job in (1, 2, 3, None)] == [BOTH, PUBLIC, PUBLIC, PUBLIC]
         assert [embargo_of_event(tx, event) for event in (told, plain, 99, None)] == [BOTH, PUBLIC, PUBLIC, PUBLIC]
-        assert embargo_of_outputs(tx, {"files": {"other": str(DIGEST)}}) == BOTH
-        assert embargo_of_outputs(tx, {"files": {}}) == PUBLIC
+        assert embargo_of_objects(tx, {"files": {"other": str(DIGEST)}}) == BOTH
+        assert embargo_of_objects(tx, {"files": {}, "more": [str(sha256_of(b"else"))]}) == PUBLIC
         assert list_embargoes(tx) == [BOTH]
         assert [row.number for row in newest_events(tx, 9, embargoes=[""])] == [plain]
         assert count_by_state(tx, [""]) == {JobState.QUEUED: 1}

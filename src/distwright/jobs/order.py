@@ -15,7 +15,7 @@ from distwright.store.branch_states import add_branch_jobs
 from distwright.store.database import Transaction
 from distwright.store.embargoes import (
     embargo_of_event,
-    embargo_of_outputs,
+    embargo_of_objects,
     list_private_names,
     open_job,
     set_embargo,
@@ -125,7 +125,7 @@ def _embargo(tx: Transaction, order: JobOrder, cause: int | None) -> Embargo:
     if cause is not None:
         return named | embargo_of_event(tx, cause)
     repos = Embargo(frozenset(f"{REPO}/{one.repo}" for one in order.commits) & private)
-    return named | repos | embargo_of_outputs(tx, order.inputs)
+    return named | repos | embargo_of_objects(tx, order.inputs)
 
 
 def _shown_commits(commits: tuple[RefCommit, ...], embargo: Embargo) -> tuple[RefCommit, ...]:

@@ -1,7 +1,6 @@
 """Rows about embargoes: what is private, and from what private things work and events come. See docs/design/0016."""
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -9,8 +8,10 @@ import sqlalchemy as sa
 from distwright.model.digests import Json, digests_in
 from distwright.model.embargo import PUBLIC, REPO, Embargo
 from distwright.store.database import Transaction
-from distwright.store.schema import events, jobs, private_names
+from distwright.store.schema import events, jobs, private_names, private_objects
 from distwright.store.times import to_text
+
+_BATCH = 500  # parameters in one query
 
 
 def list_private_names(tx: Transaction) -> frozenset[str]:
@@ -38,15 +39,25 @@ def embargo_of_event(tx: Transaction, number: int | None) -> Embargo:
     return _embargo(tx, sa.select(events.c.embargo).where(events.c.number == number)) if number is not None else PUBLIC
 
 
-def embargo_of_outputs(tx: Transaction, inputs: Mapping[str, Json]) -> Embargo:
-    """Give the embargo of the jobs that made what inputs name by digest. Reads all jobs that are under one: for commands."""
-    named = {digest for _, digest in digests_in(inputs)}
+def embargo_of_objects(tx: Transaction, value: Json) -> Embargo:
+    """Give the embargo of what a value names by digest, as far as private jobs have made it."""
+    named = sorted({digest for _, digest in digests_in(value)})
     found = PUBLIC
-    private = sa.select(jobs.c.embargo, jobs.c.outputs).where(jobs.c.embargo > "", jobs.c.outputs.is_not(None))
-    for row in tx.connection.execute(private) if named else ():
-        if named & {digest for _, digest in digests_in(json.loads(row.outputs))}:
-            found |= Embargo.of_text(row.embargo)
+    for first in range(0, len(named), _BATCH):
+        some = private_objects.c.digest.in_(named[first : first + _BATCH])
+        for text in tx.connection.execute(sa.select(private_objects.c.embargo).where(some)).scalars():
+            found |= Embargo.of_text(text)
     return found
+
+
+def note_private_objects(tx: Transaction, job: int, value: Json) -> None:
+    """Note that what a value names by digest was made by a job, if that is private; what is noted already stays as it is."""
+    embargo = embargo_of_job(tx, job)
+    if not embargo:
+        return
+    for digest in sorted({digest for _, digest in digests_in(value)}):
+        if tx.connection.execute(sa.select(private_objects).where(private_objects.c.digest == digest)).first() is None:
+            tx.connection.execute(private_objects.insert().values(digest=digest, embargo=embargo.text))
 
 
 def set_embargo(tx: Transaction, job: int, embargo: Embargo) -> None:

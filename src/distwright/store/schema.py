@@ -403,6 +403,13 @@ private_names = sa.Table(
     sa.Column("at", TIME, nullable=False),
 )
 
+private_objects = sa.Table(
+    "private_objects",
+    metadata,
+    sa.Column("digest", DIGEST, primary_key=True),
+    sa.Column("embargo", NAME, nullable=False),
+)
+
 readers = sa.Table(
     "readers",
     metadata,

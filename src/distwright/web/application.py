@@ -54,6 +54,7 @@ KEEP_NOWHERE = "private, no-store"
 
 def web_application(app: App) -> Starlette:
     """Build the ASGI application of an installation."""
+    app.note_private()
     return _Web(app).starlette()
 
 

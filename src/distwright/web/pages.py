@@ -72,6 +72,7 @@ def job_page(app: App, viewer: Viewer, number: int) -> Page:
     """One job with its attempts; its log is a file of its own."""
     detail = seen_job(app.database, app.paths, viewer, number)
     document = _job(detail.job) | {"inputs": dict(detail.job.inputs), "outputs": dict(detail.job.outputs or {})}
+    document["embargo"] = sorted(detail.job.embargo.names)
     return Page(f"Job {number}", "job.html", f"distwright job show {number}", {"detail": detail}, document)
 
 

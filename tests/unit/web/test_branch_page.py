@@ -14,6 +14,7 @@ from distwright.jobs.step import KindName
 from distwright.model.branches import HEADS, RefCommit
 from distwright.model.outcomes import Outcome
 from distwright.site.applied import apply_config
+from distwright.store.schema import events, private_names, private_objects
 from distwright.web.application import web_application
 
 TOPIC = "feature/<b>bold"
@@ -126,3 +127,12 @@ def test_command_line_lists_what_is_built_and_says_what_is_ready(line: CommandLi
     assert line.run("job", "list", as_json=True).answer != []
     assert line.run("branch", "ready", "live", TOPIC, "--withdraw", as_json=True).answer["changed"]
     assert line.run("branch", "ready", "live", "main").exit_code == 3
+
+
+def test_what_an_older_version_told_of_a_private_repo_is_hidden_from_the_start(line: CommandLine) -> None:
+    app = open_app(str(line.state))
+    with app.database.write() as tx:  # as migration 0009 leaves it
+        for table in (private_names, private_objects):
+            tx.connection.execute(table.delete())
+        tx.connection.execute(events.update().values(embargo=""))
+    assert "twin" not in Browser(web_application(app)).get("/").text

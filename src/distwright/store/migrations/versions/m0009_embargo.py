@@ -18,12 +18,17 @@ _NAME = _bytewise(sa.Text())
 
 
 def upgrade() -> None:
-    """Add private names, readers, and the embargo of jobs and events; until now nothing was made of a private repo."""
+    """Add private names and objects, readers, and the embargo of jobs and events; until now nothing was made of a private repo."""
     op.create_table(
         "private_names",
         sa.Column("kind", sa.String(16), primary_key=True),
         sa.Column("name", _NAME, primary_key=True),
         sa.Column("at", _TIME, nullable=False),
+    )
+    op.create_table(
+        "private_objects",
+        sa.Column("digest", _DIGEST, primary_key=True),
+        sa.Column("embargo", _NAME, nullable=False),
     )
     op.create_table(
         "readers",
