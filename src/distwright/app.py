@@ -304,12 +304,6 @@ class App:
             context.ask = asker(context, self.away.link(check_cancelled).act)
         return context
 
-    def note_private(self) -> None:
-        """Know what is private in a state that an older version left; for the start of whoever shows or does something."""
-        found = load_applied(self.database, self.objects)
-        if found is not None:
-            note_private_names(self.database, found[0], self.now())
-
     def serving(self) -> Serving:
         """Give what the web face gives of files; the network is used only for pool files that are not here yet."""
 
@@ -406,7 +400,7 @@ class App:
         """Clean up, bring hooks, settings and holds of hosted repos up to date, and name the refs that are passed over."""
         worker.clean_up()
         config = self.config()
-        self.note_private()
+        note_private_names(self.database, config, self.now())  # of a state that an older version left
         bring_up_to_date(config, self.paths, self.now())
         report_unreadable(self.paths, sorted(config.repos), self.tell)
         hold_pins(self.command_context())

@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from distwright.app import App
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import Busy, DistwrightError, NotFound, quoted
+from distwright.site.applied import note_private_names
 from distwright.site.readers import Viewer
 from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
@@ -54,7 +55,8 @@ KEEP_NOWHERE = "private, no-store"
 
 def web_application(app: App) -> Starlette:
     """Build the ASGI application of an installation."""
-    app.note_private()
+    with contextlib.suppress(NotFound):
+        note_private_names(app.database, app.config(), app.now())  # of a state that an older version left
     return _Web(app).starlette()
 
 
