@@ -193,7 +193,7 @@ def _write_end(
             return False
         for event in events:
             append_event(tx, event)
-        note_private_objects(tx, job.id, [end.outputs, end.evidence])
+        note_private_objects(tx, job.id, [end.outputs, end.evidence, job.inputs.get("files")])
         end_attempt_holds(tx, job, now)
         if end.retry_at is None:
             left: Json = [end.outputs, [event.body for event in events]]

@@ -1,5 +1,6 @@
 """Embargoes: which private repos and archives something comes from, so that only who may read all of them sees it."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -7,7 +8,8 @@ from typing import Self
 from distwright.model.digests import Json
 
 REPO, ARCHIVE = "repo", "archive"
-_ENDS_OF_NAMES = ("/", " ")  # archive/suite, and "repo ref" as events say it
+# `archive/suite` and `repo refs/…`, wherever they stand in a text
+_WORD = re.compile(r"(?<![A-Za-z0-9._+/-])([a-z0-9][a-z0-9._+-]*)(?:/| refs/)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,9 @@ PUBLIC = Embargo()
 def named_in(value: Json, private: Collection[str]) -> Embargo:
     """Say which private names a JSON value mentions, in whatever depth.
 
-    private: `repo/NAME`, `archive/NAME`. A name is mentioned by a key `repo` or `archive` with it, and by any key or text that
-    begins with it and goes on with a slash or a blank. What is called the same by chance counts too: then something public is
-    hidden, which is seen and mended, and nothing private is shown.
+    private: `repo/NAME`, `archive/NAME`. A name is mentioned by a key `repo` or `archive` with it, by any key or text that begins
+    with it and a blank, and by any word of one that goes on with a slash (`archive/suite`) or a ref (`repo refs/heads/x`). What is
+    called the same by chance counts too: then something public is hidden, which is seen and mended, and nothing private is shown.
     """
     return Embargo(frozenset(_named(value, "", frozenset(private)))) if private else PUBLIC
 
@@ -63,7 +65,6 @@ def _named(value: Json, key: str, private: frozenset[str]) -> Iterable[str]:
 def _named_by_text(text: str, key: str, private: frozenset[str]) -> Iterable[str]:
     if f"{key}/{text}" in private:
         yield f"{key}/{text}"
-    for end in _ENDS_OF_NAMES:
-        first, found, _ = text.partition(end)
-        if found:
-            yield from (name for kind in (REPO, ARCHIVE) if (name := f"{kind}/{first}") in private)
+    first, blank, _ = text.partition(" ")
+    for word in (*([first] if blank else []), *_WORD.findall(text)):
+        yield from (name for kind in (REPO, ARCHIVE) if (name := f"{kind}/{word}") in private)

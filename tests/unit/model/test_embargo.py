@@ -18,11 +18,24 @@ TWIN, VAULT = Embargo(frozenset({"repo/twin"})), Embargo(frozenset({"archive/vau
         ({"components": {"vault/fixes": ["main"]}}, VAULT),
         ({"subject": "twin refs/heads/main"}, TWIN),
         ({"about": "vault/fixes hello 1.0"}, VAULT),
+        ({"about": "suite vault/fixes@2026010101"}, VAULT),
+        ({"due": ["petrel/next", "vault/fixes"]}, VAULT),
+        ({"what": "ends on Monday (needed by ref twin refs/heads/x)"}, TWIN),
+        ({"message": "not signed anew: petrel/next, vault/fixes"}, VAULT),
         (["vault/fixes", {"repo": "twin"}], TWIN | VAULT),
         ({"origin": {"from": ["debian/stable", ["vault/fixes"]]}}, VAULT),
         ({"repo": "petrel", "archive": "twin", "branch": "vault"}, PUBLIC),
         ({"source": "vault", "message": "of the vault", "number": 7, "is": True, "none": None}, PUBLIC),
-        ({"path": "pool/vault/x", "repo": "twin2", "archive": "vaults/x"}, PUBLIC),
+        (
+            {
+                "path": "pool/vault/x",
+                "repo": "twin2",
+                "archive": "vaults/x",
+                "url": "https://x/vault/y",
+                "o": "a-vault/x",
+            },
+            PUBLIC,
+        ),
     ],
 )
 def test_names_are_found_in_any_depth_and_nothing_else_is(value: Json, found: Embargo) -> None:
