@@ -46,9 +46,12 @@ class Viewer:
     def sees_branches_of(self, repo: str) -> bool:
         """Say whether they may see how the branches of a repo stand: of a public one everybody, of a private one who reads it."""
         table = self.config.repos.get(repo)
-        if table is None:
-            return False
-        return self.sees(Embargo(frozenset({f"{REPO}/{repo}"}))) if table.private else table.public
+        return table is not None and (table.public or self.reads_repo(repo))
+
+    def reads_repo(self, name: str) -> bool:
+        """Say whether a repo is private, and they may read it."""
+        table = self.config.repos.get(name)
+        return table is not None and table.private and self.sees(Embargo(frozenset({f"{REPO}/{name}"})))
 
     def embargoes(self, tx: Transaction) -> set[str]:
         """Give the embargoes whose jobs and events they may see, as texts; "" is none."""
