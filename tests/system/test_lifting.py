@@ -68,7 +68,7 @@ def test_what_is_lifted_can_be_fetched_by_everybody_and_pushed_on(server: Server
     ada.push("HEAD:refs/heads/fix/hole")
     app = server.app
     app.take_in()
-    assert pushes(app) == ["twin refs/heads/fix/hole"]
+    assert pushes(app)[0] == "twin refs/heads/fix/hole"
     lifted = lift(app.config(), app.paths, "twin", "fix/hole")
     app.take_in()
     assert (lifted.commit, pushes(app)[0]) == (first, "petrel refs/heads/fix/hole")

@@ -20,7 +20,7 @@ from distwright.archive.rendering import IndexSet, parse_index_set, render
 from distwright.archive.served_root import tree_root
 from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import ServedTree
-from distwright.errors import DiskFailed, Lost
+from distwright.errors import DiskFailed, Lost, Refused
 from distwright.formats.release import Release, parse_release, write_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
@@ -79,6 +79,8 @@ def publish(request: PublishRequest, context: Context, signer: Signer) -> Public
     event. Cut anywhere, the previous state stays served and a repetition ends in the same state. Cost: what changed, and copying
     and hashing the indexes.
     """
+    if request.archive not in context.config.archives:  # nobody can say any more whether everybody may see it
+        raise Refused(f"archive {request.archive} is no longer configured", hint="distwright archive list")
     with locked(context.paths.lock(f"archive-{request.archive}")):
         tree = ServedTree(tree_root(context.config, context.paths, request.archive))
         reconcile(request.archive, context, tree)

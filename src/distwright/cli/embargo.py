@@ -6,6 +6,7 @@ from distwright.app import open_app
 from distwright.cli.options import json_option, print_json, print_rows, say, state_option
 from distwright.model.digests import Json
 from distwright.repos.lifting import lift as lift_branch
+from distwright.site.applied import open_repo
 from distwright.site.readers import private_rows
 
 
@@ -22,6 +23,19 @@ def list_private(state: str | None, as_json: bool) -> None:
     app = open_app(state)
     rows = private_rows(app.config())
     print_rows(rows, ("kind", "name", "twin of", "readers"), as_json=as_json, empty="nothing is private here")
+
+
+@command.command("open")
+@click.argument("repo")
+@state_option
+def open_private(repo: str, state: str | None) -> None:
+    """Let the next `config apply` take private away from REPO, whose branches and tags all its readers see then.
+
+    What was made of it until then stays hidden, from everybody. Exit code 10 for a repo that was never private.
+    """
+    app = open_app(state)
+    open_repo(app.database, repo)
+    click.echo(f"repo {repo} may be public; write that into [repo.{repo}], then: distwright config apply COMMIT")
 
 
 @command.command()

@@ -9,15 +9,16 @@ import distwright.archive.configured as archive_part
 import distwright.repos.configured as repos_part
 from distwright.archive.resolve import checked_keyring, machine_keyring, relative_keyrings
 from distwright.config.difference import Change, changed_tables
-from distwright.config.embargo import private_names
+from distwright.config.embargo import is_private_archive, private_names
 from distwright.config.load import parse_config
 from distwright.config.model import Config
-from distwright.errors import BadConfig, NotFound, Refused
+from distwright.config.tables_archive import OwnArchive
+from distwright.errors import BadConfig, NotFound, Refused, quoted
 from distwright.model.digests import Json, Sha256, canonical_json
 from distwright.model.embargo import ARCHIVE, REPO
 from distwright.model.events import Event, EventKind
 from distwright.store.database import Database
-from distwright.store.embargoes import add_private_names, list_private_names
+from distwright.store.embargoes import add_private_names, drop_private_name, list_private_names
 from distwright.store.events import append_event
 from distwright.store.holds import holds_on_all, replace_holds
 from distwright.store.objects import ObjectStore
@@ -115,13 +116,31 @@ def note_private_names(database: Database, config: Config, now: datetime) -> Non
     opened = sorted((known & there) - wanted)
     if opened:
         kind, _, name = opened[0].partition("/")
+        other = f"distwright embargo open {name}" if kind == REPO else "give what everybody may read another name"
         raise Refused(
             f"{kind} {name} was private here, and would not be any more",
-            hint=f"set private = true in [{kind}.{name}], and give what everybody may read another name",
+            hint=f"set private = true in [{kind}.{name}], or {other}",
         )
     if wanted - known:
         with database.write() as tx:
             add_private_names(tx, wanted, now)
+
+
+def open_repo(database: Database, name: str) -> None:
+    """Let the next configuration open a repo that was private; what was made of it until then stays hidden. Raises NotFound."""
+    with database.write() as tx:
+        if not drop_private_name(tx, f"{REPO}/{name}"):
+            raise NotFound(f"repo {quoted(name)} was never private here", hint="distwright embargo list")
+
+
+def _refuse_closing(old: Config | None, new: Config) -> None:
+    """Refuse to hide an archive that everybody reads: what it has is served, and on mirrors."""
+    for name, table in () if old is None else old.archives.items():
+        if isinstance(table, OwnArchive) and not table.private and is_private_archive(new, name):
+            raise Refused(
+                f"archive {name} is public, and would be private",
+                hint=f"set private in an archive of its own, not {name}",
+            )
 
 
 def plan_changes(old: Config | None, new: Config, paths: StatePaths) -> list[Change]:
@@ -148,8 +167,9 @@ def apply_config(
     nothing: every table is applied anew.
     """
     new = parse_config(sorted(files.items()))
-    note_private_names(database, new, now)  # before anything of theirs can be seen
     old = _readable(database, objects)
+    _refuse_closing(old, new)
+    note_private_names(database, new, now)  # before anything of theirs can be seen
     changes = plan_changes(old, new, paths)
     for change in repos_part.plan_config(old, new):
         repos_part.apply_change(change, new, paths)

@@ -29,6 +29,13 @@ def add_private_names(tx: Transaction, names: Collection[str], now: datetime) ->
             tx.connection.execute(events.update().where(about, events.c.embargo == "").values(embargo=full))
 
 
+def drop_private_name(tx: Transaction, full: str) -> bool:
+    """Forget that something is private; what was made of it bears its embargo all the same. Says whether it was."""
+    kind, _, name = full.partition("/")
+    where = (private_names.c.kind == kind, private_names.c.name == name)
+    return tx.connection.execute(private_names.delete().where(*where)).rowcount > 0
+
+
 def embargo_of_job(tx: Transaction, job: int | None) -> Embargo:
     """Give the embargo that a job is under; of none, none."""
     return _embargo(tx, sa.select(jobs.c.embargo).where(jobs.c.id == job)) if job is not None else PUBLIC

@@ -12,7 +12,7 @@ from distwright.config.difference import Change
 from distwright.errors import BadConfig, NotFound, Refused
 from distwright.model.digests import Json, canonical_json, sha256_of
 from distwright.model.events import EventKind
-from distwright.site.applied import applied_keyring, apply_config, files_of_commit, load_applied
+from distwright.site.applied import applied_keyring, apply_config, files_of_commit, load_applied, open_repo
 from distwright.store.embargoes import list_private_names
 from distwright.store.holds import holds_of
 from distwright.store.refs import AppliedConfig, applied_config, keep_applied_config
@@ -189,3 +189,16 @@ def test_what_was_private_is_never_opened_by_a_table(context: WorldContext) -> N
     with context.database.read() as tx:
         assert list_private_names(tx) == {"repo/twin", "archive/vault"}
     apply(context, CONFIG + secret)
+    open_repo(context.database, "twin")
+    apply(context, f"{CONFIG}[repo.twin]\n", SECOND)
+    with context.database.read() as tx:
+        assert list_private_names(tx) == {"archive/vault"}
+    with pytest.raises(NotFound, match="repo 'twin' was never private here"):
+        open_repo(context.database, "twin")
+
+
+def test_an_archive_that_everybody_reads_is_not_hidden_by_a_table(context: WorldContext) -> None:
+    apply(context)
+    with pytest.raises(Refused, match="archive petrel is public, and would be private"):
+        apply(context, CONFIG.replace('kind = "own"', 'kind = "own"\nprivate = true'), SECOND)
+    apply(context)
