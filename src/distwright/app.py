@@ -37,7 +37,7 @@ from distwright.repos.configured import bring_up_to_date
 from distwright.repos.fetching import fetch_order, waiting_fetch
 from distwright.repos.pushes import report_unreadable, take_in_pushes
 from distwright.signing.signer import make_key
-from distwright.site.applied import applied_keyring, load_applied
+from distwright.site.applied import applied_keyring, load_applied, note_private_names
 from distwright.site.away import Away, away_of, refuse_other_schema
 from distwright.site.builders import builders_for
 from distwright.site.config_files import refused_by_system
@@ -405,6 +405,7 @@ class App:
         """Clean up, bring hooks, settings and holds of hosted repos up to date, and name the refs that are passed over."""
         worker.clean_up()
         config = self.config()
+        note_private_names(self.database, config, self.now())  # of a state that an older version left
         bring_up_to_date(config, self.paths, self.now())
         report_unreadable(self.paths, sorted(config.repos), self.tell)
         hold_pins(self.command_context())

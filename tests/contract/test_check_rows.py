@@ -12,7 +12,8 @@ from distwright.model.serials import Serial
 from distwright.store.archives import find_snapshots_by_digests, insert_snapshot
 from distwright.store.findings import find_finding, list_findings, mark_fixed, set_finding
 from distwright.store.inquiries import end_inquiry, find_inquiry, insert_inquiry, list_inquiries, move_inquiry
-from distwright.store.jobs import claim, count_done, finish_queued
+from distwright.store.jobs import claim, finish_queued
+from distwright.store.tallies import count_done
 from distwright.store.trials import find_trial, last_seconds, list_trials, set_trial
 
 STATE, ORDER, OTHER = (sha256_of(word) for word in (b"state", b"order", b"other"))

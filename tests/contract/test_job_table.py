@@ -18,13 +18,13 @@ from distwright.store.events import events_after
 from distwright.store.holds import add_holds, all_holds, object_hold
 from distwright.store.jobs import (
     attempts_of,
-    count_by_state,
     find_step_result,
     forget_orders,
     forget_step_results,
     keep_step_result,
     list_jobs,
 )
+from distwright.store.tallies import count_by_state
 
 POOLS = ["local"]
 ELSEWHERE = "another-host 11111111-2222-3333-4444-555555555555 4026531836 4711 100"

@@ -261,6 +261,6 @@ def test_a_signer_that_fails_half_way_leaves_the_old_state(tmp_path: Path) -> No
     suite, revision = ready(tmp_path)
     request = PublishRequest("petrel", "devel", revision, LISTS, {"Suite": "devel", "Codename": "devel"})
     with pytest.raises(Refused, match="the card does not answer"):
-        publish(request, suite.context, PulledCard(), suite.context.paths.public)
+        publish(request, suite.context, PulledCard())
     assert suite.see().packages == OLD
     assert [state for _, _, state in suite.publications()] == ["live"]

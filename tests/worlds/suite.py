@@ -74,7 +74,7 @@ class OwnSuite:
         request = PublishRequest(
             "petrel", self.name, revision, self.lists, fields, added, contents=self.contents, pdiffs=self.pdiffs
         )
-        return publish(request, self.context, self.signed_by or signer(self.key), self.context.paths.public)
+        return publish(request, self.context, self.signed_by or signer(self.key))
 
     def see(self) -> SeenSuite:
         """Look at it as a client."""

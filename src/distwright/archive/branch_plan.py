@@ -53,7 +53,7 @@ def seats_of(config: Config, repo: str) -> dict[str, str]:
     Those are the archive of its packages, and those that images with a recipe there name in `from` (the first suite of each).
     """
     table = config.repos.get(repo)
-    if table is None or table.private:
+    if table is None:
         return {}
     names = [] if table.suite is None or not table.package else [(config.suites[table.suite].archive, table.suite)]
     names += [

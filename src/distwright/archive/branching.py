@@ -85,7 +85,7 @@ class SuitesOfBranches:
         archives = sorted({suite.archive for suite in plan.ended})
         if not archives:
             return nothing_more
-        return partial(withdraw_ended, self.database, self.paths, archives, patience_s=_PATIENCE_S)
+        return partial(withdraw_ended, self.database, self.paths, self.config, archives, patience_s=_PATIENCE_S)
 
     def _plan(
         self, tx: Transaction, repo: str, refs: Collection[str], tagged: Mapping[str, str], now: datetime
@@ -131,4 +131,4 @@ def _said(content: bytes | None) -> str:
 def withdraw_all_ended(database: Database, paths: StatePaths, config: Config) -> None:
     """Serve no suite of our archives that there is no row of; for the start of whoever serves."""
     own = sorted(name for name, table in config.archives.items() if isinstance(table, OwnArchive))
-    withdraw_ended(database, paths, own, patience_s=0)
+    withdraw_ended(database, paths, config, own, patience_s=0)

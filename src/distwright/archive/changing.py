@@ -6,6 +6,7 @@ from datetime import datetime
 
 from distwright.archive.editing import Edits, edit_tree
 from distwright.archive.indexes import pool_of
+from distwright.archive.leaving import refuse_leaving
 from distwright.archive.translations import Offered, with_translations
 from distwright.archive.tree import Tombstone, TreeRoot, parse_root
 from distwright.errors import Busy, Refused, listed
@@ -82,8 +83,9 @@ def move(
     """Point a suite at its next state; call it in the transaction of whatever wanted that.
 
     pool: paths that are new, with their content. Raises Busy if the suite has moved meanwhile (nothing is lost: do it again),
-    Refused if it is sealed.
+    Refused if it is sealed, or public while the job is not.
     """
+    refuse_leaving(tx, context.config, before.archive, context.job)
     name = f"{before.archive}/{before.name}"
     now = context.now()
     if not move_suite(tx, before, after, now):

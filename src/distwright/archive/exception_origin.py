@@ -15,6 +15,7 @@ from distwright.archive.snapshots import RecordedSuite, parse_snapshot
 from distwright.archive.stanzas import recorded_stanzas
 from distwright.archive.translations import Offered
 from distwright.archive.tree import TreeEntry, TreeRoot
+from distwright.config.embargo import is_private_archive
 from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadInput, BadUsage, NotFound, quoted
 from distwright.formats.deb822 import raw_field
@@ -78,7 +79,8 @@ class State:
 def open_state(context: Context, name: str, near: str = "") -> State:
     """Open `SUITE`, `ARCHIVE/SUITE` of ours, or `ARCHIVE`, `ARCHIVE/SUITE` of upstream, these perhaps with `@SERIAL`.
 
-    near: the archive of ours that a bare name of a suite is looked for first. Raises NotFound, BadUsage.
+    near: the archive of ours that a bare name of a suite is looked for first; no other is looked at that is private. Raises
+    NotFound, BadUsage.
     """
     place, at, serial = name.partition("@")
     archive, _, suite = place.partition("/")
@@ -98,7 +100,7 @@ def base_of(row: FreezeException, context: Context) -> tuple[str, State | None]:
         return "", None
     try:
         serial = f"@{_pinned(row, context)}" if row.branch else ""
-        state = open_state(context, f"{row.base}{serial}")
+        state = open_state(context, f"{row.base}{serial}", row.archive)
     except (NotFound, BadInput) as error:
         return f"{row.base} ({error.message})", None
     return state.name, state
@@ -119,6 +121,7 @@ def _own(context: Context, place: str, near: str) -> State:
     with context.database.read() as tx:
         row = find_suite(tx, near, place)
         rows = [row] if row is not None else list_suites(tx)
+    rows = [row for row in rows if row.archive == near or not is_private_archive(context.config, row.archive)]
     found = [row for row in rows if place in (row.name, f"{row.archive}/{row.name}")]
     if not found:
         raise NotFound(f"there is no suite {quoted(place)}", hint="distwright suite list")

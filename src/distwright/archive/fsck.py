@@ -15,6 +15,7 @@ from distwright.archive.chosen import parse_chosen
 from distwright.archive.indexes import I18N, SOURCE
 from distwright.archive.poolindex import PoolFile, pool_files, read_pool_index
 from distwright.archive.resigned import parse_resigned
+from distwright.archive.served_root import tree_root
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import SnapshotDocument, parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
@@ -122,7 +123,7 @@ def _parts_of(document: Mapping[str, object]) -> list[Sha256]:
 
 def check_archive(context: Context, archive: str) -> Iterator[Damage]:
     """Look at everything that is served of an archive of ours, as a client would, and at the package trees of its suites."""
-    tree = ServedTree(context.paths.public / archive)
+    tree = ServedTree(tree_root(context.config, context.paths, archive))
     with context.database.read() as tx:
         live = list_publications(tx, archive=archive, state="live")
         states = [row.revision for row in list_suites(tx) if row.archive == archive]
@@ -159,7 +160,7 @@ def check_recorded(context: Context, archive: str) -> Iterator[Damage]:
 
 def check_tags(context: Context, archive: str) -> Iterator[Damage]:
     """Look at everything that is served of the tagged snapshots of an archive, ours or a recorded one."""
-    root = context.paths.public / archive
+    root = tree_root(context.config, context.paths, archive)
     with context.database.read() as tx:
         rows = list_tags(tx, archive)
     for row in rows:

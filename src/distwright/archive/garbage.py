@@ -13,6 +13,7 @@ from pathlib import Path
 from distwright.archive.derived import forget_derived
 from distwright.archive.indexes import pool_of
 from distwright.archive.publish import codenames, pieces_of
+from distwright.archive.served_root import tree_root
 from distwright.archive.shelf import recorded_pool
 from distwright.archive.snapshots import parse_snapshot
 from distwright.archive.tag_trees import TagDocument, parse_tag
@@ -200,7 +201,7 @@ def _retire(context: Context, archive: str, before: datetime, done: Collected, *
     gone = [row for row in rows if row.state in ("retired", "discarded") and (row.retired_at or row.at) < before]
     numbers = {row.id for row in gone}
     stays = [row for row in rows if row.state in ("live", "building", "retired") and row.id not in numbers]
-    tree = ServedTree(context.paths.public / archive)
+    tree = ServedTree(tree_root(context.config, context.paths, archive))
     tags = _tags_of(archive, context)
     surplus = _surplus(tree, gone, stays, tags, context, deep=deep)
     done.publications += sum(tree.publication(row.suite, row.id).exists() for row in gone)

@@ -6,7 +6,7 @@ from datetime import datetime
 from distwright.archive.judging import RecordRequest
 from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.record import record
-from distwright.archive.renewing import RENEW_KIND, due_names, renew_due
+from distwright.archive.renewing import PUBLIC, RENEW_KIND, due_names, renew_due
 from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND, RECORD_KIND
 from distwright.archive.snapshots import PoolChoice
 from distwright.archive.tidying import TIDY_KIND, tidy_suite
@@ -108,7 +108,7 @@ def _publish(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
         contents=plain.flag(inputs, "contents"),
         pdiffs=plain.flag(inputs, "pdiffs"),
     )
-    row = publish(request, context, context.signer(*credentials), context.paths.public)
+    row = publish(request, context, context.signer(*credentials))
     files = json.loads(context.objects.read(row.tree))["files"]
     return StepResult({}, values={"publication": row.id, "tree": row.tree, "inrelease": files["InRelease"]})
 
@@ -135,9 +135,10 @@ def _tidied(inputs: Inputs, earlier: Earlier, _now: datetime, _job: int) -> Conc
     return Conclusion({"ended": list(ended)}, f"exceptions of {inputs['archive']}/{inputs['suite']}: {what}")
 
 
-def _renew(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
-    done = renew_due(context)
-    left = due_names(context.config, context.database, context.objects, context.now())
+def _renew(context: Context, inputs: Inputs, _earlier: Earlier) -> StepResult:
+    archive = plain.text({"archive": PUBLIC, **inputs}, "archive")
+    done = renew_due(context, archive)
+    left = due_names(context.config, context.database, context.objects, context.now(), archive)
     if left:
         raise Refused(f"not signed anew: {', '.join(left)}", hint="see the log of this job: distwright job log JOB")
     return StepResult({}, values={"renewed": list(done)})

@@ -9,6 +9,7 @@ from distwright.archive.pinning import hold_pins
 from distwright.archive.prolonging import resigned_holder
 from distwright.archive.publish import PublishRequest, publish
 from distwright.archive.resolve import publish_request
+from distwright.archive.served_root import tree_root
 from distwright.archive.trace import write_trace
 from distwright.archive.trees import ServedTree
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
@@ -103,7 +104,7 @@ def publish_snapshot(context: Context, archive: str, serial: str, *, again: bool
     for name, (revision, settings) in parse_own_snapshot(context.objects.read(row.digest)).suites.items():
         state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
         request = _as_prolonged(publish_request(context.config, state, serial=serial, again=again), context)
-        made.append(publish(request, context, context.signer(*table.credentials), context.paths.public))
+        made.append(publish(request, context, context.signer(*table.credentials)))
     return made
 
 
@@ -124,7 +125,7 @@ def drop_snapshots(context: Context, archive: str, serials: Sequence[str], *, dr
     Pins are read from git once more first. Raises Refused, naming who, if one is held, or if it is the newest of an upstream; then
     nothing is dropped. Cut off between rows and files, it does the rest when it is called again. dry_run: only raise what it would.
     """
-    tree = ServedTree(context.paths.public / archive)
+    tree = ServedTree(tree_root(context.config, context.paths, archive))
     wanted = [Serial(serial) for serial in serials]  # they become paths
     hold_pins(context)
     with locked(context.paths.lock(f"archive-{archive}")):

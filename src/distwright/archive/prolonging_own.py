@@ -45,7 +45,7 @@ def prolong_own(context: Context, archive: str, serial: str, days: int) -> datet
             state = SuiteState(archive, name, "", revision, row.taken_at, follows=settings)
             request = publish_request(context.config, state, serial=serial, again=True)
             fields = {**request.fields, "Valid-Days": str(days)}
-            publish(replace(request, fields=fields), context, signer, context.paths.public)
+            publish(replace(request, fields=fields), context, signer)
     with context.write() as tx:
         set_valid_until(tx, archive, serial, until)
     return until

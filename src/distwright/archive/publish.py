@@ -11,16 +11,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from distwright.archive.contents import Contents, DamagedListError
 from distwright.archive.indexes import pool_of, release_of
 from distwright.archive.pdiffs import Earlier, with_patches
 from distwright.archive.pieces import Pieces
 from distwright.archive.rendering import IndexSet, parse_index_set, render
+from distwright.archive.served_root import tree_root
 from distwright.archive.tree import TreeRoot, parse_root
 from distwright.archive.trees import ServedTree
-from distwright.errors import DiskFailed, Lost
+from distwright.errors import DiskFailed, Lost, Refused
 from distwright.formats.release import Release, parse_release, write_release
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
@@ -67,7 +67,7 @@ class PublishRequest:
     pdiffs: bool = False
 
 
-def publish(request: PublishRequest, context: Context, signer: Signer, public: Path) -> Publication:
+def publish(request: PublishRequest, context: Context, signer: Signer) -> Publication:
     """Make a revision the served state of its suite and give the publication; nothing happens if it is that already.
 
     A state that other keys sign by now is signed anew, and one of which clients trust the last third.
@@ -79,8 +79,10 @@ def publish(request: PublishRequest, context: Context, signer: Signer, public: P
     event. Cut anywhere, the previous state stays served and a repetition ends in the same state. Cost: what changed, and copying
     and hashing the indexes.
     """
+    if request.archive not in context.config.archives:  # nobody can say any more whether everybody may see it
+        raise Refused(f"archive {request.archive} is no longer configured", hint="distwright archive list")
     with locked(context.paths.lock(f"archive-{request.archive}")):
-        tree = ServedTree(public / request.archive)
+        tree = ServedTree(tree_root(context.config, context.paths, request.archive))
         reconcile(request.archive, context, tree)
         codename = request.fields.get("Codename", request.suite)
         tree.refuse_codename(request.suite, codename, request.serial)

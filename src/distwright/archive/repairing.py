@@ -12,6 +12,7 @@ from distwright.archive.fsck import HELD_AND_LOST, Damage
 from distwright.archive.places import Place, leaves_of, places_of
 from distwright.archive.publish import rendered
 from distwright.archive.rendering import parse_index_set
+from distwright.archive.served_root import tree_root
 from distwright.archive.shelf import Mirrors
 from distwright.archive.tag_trees import parse_tag, serve_tag
 from distwright.archive.tree import parse_root
@@ -131,7 +132,7 @@ def _restore(
 ) -> None:
     """Put a good copy in the place of an object; raise NotFound if there is none."""
     folders = [copy for copy in copies if isinstance(copy, Path)]
-    for file in _candidates(digest, places, [*folders, context.paths.public]):
+    for file in _candidates(digest, places, [*folders, context.paths.public, context.paths.private]):
         if file.is_file() and sha256_of_file(file) == digest:
             with context.objects.writing(expect=digest) as writer, file.open("rb") as source:
                 shutil.copyfileobj(source, writer)
@@ -169,13 +170,13 @@ def _addresses(places: Sequence[Place], mirrors: Mirrors, bases: Sequence[str]) 
 
 def _lay_again(target: Path, digest: Sha256, context: Context) -> None:
     """Put an object where clients look for it; the folder of a tagged snapshot is laid out anew from its document."""
-    public = context.paths.public
-    if target.parent.name == "snapshots" and target.parent.parent.parent == public:
-        archive = target.parent.parent.name
+    archive = target.parent.parent.name
+    root = tree_root(context.config, context.paths, archive)
+    if target.parent == root / "snapshots":
         with locked(context.paths.lock(f"archive-{archive}")):
             if target.exists():
                 target.rename(target.with_name(f".gone-{target.name}"))
-            serve_tag(public / archive, target.name, parse_tag(context.objects.read(digest)), context.objects)
+            serve_tag(root, target.name, parse_tag(context.objects.read(digest)), context.objects)
         return
     with locked(context.paths.lock("repair")):
         lay_again(target, digest, context.objects)

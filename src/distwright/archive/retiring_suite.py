@@ -4,10 +4,13 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
+from distwright.archive.served_root import tree_root
 from distwright.archive.suite_rows import begin_suite, end_suite
 from distwright.archive.suites import Who
 from distwright.archive.trees import ServedTree
+from distwright.config.model import Config
 from distwright.errors import Busy, NotFound, Refused, listed
 from distwright.jobs.step import Context
 from distwright.model.digests import Json, Sha256, canonical_json
@@ -30,7 +33,9 @@ def retire_suite(context: Context, archive: str, name: str, who: Who, *, dry_run
     Raises NotFound, and Refused with everything that still needs it. dry_run: only that.
     """
     with locked(context.paths.lock(f"archive-{archive}")):
-        _withdraw_ended(context.database, context.paths, archive)  # what an earlier command was cut off before
+        _withdraw_ended(
+            context.database, tree_root(context.config, context.paths, archive)
+        )  # what an earlier command was cut off before
         with context.database.read() as tx:
             row = get_suite(tx, archive, name)
             _refuse_needed(tx, context, row)
@@ -45,24 +50,26 @@ def retire_suite(context: Context, archive: str, name: str, who: Who, *, dry_run
             holder = _holder(archive, name)
             until = context.now() + UNDO_TIME
             replace_holds(tx, holder, [Hold(holder, "object", kept, "to take it back", until)], context.now())
-        ServedTree(context.paths.public / archive).withdraw(name)
+        ServedTree(tree_root(context.config, context.paths, archive)).withdraw(name)
     return row
 
 
-def withdraw_ended(database: Database, paths: StatePaths, archives: Iterable[str], *, patience_s: float = 600) -> None:
+def withdraw_ended(
+    database: Database, paths: StatePaths, config: Config, archives: Iterable[str], *, patience_s: float = 600
+) -> None:
     """Serve no suite that there is no row of: whoever ended it was cut off, or left this to us.
 
     Archives that somebody publishes for longer than patience_s are left for the next time.
     """
     for archive in archives:
         with suppress(Busy), locked(paths.lock(f"archive-{archive}"), patience_s=patience_s):
-            _withdraw_ended(database, paths, archive)
+            _withdraw_ended(database, tree_root(config, paths, archive))
 
 
-def _withdraw_ended(database: Database, paths: StatePaths, archive: str) -> None:
+def _withdraw_ended(database: Database, tree: Path) -> None:
     with database.read() as tx:
-        names = {row.name for row in list_suites(tx) if row.archive == archive}
-    ServedTree(paths.public / archive).withdraw_all_but(names)
+        names = {row.name for row in list_suites(tx) if row.archive == tree.name}
+    ServedTree(tree).withdraw_all_but(names)
 
 
 def take_back_suite(context: Context, archive: str, name: str, who: Who) -> SuiteState:

@@ -203,7 +203,7 @@ def publish_suite(context: Context, request: PublishRequest) -> Publication:
     archive = context.config.archives[request.archive]
     if not isinstance(archive, OwnArchive):
         raise NotFound(f"archive {request.archive} is not our own", hint="distwright archive list")
-    return publish(request, context, context.signer(*archive.credentials), context.paths.public)
+    return publish(request, context, context.signer(*archive.credentials))
 
 
 def packages_of(objects: ObjectStore, row: SuiteState) -> Iterator[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from distwright.archive.chosen import SourceName, files_of, is_source_among, sou
 from distwright.archive.gathering import gather
 from distwright.archive.poolindex import PoolFile
 from distwright.archive.resigned import UPSTREAM_INRELEASE, partial_release, release_files, render_entries
+from distwright.archive.served_root import tree_root
 from distwright.archive.shelf import Mirrors, no_mirrors
 from distwright.archive.tag_manifest import Manifest, parse_manifest
 from distwright.archive.tag_parts import ArchivePart, SuitePart, entries_of, mentioned_entries, parts_of
@@ -66,7 +67,7 @@ def tag_snapshots(request: TagRequest, context: Context, mirrors: Mirrors = no_m
     for name in request.archives:
         with locked(context.paths.lock(f"archive-{name}")):
             document = parse_tag(context.objects.read(present[name].digest))
-            serve_tag(context.paths.public / name, request.tag, document, context.objects)
+            serve_tag(tree_root(context.config, context.paths, name), request.tag, document, context.objects)
     return [present[name] for name in request.archives]
 
 

@@ -1,5 +1,6 @@
 """`project/trace/ARCHIVE` names the newest snapshot, for mirrors and whoever pins one; a date comes first, as Debian has it."""
 
+from distwright.archive.served_root import tree_root
 from distwright.jobs.step import Context
 from distwright.model.records import Snapshot
 from distwright.store.archives import newest_snapshot
@@ -17,7 +18,7 @@ def write_trace(context: Context, archive: str) -> None:
     """Let the trace of an archive say what its newest snapshot is; without any, there is none. Call it after the rows."""
     with context.database.read() as tx:
         newest = newest_snapshot(tx, archive)
-    place = context.paths.public / archive / TRACE / archive
+    place = tree_root(context.config, context.paths, archive) / TRACE / archive
     if newest is None:
         place.unlink(missing_ok=True)
         return

@@ -100,7 +100,16 @@ def sources_of_branch(tx: Transaction, config: Config, environment: str, repo: s
         return names
     own = {name.partition("/")[0] for name in names}
     own = {archive for archive in own if isinstance(config.archives[archive], OwnArchive)}
+    if (table := config.repos[repo]).private and table.suite is not None:
+        own.add(config.suites[table.suite].archive)  # what is prepared in secret beside it
     return list(dict.fromkeys([*names, *suites_of_topic(tx, own, branch)]))
+
+
+def archives_of_origs(config: Config, repo: str, destination: Destination) -> tuple[str, ...]:
+    """Name the archives of ours that may have upstream's tarballs of a package: where it goes, and where its public twin's is."""
+    twin = config.repos.get(config.repos[repo].private_twin_of or "")
+    others = () if twin is None or twin.suite is None else (config.suites[twin.suite].archive,)
+    return tuple(dict.fromkeys((destination.archive, *others)))
 
 
 def suite_of_source(

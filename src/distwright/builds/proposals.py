@@ -51,7 +51,7 @@ def consider(database: Database, ground: Ground, proposal: Proposal) -> Consider
     if not hosted.exists():
         raise NotFound(f"nothing was pushed to repo {proposal.repo} yet", hint="distwright repo list")
     if table.private:
-        raise Refused(f"repo {proposal.repo} is private, and builds nothing", hint="distwright repo list")
+        raise Refused(f"repo {proposal.repo} is private: who may read it pushes to it", hint="distwright repo list")
     ground.paths.cache.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="proposal-", dir=ground.paths.cache) as scratch:
         elsewhere = StatePaths(Path(scratch) / "state")

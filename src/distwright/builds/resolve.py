@@ -11,6 +11,7 @@ from distwright.builds.checkout import Checkout, read_checkout, standing_of, tag
 from distwright.builds.destinations import (
     BUILD_KIND,
     Destination,
+    archives_of_origs,
     package_settings,
     sources_of_branch,
     suite_given,
@@ -194,8 +195,8 @@ def _git_order(
     with ground.objects.writing() as writer:
         write_tree_tar(checkout.where, checkout.commit, writer, prefix=folder, mtime=epoch)
     tree = writer.digest
-    archive = config.archives[destination.archive]
-    origs = find_origs(database, ground.objects, checkout, {destination.archive: tuple(archive.components)})
+    archives = {name: tuple(config.archives[name].components) for name in archives_of_origs(config, repo, destination)}
+    origs = find_origs(database, ground.objects, checkout, archives)
     _, environment = package_settings(config.repos[repo], repo)
     with database.read() as tx:  # after git, which may take long
         resolved = resolve_suites(tx, ground, sources_of_branch(tx, config, environment, repo, branch))

@@ -18,7 +18,8 @@ from distwright.store.database import Database, Transaction
 from distwright.store.events import newest_events
 from distwright.store.holds import Hold, add_holds, drop_holds
 from distwright.store.inquiries import end_inquiry, find_inquiry, insert_inquiry, list_inquiries, move_inquiry
-from distwright.store.jobs import count_done, find_by_digest, find_job
+from distwright.store.jobs import find_by_digest, find_job
+from distwright.store.tallies import count_done
 from distwright.store.times import from_text, to_text
 
 _PLACED, _MADE, _DONE, _WAITS = "placed", "made", "done", "waits_for"  # keys of progress that are kept here

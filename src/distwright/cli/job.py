@@ -213,6 +213,7 @@ def _as_json(job: Job) -> dict[str, Json]:
         "created": shown_time(job.created_at),
         "config commit": job.config_commit,
         "caused by event": job.cause,
+        "embargo": sorted(job.embargo.names),
         "inputs": dict(job.inputs),
         "outputs": None if job.outputs is None else dict(job.outputs),
     }

@@ -61,8 +61,6 @@ def _name_faults(config: Config, name: str) -> Iterator[Fault]:
 def _kind_faults(name: str, repo: Repo) -> Iterator[Fault]:
     if repo.private and repo.public:
         yield Fault(("repo", name, "public"), "is true, and so is private", "one of both")
-    if repo.private and repo.package:
-        yield Fault(("repo", name, "package"), "is true, and a private repo builds nothing", "package = false")
     if repo.url is None and repo.webhook is not None:
         yield Fault(("repo", name, "webhook"), "says nothing for a repo that is hosted here", "url")
     if repo.url is not None and repo.private:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from distwright.config.access import access_faults
+from distwright.config.embargo import embargo_faults
 from distwright.config.model import Config
 from distwright.config.problems import Fault, Path, wanted_name
 from distwright.config.tables import Environment, Image
@@ -58,6 +59,7 @@ def reference_faults(config: Config, unsure: Unsure = SURE) -> Iterator[Fault]:
     yield from _uploads(config, unsure)
     yield from _next_keys(config)
     yield from _addresses(config)
+    yield from embargo_faults(config)
     yield from access_faults(config, unsure.declared, is_whole=not unsure.files)
 
 

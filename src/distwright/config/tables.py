@@ -116,8 +116,14 @@ class Repo(Table, frozen=True):
     )
     private: bool = Field(
         default=False,
-        description="Whether only persons that are named here may read it, for work under embargo: it is on no page, and nothing "
-        "is built of it. Neither of both: each person may read it by ssh.",
+        description="Whether only persons that are named here may read it, and see what is made of it, for work under embargo; "
+        "its packages go to a private archive. Neither of both: each person may read it by ssh.",
+    )
+    private_twin_of: OurName | None = Field(
+        default=None,
+        description="The [repo.NAME] whose fixes are prepared here in secret, and go to in the end; both have the same package and "
+        "default_branch.",
+        examples=["petrel"],
     )
     protected: Annotated[tuple[BranchPattern, ...], OnceEach] = Field(
         default=(),

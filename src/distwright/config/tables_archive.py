@@ -196,6 +196,11 @@ class OwnArchive(Table, frozen=True):
         description="For how many days it leaves every snapshot alone; keep and keep_days unset: for ever.",
         examples=[90],
     )
+    private: bool = Field(
+        default=False,
+        description="Whether only those see it who may read every private repo whose packages are in it, by their tokens. "
+        "No archive that was private becomes another one later.",
+    )
     pdiffs: bool = Field(
         default=False,
         description="Whether apt may fetch what changed since one of the last 20 publications instead of whole indexes.",

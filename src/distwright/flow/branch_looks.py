@@ -112,7 +112,7 @@ def _look(
     table = config.repos.get(repo)
     if commit is None:
         unset_ready(tx, repo, branch)
-    if commit is None or table is None or table.private:
+    if commit is None or table is None:
         drop_branch(tx, repo, branch)
         return
     status, _ = status_of_commit(tx, repo, branch, commit, still_open)

@@ -179,6 +179,8 @@ def publish_changed_suite(database: Database, view: View, event: Event) -> list[
     added = {name for earlier in waiting for name in plain.texts(earlier.event.body, "added")}
     names = sorted(added | set(plain.texts(event.body, "added")))
     settings = suite if row is None else row.settings
+    if settings in view.config.suites and view.config.suites[settings].archive != archive:
+        return []  # another archive has a suite of that name, which may be public where this one is not
     return [publish_order(view.config, suite, Sha256(revision), names, event.at, settings=settings)]
 
 

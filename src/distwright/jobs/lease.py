@@ -17,6 +17,7 @@ from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database, Transaction
+from distwright.store.embargoes import note_private_objects
 from distwright.store.events import append_event
 from distwright.store.jobs import (
     Finish,
@@ -219,6 +220,7 @@ def _write_end(
             return False
         for event in events:
             append_event(tx, event)
+        note_private_objects(tx, job.id, [end.outputs, end.evidence, job.inputs.get("files")])
         end_attempt_holds(tx, job, now)
         if end.retry_at is None:
             left: Json = [end.outputs, [event.body for event in events]]

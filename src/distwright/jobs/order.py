@@ -8,10 +8,18 @@ from distwright.jobs.keeping import end_job_holds, hold_for_job
 from distwright.jobs.step import Inputs, KindName
 from distwright.model.branches import RefCommit, commit_of_inputs
 from distwright.model.digests import Sha256, digest_of, digests_in
+from distwright.model.embargo import PUBLIC, REPO, Embargo, named_in
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.store.branch_states import add_branch_jobs
 from distwright.store.database import Transaction
+from distwright.store.embargoes import (
+    embargo_of_event,
+    embargo_of_objects,
+    list_private_names,
+    open_job,
+    set_embargo,
+)
 from distwright.store.holds import Hold
 from distwright.store.jobs import (
     find_by_digest,
@@ -73,11 +81,14 @@ def place_order(
     """Queue the order unless its job exists already; give the job either way. cause: number of the event that asked for it.
 
     A job that ended undecided, or whose outputs are no longer in `objects`, is queued again if it may_repeat. Of two orders the
-    higher priority counts.
+    higher priority counts. It is under embargo for what is private in its inputs, and in what it follows from; a public order of
+    the same job opens it, for all of it can be known then.
     """
     existing = find_by_digest(tx, order.digest)
-    commits = (*order.commits, *commit_of_inputs(order.inputs))
+    embargo = _embargo(tx, order, cause)
+    commits = _shown_commits((*order.commits, *commit_of_inputs(order.inputs)), embargo)
     if existing is not None:
+        _join(tx, existing, order, embargo)
         add_branch_jobs(tx, existing.id, commits)
         raise_priority(tx, existing.id, order.priority)
         if may_repeat and _is_to_repeat(existing, objects):
@@ -97,11 +108,36 @@ def place_order(
         config_commit=config_commit,
         cause=cause,
         share=order.share,
+        embargo=embargo,
     )
     add_branch_jobs(tx, job_id, commits)
     job = get_job(tx, job_id)
     hold_for_job(tx, job, order.holds, now)
     return job
+
+
+def _embargo(tx: Transaction, order: JobOrder, cause: int | None) -> Embargo:
+    """Say of what private things an order is. One that a person gives follows from no event: what it names by digest counts."""
+    private = list_private_names(tx)
+    if not private:
+        return PUBLIC
+    named = named_in(order.inputs, private)
+    if cause is not None:
+        return named | embargo_of_event(tx, cause)
+    repos = Embargo(frozenset(f"{REPO}/{one.repo}" for one in order.commits) & private)
+    return named | repos | embargo_of_objects(tx, order.inputs)
+
+
+def _shown_commits(commits: tuple[RefCommit, ...], embargo: Embargo) -> tuple[RefCommit, ...]:
+    """Leave out commits of public repos where work is private: their pages would show it."""
+    return tuple(one for one in commits if not embargo or f"{REPO}/{one.repo}" in embargo.names)
+
+
+def _join(tx: Transaction, job: Job, order: JobOrder, embargo: Embargo) -> None:
+    if job.embargo and not embargo:
+        open_job(tx, job.id, order.title, order.share)
+    elif job.embargo:
+        set_embargo(tx, job.id, job.embargo | embargo)
 
 
 def retitle(tx: Transaction, job: Job, title: str) -> None:
@@ -113,8 +149,13 @@ def get_job(tx: Transaction, job_id: int) -> Job:
     """Find a job; raise NotFound."""
     job = find_job(tx, job_id)
     if job is None:
-        raise NotFound(f"job {job_id} does not exist", hint="distwright job list")
+        raise no_job(job_id)
     return job
+
+
+def no_job(job_id: int) -> NotFound:
+    """Give what is said of a job that is not there."""
+    return NotFound(f"job {job_id} does not exist", hint="distwright job list")
 
 
 def retry(tx: Transaction, job_id: int, now: datetime) -> Job:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from distwright.errors import BadInput
 from distwright.model.digests import Json
+from distwright.model.embargo import PUBLIC, Embargo
 
 EVENT_SCHEMA = 1
 
@@ -94,11 +95,12 @@ def check_body(event: Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event with its place in the one order of all events."""
+    """An event with its place in the one order of all events. embargo: of what private things it tells."""
 
     number: int
     schema: int
     event: Event
+    embargo: Embargo = PUBLIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from distwright.model.digests import Json, Sha256
+from distwright.model.embargo import PUBLIC, Embargo
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.serials import Serial
 
@@ -16,6 +17,7 @@ class Job:
 
     fence: numbers its attempts. broken_count, lost_count: attempts that broke, and that were interrupted or lost their worker.
     outputs: what its conclusion named, once it is done. share: whose it is, for turns: a person, a branch, "" the house.
+    embargo: of what private things it is made.
     """
 
     id: int
@@ -42,6 +44,7 @@ class Job:
     config_commit: str | None
     cause: int | None
     share: str = ""
+    embargo: Embargo = PUBLIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -133,10 +133,13 @@ def bring_up_to_date(config: Config, paths: StatePaths, now: datetime) -> None:
     forget_old_merges(paths)
 
 
-def public_repo(config: Config, paths: StatePaths, name: str) -> Path:
-    """Find a repo that everybody may read; raise NotFound, in the same words whatever else there is of that name."""
+def readable_repo(config: Config, paths: StatePaths, name: str, reads: Callable[[str], bool]) -> Path:
+    """Find a repo that somebody may read by web; raise NotFound, in the same words whatever else there is of that name.
+
+    reads: whether they may read what is no public repo.
+    """
     table, path = config.repos.get(name), paths.repo(name)
-    if table is None or not table.public or table.private or not path.exists():
+    if table is None or not (table.public or reads(name)) or not path.exists():
         raise NotFound(f"there is no public repo {quoted(name)}", hint="distwright repo list")
     return path
 

@@ -9,12 +9,16 @@ import distwright.archive.configured as archive_part
 import distwright.repos.configured as repos_part
 from distwright.archive.resolve import checked_keyring, machine_keyring, relative_keyrings
 from distwright.config.difference import Change, changed_tables
+from distwright.config.embargo import is_private_archive, private_names
 from distwright.config.load import parse_config
 from distwright.config.model import Config
-from distwright.errors import BadConfig, NotFound
+from distwright.config.tables_archive import OwnArchive
+from distwright.errors import BadConfig, NotFound, Refused, quoted
 from distwright.model.digests import Json, Sha256, canonical_json
+from distwright.model.embargo import ARCHIVE, REPO
 from distwright.model.events import Event, EventKind
 from distwright.store.database import Database
+from distwright.store.embargoes import add_private_names, drop_private_name, list_private_names
 from distwright.store.events import append_event
 from distwright.store.holds import holds_on_all, replace_holds
 from distwright.store.objects import ObjectStore
@@ -99,6 +103,46 @@ def _required(content: bytes | None, path: str) -> bytes:
     return content
 
 
+def note_private_names(database: Database, config: Config, now: datetime) -> None:
+    """Keep what is private: whatever names it from now on is, too. Safe to repeat; writes only what is new.
+
+    Raises Refused for what was private here and would be read by everybody by this configuration: packages, logs and pages of it
+    were made in secret.
+    """
+    wanted = private_names(config)
+    with database.read() as tx:
+        known = list_private_names(tx)
+    there = {*(f"{REPO}/{name}" for name in config.repos), *(f"{ARCHIVE}/{name}" for name in config.archives)}
+    opened = sorted((known & there) - wanted)
+    if opened:
+        kind, _, name = opened[0].partition("/")
+        other = f"distwright embargo open {name}" if kind == REPO else "give what everybody may read another name"
+        raise Refused(
+            f"{kind} {name} was private here, and would not be any more",
+            hint=f"set private = true in [{kind}.{name}], or {other}",
+        )
+    if wanted - known:
+        with database.write() as tx:
+            add_private_names(tx, wanted, now)
+
+
+def open_repo(database: Database, name: str) -> None:
+    """Let the next configuration open a repo that was private; what was made of it until then stays hidden. Raises NotFound."""
+    with database.write() as tx:
+        if not drop_private_name(tx, f"{REPO}/{name}"):
+            raise NotFound(f"repo {quoted(name)} was never private here", hint="distwright embargo list")
+
+
+def _refuse_closing(old: Config | None, new: Config) -> None:
+    """Refuse to hide an archive that everybody reads: what it has is served, and on mirrors."""
+    for name, table in () if old is None else old.archives.items():
+        if isinstance(table, OwnArchive) and not table.private and is_private_archive(new, name):
+            raise Refused(
+                f"archive {name} is public, and would be private",
+                hint=f"set private in an archive of its own, not {name}",
+            )
+
+
 def plan_changes(old: Config | None, new: Config, paths: StatePaths) -> list[Change]:
     """List every table that applying `new` would add, change or remove, and what is not as `old` says and would be mended."""
     is_same = old is not None and old.site.git_user == new.site.git_user  # else there may be no such user any more
@@ -124,6 +168,8 @@ def apply_config(
     """
     new = parse_config(sorted(files.items()))
     old = _readable(database, objects)
+    _refuse_closing(old, new)
+    note_private_names(database, new, now)  # before anything of theirs can be seen
     changes = plan_changes(old, new, paths)
     for change in repos_part.plan_config(old, new):
         repos_part.apply_change(change, new, paths)

@@ -14,6 +14,7 @@ from distwright.model.digests import Json
 from distwright.model.records import Job
 from distwright.repos.active import ActiveBranch, active_branches
 from distwright.repos.branches import is_base
+from distwright.site.readers import Viewer
 from distwright.store.branch_states import find_branch, list_branches, ready_branches_of
 from distwright.store.database import Database, Transaction
 from distwright.store.holds import holds_of
@@ -75,7 +76,7 @@ class BranchStanding:
 
 
 def branch_standing(database: Database, config: Config, repo: str, branch: str) -> BranchStanding:
-    """Read one branch in one consistent view; raise NotFound for one that was not pushed, or is of a private repo."""
+    """Read one branch in one consistent view; raise NotFound for one that was not pushed, or whose repo is not configured."""
     with database.read() as tx:
         row = find_branch(tx, repo, branch)
         table = config.repos.get(repo)
@@ -123,22 +124,16 @@ def row_to_json(row: BranchRow) -> dict[str, Json]:
     }
 
 
-def is_public(config: Config, repo: str) -> bool:
-    """Say whether everybody may see how the branches of a repo stand."""
-    table = config.repos.get(repo)
-    return table is not None and table.public and not table.private
+def seen_branch_rows(database: Database, viewer: Viewer) -> list[BranchRow]:
+    """List what somebody may see."""
+    return [row for row in branch_rows(database, viewer.config) if viewer.sees_branches_of(row.repo)]
 
 
-def public_branch_rows(database: Database, config: Config) -> list[BranchRow]:
-    """List what everybody may see."""
-    return [row for row in branch_rows(database, config) if is_public(config, row.repo)]
-
-
-def public_branch(database: Database, config: Config, repo: str, branch: str) -> BranchStanding:
-    """Read a branch of a public repo; raise NotFound in the same words whatever else there is of that name."""
-    if is_public(config, repo):
+def seen_branch(database: Database, viewer: Viewer, repo: str, branch: str) -> BranchStanding:
+    """Read a branch that somebody may see; raise NotFound in the same words whatever else there is of that name."""
+    if viewer.sees_branches_of(repo):
         try:
-            return branch_standing(database, config, repo, branch)
+            return branch_standing(database, viewer.config, repo, branch)
         except NotFound:
             pass
     raise NotFound(f"there is no branch {quoted(branch)} of a public repo {quoted(repo)}", hint="look at /branch")

@@ -1,11 +1,12 @@
 """The line at a glance: for each stage from record to boot, the job that stands for its present state."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from distwright.model import plain
+from distwright.model.embargo import ARCHIVE
 from distwright.model.records import Attempt, Job
 from distwright.store.database import Transaction
 from distwright.store.jobs import attempts_of, list_jobs
@@ -44,12 +45,12 @@ class StageRow:
     files: str
 
 
-def line_rows(tx: Transaction, paths: StatePaths) -> list[StageRow]:
-    """Give the newest job of each stage and subject, in the order of the line."""
+def line_rows(tx: Transaction, paths: StatePaths, embargoes: Collection[str] | None = None) -> list[StageRow]:
+    """Give the newest job of each stage and subject, in the order of the line. embargoes: those that may be seen; None: all."""
     rows = []
     for stage, kind in STAGES:
         newest: dict[str, Job] = {}
-        for job in list_jobs(tx, kind=kind, limit=200):
+        for job in list_jobs(tx, kind=kind, limit=200, embargoes=embargoes):
             newest.setdefault(_subject(job), job)
         for _, job in sorted(newest.items()):
             rows.append(StageRow(stage, job, _seconds(attempts_of(tx, job.id)), _files(job, paths)))
@@ -82,7 +83,9 @@ def _files(job: Job, paths: StatePaths) -> str:
     }
     outputs = job.outputs or {}
     if job.kind == "suite.publish":
-        return str(paths.public / plain.text(job.inputs, "archive") / "dists" / plain.text(job.inputs, "suite"))
+        archive = plain.text(job.inputs, "archive")
+        root = paths.private if f"{ARCHIVE}/{archive}" in job.embargo.names else paths.public
+        return str(root / archive / "dists" / plain.text(job.inputs, "suite"))
     if job.kind in ("image.build", "image.layer") and "name" in outputs:
         return str(places[job.kind] / plain.text(outputs, "name"))
     return str(paths.job_log(job.id, job.fence)) if job.fence else ""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from distwright.archive.renewing import renewal_order
+from distwright.archive.renewing import renewal_orders
 from distwright.config.model import Config
 from distwright.errors import DistwrightError
 from distwright.jobs.order import JobOrder
@@ -30,9 +30,9 @@ class Renewals:
             return
         self.looked_at = now
         try:
-            order = renewal_order(config, self.database, self.objects, now)
+            orders = renewal_orders(config, self.database, self.objects, now)
         except (DistwrightError, KeyError, TypeError, ValueError) as error:
             self.tell(f"cannot see what ends soon: {error!s:.200}; try: distwright archive fsck")
             return
-        if order is not None:
+        for order in orders:
             self.place(order, commit)

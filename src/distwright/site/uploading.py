@@ -14,6 +14,7 @@ from distwright.archive import incoming
 from distwright.archive.access import Grant
 from distwright.archive.incoming import Arrival, IncompleteError
 from distwright.archive.resolve import ACCEPT_KIND, accept_order
+from distwright.config.embargo import is_private_archive
 from distwright.config.model import Config
 from distwright.errors import BadInput, Busy, DistwrightError, NotAllowed, NotFound, Refused, quoted
 from distwright.formats.values import words
@@ -22,6 +23,7 @@ from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job, UploadVerdict
+from distwright.site.readers import Viewer
 from distwright.site.tokens import token_of
 from distwright.site.views import suite_named
 from distwright.store.database import Database
@@ -153,10 +155,10 @@ class UploadQueue:
         incoming.drop_leftovers(folder, self.now().timestamp())
         return count
 
-    def status(self, number: int) -> dict[str, Json]:
-        """Say what became of an upload, by the number of its job; raise NotFound."""
+    def status(self, number: int, viewer: Viewer | None = None) -> dict[str, Json]:
+        """Say what became of an upload, by the number of its job, to viewer, or whoever has this machine; raise NotFound."""
         with self.database.read() as tx:
-            job = get_job(tx, number)
+            job = get_job(tx, number) if viewer is None else viewer.job(tx, number)
             verdict = upload_of_job(tx, number)
         if job.kind != ACCEPT_KIND.name:
             raise NotFound(f"job {number} is no upload", hint="distwright upload list")
@@ -182,7 +184,11 @@ class UploadQueue:
         named = words(incoming.read_announced(folder, name).distribution)
         if not suite and len(named) != 1:
             raise Refused(f"{name} is for {len(named)} suites, want one", hint="build it again for one suite")
-        row, grants = suite_named(self.database, suite or named[0]), self.grants()
+        # From outside nothing comes to a private archive, and no answer says which suites it has: pushes do.
+        hidden = (
+            () if way == "command" else [name for name in self.config.archives if is_private_archive(self.config, name)]
+        )
+        row, grants = suite_named(self.database, suite or named[0], hidden), self.grants()
         arrival = incoming.collect(self.objects, folder, name)
         order = accept_order(
             self.config,
@@ -257,10 +263,11 @@ def upload_status(job: Job, verdict: UploadVerdict | None) -> dict[str, Json]:
     }
 
 
-def upload_list(database: Database, limit: int) -> list[dict[str, Json]]:
-    """List uploads with what became of them, newest first."""
+def upload_list(database: Database, limit: int, viewer: Viewer | None = None) -> list[dict[str, Json]]:
+    """List uploads with what became of them, newest first: those that viewer may see, or all, for who has this machine."""
     with database.read() as tx:
-        jobs = list_jobs(tx, kind=ACCEPT_KIND.name, limit=limit)
+        embargoes = None if viewer is None else viewer.embargoes(tx)
+        jobs = list_jobs(tx, kind=ACCEPT_KIND.name, limit=limit, embargoes=embargoes)
         return [upload_status(job, upload_of_job(tx, job.id)) for job in jobs]
 
 

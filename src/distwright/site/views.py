@@ -1,6 +1,7 @@
 """What faces show: short reads of the installation as plain values. Nothing here changes anything."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -8,7 +9,6 @@ from distwright.archive.needs import needed_by, needed_serials
 from distwright.archive.own_snapshots import parse_own_snapshot
 from distwright.archive.pins import LATEST
 from distwright.archive.snapshots import parse_snapshot
-from distwright.config.model import Config
 from distwright.errors import BadInput, BadUsage, NotFound, quoted
 from distwright.flow.advance import unanswered
 from distwright.jobs.lease import host_of
@@ -29,17 +29,19 @@ from distwright.model.records import (
 )
 from distwright.model.serials import Serial
 from distwright.site.line import StageRow, line_rows
+from distwright.site.readers import Viewer
 from distwright.store.archives import find_snapshot, list_publications, list_snapshots, newest_snapshot
 from distwright.store.database import Database
 from distwright.store.events import newest_events
 from distwright.store.exceptions import list_exceptions
 from distwright.store.holds import Hold
-from distwright.store.jobs import attempts_of, count_by_state, list_jobs
+from distwright.store.jobs import attempts_of, list_jobs
 from distwright.store.logs import log_size
 from distwright.store.objects import ObjectStore
 from distwright.store.paths import StatePaths
 from distwright.store.signed import find_resigned, list_tags
 from distwright.store.suites import list_revisions, list_suites
+from distwright.store.tallies import count_by_state
 from distwright.store.uploads import list_uploads
 from distwright.tools.git import refs, unreadable_refs
 from distwright.worker.kinds import KINDS
@@ -89,35 +91,30 @@ class JobDetail:
         return f"the last {newest.log_bytes - here} bytes of this log are on host {host} still: its worker sends them"
 
 
-def overview(database: Database, paths: StatePaths, *, events: int = 20) -> Overview:
-    """Read everything for the front page, in one consistent view."""
-    with database.read() as tx:
-        still_open = unanswered(tx)
-        return Overview(
-            line=line_rows(tx, paths),
-            waiting=[row for row in still_open if not row.is_refused],
-            refused=[row for row in still_open if row.is_refused],
-            events=newest_events(tx, events),
-            snapshots=list_snapshots(tx),
-            suites=list_suites(tx),
-            live={f"{row.archive}/{row.suite}": row for row in list_publications(tx, state="live")},
-            counts=count_by_state(tx),
-        )
+def overview(database: Database, paths: StatePaths, viewer: Viewer, *, events: int = 20) -> Overview:
+    """Read everything for the front page that somebody may see, in one consistent view.
 
-
-def without_private(seen: Overview, config: Config) -> Overview:
-    """Leave out the events of repos that are private, or that the configuration does not have any more: they may have been."""
-    shown = {name for name, repo in config.repos.items() if not repo.private}
+    Events of repos that the configuration does not have any more are left out: they may have been private.
+    """
 
     def is_shown(stored: StoredEvent) -> bool:
-        return stored.event.kind not in _OF_REPOS or stored.event.body["repo"] in shown
+        is_gone = stored.event.kind in _OF_REPOS and stored.event.body["repo"] not in viewer.config.repos
+        return viewer.sees(stored.embargo) and not is_gone
 
-    return replace(
-        seen,
-        waiting=[row for row in seen.waiting if is_shown(row.event)],
-        refused=[row for row in seen.refused if is_shown(row.event)],
-        events=[row for row in seen.events if is_shown(row)],
-    )
+    with database.read() as tx:
+        embargoes = viewer.embargoes(tx)
+        still_open = [row for row in unanswered(tx) if is_shown(row.event)]
+        live = list_publications(tx, state="live")
+        return Overview(
+            line=line_rows(tx, paths, embargoes),
+            waiting=[row for row in still_open if not row.is_refused],
+            refused=[row for row in still_open if row.is_refused],
+            events=[row for row in newest_events(tx, events, embargoes=embargoes) if is_shown(row)],
+            snapshots=[row for row in list_snapshots(tx) if viewer.sees_archive(row.archive)],
+            suites=[row for row in list_suites(tx) if viewer.sees_archive(row.archive)],
+            live={f"{row.archive}/{row.suite}": row for row in live if viewer.sees_archive(row.archive)},
+            counts=count_by_state(tx, embargoes),
+        )
 
 
 def line(database: Database, paths: StatePaths) -> list[StageRow]:
@@ -127,9 +124,15 @@ def line(database: Database, paths: StatePaths) -> list[StageRow]:
 
 
 def jobs(database: Database, *, limit: int) -> list[Job]:
-    """List jobs, newest first."""
+    """List all jobs, newest first: for who has this machine."""
     with database.read() as tx:
         return list_jobs(tx, limit=limit)
+
+
+def seen_jobs(database: Database, viewer: Viewer, *, limit: int) -> list[Job]:
+    """List the jobs that somebody may see, newest first."""
+    with database.read() as tx:
+        return list_jobs(tx, limit=limit, embargoes=viewer.embargoes(tx))
 
 
 def open_events(database: Database) -> list[OpenEvent]:
@@ -150,9 +153,16 @@ def unknown_kind(job: Job) -> str:
 
 
 def job_detail(database: Database, paths: StatePaths, job_id: int) -> JobDetail:
-    """Read one job; raise NotFound."""
+    """Read one job: for who has this machine. Raises NotFound."""
     with database.read() as tx:
         job = get_job(tx, job_id)
+        return JobDetail(job, attempts_of(tx, job_id), paths.job_log(job.id, job.fence))
+
+
+def seen_job(database: Database, paths: StatePaths, viewer: Viewer, job_id: int) -> JobDetail:
+    """Read one job; raise NotFound, for one that they may not see as for one that is not there."""
+    with database.read() as tx:
+        job = viewer.job(tx, job_id)
         return JobDetail(job, attempts_of(tx, job_id), paths.job_log(job.id, job.fence))
 
 
@@ -205,10 +215,14 @@ def suites(database: Database) -> list[tuple[SuiteState, Publication | None]]:
         return [(row, live.get((row.archive, row.name))) for row in list_suites(tx)]
 
 
-def suite_named(database: Database, name: str) -> SuiteState:
-    """Find a suite by `SUITE` or `ARCHIVE/SUITE`; raise NotFound, BadUsage if two archives have one of that name."""
+def suite_named(database: Database, name: str, hidden: Collection[str] = ()) -> SuiteState:
+    """Find a suite by `SUITE` or `ARCHIVE/SUITE`; raise NotFound, BadUsage if two archives have one of that name.
+
+    hidden: archives that are passed over.
+    """
     with database.read() as tx:
-        found = [row for row in list_suites(tx) if name in (row.name, f"{row.archive}/{row.name}")]
+        rows = [row for row in list_suites(tx) if row.archive not in hidden]
+        found = [row for row in rows if name in (row.name, f"{row.archive}/{row.name}")]
     if not found:
         raise NotFound(f"there is no suite {quoted(name)}", hint="distwright suite list")
     if len(found) > 1:

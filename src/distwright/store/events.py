@@ -1,14 +1,17 @@
 """The event log (outbox): appended in the transaction of the change, read in order by number."""
 
 import json
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from distwright.errors import Refused, quoted
 from distwright.model.digests import canonical_json
+from distwright.model.embargo import Embargo, named_in
 from distwright.model.events import EVENT_SCHEMA, Event, EventKind, OpenEvent, StoredEvent, check_body
 from distwright.store.database import Transaction, inserted_id
+from distwright.store.embargoes import embargo_of_job, list_private_names
 from distwright.store.holds import add_holds, holds_on_all, replace_holds
 from distwright.store.schema import cursors, events, waiting_events
 from distwright.store.times import from_text, maybe_from_text, to_text
@@ -17,9 +20,11 @@ from distwright.store.times import from_text, maybe_from_text, to_text
 def append_event(tx: Transaction, event: Event) -> int:
     """Append a fact and return its number. Call it in the transaction that makes the fact true.
 
-    What its body names is held until the flow has dealt with it: the orders that follow hold it from then on.
+    What its body names is held until the flow has dealt with it: the orders that follow hold it from then on. It is under the
+    embargo of the job that did it, and of whatever is private that it names.
     """
     check_body(event)
+    named = named_in({"subject": event.subject, **event.body}, list_private_names(tx))
     inserted = tx.connection.execute(
         events.insert().values(
             schema=EVENT_SCHEMA,
@@ -28,6 +33,7 @@ def append_event(tx: Transaction, event: Event) -> int:
             subject=event.subject,
             body=canonical_json(event.body).decode(),
             job=event.job,
+            embargo=(named | embargo_of_job(tx, event.job)).text,
         )
     )
     number = inserted_id(inserted)
@@ -43,10 +49,12 @@ def events_after(tx: Transaction, number: int, limit: int = 500) -> list[StoredE
     return [_stored(row) for row in rows]
 
 
-def newest_events(tx: Transaction, limit: int) -> list[StoredEvent]:
-    """List the latest events, newest first."""
-    rows = tx.connection.execute(sa.select(events).order_by(events.c.number.desc()).limit(limit))
-    return [_stored(row) for row in rows]
+def newest_events(tx: Transaction, limit: int, *, embargoes: Collection[str] | None = None) -> list[StoredEvent]:
+    """List the latest events, newest first. embargoes: those that may be seen ("" is none), as texts; None: all."""
+    query = sa.select(events).order_by(events.c.number.desc()).limit(limit)
+    if embargoes is not None:
+        query = query.where(events.c.embargo.in_(sorted(embargoes)))
+    return [_stored(row) for row in tx.connection.execute(query)]
 
 
 def events_since(tx: Transaction, subject: str, kind: EventKind, last: EventKind) -> list[StoredEvent]:
@@ -159,4 +167,4 @@ def _stored(row: sa.Row[tuple[object, ...]]) -> StoredEvent:
     event = Event(
         kind=EventKind(row.kind), at=from_text(row.at), subject=row.subject, body=json.loads(row.body), job=row.job
     )
-    return StoredEvent(number=row.number, schema=row.schema, event=event)
+    return StoredEvent(number=row.number, schema=row.schema, event=event, embargo=Embargo.of_text(row.embargo))

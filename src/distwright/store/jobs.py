@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from distwright.model.digests import Json, Sha256, canonical_json, digest_of
+from distwright.model.embargo import PUBLIC, Embargo
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.store.database import Transaction, inserted_id
@@ -57,14 +58,21 @@ def find_jobs(tx: Transaction, numbers: Collection[int]) -> list[Job]:
 
 
 def list_jobs(
-    tx: Transaction, *, kind: str | None = None, states: Collection[JobState] = (), limit: int = 100
+    tx: Transaction,
+    *,
+    kind: str | None = None,
+    states: Collection[JobState] = (),
+    limit: int = 100,
+    embargoes: Collection[str] | None = None,
 ) -> list[Job]:
-    """List jobs, newest first."""
+    """List jobs, newest first. embargoes: those that may be seen ("" is none), as texts; None: all."""
     query = sa.select(jobs).order_by(jobs.c.id.desc()).limit(limit)
     if kind is not None:
         query = query.where(jobs.c.kind == kind)
     if states:
         query = query.where(jobs.c.state.in_([state.value for state in states]))
+    if embargoes is not None:
+        query = query.where(jobs.c.embargo.in_(sorted(embargoes)))
     return [_job(row) for row in tx.connection.execute(query)]
 
 
@@ -82,6 +90,7 @@ def insert_job(
     config_commit: str | None,
     cause: int | None,
     share: str = "",
+    embargo: Embargo = PUBLIC,
 ) -> int:
     """Queue a job; its digest must not be in the table yet. share: whose it is, for its turn."""
     inserted = tx.connection.execute(
@@ -105,6 +114,7 @@ def insert_job(
             cause=cause,
             share=share,
             turn=next_turn(tx, pool, priority, share),
+            embargo=embargo.text,
         )
     )
     return inserted_id(inserted)
@@ -331,18 +341,6 @@ def attempts_of(tx: Transaction, job_id: int) -> list[Attempt]:
     ]
 
 
-def count_done(tx: Transaction, numbers: Collection[int]) -> int:
-    """Count those of some jobs that are done."""
-    where = (jobs.c.id.in_(sorted(numbers)), jobs.c.state == JobState.DONE.value)
-    return tx.connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*where)).scalar_one()
-
-
-def count_by_state(tx: Transaction) -> dict[JobState, int]:
-    """Count the jobs in each state."""
-    rows = tx.connection.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))
-    return {JobState(state): count for state, count in rows}
-
-
 def find_step_result(tx: Transaction, key: Sha256) -> Sha256 | None:
     """Find the cached result (an object) of a step with this key."""
     found = tx.connection.execute(sa.select(step_results.c.result).where(step_results.c.key == key)).scalar()
@@ -436,4 +434,5 @@ def _job(row: sa.Row[tuple[object, ...]]) -> Job:
         config_commit=row.config_commit,
         cause=row.cause,
         share=row.share,
+        embargo=Embargo.of_text(row.embargo),
     )

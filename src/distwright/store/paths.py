@@ -60,6 +60,11 @@ class StatePaths:
         return self.root / "public"
 
     @property
+    def private(self) -> Path:
+        """Trees of private archives (0700): served by us alone, to those who may read them."""
+        return self.root / "private"
+
+    @property
     def repos(self) -> Path:
         """Bare git repositories."""
         return self.root / "repos"
@@ -157,6 +162,7 @@ class StatePaths:
         ):
             folder.mkdir(parents=True, exist_ok=True)
         self.keys.mkdir(exist_ok=True, mode=0o700)
+        self.private.mkdir(exist_ok=True, mode=0o700)
         if not self.has_database:
             os.close(os.open(self.database, os.O_WRONLY | os.O_CREAT, 0o600))
         self.uploads.mkdir(exist_ok=True, mode=0o700)

@@ -28,7 +28,9 @@ events = sa.Table(
     sa.Column("subject", sa.Text, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("job", sa.Integer),
+    sa.Column("embargo", NAME, nullable=False, server_default=sa.text("''")),
     sa.Index("events_by_subject", "subject", "number"),
+    sa.Index("events_by_embargo", "embargo"),
     sqlite_autoincrement=True,
 )
 
@@ -79,6 +81,8 @@ jobs = sa.Table(
     # The priority, negative: an index that is walked in one direction gives the order of work (store/jobs.py).
     sa.Column("rank", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("turn", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("embargo", NAME, nullable=False, server_default=sa.text("''")),
+    sa.Index("jobs_by_embargo", "embargo"),
     sa.Index("jobs_by_turn", "state", "pool", "rank", "turn", "id"),
     sa.Index("jobs_by_share", "state", "pool", "rank", "share", "turn"),
     sqlite_autoincrement=True,
@@ -391,4 +395,27 @@ hosts = sa.Table(
     sa.Column("is_draining", sa.Boolean, nullable=False),
     sa.Column("free_bytes", sa.BigInteger),
     sa.Column("load", sa.Float),
+)
+
+private_names = sa.Table(
+    "private_names",
+    metadata,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("at", TIME, nullable=False),
+)
+
+private_objects = sa.Table(
+    "private_objects",
+    metadata,
+    sa.Column("digest", DIGEST, primary_key=True),
+    sa.Column("embargo", NAME, nullable=False),
+)
+
+readers = sa.Table(
+    "readers",
+    metadata,
+    sa.Column("person", NAME, primary_key=True),
+    sa.Column("token_hash", DIGEST, nullable=False),
+    sa.Column("given_at", TIME, nullable=False),
 )

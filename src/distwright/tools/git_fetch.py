@@ -3,13 +3,13 @@
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.errors import ProgramFailed, Unreachable, quoted
-from distwright.tools.git import IDENTITY_FREE, SAFE
+from distwright.tools.git import IDENTITY_FREE, SAFE, git
 from distwright.tools.git_merge import make_borrowing
 from distwright.tools.run import Command, last_lines, run
 
@@ -49,6 +49,20 @@ def fetch_one(repo: Path, url: str, ref: str, to: str) -> None:
     """Bring what a ref is at `url` (`refs/pull/5/head`) to the ref `to` of a bare repository. Raises Unreachable."""
     with _fetched_apart(repo, url, f"+{ref}:{to}") as apart:
         _take(repo, apart, url, f"+{to}:{to}")
+
+
+def take_refs(repo: Path, other: Path, wanted: Mapping[str, str]) -> None:
+    """Bring branches and tags of another repository of this machine to a bare one, all of them or none; none is forced.
+
+    wanted: full name of a ref -> the object that it shall be here; what the other one calls so by now does not count. Raises
+    Unreachable if one of them may not move there.
+    """
+    with tempfile.TemporaryDirectory(prefix="apart-", dir=repo) as folder:
+        apart = Path(folder) / "new.git"
+        make_borrowing(apart, other)
+        for ref, target in wanted.items():
+            git(apart, "update-ref", ref, target)
+        _take(repo, apart, str(other), "--atomic", *(f"{ref}:{ref}" for ref in wanted))
 
 
 @contextmanager

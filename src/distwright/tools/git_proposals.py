@@ -105,7 +105,14 @@ def _from_mail(target: Path, file: Path, onto: str, scratch: Path) -> str:
 
 def new_commits(repo: Path, commit: str, onto: str) -> list[str]:
     """List the commits that one has and another has not, newest first, at most _SHOWN: hash, author and subject, safe to print."""
-    listing = git(repo, "log", f"--max-count={_SHOWN}", "--format=%h%x09%an%x09%s", f"{onto}..{commit}", "--")
+    return commits_without(repo, commit, [onto])
+
+
+def commits_without(repo: Path, commit: str, others: Sequence[str]) -> list[str]:
+    """List the commits that one has and none of the others (which are there) has, as `new_commits` does."""
+    names = (commit, *(f"^{other}" for other in others))
+    argv = ("log", f"--max-count={_SHOWN}", "--format=%h%x09%an%x09%s", "--stdin")
+    listing = git(repo, *argv, stdin="".join(f"{name}\n" for name in names).encode())
     rows = (line.split("\t", 2) for line in listing.decode(errors="replace").split("\n") if line)
     return [f"{row[0]} {quoted(row[2])} by {quoted(row[1])}" for row in rows]
 

@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import re
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -24,15 +25,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from distwright.app import App
 from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import Busy, DatabaseLost, DistwrightError, NotFound, quoted, visible
+from distwright.site.applied import note_private_names
+from distwright.site.readers import Viewer
 from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
 from distwright.web.hosts import Hosts
 from distwright.web.pages import Page, archive_page, front_page, hosts_page, job_page, jobs_page, state_sources
+from distwright.web.readers import Readers, viewer_of
 from distwright.web.repos import PublicRepos
 from distwright.web.uploads import Uploads
 from distwright.web.webhooks import Webhooks
 
+_P = ParamSpec("_P")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _LONGEST_NUMBER = 19
 _LOOK_EVERY_S = 2.0
@@ -45,9 +50,13 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
+KEEP_NOWHERE = "private, no-store"
+
 
 def web_application(app: App) -> Starlette:
     """Build the ASGI application of an installation."""
+    with contextlib.suppress(NotFound):
+        note_private_names(app.database, app.config(), app.now())  # of a state that an older version left
     return _Web(app).starlette()
 
 
@@ -84,6 +93,7 @@ class _Web:
             *Hosts(self._app.host_requests()).routes(),
             *PublicRepos(self._app).routes(),
             *Webhooks(self._app).routes(),
+            *Readers(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
             Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),
@@ -137,51 +147,53 @@ class _Web:
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def front(self, request: Request) -> Response:
-        base = str(request.base_url).rstrip("/")
-        return self._page(request, await run_in_threadpool(front_page, self._app, base))
+        return await self._page(request, front_page, _base(request))
 
     async def jobs(self, request: Request) -> Response:
-        return self._page(request, await run_in_threadpool(jobs_page, self._app))
+        return await self._page(request, jobs_page)
 
     async def job(self, request: Request) -> Response:
-        return self._page(request, await run_in_threadpool(job_page, self._app, _number(request)))
+        return await self._page(request, job_page, _number(request))
 
     async def branches(self, request: Request) -> Response:
-        return self._page(request, await run_in_threadpool(branches_page, self._app))
+        return await self._page(request, branches_page)
 
     async def branch(self, request: Request) -> Response:
         repo, branch = (request.path_params[key] for key in ("repo", "branch"))
-        return self._page(request, await run_in_threadpool(branch_page, self._app, repo, branch))
+        return await self._page(request, branch_page, repo, branch)
 
     async def hosts(self, request: Request) -> Response:
-        return self._page(request, await run_in_threadpool(hosts_page, self._app))
+        return await self._page(request, hosts_page)
 
     async def archive(self, request: Request) -> Response:
-        base = str(request.base_url).rstrip("/")
-        return self._page(request, await run_in_threadpool(archive_page, self._app, request.path_params["name"], base))
+        return await self._page(request, archive_page, request.path_params["name"], _base(request))
 
     async def sources(self, request: Request) -> Response:
         """Give what to paste for a snapshot or a tag."""
-        base, name, state = str(request.base_url).rstrip("/"), request.path_params["name"], request.path_params["state"]
-        return PlainTextResponse(await run_in_threadpool(state_sources, self._app, name, state, base))
+        name, state, viewer = request.path_params["name"], request.path_params["state"], await self._viewer(request)
+        text = await run_in_threadpool(state_sources, self._app, viewer, name, state, _base(request))
+        return PlainTextResponse(text)
 
     async def log(self, request: Request) -> Response:
-        log = await run_in_threadpool(self._serving.log, _number(request))
+        viewer = await self._viewer(request)
+        log = await run_in_threadpool(self._serving.log, viewer, _number(request))
         return FileResponse(log, media_type="text/plain; charset=utf-8")
 
     async def image(self, request: Request) -> Response:
         """Give a file of the published images."""
         path = request.path_params["path"]
-        return answer_file(request, await run_in_threadpool(self._serving.published, "images", path), path)
+        return answer_file(request, await run_in_threadpool(self._serving.image, path), path)
 
     async def file(self, request: Request) -> Response:
         """Give a file of an archive: our own from the public tree, a recorded one from objects (or upstream, once)."""
         name, path = request.path_params["name"], request.path_params["path"]
-        archive = (await run_in_threadpool(self._app.config)).archives.get(name)
+        viewer = await self._viewer(request)
+        archive = viewer.archive(name)
         if isinstance(archive, OwnArchive):
             if (found := _SNAPSHOT_POOL.fullmatch(path)) is not None:
                 return RedirectResponse(f"/{name}/{found[1]}")
-            return answer_file(request, await run_in_threadpool(self._serving.published, name, path), path)
+            file = await run_in_threadpool(self._serving.archived, viewer.config, name, path)
+            return answer_file(request, file, path)
         if isinstance(archive, UpstreamArchive):
             recorded = self._serving.recorded(name)
             address = await run_in_threadpool(recorded.address, path)
@@ -200,25 +212,40 @@ class _Web:
             return JSONResponse(problem, status, media_type="application/problem+json")
         return PlainTextResponse(f"{error.message}\n  try: {error.hint}\n", status)
 
-    def _page(self, request: Request, page: Page) -> Response:
+    async def _page(
+        self, request: Request, make: Callable[Concatenate[App, Viewer, _P], Page], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Response:
+        """Answer with the page that `make` gives for who asks."""
+        viewer = await self._viewer(request)
+        page = await run_in_threadpool(make, self._app, viewer, *args, **kwargs)
         if request.url.path.endswith(".json"):
             return JSONResponse(page.document)
         text = self._templates.get_template(page.template).render(page=page, **page.values)
         return HTMLResponse(text)
 
+    async def _viewer(self, request: Request) -> Viewer:
+        return await run_in_threadpool(viewer_of, self._app, request)
+
 
 class _AlwaysHeaders:
-    """Adds HEADERS to every answer, so that no file of anybody's is ever run as a page of ours."""
+    """Adds HEADERS to every answer, so that no file of anybody's is ever run as a page of ours.
+
+    No cache on the way keeps what is said to somebody who named themselves: others would get it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_named = any(name == b"authorization" for name, _ in scope.get("headers", ()))
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if is_named:
+                    headers["Cache-Control"] = KEEP_NOWHERE
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
@@ -227,6 +254,10 @@ class _AlwaysHeaders:
 def _shown(value: object) -> object:
     """Write out signs that are not seen in what a page shows: a name that somebody pushed must not turn the line around."""
     return visible(value) if type(value) is str else value
+
+
+def _base(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
 
 
 def _number(request: Request) -> int:

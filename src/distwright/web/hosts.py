@@ -14,8 +14,8 @@ from distwright.model.digests import Json, Sha256
 from distwright.model.records import HostState
 from distwright.net.home import HEALTH_HEADER, LOG_PIECE_BYTES, PIECE_BYTES, VERSION_HEADER
 from distwright.site.host_requests import HostRequests
+from distwright.web.confidential import is_confidential
 from distwright.web.files import answer_file
-from distwright.web.uploads import is_confidential
 from distwright.worker.asked import EARLIER_LIMIT_BYTES
 
 _NUMBER_DIGITS = 18

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from distwright.app import App
-from distwright.config.tables_archive import OwnArchive
+from distwright.config.tables_archive import Archive, OwnArchive
 from distwright.errors import NotFound, quoted
 from distwright.images.testing import REPORT
 from distwright.model.digests import Json
@@ -13,8 +13,9 @@ from distwright.model.events import OpenEvent
 from distwright.model.records import Job
 from distwright.site.hosts import host_json, host_rows
 from distwright.site.line import StageRow
+from distwright.site.readers import Viewer
 from distwright.site.uploading import upload_list
-from distwright.site.views import job_detail, jobs, overview, snapshots, suites, tagged_snapshots, without_private
+from distwright.site.views import overview, seen_job, seen_jobs, snapshots, suites, tagged_snapshots
 
 _JOBS_SHOWN = 200
 _UPLOADS_SHOWN = 20
@@ -33,11 +34,10 @@ class Page:
     document: Json
 
 
-def front_page(app: App, base_url: str) -> Page:
+def front_page(app: App, viewer: Viewer, base_url: str) -> Page:
     """The line, what waits, what is served, what happened last."""
-    seen = overview(app.database, app.paths)
+    seen = overview(app.database, app.paths, viewer)
     config, commit = app.applied()
-    seen = without_private(seen, config)
     clones = [f"{base_url}/repo/{name}.git" for name, repo in config.repos.items() if repo.public]
     document: Json = {
         "site": config.site.name,
@@ -56,37 +56,36 @@ def front_page(app: App, base_url: str) -> Page:
         "seen": seen,
         "site": config.site,
         "commit": commit,
-        "archives": config.archives,
+        "archives": {name: table for name in config.archives if (table := viewer.archive(name)) is not None},
         "images": _images(app),
         "clones": clones,
     }
     return Page(config.site.name, "front.html", "distwright job list", values, document)
 
 
-def jobs_page(app: App) -> Page:
-    """All jobs, newest first."""
-    rows = jobs(app.database, limit=_JOBS_SHOWN)
+def jobs_page(app: App, viewer: Viewer) -> Page:
+    """The newest jobs, newest first."""
+    rows = seen_jobs(app.database, viewer, limit=_JOBS_SHOWN)
     return Page("Jobs", "jobs.html", "distwright job list", {"jobs": rows}, [_job(row) for row in rows])
 
 
-def job_page(app: App, number: int) -> Page:
+def job_page(app: App, viewer: Viewer, number: int) -> Page:
     """One job with its attempts; its log is a file of its own."""
-    detail = job_detail(app.database, app.paths, number)
+    detail = seen_job(app.database, app.paths, viewer, number)
     document = _job(detail.job) | {"inputs": dict(detail.job.inputs), "outputs": dict(detail.job.outputs or {})}
+    document["embargo"] = sorted(detail.job.embargo.names)
     return Page(f"Job {number}", "job.html", f"distwright job show {number}", {"detail": detail}, document)
 
 
-def hosts_page(app: App) -> Page:
+def hosts_page(app: App, _viewer: Viewer) -> Page:
     """Other machines that work for this one, and how they are."""
     rows = [host_json(row) for row in host_rows(app.database, app.config(), app.database.now())]
     return Page("Hosts", "hosts.html", "distwright host list", {"rows": rows}, list(rows))
 
 
-def archive_page(app: App, name: str, base_url: str) -> Page:
+def archive_page(app: App, viewer: Viewer, name: str, base_url: str) -> Page:
     """How to use an archive: sources to paste, its suites, snapshots and tags, and what was uploaded."""
-    archive = app.config().archives.get(name)
-    if archive is None:
-        raise NotFound(f"there is no archive {quoted(name)}", hint="distwright archive list")
+    archive = _archive(viewer, name)
     handout = app.handout()
     served = [row.name for row, live in suites(app.database) if row.archive == name and live]
     names = served or handout.suites(name)
@@ -96,7 +95,9 @@ def archive_page(app: App, name: str, base_url: str) -> Page:
     seen = handout.served_serials(name) if is_own else None
     rows = [row for row in snapshots(*shown) if seen is None or row.serial in seen]
     tags = tagged_snapshots(*shown)
-    uploads = [row for row in upload_list(app.database, _JOBS_SHOWN) if str(row["suite"]).startswith(f"{name}/")]
+    uploads = [
+        row for row in upload_list(app.database, _JOBS_SHOWN, viewer) if str(row["suite"]).startswith(f"{name}/")
+    ]
     document: Json = {
         "archive": name,
         "kind": archive.kind,
@@ -119,12 +120,21 @@ def archive_page(app: App, name: str, base_url: str) -> Page:
     return Page(f"Archive {name}", "archive.html", f"distwright snapshot list {name}", values, document)
 
 
-def state_sources(app: App, name: str, state: str, base_url: str) -> str:
+def state_sources(app: App, viewer: Viewer, name: str, state: str, base_url: str) -> str:
     """Give the sources of all suites of a snapshot, by serial or tag."""
+    _archive(viewer, name)
     handout = app.handout()
     serial, tag = (state, "") if _SERIAL.fullmatch(state) else ("", state)
     names = handout.suites(name, serial=serial, tag=tag)
     return "\n".join(handout.sources(name, suite, f"{base_url}/{name}", serial=serial, tag=tag) for suite in names)
+
+
+def _archive(viewer: Viewer, name: str) -> Archive:
+    """Find an archive; raise NotFound, in the same words for one that they may not see."""
+    archive = viewer.archive(name)
+    if archive is None:
+        raise NotFound(f"there is no archive {quoted(name)}", hint="distwright archive list")
+    return archive
 
 
 def _images(app: App) -> dict[str, list[str]]:

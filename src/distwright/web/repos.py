@@ -1,4 +1,4 @@
-"""Public repos over git's smart HTTP, to be read: what a clone or a fetch asks, and nothing else."""
+"""Public repos over git's smart HTTP, to be read, and private ones by their readers: what a clone or fetch asks, no more."""
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -7,8 +7,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from distwright.app import App
-from distwright.repos.configured import public_repo
+from distwright.repos.configured import readable_repo
 from distwright.tools.git_http import GitAnswer, GitRequest, ask_git
+from distwright.web.readers import viewer_of
 
 BODY_LIMIT_BYTES = 10 << 20  # names of commits that a client wants and has; git http-backend takes no more either
 _READING = "git-upload-pack"
@@ -45,8 +46,8 @@ class PublicRepos:
 
     async def _answer(self, request: Request, *, is_pack: bool, body: bytes) -> Response:
         name = request.path_params["name"].removesuffix(".git")
-        config = await run_in_threadpool(self._app.config)
-        repo = public_repo(config, self._app.paths, name)
+        viewer = await run_in_threadpool(viewer_of, self._app, request)
+        repo = readable_repo(viewer.config, self._app.paths, name, viewer.reads_repo)
         encoding, protocol = (request.headers.get(field, "") for field in ("content-encoding", "git-protocol"))
         asked = GitRequest(is_pack=is_pack, body=body, encoding=encoding, protocol=protocol)
         answer = await run_in_threadpool(ask_git, repo, asked)

@@ -5,7 +5,6 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,13 +18,15 @@ from distwright.archive.incoming import CHANGES_LIMIT_BYTES
 from distwright.errors import BadInput, Busy, DistwrightError, NotAllowed, NotFound, quoted
 from distwright.formats.paths import safe_file_name
 from distwright.model.digests import Json
+from distwright.site.readers import Viewer
 from distwright.site.uploading import upload_list
+from distwright.web.confidential import is_confidential
+from distwright.web.readers import viewer_of
 
 FILE_LIMIT_BYTES = 16 << 30
 SESSION_LIMIT_BYTES = 64 << 30
 SESSION_LIMIT_FILES = 5000
 _LIST_SHOWN = 200
-_OF_PROXIES = ("forwarded", "via", "x-forwarded-", "x-real-ip")
 _ASK = {"WWW-Authenticate": 'Basic realm="uploads", charset="UTF-8"'}
 
 
@@ -51,14 +52,16 @@ class Uploads:
 
     async def list(self, request: Request) -> Response:
         """List uploads, newest first."""
-        return JSONResponse(await run_in_threadpool(upload_list, self._app.database, _LIST_SHOWN))
+        viewer = await run_in_threadpool(viewer_of, self._app, request)
+        return JSONResponse(await run_in_threadpool(upload_list, self._app.database, _LIST_SHOWN, viewer))
 
     async def show(self, request: Request) -> Response:
         """Say what became of an upload."""
-        return JSONResponse(await run_in_threadpool(self._show, request.path_params["number"]))
+        viewer = await run_in_threadpool(viewer_of, self._app, request)
+        return JSONResponse(await run_in_threadpool(self._show, request.path_params["number"], viewer))
 
-    def _show(self, number: int) -> dict[str, Json]:
-        return self._app.uploads().status(number)
+    def _show(self, number: int, viewer: Viewer) -> dict[str, Json]:
+        return self._app.uploads().status(number, viewer)
 
     async def put(self, request: Request) -> Response:
         """Take one file into the session of whoever holds the token; a .changes becomes a job."""
@@ -123,23 +126,6 @@ class Uploads:
             return PlainTextResponse(f"{error.message}\n  try: {error.hint}\n", status)
         place = f"/upload/{job.id}.json"
         return JSONResponse({"upload": job.id, "status": place}, 202, headers={"Location": place})
-
-
-def is_confidential(request: Request) -> bool:
-    """Say whether nobody on the way can read along, as far as it shows: TLS up to us or to the proxy before us, or this machine.
-
-    A proxy on this machine that neither says what it is nor gives itself away cannot be told from a client here.
-    """
-    if request.url.scheme == "https":
-        return True
-    # A proxy without TLS, or one that does not say. nginx before 1.29.7 asks by HTTP/1.0, and by default says nothing else.
-    if any(name.startswith(_OF_PROXIES) for name in request.headers) or request.scope.get("http_version") == "1.0":
-        return False
-    host = request.client.host if request.client else ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _left(folder: Path, name: str) -> int:

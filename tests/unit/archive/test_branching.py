@@ -345,7 +345,7 @@ def test_a_topic_of_another_repo_keeps_its_overlay_when_a_base_of_its_name_comes
     assert "which is of kind overlay and not base" in row(context, "stable").problem
 
 
-def test_a_repo_that_is_private_or_has_no_package_gives_no_suites(context: WorldContext) -> None:
+def test_a_repo_that_has_no_package_gives_no_suites_and_a_private_one_as_others(context: WorldContext) -> None:
     change_repo(context, "greeter", package=False)
     push(context, "greeter", "topic")
     take_in(context)
@@ -355,7 +355,7 @@ def test_a_repo_that_is_private_or_has_no_package_gives_no_suites(context: World
     assert rows(context) == {"topic": ("overlay", "topic")}
     change_repo(context, "greeter", package=True, private=True)
     take_in(context)
-    assert (rows(context), names(context)) == ({}, ["devel"])
+    assert (rows(context), names(context)) == ({"topic": ("overlay", "topic")}, ["devel", "topic"])
 
 
 _started: list[object] = []

@@ -20,7 +20,7 @@ from distwright.archive.own_snapshots import publish_snapshot, take_snapshot
 from distwright.archive.pinning import hold_pins
 from distwright.archive.pins import pin_path
 from distwright.archive.record import record
-from distwright.archive.renewing import renew_due, tell_endings
+from distwright.archive.renewing import PUBLIC, renew_due, tell_endings
 from distwright.archive.resolve import publish_request
 from distwright.archive.suites import publish_suite
 from distwright.errors import NotFound, Refused, Unreachable
@@ -353,3 +353,19 @@ def test_a_warning_is_an_event_once_and_again_when_it_says_something_else(archiv
     warnings = [event for event in context.events() if event.kind is EventKind.WARNING_RAISED]
     assert [event.body["what"] for event in warnings] == [soon[0].what, past[-1].what]
     assert warnings[0].body["about"] == warnings[0].subject == "snapshot debian/2024011001"
+
+
+def test_what_is_private_is_signed_anew_by_a_job_of_its_own(suite: OwnSuite) -> None:
+    context = suite.context
+    looking, placed = renewals(context)
+    vault = context.config.archives["petrel"].model_copy(update={"private": True})
+    context.clock += 6 * DAY
+    public = replace(context.config)
+    context.config = replace(context.config, archives={**context.config.archives, "petrel": vault})
+    looking.order_due(context.config, "", context.clock)
+    [order] = placed
+    assert order.inputs == {"due": ["petrel/devel"], "day": "2024-01-16", "archive": "petrel"}
+    assert renew_due(context, PUBLIC) == [], "a job about what everybody sees does nothing of it, and names nothing"
+    context.config = public
+    assert renew_due(context, "another") == []
+    assert renew_due(context, PUBLIC) == ["petrel/devel"]

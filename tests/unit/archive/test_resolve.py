@@ -130,7 +130,7 @@ def test_a_published_suite_is_meant_by_its_revision_and_says_what_its_release_sa
     accept_upload(context, order.inputs)
     with context.database.read() as tx:
         revision = get_suite(tx, "petrel", "devel").revision
-    publish(publish_request(revision), context, signer("petrel"), context.paths.public)
+    publish(publish_request(revision), context, signer("petrel"))
     serial = recorded(context)
     found = resolved(context, "debian/stable", "petrel/devel")
     fields = tuple(sorted({**FIELDS, "Description": "Petrel devel"}.items()))

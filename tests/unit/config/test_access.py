@@ -25,13 +25,6 @@ def test_what_does_not_fit_together_is_named(lines: str, problem: str) -> None:
     assert [line for line in found if line.partition(" ")[2] == problem], found
 
 
-def test_nothing_is_built_of_a_private_repo() -> None:
-    package = problems_with(("package = true", "package = true\nprivate = true"))
-    image = problems_with(("[repo.live]", "[repo.live]\nprivate = true"))
-    assert any("is true, and a private repo builds nothing" in line for line in package)
-    assert any("repo 'live' is private, and images are not" in line for line in image)
-
-
 def test_roles_open_no_private_repo() -> None:
     found = problems_with(
         ("[repo.live]", '[repo.twin]\nprivate = true\nwrite = ["@developer"]\n[repo.live]'),

@@ -288,7 +288,8 @@ def test_known_tables_without_settings_say_so(table: str) -> None:
             "22 repo.live.from_: is not a known key",
             (
                 "active_days, create, default_branch, description, documentation, environment, fetch_minutes, frozen, maintain, "
-                "only_ahead, package, private, protected, public, read, rebuild, rewind, suite, thawed, url, webhook or write"
+                "only_ahead, package, private, private_twin_of, protected, public, read, rebuild, rewind, suite, thawed, url, "
+                "webhook or write"
             ),
         ),
         (

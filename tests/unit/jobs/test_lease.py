@@ -33,7 +33,8 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.store.database import Database
 from distwright.store.events import append_event, events_after
-from distwright.store.jobs import attempts_of, count_by_state, unfinished
+from distwright.store.jobs import attempts_of, unfinished
+from distwright.store.tallies import count_by_state
 
 POOLS = ["local"]
 ME = holder_name()

@@ -9,10 +9,11 @@ from tests.worlds.repos import commit
 
 from distwright.archive.tree import EMPTY_ROOT
 from distwright.config.difference import Change
-from distwright.errors import BadConfig, NotFound
+from distwright.errors import BadConfig, NotFound, Refused
 from distwright.model.digests import Json, canonical_json, sha256_of
 from distwright.model.events import EventKind
-from distwright.site.applied import applied_keyring, apply_config, files_of_commit, load_applied
+from distwright.site.applied import applied_keyring, apply_config, files_of_commit, load_applied, open_repo
+from distwright.store.embargoes import list_private_names
 from distwright.store.holds import holds_of
 from distwright.store.refs import AppliedConfig, applied_config, keep_applied_config
 from distwright.store.suites import list_suites
@@ -174,3 +175,30 @@ def test_a_commit_without_tables_and_a_repo_that_is_not_here_are_not_found(conte
         files_of_commit(context.paths, "nowhere", "main")
     with pytest.raises(NotFound, match="'topic' is not in repo live"):
         files_of_commit(context.paths, "live", "topic")
+
+
+def test_what_was_private_is_never_opened_by_a_table(context: WorldContext) -> None:
+    twin, key = "[repo.twin]\nprivate = true\n", 'key = { credential = "vault" }'
+    vault = f'[archive.vault]\nkind = "own"\norigin = "Vault"\nlabel = "Vault"\n{key}\n'
+    secret = f"{twin}{vault}private = true\n"
+    for text in (secret, secret, ""):
+        apply(context, CONFIG + text)
+    for kind, opened in (("repo twin", "[repo.twin]\n"), ("archive vault", vault)):
+        with pytest.raises(Refused, match=f"{kind} was private here, and would not be any more"):
+            apply(context, CONFIG + opened)
+    with context.database.read() as tx:
+        assert list_private_names(tx) == {"repo/twin", "archive/vault"}
+    apply(context, CONFIG + secret)
+    open_repo(context.database, "twin")
+    apply(context, f"{CONFIG}[repo.twin]\n", SECOND)
+    with context.database.read() as tx:
+        assert list_private_names(tx) == {"archive/vault"}
+    with pytest.raises(NotFound, match="repo 'twin' was never private here"):
+        open_repo(context.database, "twin")
+
+
+def test_an_archive_that_everybody_reads_is_not_hidden_by_a_table(context: WorldContext) -> None:
+    apply(context)
+    with pytest.raises(Refused, match="archive petrel is public, and would be private"):
+        apply(context, CONFIG.replace('kind = "own"', 'kind = "own"\nprivate = true'), SECOND)
+    apply(context)

@@ -13,6 +13,7 @@ from distwright.jobs.step import KindName
 from distwright.model.digests import Json, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.site.line import line_rows, newest_finish
+from distwright.site.readers import Viewer
 from distwright.site.views import job_detail, jobs, line, overview, repo_refs, suites, uploads
 from distwright.store.jobs import Finish, claim, finish_attempt
 
@@ -107,7 +108,7 @@ def test_a_row_says_how_long_the_last_attempt_took_and_where_its_files_are(conte
 
 
 def test_the_views_of_an_empty_installation_are_empty(context: WorldContext) -> None:
-    seen = overview(context.database, context.paths)
+    seen = overview(context.database, context.paths, Viewer(context.config))
     assert (seen.line, seen.waiting, seen.events, seen.snapshots, seen.suites, seen.live) == ([], [], [], [], [], {})
     assert (jobs(context.database, limit=5), suites(context.database), uploads(context.database, limit=5)) == (
         [],
@@ -123,5 +124,5 @@ def test_a_job_is_shown_with_its_attempts_and_its_log(context: WorldContext) -> 
     seen = job_detail(context.database, context.paths, number)
     assert (seen.job.state, [attempt.fence for attempt in seen.attempts]) == (JobState.DONE, [1])
     assert seen.log == context.paths.job_log(number, 1)
-    assert overview(context.database, context.paths).counts == {JobState.DONE: 1}
+    assert overview(context.database, context.paths, Viewer(context.config)).counts == {JobState.DONE: 1}
     assert context.clock > DATE

@@ -358,3 +358,20 @@ def test_a_file_that_we_may_not_read_keeps_nobody_else_waiting(monkeypatch: pyte
         if is_root:
             os.seteuid(0)
         shutil.rmtree(folder)
+
+
+def test_nothing_comes_to_a_private_archive_from_outside_and_no_answer_says_what_it_has(
+    world: QueueWorld, tmp_path: Path
+) -> None:
+    vault = world.queue.config.archives["petrel"].model_copy(update={"private": True})
+    world.queue = replace(world.queue, config=replace(world.queue.config, archives={"petrel": vault}))
+    upload = upload_of()
+    for name in ("devel", "nowhere"):
+        place = world.put(tmp_path / name, make_upload(make_source("greeter"), make_deb("greeter"), distribution=name))
+        folder = world.queue.session("ada")
+        for file in place.parent.iterdir():
+            shutil.copy(file, folder / file.name)
+        with pytest.raises(NotFound, match=f"there is no suite '{name}'"):
+            world.queue.from_session("ada", place.name)
+    job = world.queue.from_file(world.put(tmp_path / "by-hand", upload), "")
+    assert job.inputs["archive"] == "petrel", "who has this machine may"

@@ -12,7 +12,9 @@ from distwright.jobs.order import get_job
 from distwright.jobs.step import KindName
 from distwright.model.digests import Json
 from distwright.model.events import BODY_KEYS, Event, EventKind
-from distwright.site.views import overview, unknown_kind, without_private
+from distwright.site.applied import note_private_names
+from distwright.site.readers import Viewer
+from distwright.site.views import overview, unknown_kind
 from distwright.store.database import Database
 from distwright.store.events import append_event, set_open
 from distwright.store.paths import StatePaths
@@ -40,6 +42,7 @@ def test_a_job_that_runs_elsewhere_waits_for_nobody(database: Database) -> None:
 def test_pushes_to_private_repos_and_to_those_that_are_gone_are_left_out(database: Database, tmp_path: Path) -> None:
     config = parse_config([("a.toml", CONFIG.replace("[repo.live]", "[repo.twin]\nprivate = true\n[repo.live]"))])
     subjects = ["live", "twin", "gone"]
+    note_private_names(database, config, NOW)
     with database.write() as tx:
         for subject in subjects:
             number = append_event(
@@ -58,7 +61,7 @@ def test_pushes_to_private_repos_and_to_those_that_are_gone_are_left_out(databas
             append_event(tx, Event(EventKind.BRANCH_READY, NOW, f"{repo} b", ready))
             status: dict[str, Json] = {**dict.fromkeys(BODY_KEYS[EventKind.BRANCH_STATUS_CHANGED], ""), "repo": repo}
             append_event(tx, Event(EventKind.BRANCH_STATUS_CHANGED, NOW, f"{repo} b: ok", status))
-    seen = without_private(overview(database, StatePaths(tmp_path)), config)
+    seen = overview(database, StatePaths(tmp_path), Viewer(config))
     assert [row.event.subject for row in seen.events if row.event.kind is EventKind.REPO_PUSHED] == ["live"]
     assert [row.event.event.subject for row in (*seen.waiting, *seen.refused)] == ["live"]
     assert [row.event.kind for row in seen.events if row.event.kind is not EventKind.REPO_PUSHED] == [

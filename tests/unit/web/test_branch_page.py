@@ -14,6 +14,7 @@ from distwright.jobs.step import KindName
 from distwright.model.branches import HEADS, RefCommit
 from distwright.model.outcomes import Outcome
 from distwright.site.applied import apply_config
+from distwright.store.schema import events, private_names, private_objects
 from distwright.web.application import web_application
 
 TOPIC = "feature/<b>bold"
@@ -44,7 +45,7 @@ def line(tmp_path: Path) -> CommandLine:
 def place_jobs(app: App, repo: str, tip: str) -> None:
     commits = (RefCommit(repo, f"{HEADS}{TOPIC}", tip),)
     for kind in ("image.build", "image.boot"):
-        inputs = {"image": tip}  # nothing here names the repo: jobs of private ones do not exist
+        inputs = {"image": tip}  # nothing here names the repo: whose commits it is for says what it is of
         order = JobOrder(KindName(kind, 1), inputs, kind, 50 if kind == "image.build" else 40, commits=commits)
         with app.database.write() as tx:
             place_order(tx, order, app.now())
@@ -93,6 +94,7 @@ def test_repos_that_are_not_public_have_no_page_and_no_word_says_that_they_are_t
     assert said["gone"][0] == 404
     assert web.get("/branch/live/gone").status_code == 404
     front = web.get("/").text
+    assert [job["job"] for job in web.get("/job.json").json()] == [4, 3, 2, 1], "not those of the twin"
     assert ("twin" in front, "live feature/&lt;b&gt;bold: failed" in front) == (False, True)
 
 
@@ -104,7 +106,7 @@ def test_command_line_says_how_a_branch_stands(line: CommandLine) -> None:
         "build: failed", "rebuild: nothing", "tests: running", "checks: nothing",
     ]  # fmt: skip
     assert "closed" in line.run("branch", "status", "closed", as_json=True).text, "who is on the machine may see it"
-    assert line.run("branch", "status", "twin", as_json=True).answer == []
+    assert line.run("branch", "status", "twin", as_json=True).answer != [], "all of it"
     gone = line.run("branch", "status", "live", "gone")
     assert (gone.exit_code, gone.said) == (10, "no branch 'gone' of 'live' is known")
     assert line.run("branch", "status", "gone").exit_code == 10
@@ -155,3 +157,12 @@ def test_branch_called_like_a_json_page_has_a_page_and_json_of_its_own(line: Com
         found = web.get(page)
         assert (found.status_code, f"distwright branch status live {name}<" in found.text) == (200, True), page
         assert web.get(f"/branch/live/{name}.json").json()["branch"] == name
+
+
+def test_what_an_older_version_told_of_a_private_repo_is_hidden_from_the_start(line: CommandLine) -> None:
+    app = open_app(str(line.state))
+    with app.database.write() as tx:  # as migration 0009 leaves it
+        for table in (private_names, private_objects):
+            tx.connection.execute(table.delete())
+        tx.connection.execute(events.update().values(embargo=""))
+    assert "twin" not in Browser(web_application(app)).get("/").text

@@ -19,6 +19,7 @@ from distwright.site.uploading import UploadQueue
 from distwright.store.objects import FileObjects
 from distwright.tools.sandbox import sandbox_for
 from distwright.web import application, uploads
+from distwright.web.confidential import is_confidential
 from distwright.web.uploads import Uploads
 
 LOOPBACK, FAR = ("127.0.0.1", 4711), ("192.0.2.7", 4711)
@@ -122,7 +123,7 @@ def test_a_proxy_that_says_nothing_is_known_by_the_old_protocol_if_at_all(versio
         "type": "http", "scheme": "http", "method": "PUT", "path": "/upload/a.deb", "query_string": b"",
         "headers": [(b"host", b"127.0.0.1:8080")], "client": LOOPBACK, "http_version": version,
     }  # fmt: skip
-    assert uploads.is_confidential(Request(scope)) == is_taken
+    assert is_confidential(Request(scope)) == is_taken
 
 
 @pytest.mark.parametrize(
