@@ -161,7 +161,7 @@ def test_branch_called_like_a_json_page_has_a_page_and_json_of_its_own(line: Com
 
 def test_what_an_older_version_told_of_a_private_repo_is_hidden_from_the_start(line: CommandLine) -> None:
     app = open_app(str(line.state))
-    with app.database.write() as tx:  # as migration 0009 leaves it
+    with app.database.write() as tx:  # as migration 0010 leaves it
         for table in (private_names, private_objects):
             tx.connection.execute(table.delete())
         tx.connection.execute(events.update().values(embargo=""))

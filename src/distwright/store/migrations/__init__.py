@@ -8,7 +8,7 @@ from distwright.errors import Busy, Refused, quoted
 from distwright.store.database import Database, Transaction
 from distwright.store.times import to_text
 
-NEWEST = "0009"
+NEWEST = "0010"
 
 
 def is_empty(database: Database) -> bool:

@@ -1,10 +1,10 @@
-"""Ninth schema: what is private, what comes of it, and who may look at it by web."""
+"""Tenth schema: what is private, what comes of it, and who may look at it by web."""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0009"
-down_revision = "0008"
+revision = "0010"
+down_revision = "0009"
 
 
 def _bytewise(text: sa.String) -> sa.String:
