@@ -196,7 +196,7 @@ def host_json(row: HostRow) -> dict[str, Json]:
         "last heard": "" if row.heard is None else f"{row.heard:%Y-%m-%d %H:%M:%S}",
         "free bytes": None if health is None else health.free_bytes,
         "free disk": "" if health is None else f"{health.free_bytes / (1 << 30):.1f} GiB",
-        "load": None if health is None else health.load,
+        "load": "" if health is None else f"{health.load:.2f}",
         "note": note_of(row),
     }
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from distwright.cli.options import echo, print_rows, print_stream, print_table
+from distwright.model.digests import Json
 
 
 def test_brackets_and_colons_in_a_table_are_text_and_no_style(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +21,7 @@ def test_an_empty_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_signs_that_turn_the_line_around_are_written_out_in_tables_and_json(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [{"branch": "main\u202egpj\u2066\U000e0041", "note": "two\nlines"}]
+    rows: list[dict[str, Json]] = [{"branch": "main\u202egpj\u2066\U000e0041", "note": "two\nlines"}]
     print_rows(rows, ("branch",), as_json=False, empty="nothing")
     print_rows(rows, ("branch",), as_json=True, empty="nothing")
     print_stream(rows, ("branch",), as_json=False, empty="nothing")

@@ -1,6 +1,6 @@
 """When machines of a pool are to come, and when to go: decided of counts and times alone."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.worlds.times import NOW
@@ -15,7 +15,7 @@ TABLE = Pool(scale_command=("/usr/bin/true",), wait_minutes=5, idle_minutes=30, 
 IDLE, WORKS = PoolLoad(), PoolLoad(running=2)
 
 
-def ago(minutes: float) -> object:
+def ago(minutes: float) -> datetime:
     return NOW - timedelta(minutes=minutes)
 
 

@@ -33,7 +33,7 @@ def test_page_json_and_command_say_the_same(tmp_path: Path) -> None:
     app.database.close()
     assert rows == line.run("host", "list", as_json=True).answer
     anvil, tongs = rows
-    assert (anvil["state"], anvil["free disk"], anvil["load"], anvil["slots"]) == ("silent", "3.0 GiB", 1.25, 4)
+    assert (anvil["state"], anvil["free disk"], anvil["load"], anvil["slots"]) == ("silent", "3.0 GiB", "1.25", 4)
     assert anvil["note"].startswith(f"not heard of since {NOW.replace(year=2025):%Y-%m-%d %H:%M:%S} UTC; look whether")
     assert (tongs["state"], tongs["note"], tongs["free bytes"]) == ("not enrolled", "", None)
     assert ("3.0 GiB" in page, "not heard of since" in page, "<i>" in page) == (True, True, False)
