@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from distwright.store.paths import StatePaths
 from distwright.store.schema import jobs
 from distwright.store.times import to_text
 from distwright.tools.sandbox import sandbox_for
+from distwright.worker.context import JobContext
 from distwright.worker.execute import execute
 from distwright.worker.watchdog import tree_of
 
@@ -53,12 +55,19 @@ def mason() -> Iterator[Yard]:
 class Run:
     """A step that sleeps on the builder, in a thread of this process."""
 
-    mason: Yard
+    context: JobContext
     endings: list[Ending] = field(default_factory=list)
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin."""
+        self.thread = threading.Thread(target=lambda: self.endings.append(execute(SLEEPS, {}, self.context)))
+        self.thread.start()
 
     def ended(self) -> Ending:
         """Wait for its end."""
-        wait_until(lambda: self.endings, "the step to end")
+        self.thread.join(120)
+        assert self.endings, "the step never ended"
         return self.endings[0]
 
 
@@ -67,13 +76,10 @@ SLEEPS = kind_of(step(f"echo it has begun; sleep {MARK} & sleep {MARK}"))
 
 @contextmanager
 def sleeping(mason: Yard) -> Iterator[Run]:
-    run = Run(mason)
-    context = mason.context()
-    thread = threading.Thread(target=lambda: run.endings.append(execute(SLEEPS, {}, context)))
-    thread.start()
+    run = Run(mason.context())
     wait_until(lambda: len(living(f"sleep\0{MARK}")) == 2, "both programs to run there")
     yield run
-    thread.join()
+    run.thread.join()
 
 
 def processes_of_serve(mason: Yard) -> list[int]:
@@ -133,13 +139,13 @@ def test_work_folder_of_a_killed_step_goes_with_the_next_one(mason: Yard) -> Non
 
 
 def test_builder_that_is_silent_is_given_up_and_ends_its_programs_when_it_wakes(mason: Yard) -> None:
-    mason.silence_s = 7.0  # it says that it is there every five
+    mason.silence_s = 15.0  # it says that it is there every five
     with sleeping(mason) as run:
         stopped = processes_of_serve(mason)
         kill_all(stopped, signal.SIGSTOP)
         ending = run.ended()
     assert (ending.outcome, ending.message.partition(" (")[0]) == (
-        Outcome.BROKEN, f"count: builder {NAME}: nothing was heard for 7 s"
+        Outcome.BROKEN, f"count: builder {NAME}: nothing was heard for 15 s"
     )  # fmt: skip
     kill_all(stopped, signal.SIGCONT)
     wait_until(lambda: not living(f"sleep\0{MARK}"), "its programs to end")
@@ -236,8 +242,27 @@ BEGUN = f'{SPEAKS}note(say="begun")\n'
 WELL = '{"exit": 0, "cut": "", "tail": []}'
 OUT = f'note(say="ended", ends=[{WELL}], outputs={{"out": 3}}, problem="")\norder = hear()\n'
 GIVEN = 'note(say="given", of=order["of"], sha256=hashlib.sha256(b"abc").hexdigest())\nhear()\n'
-LOCAL = kind_of(step("echo here >out", collect={"out": "out"}))
+LOCAL = kind_of(step("echo here >out", collect={"out": "out"}, repeat=True))
 HERE = {"count/out": sha256_of(b"here\n")}
+_jobs = count(1)
+
+
+@pytest.fixture(scope="module")
+def lodge() -> Iterator[Yard]:
+    """A builder on which one after another something else answers."""
+    with state_folder() as folder:
+        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
+        with yard(shop, folder / "far") as made:
+            yield made
+        shop.database.close()
+
+
+@pytest.fixture
+def false(lodge: Yard) -> Yard:
+    """The same, with less patience (the machine may be busy), and with nothing held against it."""
+    (lodge.shop.paths.root / "run" / "builders" / f"{NAME}.unfit").unlink(missing_ok=True)
+    lodge.silence_s, lodge.slack_s = 15.0, 2.0
+    return lodge
 
 
 @pytest.mark.parametrize(
@@ -245,19 +270,19 @@ HERE = {"count/out": sha256_of(b"here\n")}
     [
         pytest.param("print('Welcome to Debian!' * 100)", "is no frame", id="greets"),
         pytest.param("import sys; sys.exit('not today')", "not today", id="ends at once"),
-        pytest.param("import time; time.sleep(100)", "nothing was heard for 3 s", id="does not answer"),
+        pytest.param("import time; time.sleep(100)", "nothing was heard for 15 s", id="does not answer"),
         pytest.param(f'{SPEAKS}note(say="refused", why="no" * 100000, busy=False)', "nonono", id="refuses at length"),
         pytest.param(f'{SPEAKS}note(say="refused", why="no", busy=7)', "busy", id="refuses without sense"),
         pytest.param(f'{SPEAKS}note(say="ended")', "'ended' came where begun was wanted", id="has ended already"),
         pytest.param(f"{SPEAKS}piece(0, b'x')", "'a piece' came where begun was wanted", id="prints already"),
     ],
 )
-def test_what_does_not_begin_leaves_the_step_to_the_server(mason: Yard, script: str, said: str) -> None:
-    mason.answers(script)
-    mason.silence_s = 3.0
-    ending = execute(LOCAL, {}, mason.context())
+def test_what_does_not_begin_leaves_the_step_to_the_server(false: Yard, script: str, said: str) -> None:
+    false.answers(script)
+    job = next(_jobs)
+    ending = execute(LOCAL, {}, false.context(job))
     assert (ending.outcome, ending.outputs) == (Outcome.OK, HERE)
-    (line,) = [line for line in mason.shop.log().splitlines() if f"builder {NAME} does not take" in line]
+    (line,) = [line for line in false.shop.log(job).splitlines() if f"builder {NAME} does not take" in line]
     assert said in line
     assert len(line) < 600
 
@@ -274,7 +299,7 @@ def test_what_does_not_begin_leaves_the_step_to_the_server(mason: Yard, script: 
         pytest.param('note(say="hello", of=1)', "'hello' came where a question was wanted", id="an unknown note"),
         pytest.param("while True: piece(0, b'x' * 200000)", "prints without end", id="log without end"),
         pytest.param("while True: note(say='still'); time.sleep(0.1)", "takes longer than", id="never ends"),
-        pytest.param("time.sleep(100)", "nothing was heard for 3 s", id="silent"),
+        pytest.param("time.sleep(100)", "nothing was heard for 15 s", id="silent"),
         pytest.param("piece(7, b'x')", "'a piece' came where a note was wanted", id="bytes of nothing"),
         pytest.param(f'note(say="ended", ends=[{WELL}], outputs={{"../x": 1}}, problem="")', "'../x'", id="a path"),
         pytest.param(
@@ -318,41 +343,39 @@ def test_what_does_not_begin_leaves_the_step_to_the_server(mason: Yard, script: 
         ),
     ],
 )  # fmt: skip
-def test_what_a_false_builder_says_breaks_the_attempt_and_nothing_else(mason: Yard, script: str, said: str) -> None:
-    shop = mason.shop
+def test_what_a_false_builder_says_breaks_the_attempt_and_nothing_else(false: Yard, script: str, said: str) -> None:
+    shop, job = false.shop, next(_jobs)
     other, given = shop.objects.put(b"of another job"), shop.objects.put(b"given")
     before = set(shop.objects.digests())
-    mason.answers(BEGUN + f"OTHER, GIVEN = {str(other)!r}, {str(given)!r}\n" + script)
-    mason.silence_s = 3.0
-    mason.slack_s = 2.0
+    false.answers(BEGUN + f"OTHER, GIVEN = {str(other)!r}, {str(given)!r}\n" + script)
     command = shell("echo here >out", timeout_s=30 if "still" not in script else 1, limits=Limits(output_mb=1))
-    kind = kind_of(step(command, place={"given": given}, collect={"out": "out"}))
-    ending = execute(kind, {}, mason.context())
+    kind = kind_of(step(command, place={"given": given}, collect={"out": "out"}, repeat=True))
+    ending = execute(kind, {}, false.context(job))
     assert ending.outcome is Outcome.BROKEN, ending
     assert f"builder {NAME}" in ending.message
     assert said in ending.message
     assert len(ending.message) < 900
     assert set(shop.objects.digests()) == before
     assert not list((shop.paths.objects / "incoming").glob("*"))
-    assert execute(kind, {}, mason.context(1, 2, tried=1)).outputs == HERE, "the next attempt is made here"
+    assert execute(kind, {}, false.context(job, 2, tried=1)).outputs == HERE, "the next attempt is made here"
 
 
-def test_builder_that_takes_nothing_is_given_up(mason: Yard) -> None:
-    given = mason.shop.objects.put(os.urandom(30 << 20))
-    mason.answers(
+def test_builder_that_takes_nothing_is_given_up(false: Yard) -> None:
+    given = false.shop.objects.put(os.urandom(30 << 20))
+    false.answers(
         f"{BEGUN}note(say='want', of=1, sha256={str(given)!r}, offset=0)\nwhile True: note(say='still'); time.sleep(1)"
     )
-    mason.silence_s = 4.0
-    ending = execute(kind_of(step("cat given", place={"given": given})), {}, mason.context())
-    assert (ending.outcome, "nothing was taken for 4 s" in ending.message) == (Outcome.BROKEN, True), ending
+    ending = execute(kind_of(step("cat given", place={"given": given})), {}, false.context(next(_jobs)))
+    assert (ending.outcome, "nothing was taken for 15 s" in ending.message) == (Outcome.BROKEN, True), ending
 
 
-def test_builder_can_lie_about_what_came_out_as_a_build_can_and_no_more(mason: Yard) -> None:
+def test_builder_can_lie_about_what_came_out_as_a_build_can_and_no_more(false: Yard) -> None:
     """What it gives is what is kept: under its own digest, as this step's output, and for jobs of this builder only."""
-    mason.answers(f"{BEGUN}{OUT}piece(order['of'], b'abc')\n{GIVEN}")
-    ending = execute(LOCAL, {}, mason.context())
+    false.answers(f"{BEGUN}{OUT}piece(order['of'], b'abc')\n{GIVEN}")
+    kind = kind_of(step("echo here >out", collect={"out": "out"}))
+    ending = execute(kind, {}, false.context(next(_jobs)))
     assert ending == Ending(Outcome.OK, "counted", {"count/out": sha256_of(b"abc")})
-    assert execute(LOCAL, {}, mason.shop.context(2)).outputs == HERE
+    assert execute(kind, {}, false.shop.context(next(_jobs))).outputs == HERE
 
 
 # Joining

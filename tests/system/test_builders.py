@@ -5,7 +5,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,12 +15,9 @@ from tests.worlds.builders import NAME, Yard, yard
 from tests.worlds.processes import living, wait_until
 from tests.worlds.rootfs import root_tar
 from tests.worlds.state import count_order, placed
-from tests.worlds.times import NOW
 from tests.worlds.work import Workshop, kind_of, shell, step, workshop
 
 from distwright.app import open_app
-from distwright.errors import BadInput, BadUsage, NotAllowed, NotFound, Refused, Unreachable
-from distwright.formats.enrolment import EnrolmentLine
 from distwright.jobs.lease import Ending
 from distwright.jobs.limits import Limits
 from distwright.jobs.order import get_job
@@ -28,12 +25,9 @@ from distwright.jobs.step import JobKind, StepEnd, Verdict, judge_by_exit
 from distwright.model.digests import Sha256, sha256_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.site.applied import apply_config
-from distwright.site.builders import builders_for, enrol_builder, meet
-from distwright.site.building import join
-from distwright.site.hosts import authenticated, drain, enrol, exchange, host_rows
+from distwright.site.builders import builders_for
+from distwright.site.hosts import drain, host_rows
 from distwright.store.holds import holds_on
-from distwright.store.hosts import find_host
-from distwright.store.paths import StatePaths
 from distwright.tools.dpkg import installed_versions
 from distwright.tools.sandbox import sandbox_for
 from distwright.worker.execute import execute
@@ -50,7 +44,20 @@ def mason(tmp_path: Path) -> Iterator[Yard]:
         shop.database.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def lodge() -> Iterator[Yard]:
+    """A builder that many tests share; each has a job of its own."""
+    with state_folder() as folder:
+        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
+        with yard(shop, folder / "far") as made:
+            yield made
+        shop.database.close()
+
+
+_jobs = count(1)
+
+
+@pytest.fixture(scope="module")
 def here() -> Iterator[Workshop]:
     """An installation that has no builder, to compare with."""
     with state_folder() as folder:
@@ -106,7 +113,10 @@ def judge_content_with_one(end: StepEnd) -> Verdict:
         pytest.param(kind_of(step("true", collect={"out": "out"})), id="leaves no output"),
         pytest.param(kind_of(step("ln -s /etc/passwd out", collect={"out": "out"})), id="leaves a link"),
         pytest.param(kind_of(step("mkfifo out", collect={"out": "out"})), id="leaves a pipe"),
-        pytest.param(kind_of(step("truncate -s 99G out", collect={"out": "out"})), id="leaves too much"),
+        pytest.param(
+            kind_of(step(shell("truncate -s 99G out", limits=Limits(disk_mb=100)), collect={"out": "out"})),
+            id="leaves too much",
+        ),
         pytest.param(kind_of(step(shell("sleep 60", timeout_s=1))), id="takes too long"),
         pytest.param(kind_of(step(shell("yes", limits=Limits(output_mb=1)))), id="prints too much"),
         pytest.param(kind_of(step(shell("echo it is up; sleep 60", until="it is up"))), id="shows what is waited for"),
@@ -121,13 +131,14 @@ def judge_content_with_one(end: StepEnd) -> Verdict:
         ),
     ],
 )
-def test_step_ends_there_as_it_ends_here(mason: Yard, here: Workshop, kind: JobKind) -> None:
-    local, there = execute(kind, {}, here.context()), execute(kind, {}, mason.context())
-    assert was_there(mason)
+def test_step_ends_there_as_it_ends_here(lodge: Yard, here: Workshop, kind: JobKind) -> None:
+    job = next(_jobs)
+    local, there = execute(kind, {}, here.context(job)), execute(kind, {}, lodge.context(job))
+    assert was_there(lodge, job)
     assert there == local
     assert there.outcome is not Outcome.BROKEN
     for digest in there.evidence.values():
-        assert mason.shop.objects.is_intact(digest)
+        assert lodge.shop.objects.is_intact(digest)
 
 
 @pytest.mark.parametrize(
@@ -375,124 +386,3 @@ def test_step_that_is_made_beside_another_is_made_there_as_well(mason: Yard) -> 
     log = mason.shop.log()
     assert log.count(f"builder {NAME} has begun") == 2, log
     assert ("second was made beside" in log) == (len(os.sched_getaffinity(0)) > 1)
-
-
-# Enrolment
-
-
-def renewed(mason: Yard) -> EnrolmentLine:
-    shop = mason.shop
-    return enrol_builder(shop.database, shop.paths, mason.config, NAME, shop.database.now())
-
-
-def met(mason: Yard) -> str:
-    shop = mason.shop
-    return meet(shop.database, shop.objects, shop.paths, mason.config, NAME, shop.database.now)
-
-
-def test_line_counts_once_and_for_an_hour(mason: Yard) -> None:
-    with pytest.raises(Refused, match="no line is waiting"):
-        met(mason)
-    shop = mason.shop
-    old = enrol_builder(
-        shop.database, shop.paths, mason.config, NAME, shop.database.now() - timedelta(hours=1, seconds=1)
-    )
-    mason.join(old.text)
-    with pytest.raises(Refused, match="no line is waiting"):
-        met(mason)
-    mason.join(renewed(mason).text)
-    assert met(mason) == " ".join((mason.folder / "host_key.pub").read_text().split()[:2])
-    renewed(mason)
-    with pytest.raises(Unreachable, match="used it already"):
-        met(mason)
-
-
-def test_who_does_not_know_the_line_is_no_builder(mason: Yard) -> None:
-    """Somebody in between has another host key, and cannot vouch for it: also not one who lets our key in, as anybody can."""
-    mason.join(renewed(mason).text)
-    renewed(mason)
-    with pytest.raises(NotAllowed, match="does not know the line, or has another host key"):
-        met(mason)
-    assert [builder.name for builder in mason.builders()] == [NAME], "what it was it still is"
-
-
-def test_who_knows_the_line_and_has_another_host_key_is_no_builder(mason: Yard) -> None:
-    """As one that passes everything on to the true builder would."""
-    other = mason.folder / "other_key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
-    (mason.folder / "true.pub").write_bytes((mason.folder / "host_key.pub").read_bytes())
-    mason.join(renewed(mason).text)
-    mason.stop()
-    settings = mason.folder / "sshd_config"
-    other.chmod(0o600)
-    if os.geteuid() == 0:
-        status = (mason.folder / "host_key").stat()
-        os.chown(other, status.st_uid, status.st_gid)
-    settings.write_text(settings.read_text().replace("/host_key", "/other_key"))
-    mason.start()
-    with pytest.raises(NotAllowed, match="another host key"):
-        met(mason)
-
-
-def test_key_of_the_server_opens_nothing_but_the_one_command(mason: Yard) -> None:
-    (builder,) = mason.builders()
-    done = subprocess.run(
-        [*builder.argv, "cat", "/etc/passwd"], input=b"", capture_output=True, timeout=60, check=False
-    )
-    assert (b"root:" in done.stdout, done.returncode != 0) == (False, True)
-    forward = [*builder.argv[:-2], "-o", "ClearAllForwardings=no", "-W", f"127.0.0.1:{mason.port}", *builder.argv[-2:]]
-    done = subprocess.run(forward, input=b"", capture_output=True, timeout=60, check=False)
-    assert b"SSH-2.0" not in done.stdout
-    assert b"forwarding" in done.stderr or b"prohibited" in done.stderr
-
-
-def test_joining_again_leaves_one_line_and_those_of_others(mason: Yard) -> None:
-    keys = mason.home / ".ssh" / "authorized_keys"
-    before = keys.read_text()
-    keys.write_text(f"ssh-ed25519 AAAA somebody else\n{before}")
-    mason.join(renewed(mason).text)
-    assert keys.read_text() == f"ssh-ed25519 AAAA somebody else\n{before}"
-    assert keys.stat().st_mode & 0o777 == 0o600
-
-
-def test_host_key_of_a_builder_is_nobodys_token(mason: Yard) -> None:
-    """It stands in the row where a runner has the sum of its token, and anybody may know it."""
-    shop, now = mason.shop, mason.shop.database.now()
-    with shop.database.read() as tx:
-        row = find_host(tx, NAME)
-    assert row is not None
-    assert row.token_hash is not None
-    text = shop.objects.read(row.token_hash).decode()
-    assert text.startswith("ssh-ed25519 ")
-    as_runner = mason.as_runner()
-    for config in (mason.config, as_runner):
-        with pytest.raises(NotAllowed):
-            authenticated(shop.database, config, NAME, text)
-    line = renewed(mason)
-    with pytest.raises(NotAllowed):
-        exchange(shop.database, mason.config, NAME, line.secret, "1", now)
-    with pytest.raises(Refused, match="is a builder"):
-        enrol(shop.database, mason.config, NAME, now)
-    with pytest.raises(NotFound):
-        enrol_builder(shop.database, shop.paths, as_runner, NAME, now)
-
-
-@pytest.mark.parametrize(
-    ("line", "error"), [("", BadInput), ("distwright-builder-1:short:ssh-ed25519:AAAA", BadInput), (None, BadUsage)]
-)
-def test_join_with_something_else_changes_nothing(tmp_path: Path, line: str | None, error: type[Exception]) -> None:
-    good = EnrolmentLine("x" * 43, "ssh-ed25519 " + "A" * 68).text
-    place = tmp_path / "keys"
-    program = ("distwright",) if line is not None else ('with"quote',)
-    key = tmp_path / "key.pub"
-    key.write_text("ssh-ed25519 " + "A" * 68)
-    with pytest.raises(error):
-        join(StatePaths(tmp_path / "state"), line if line is not None else good, [key], program, place, NOW)
-    assert not place.exists()
-    assert not (tmp_path / "state" / "enrolment.json").exists()
-
-
-def test_installation_does_not_become_a_builder(here: Workshop, tmp_path: Path) -> None:
-    good = EnrolmentLine("x" * 43, "ssh-ed25519 " + "A" * 68).text
-    with pytest.raises(Refused, match="an installation of its own"):
-        join(here.paths, good, [], ("distwright",), tmp_path / "keys", here.database.now())

@@ -26,7 +26,7 @@ _PART_S = 10.0
 _HINT = "see that the machine is up, and what its sshd logs"
 
 
-def _do_not_look() -> None:
+def _look_at_nothing() -> None:
     """Look at nothing."""
 
 
@@ -77,11 +77,11 @@ class Link:
         lines = bytes(self._words).decode(errors="replace").strip().splitlines()
         return quoted(lines[-1]) if lines else ""
 
-    def say(self, says: str, *, look: Callable[[], None] = _do_not_look, **values: Json) -> None:
+    def say(self, says: str, *, look: Callable[[], None] = _look_at_nothing, **values: Json) -> None:
         """Send a note. look: called all the time while the other side takes nothing; may raise. Raises Unreachable."""
         self._send(note_frame(says, **values), look)
 
-    def give(self, of: int, content: bytes, *, look: Callable[[], None] = _do_not_look) -> None:
+    def give(self, of: int, content: bytes, *, look: Callable[[], None] = _look_at_nothing) -> None:
         """Send bytes, in pieces. Raises Unreachable."""
         for begin in range(0, len(content), PIECE_BYTES):
             self._send(piece_frame(of, content[begin : begin + PIECE_BYTES]), look)

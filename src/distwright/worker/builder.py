@@ -166,7 +166,7 @@ class _Questions:
 
     def find(self, path: str) -> Note:
         """Ask for a file of the step's archives; give the answer."""
-        with self._asking("find", path=path) as answers:
+        with self._asking(lambda of: self._link.say("find", of=of, path=path)) as answers:
             answer = self._next(answers)
         if not isinstance(answer, Note):
             raise refused_note(answer, "an answer")
@@ -174,7 +174,7 @@ class _Questions:
 
     def pieces(self, digest: Sha256, offset: int) -> Iterator[bytes]:
         """Ask for the bytes of an object, from an offset on."""
-        with self._asking("want", sha256=str(digest), offset=offset) as answers:
+        with self._asking(lambda of: self._link.say("want", of=of, sha256=str(digest), offset=offset)) as answers:
             while isinstance(answer := self._next(answers), Piece):
                 yield answer.content
         if answer.says != "sent":
@@ -190,14 +190,14 @@ class _Questions:
         """Send nothing: the server takes what it wants."""
 
     @contextlib.contextmanager
-    def _asking(self, says: str, **values: str | int) -> Iterator["queue.Queue[Note | Piece]"]:
+    def _asking(self, ask: Callable[[int], None]) -> Iterator["queue.Queue[Note | Piece]"]:
         answers: queue.Queue[Note | Piece] = queue.Queue(_QUEUE_PIECES)
         with self._lock:
             self._numbers += 1
             of = self._numbers
             self._answers[of] = answers
         try:
-            self._link.say(says, of=of, **values)
+            ask(of)
             yield answers
         finally:
             with self._lock:

@@ -332,9 +332,7 @@ class _Answers:
             file, size = self._shelf.find(path)
             with file:
                 promised = self._shelf.promised(path)
-                digest = (
-                    Sha256(hashlib.file_digest(file, "sha256").hexdigest()) if promised is None else promised.sha256
-                )
+                digest = _sha256_of(file) if promised is None else promised.sha256
         except DistwrightError as error:
             is_absent = isinstance(error, NotFound) and not isinstance(error, Lost)
             if not is_absent:
@@ -353,6 +351,13 @@ class _Answers:
             while piece := file.read(PIECE_BYTES):
                 self._link.give(of, piece)
         self._link.say("sent", of=of)
+
+
+def _sha256_of(file: BinaryIO) -> Sha256:
+    found = hashlib.sha256()
+    while piece := file.read(PIECE_BYTES):
+        found.update(piece)
+    return Sha256(found.hexdigest())
 
 
 def _offer_of(digest: Sha256, size: int, open_object: Callable[[Sha256], BinaryIO]) -> _Offer:
