@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.unit.repos.test_lifting import CONFIGURED, FIX
-from tests.unit.site.test_applied import CONFIG, apply
-from tests.worlds.installation import WorldContext, make_context
+from tests.unit.site.test_applied import apply
+from tests.worlds.installation import CONFIG, WorldContext, make_context
 from tests.worlds.killing import killed_before_each_change
 from tests.worlds.repos import commit
 

@@ -86,4 +86,5 @@ def list_embargoes(tx: Transaction) -> list[Embargo]:
 
 
 def _embargo(tx: Transaction, query: sa.Select[tuple[str]]) -> Embargo:
-    return Embargo.of_text(tx.connection.execute(query).scalar() or "")
+    text = tx.connection.execute(query).scalar()
+    return PUBLIC if text is None else Embargo.of_text(str(text))
