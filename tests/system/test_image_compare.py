@@ -152,6 +152,24 @@ def test_everything_that_changed_is_listed_once_with_both_sides(
     assert "20 (-27)" in text
 
 
+def test_a_file_with_the_name_of_an_image_and_other_bytes_is_refused(
+    line: CommandLine, images: Images, tmp_path: Path
+) -> None:
+    content = iso_of(tmp_path / "a", FIRST)
+    name = images.build(iso=content)
+    there = tmp_path / "elsewhere" / name / f"{name}.iso"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(content)
+    assert line.run("image", "compare", name, str(there)).exit_code == 0
+    there.write_bytes(b"junk")
+    for path in (there, there.parent):
+        done = line.run("image", "compare", name, str(path))
+        assert done.exit_code == 3
+        assert "which was built here, and other bytes" in done.said
+    there.unlink()
+    assert "there is no file" in line.run("image", "compare", name, str(there.parent)).said
+
+
 def test_an_image_is_read_once(line: CommandLine, images: Images, tmp_path: Path) -> None:
     first, second = (images.build(iso=iso_of(tmp_path / name, FIRST, name.encode())) for name in "ab")
     line.run("image", "compare", first, second)

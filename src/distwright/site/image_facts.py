@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from distwright.checks.image_contents import KIND as CONTENTS
 from distwright.checks.image_contents import contents_order, parse_contents
 from distwright.checks.image_delta import ImageFacts
-from distwright.errors import NotFound, quoted
+from distwright.errors import NotFound, Refused, quoted
 from distwright.images.boot import KIND as BOOT
 from distwright.images.forms import MAKING
 from distwright.jobs.order import JobOrder
@@ -20,7 +20,7 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.store.database import Database, Transaction
 from distwright.store.jobs import attempts_of, find_by_digest, list_jobs
-from distwright.store.objects import ObjectStore
+from distwright.store.objects import ObjectStore, sha256_of_file
 
 _LOOKED_AT = 100_000
 _ENDINGS = (".iso", ".usb.img", ".manifest.json", ".squashfs")
@@ -39,7 +39,10 @@ class NamedImage:
 
 
 def image_named(database: Database, name: str) -> NamedImage:
-    """Find an image by its full name, the name of its table (then its newest), its folder, or its ISO. Raises NotFound."""
+    """Find an image by its full name, the name of its table (then its newest), its folder, or its ISO.
+
+    Raises NotFound; Refused where a file of that name lies at the path and is not what was built.
+    """
     last = PurePath(name).name
     wanted = next((last.removesuffix(ending) for ending in _ENDINGS if last.endswith(ending)), last)
     with database.read() as tx:
@@ -49,7 +52,22 @@ def image_named(database: Database, name: str) -> NamedImage:
     found = found or next((one for one in built if one.image == wanted), None)
     if found is None:
         raise NotFound(f"there is no image {quoted(wanted)}", hint="distwright image list")
+    path = Path(name)
+    if path.is_file() or ("/" in name and path.is_dir()):
+        _check_path(path, found)
     return found
+
+
+def _check_path(path: Path, image: NamedImage) -> None:
+    """Refuse a path where something else lies than the image that has its name."""
+    iso = path / f"{image.name}.iso" if path.is_dir() else path
+    if not iso.is_file():
+        raise NotFound(f"there is no file {quoted(str(iso))}", hint="distwright image list")
+    if sha256_of_file(iso) not in {image.iso, image.files.get(iso.name)}:
+        raise Refused(
+            f"{quoted(str(iso))} has the name of {image.name}, which was built here, and other bytes",
+            hint=f"distwright image verify, or name the image: distwright image compare {image.name} IMAGE",
+        )
 
 
 def _is_built(job: Job) -> bool:
