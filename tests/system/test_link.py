@@ -132,6 +132,15 @@ def test_garbage_is_refused(ends: Ends) -> None:
         link.hear(5)
 
 
+def test_what_came_before_garbage_is_heard_first(ends: Ends) -> None:
+    os.write(ends.hears[1], note_frame("begun") + b"garbage")
+    with ends.link() as link:
+        assert link.hear(5) == Note("begun", {"say": "begun"})
+        for _ in range(2):
+            with pytest.raises(BadInput, match="is no frame"):
+                link.hear(5)
+
+
 def test_parting_ends_with_the_other_side(ends: Ends) -> None:
     os.close(ends.said[1])
     closing = threading.Timer(0.2, os.close, (ends.hears[1],))

@@ -46,6 +46,7 @@ class Link:
         self._silence_s, self._beat_s = silence_s, beat_s
         self._reader = FrameReader(note_limit_bytes)
         self._heard: deque[Note | Piece] = deque()
+        self._wrong: BadInput | None = None  # what came after that
         self._last_heard = time.monotonic()
         self._sending = threading.Lock()
         self._over = threading.Event()
@@ -101,14 +102,16 @@ class Link:
         """
         until = time.monotonic() + timeout_s
         while not self._heard:
+            if self._wrong is not None:
+                raise self._wrong
             ready = self._ready(max(0.0, min(_POLL_S, until - time.monotonic())))
             if self._said in ready:
                 self._gather_words(0)
             if self._hears in ready:
                 self._take(os.read(self._hears, _CHUNK))
-            if not self._heard and time.monotonic() - self._last_heard > self._silence_s:
+            if not self._heard and self._wrong is None and time.monotonic() - self._last_heard > self._silence_s:
                 raise Unreachable(f"nothing was heard for {self._silence_s:.0f} s", hint=_HINT)
-            if not self._heard and time.monotonic() >= until:
+            if not self._heard and self._wrong is None and time.monotonic() >= until:
                 return None
         return self._heard.popleft()
 
@@ -122,10 +125,13 @@ class Link:
             where = "" if self._reader.is_between else " in the middle of a frame"
             words = self.last_words
             raise Unreachable(f"the connection ended{where}{': ' + words if words else ''}", hint=_HINT)
-        for frame in self._reader.feed(content):
-            self._last_heard = time.monotonic()
-            if not isinstance(frame, Note) or frame.says != STILL:
-                self._heard.append(frame)
+        try:
+            for frame in self._reader.feed(content):
+                self._last_heard = time.monotonic()
+                if not isinstance(frame, Note) or frame.says != STILL:
+                    self._heard.append(frame)
+        except BadInput as error:
+            self._wrong = error
 
     def _gather_words(self, patience_s: float) -> None:
         until = time.monotonic() + patience_s
