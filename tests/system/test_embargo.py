@@ -77,12 +77,12 @@ def places(world: Embargoed) -> list[str]:
         found += [f"/branch/{repo}/{branch}{end}" for branch in _BRANCHES for end in ("", ".json")]
         found += [f"/repo/{repo}.git/info/refs?service=git-upload-pack", f"/repo/{repo}/pushed"]
     for archive in archives:
-        found += [f"/archive/{archive}", f"/archive/{archive}.json", f"/archive/{archive}/2026113001.sources"]
+        found += [f"/archive/{archive}", f"/archive/{archive}.json", f"/archive/{archive}/{world.serial}.sources"]
         for other in ("public", "private"):
             tree = world.line.state / other / archive
             files = (path for path in tree.rglob("*") if path.is_file()) if tree.exists() else ()
             found += [f"/{archive}/{quote(str(path.relative_to(tree)))}" for path in files]
-    found += [f"/vault/snapshots/2026113001/pool/main/z/{CANARY}/{CANARY}_1.0_amd64.deb", "/images/x", "/vault/x"]
+    found += [f"/vault/snapshots/{world.serial}/pool/main/z/{CANARY}/{CANARY}_1.0_amd64.deb", "/images/x", "/vault/x"]
     found += ["/petrel/../../private/vault/dists/fixes/InRelease", "/private/vault/dists/fixes/InRelease"]
     return found
 
@@ -157,7 +157,7 @@ def test_what_is_hidden_is_told_like_what_is_not_there(world: Embargoed) -> None
     for hidden, absent in (
         ("/job/9.json", "/job/999.json"), ("/job/9/log", "/job/999/log"), ("/upload/11.json", "/upload/999.json"),
         ("/archive/vault.json", "/archive/nowhere.json"), ("/vault/dists/fixes/InRelease", "/nowhere/dists/fixes/InRelease"),
-        ("/archive/vault/2026113001.sources", "/archive/nowhere/2026113001.sources"),
+        (f"/archive/vault/{world.serial}.sources", f"/archive/nowhere/{world.serial}.sources"),
         ("/branch/greeter-twin/main.json", "/branch/nowhere/main.json"),
         ("/repo/greeter-twin.git/info/refs?service=git-upload-pack", "/repo/nowhere.git/info/refs?service=git-upload-pack"),
     ):  # fmt: skip

@@ -114,10 +114,11 @@ _BUILD = JobKind(BUILD_KIND, (Action("build", _compile), Action("sign", sign_cha
 
 @dataclass
 class Embargoed:
-    """The installation, clones of its repos, and tokens of its persons."""
+    """The installation, clones of its repos, and tokens of its persons. serial: of a snapshot of the private archive."""
 
     folder: Path
     line: CommandLine
+    serial: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> App:
@@ -191,6 +192,9 @@ def embargoed() -> Iterator[Embargoed]:
         world.push_package("greeter-twin", f"{TOPIC}-broken", CANARY, "1.2")
         world.push("greeter-twin", f"{TOPIC}-refused", {"debian/changelog": f"{CANARY}\n"}, f"Forget {CANARY}")
         world.work()
+        taken = world.line.run("snapshot", "take", "vault", "--publish", as_json=True)
+        assert taken.exit_code == 0, taken.said
+        world.serial = taken.answer["serial"]
         yield world
 
 

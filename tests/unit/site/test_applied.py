@@ -198,7 +198,9 @@ def test_what_was_private_is_never_opened_by_a_table(context: WorldContext) -> N
 
 
 def test_an_archive_that_everybody_reads_is_not_hidden_by_a_table(context: WorldContext) -> None:
-    apply(context)
-    with pytest.raises(Refused, match="archive petrel is public, and would be private"):
-        apply(context, CONFIG.replace('kind = "own"', 'kind = "own"\nprivate = true'), SECOND)
-    apply(context)
+    key = 'key = { credential = "other" }'
+    other = f'{CONFIG}[archive.other]\nkind = "own"\norigin = "Other"\nlabel = "Other"\n{key}\n'
+    apply(context, other)
+    with pytest.raises(Refused, match="archive other is public, and would be private"):
+        apply(context, f"{other}private = true\n", SECOND)
+    apply(context, other)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from tests.worlds.queue import QueueWorld, queue_world, upload_of
 
 from distwright.app import App
+from distwright.config.model import Config
 from distwright.errors import NotFound
 from distwright.flow.engines.embedded import EmbeddedEngine
 from distwright.site.uploading import UploadQueue
@@ -33,6 +34,10 @@ class QueueApp(App):
     def uploads(self) -> UploadQueue:
         """Give the queue of the world."""
         return self.queue
+
+    def config(self) -> Config:
+        """Give the configuration of the world."""
+        return self.queue.config
 
 
 @pytest.fixture
