@@ -14,7 +14,7 @@ from distwright.model.names import installable_name, our_name
 
 # An archive is served at /NAME, beside the pages, and below public/: these are, or will be, something else there.
 TAKEN_NAMES = frozenset({
-    "api", "archive", "attestation", "backup", "baseline", "branch", "build", "by-hash", "calendar", "candidate",
+    "api", "archive", "attestation", "backup", "baseline", "branch", "build", "builder", "by-hash", "calendar", "candidate",
     "check", "config", "db", "demo", "dists", "doctor", "embargo", "environment", "event", "exception", "finding", "flow",
     "health", "healthz", "help", "hold", "host", "image", "images", "impact", "index", "job", "key", "kit", "log",
     "login", "logout", "manifest", "metrics", "mirror", "notice", "openapi", "overlay", "package", "person",
