@@ -39,10 +39,9 @@ def form_of(inputs: Inputs) -> int:
 
     From 2 on: licences and bills, sources, provenance, and the outputs beside the ISO. From 3 on: step `customise` asks the image
     what is in it, and the initrd is made in a root of its own. From 4 on: the image is told its name after that, so that this root
-    is not another one for each name. From 5 on: its modules are copied many at a time, it
-    has what lies beside the files that it is made from, packages and hooks are told no name of the machine, keys that they made
-    are not shared by all copies, and a stick has on it what the recipe puts on the medium; what a bundle says
-    of recorded archives is in the order.
+    is not another one for each name. From 5 on: its modules are copied many at a time, it has what lies beside the files that it is
+    made from, packages and hooks are told no name of the machine and no home, keys that they made are not shared by all copies, a
+    stick has on it what the recipe puts on the medium, and what a bundle says of recorded archives is in the order.
     """
     return plain.number(inputs, "form") if "form" in inputs else 1
 

@@ -153,6 +153,7 @@ _KEEP_OURS = (
     "--customize-hook", 'sed -i "/^force-confold\\$/d" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
 )  # fmt: skip
 # Packages write the name of the machine into their configuration (exim4-config, ssl-cert); mmdebstrap is in a namespace of its own.
+# And their builder's home: libgtk2.0-0 into its immodules.cache.
 _NAMELESS = "hostname localhost"
 _ANSWER = 'sh {work}/essential.sh "$1"'
 _PREFER = 'mkdir -p "$1/etc/apt/preferences.d" && install -m 0644 {work}/preferences/* "$1/etc/apt/preferences.d"'
@@ -196,7 +197,8 @@ def plan_root(inputs: Inputs, _earlier: Earlier) -> Plan:
         *(_KEEP_OURS if before else ()),
         *(("--setup-hook", _NAMELESS) if form_of(inputs) >= 5 else ()),
     )  # fmt: skip
-    environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("INITRD", "No"), ("TMPDIR", "{work}/tmp"))
+    home = (("HOME", "/nonexistent"),) if form_of(inputs) >= 5 else ()
+    environment = (("SOURCE_DATE_EPOCH", str(recipe.epoch)), ("INITRD", "No"), ("TMPDIR", "{work}/tmp"), *home)
     return Plan(
         commands=(
             PlannedCommand(

@@ -45,7 +45,7 @@ FORM_3: Mapping[str, Json] = {**FORM_5, "form": 3}
 FORM_2: Mapping[str, Json] = {**FORM_5, "form": 2}
 PLANNED_IN_FORM_4 = {"customise": "1c5a2a4531d00ef5e9d5fb12fa5589eeeffefa1c41fabec3ef36a51c154b3830"}
 PLANNED_IN_FORM_5 = {
-    "root": "dbcebe65cd8fce33a00bd0baf250643292972fa6551cc4a6822d78db46eac00f",
+    "root": "25329bccc2bae5c9c05951539bdae9b0af13f0cecb64a641778996005c75abd2",
     "customise": "42008c58ba53a64c617457c58da81ae6d062dd519737c33c1ba77b758803afbb",
     "initrd": "bb9c1fc1ef964d59e2f8302af9d4d92d1356b30fb04a32a6799c22dc45bbf65a",
 }
