@@ -60,7 +60,7 @@ class Yard:
     slots: int = 1
     port: int = field(default_factory=free_port)
     sshd: "subprocess.Popen[bytes] | None" = None
-    silence_s: float = 60.0
+    silence_s: float = 180.0  # machines that run tests can be busy
     slack_s: float = 3600.0
 
     @property

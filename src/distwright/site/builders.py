@@ -30,7 +30,7 @@ from distwright.tools.run import Command, conversing
 from distwright.tools.ssh import make_ssh_key, public_ssh_key, ssh_argv, ssh_place
 from distwright.worker.builders import Builder
 
-_ANSWER_S, _NOTE_BYTES = 60.0, 1 << 16
+_ANSWER_S, _NOTE_BYTES = 180.0, 1 << 16  # a busy machine takes its time
 _KEY_LIMIT_BYTES = 4096
 _MOST_VOUCHERS = 32
 
@@ -64,7 +64,7 @@ def meet(
     with _learning(paths, name) as learned:
         argv = ssh_argv(ssh_place(str(table.address)), name, _key(paths), learned, learns=True)
         with conversing(Command(argv, 0, grace_s=1)) as pipes, Link(
-            pipes.back, pipes.to, said=pipes.said, note_limit_bytes=_NOTE_BYTES
+            pipes.back, pipes.to, said=pipes.said, note_limit_bytes=_NOTE_BYTES, silence_s=_ANSWER_S
         ) as link:  # fmt: skip
             key = _vouched(link, learned, waiting, nonce, name)
             kept = objects.put(f"{key}\n".encode())
