@@ -107,6 +107,14 @@ def test_a_public_order_of_the_same_work_opens_it_under_its_own_title(private: D
     assert (late.embargo, late.title) == (PUBLIC, "of petrel")
 
 
+def test_the_same_work_of_two_embargoes_is_seen_by_who_may_see_both(private: Database) -> None:
+    first = place(private, order({"number": 1}), pushed(private, "twin"))
+    body = {"archive": "vault", "suite": "fixes", "revision": OBJECT}
+    with private.write() as tx:
+        number = append_event(tx, Event(EventKind.SUITE_RETIRED, NOW, "vault/fixes", body))
+    assert (first.embargo, place(private, order({"number": 1}), number).embargo) == (TWIN, TWIN | VAULT)
+
+
 def test_private_work_that_follows_from_a_public_push_is_on_no_page_of_its_branch(private: Database) -> None:
     public = RefCommit("petrel", "refs/heads/main", "1" * 40)
     secret = place(private, order({"archive": "vault"}, "x", public), pushed(private, "petrel"))
