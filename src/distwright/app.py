@@ -32,6 +32,7 @@ from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.jobs.pools import in_its_pool, pools_at_hand, shared_pools
 from distwright.mirrors import make_fetcher, present_mirrors
 from distwright.model.digests import Sha256
+from distwright.model.embargo import PUBLIC
 from distwright.model.records import Job
 from distwright.repos.configured import bring_up_to_date
 from distwright.repos.fetching import fetch_order, waiting_fetch
@@ -296,7 +297,7 @@ class App:
             mirrors=partial(present_mirrors, found[0], self.fetch_from),
         )
         if self.away is None:
-            if job.kind in portable(KINDS):
+            if job.kind in portable(KINDS) and job.embargo == PUBLIC:  # nobody trusts builders with secrets
                 context.builders = builders_for(database, self.objects, self.paths, found[0], job.pool)
             context.tried = job.broken_count
         else:

@@ -23,6 +23,7 @@ from distwright.jobs.limits import Limits
 from distwright.jobs.order import get_job
 from distwright.jobs.step import JobKind, StepEnd, Verdict, judge_by_exit
 from distwright.model.digests import Sha256, sha256_of
+from distwright.model.embargo import Embargo
 from distwright.model.outcomes import JobState, Outcome
 from distwright.site.applied import apply_config
 from distwright.site.builders import builders_for
@@ -370,6 +371,10 @@ def test_only_jobs_of_kinds_that_can_run_elsewhere_and_of_its_pools_may_go_there
         names.append([builder.name for builder in context.builders])
         assert context.tried == 2
         context.database.close()
+    private = replace(job, kind="package.build", embargo=Embargo(frozenset({"repo/twin"})))
+    context = app.make_context(private, print, lambda: False)
+    assert context.builders == (), "nobody trusts builders with secrets"
+    context.database.close()
     app.database.close()
     assert names == [[NAME], [NAME], [], []]
 
