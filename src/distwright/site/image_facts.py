@@ -66,7 +66,7 @@ def _check_path(path: Path, image: NamedImage) -> None:
     if sha256_of_file(iso) not in {image.iso, image.files.get(iso.name)}:
         raise Refused(
             f"{quoted(str(iso))} has the name of {image.name}, which was built here, and other bytes",
-            hint=f"distwright image verify, or name the image: distwright image compare {image.name} IMAGE",
+            hint="distwright image list; name the image without a folder, or copy it again",
         )
 
 
