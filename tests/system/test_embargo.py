@@ -67,6 +67,8 @@ def places(world: Embargoed) -> list[str]:
         "/job.json",
         "/branch",
         "/branch.json",
+        "/host",
+        "/host.json",
         "/upload.json",
         "/reader",
         "/static/style.css",
@@ -74,7 +76,7 @@ def places(world: Embargoed) -> list[str]:
     for number in _NUMBERS:
         found += [f"/job/{number}", f"/job/{number}.json", f"/job/{number}/log", f"/upload/{number}.json"]
     for repo in repos:
-        found += [f"/branch/{repo}/{branch}{end}" for branch in _BRANCHES for end in ("", ".json")]
+        found += [f"/branch/{repo}/{branch}{end}" for branch in _BRANCHES for end in ("", "/", ".json")]
         found += [f"/repo/{repo}.git/info/refs?service=git-upload-pack", f"/repo/{repo}/pushed"]
     for archive in archives:
         found += [f"/archive/{archive}", f"/archive/{archive}.json", f"/archive/{archive}/{world.serial}.sources"]
