@@ -18,7 +18,6 @@ from distwright.checks.image_rebuild import image_rebuild_order
 from distwright.checks.rebuild import DIFFERS, rebuild_order
 from distwright.checks.review import order_of_build
 from distwright.config.model import Config
-from distwright.config.tables import Repo
 from distwright.flow.branch_rules import (
     build_pushed_topic,
     image_of_pushed_ref,
@@ -26,18 +25,16 @@ from distwright.flow.branch_rules import (
     images_of_published_suite,
 )
 from distwright.flow.view import Rule, View
-from distwright.images.branch_sources import is_release
+from distwright.images.branch_sources import is_for_many
 from distwright.images.documentation import needed_tests
 from distwright.images.forms import BUILD_KIND
 from distwright.images.resolve import boot_order
 from distwright.images.scenarios import ALL, orders_of_tests
 from distwright.jobs.order import JobOrder
-from distwright.jobs.step import Inputs
 from distwright.model import plain
 from distwright.model.digests import Sha256
 from distwright.model.events import Event, EventKind
 from distwright.model.records import FreezeException
-from distwright.repos.branches import is_base
 from distwright.repos.spool import NOTHING
 from distwright.store.database import Database
 from distwright.store.events import events_since
@@ -121,15 +118,16 @@ def rebuild_built_image(database: Database, view: View, event: Event) -> list[Jo
     with database.read() as tx:
         job = find_job(tx, event.job)
         held = holds_of(tx, f"image {event.job}")
-    if job is None or job.kind != BUILD_KIND.name or not _is_for_many(view.config.repos[table.repo], job.inputs):
+    if job is None or job.kind != BUILD_KIND.name:
+        return []
+    repo = view.config.repos[table.repo]
+    version = (
+        plain.text(job.inputs, "version") if "version" in job.inputs else ""
+    )  # orders of the first form say neither
+    branch = plain.text(job.inputs, "branch") if "branch" in job.inputs else repo.default_branch
+    if not is_for_many(repo, branch, version):
         return []
     return [image_rebuild_order(job, tuple(hold for hold in held if hold.kind == "serial"))]
-
-
-def _is_for_many(repo: Repo, inputs: Inputs) -> bool:
-    """Say whether an image is of a base branch, or of a tag, which only a release can have."""
-    branch = plain.text(inputs, "branch") if "branch" in inputs else repo.default_branch
-    return is_base(repo, branch) or ("version" in inputs and is_release(branch, plain.text(inputs, "version")))
 
 
 def explain_what_differs(database: Database, view: View, event: Event) -> list[JobOrder]:

@@ -107,6 +107,11 @@ def is_release(tag: str, version: str) -> bool:
     return suite_of_tag(tag) == suite_of_tag(version)
 
 
+def is_for_many(repo: Repo, label: str, version: str) -> bool:
+    """Say whether an image is of a base branch or of a release: what people fetch. label, version: as its order has them."""
+    return is_base(repo, label) or is_release(label, version)
+
+
 def sources_of(tx: Transaction, config: Config, name: str, subject: Subject, choices: Choices) -> BranchSources:
     """Say where an image comes from. Raises NotFound for a suite that is not there, BadInput for what the commit must not say.
 

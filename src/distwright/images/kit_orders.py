@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from distwright.config.model import Config
 from distwright.errors import NotFound, Refused, listed, quoted
 from distwright.images.bills import installed_packages
-from distwright.images.branch_sources import is_release
+from distwright.images.branch_sources import is_for_many, is_release
 from distwright.images.kits import KIND
 from distwright.images.upgrades import FOLDER
 from distwright.jobs.order import JobOrder
@@ -15,7 +15,6 @@ from distwright.model import plain
 from distwright.model.digests import Json, Sha256
 from distwright.model.events import EventKind
 from distwright.model.versions import DebVersion
-from distwright.repos.branches import is_base
 from distwright.store.database import Database, Transaction
 from distwright.store.events import newest_event
 from distwright.store.jobs import find_job
@@ -47,7 +46,7 @@ def kit_order(database: Database, objects: ObjectStore, config: Config, source: 
     if plain.number(new, "epoch") < plain.number(old, "epoch"):
         raise Refused(f"{target} is older than {source}", hint=f"distwright image kit {target} {source}")
     label, of_old = plain.text(new, "branch"), plain.text(old, "branch")
-    if label != of_old and not _is_for_many(config, new):
+    if label != of_old and not _may_be_chosen(config, new):
         raise Refused(
             f"{target} is of the topic {quoted(label)}, and {source} of {quoted(of_old)}: its users never asked for that",
             hint="choose an image of a base branch or of a release, see distwright image list",
@@ -73,11 +72,11 @@ def kit_order(database: Database, objects: ObjectStore, config: Config, source: 
     return JobOrder(KIND, inputs, f"upgrade kit from {source} to {target}")
 
 
-def _is_for_many(config: Config, order: Inputs) -> bool:
-    """Say whether an image is of a base branch or of a release."""
-    table, label = config.images.get(plain.text(order, "image")), plain.text(order, "branch")
-    is_of_base = table is not None and is_base(config.repos[table.repo], label)
-    return is_of_base or is_release(label, plain.text(order, "version"))
+def _may_be_chosen(config: Config, order: Inputs) -> bool:
+    """Say whether an image is one that users of another branch may be brought to; where its table is gone, a release."""
+    table = config.images.get(plain.text(order, "image"))
+    label, version = plain.text(order, "branch"), plain.text(order, "version")
+    return is_release(label, version) if table is None else is_for_many(config.repos[table.repo], label, version)
 
 
 def _backwards(objects: ObjectStore, old: Sha256, new: Sha256) -> list[str]:
