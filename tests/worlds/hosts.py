@@ -18,6 +18,7 @@ from tests.worlds.installation import CONFIG
 from tests.worlds.processes import wait_until
 from tests.worlds.servers import free_port
 from tests.worlds.work import IsCancelled, Onlooker, Tell, Workshop, ended, workshop
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from distwright.config.load import parse_config
 from distwright.flow.engines.embedded import EmbeddedEngine
@@ -67,7 +68,11 @@ class Homestead:
     def start(self) -> None:
         """Answer hosts from now on."""
         self.pid = _forked(self._serve)
-        wait_until(self._answers, "the server answers hosts")
+        try:
+            wait_until(self._answers, "the server answers hosts")
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self, number: int = signal.SIGKILL) -> None:
         """End it."""
@@ -80,7 +85,17 @@ class Homestead:
         os.setsid()
         database = self.shop.database.reopen()
         application = Starlette(routes=Hosts(self.requests(database)).routes())
-        uvicorn.Server(uvicorn.Config(application, port=self.port, log_level="error", access_log=False)).run()
+        # Nothing is imported here: this is a copy of a process that has run hundreds of tests.
+        config = uvicorn.Config(
+            application,
+            port=self.port,
+            http=H11Protocol,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+        )
+        uvicorn.Server(config).run()
 
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):

@@ -34,12 +34,21 @@ http {{
 _BODIES = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
+_KEPT: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Give a port of loopback that nobody uses now: for servers that must know theirs beforehand."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
+    """Give a port of loopback for a server that must know its own beforehand.
+
+    It is kept bound, without listening, until the tests end: no program gets it by chance, neither to listen nor to connect
+    from, while a server that sets SO_REUSEADDR (all do) may come and go there.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    _KEPT.append(kept)
+    port: int = kept.getsockname()[1]
+    return port
 
 
 @contextmanager
