@@ -5,6 +5,7 @@ with EVERY=1, and three of them else.
 """
 
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from tests.worlds.mutants import (
     mutated,
     with_unsigned_loader,
 )
+from tests.worlds.processes import wait_until
+from tests.worlds.servers import free_port, our_server
 from tests.worlds.upgraded import upgrade_to
 from tests.worlds.work import Workshop, kind_of
 
@@ -43,6 +46,7 @@ from distwright.worker.execute import execute
 
 pytestmark = [pytest.mark.system, pytest.mark.full]
 TIMEOUT_S = 3 * 3600
+HOST = "10.0.2.2"  # how a machine in QEMU reaches loopback
 FIRMWARES = ("bios", "secure-boot")
 SOME = (
     "all that shall run does",
@@ -54,10 +58,11 @@ TRIED = [one for one in MUTANTS if os.environ.get("EVERY") or one.scenario in SO
 
 @dataclass(frozen=True)
 class Promised:
-    """A state with Petrel built and tested. exit_code: of the demo that did so."""
+    """A state with Petrel built and tested. port: of its site on loopback. exit_code: of the demo that did so."""
 
     line: Line
     example: Path
+    port: int
     exit_code: int
     said: str
 
@@ -75,10 +80,11 @@ class Promised:
 def tested() -> Iterator[Promised]:
     """Carry Petrel from git to an image that was tested, as its owner would with features switched on."""
     with state_folder() as folder:
-        example = with_features(EXAMPLE, folder / "petrel", FIRMWARES)
+        port = free_port()
+        example = with_features(EXAMPLE, folder / "petrel", FIRMWARES, url=f"http://{HOST}:{port}")
         line = Line(folder / "state")
         done = line.call("demo", str(example), "--state", str(line.state), timeout_s=TIMEOUT_S)
-        yield Promised(line, example, done.returncode, done.stdout + done.stderr)
+        yield Promised(line, example, port, done.returncode, done.stdout + done.stderr)
         keep_in_cache(line.state)
 
 
@@ -144,6 +150,25 @@ def test_initrd_is_the_one_that_the_whole_root_gives(tested: Promised) -> None:
     [published] = tested.folder.glob("*.initrd.img")
     assert (ending.outputs or {})["initrd/initrd"] == sha256_of(published.read_bytes())
     app.database.close()
+
+
+def test_it_starts_over_the_network_from_what_is_published(tested: Promised, tmp_path: Path) -> None:
+    """As a site does it: the network card asks DHCP and TFTP, and a line of iPXE there names the menu."""
+    name, serial = tested.folder.name, tmp_path / "serial.txt"
+    (tmp_path / "tftp").mkdir()
+    (tmp_path / "tftp" / "start.ipxe").write_text(
+        f"#!ipxe\nchain http://{HOST}:{tested.port}/images/{name}/{name}.ipxe\n"
+    )
+    argv = (
+        "qemu-system-x86_64", "-accel", "tcg", "-m", "2048", "-smp", "1", "-display", "none", "-monitor", "none", "-no-reboot",
+        "-serial", f"file:{serial}", "-netdev", f"user,id=net0,tftp={tmp_path / 'tftp'},bootfile=start.ipxe",
+        "-device", "virtio-net-pci,netdev=net0,bootindex=0",
+    )  # fmt: skip
+    with our_server(tested.line.state, tested.port), subprocess.Popen(argv) as machine:
+        try:
+            wait_until(lambda: serial.exists() and b"Petrel greets you" in serial.read_bytes(), "Petrel greets", 900)
+        finally:
+            machine.kill()
 
 
 def judged(app: App, iso: Path, firmware: str, **changed: Any) -> Job:

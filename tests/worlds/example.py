@@ -9,8 +9,11 @@ _TABLES = "distwright.toml"
 _SWITCHED_OFF = re.compile(r"^# (features = .*(?:\n#.*)*)", re.MULTILINE)
 
 
-def with_features(example: Path, place: Path, firmwares: Sequence[str]) -> Path:
-    """Copy the example, with the tests of its image switched on as its comments say, and no USB image."""
+def with_features(example: Path, place: Path, firmwares: Sequence[str], url: str = "https://petrel.example") -> Path:
+    """Copy the example, with the tests of its image switched on as its comments say, and no USB image.
+
+    url: of its site, which the menus of its netboot set name.
+    """
     shutil.copytree(example, place, symlinks=True)
     tables = place / _TABLES
     text, count = _SWITCHED_OFF.subn(
@@ -21,6 +24,7 @@ def with_features(example: Path, place: Path, firmwares: Sequence[str]) -> Path:
         (r"^firmwares = .*$", f"firmwares = {list(firmwares)}".replace("'", '"')),
         (r"^outputs = .*$", 'outputs = ["iso", "netboot"]'),
         (r"^persistence_mb = .*\n", ""),
+        (r"^url = .*$", f'url = "{url}"'),
     ):
         text, count = re.subn(pattern, words, text, flags=re.MULTILINE)
         assert count == 1, pattern
