@@ -44,12 +44,9 @@ def plan_inspect(inputs: Inputs, _earlier: Earlier) -> Plan:
 
 
 def plan_boot(inputs: Inputs, _earlier: Earlier) -> Plan:
-    """Plan the boot: no network, the ISO as a CD, the serial console as output; it ends when the text appears.
-
-    One processor: testing.py says why.
-    """
+    """Plan the boot: no network, the ISO as a CD, the serial console as output; it ends when the text appears."""
     argv = (
-        QEMU, "-accel", "{accel:vmlinuz}", "-m", str(MEMORY_MB), "-smp", "1", "-display", "none", "-nic", "none",
+        QEMU, "-accel", "{accel:vmlinuz}", "-m", str(MEMORY_MB), "-smp", "2", "-display", "none", "-nic", "none",
         "-serial", "stdio", "-monitor", "none", "-no-reboot",
         "-drive", "file={work}/image.iso,media=cdrom,format=raw,readonly=on", "-boot", "d",
     )  # fmt: skip

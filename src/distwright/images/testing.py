@@ -57,9 +57,6 @@ USER, PASSWORD = "user", "live"  # live-config(7)
 EVIDENCE_KEEP = timedelta(days=90)
 HISTORY_SHOWN = 10
 _WALL_FACTOR, _STARTING_S = 10, 600  # of driving/patience.py, and for what is no part of it
-# QEMU 7.2 that emulates loses a timer of the second of two now and then: the machine stands still ("rcu_preempt kthread timer
-# wakeup didn't happen") until its time is over. Other machines beside it use the other processors of the host.
-_CPUS = 1
 _SAVED = ("state.zst", "serial.txt", "packets.pcap", "made.json")
 _VARIABLES = "variables.fd"  # with UEFI only
 _SCRIPT = """#!/bin/sh
@@ -79,7 +76,7 @@ def _plan(inputs: Inputs, earlier: Earlier, word: str, timeout_s: int) -> Plan:
     """Plan a run of the driver. It has the image, its kernel, and what the settings say; no path and no host program counts."""
     settings: dict[str, Json] = {
         **{key: inputs[key] for key in ("firmware", "medium", "expect", "boot_limit_s", "limit_s", "memory_mb")},
-        "accelerator": EMULATION, "cpus": _CPUS, "user": USER, "password": PASSWORD,
+        "accelerator": EMULATION, "cpus": 2, "user": USER, "password": PASSWORD,
     }  # fmt: skip
     if word == "scenarios":
         settings |= {"features": inputs["chosen_features"], "scenarios": inputs["chosen_scenarios"]}

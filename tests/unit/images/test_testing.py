@@ -53,7 +53,7 @@ def test_the_boot_is_known_by_image_firmware_driver_and_testers_and_by_nothing_t
     assert set(plan.place) == {"image", "vmlinuz", "driver.tar"}
     assert settings_of(plan.templates) == {
         "firmware": "uefi", "medium": "cd", "expect": "petrel greets you", "boot_limit_s": 900, "limit_s": 120, "memory_mb": 2048,
-        "accelerator": "tcg,thread=multi", "cpus": 1, "user": "user", "password": "live",
+        "accelerator": "tcg,thread=multi", "cpus": 2, "user": "user", "password": "live",
     }  # fmt: skip
     chosen = {**SAMPLE, "features": ROOT, "chosen_features": ["Boot"], "workers": 4, "seconds": {}, "asked": "now"}
     assert plan_boot(chosen, EARLIER) == plan

@@ -98,6 +98,12 @@ def test_the_medium_is_never_written_to_and_the_network_leads_nowhere() -> None:
         assert "pflash" not in said
 
 
+def test_a_machine_that_is_emulated_has_one_processor() -> None:
+    hardware = Hardware(Firmware.BIOS, Medium.CD, accelerator="kvm", cpus=2)
+    assert " -smp 2 " in words(hardware)
+    assert " -smp 1 " in words(replace(hardware, accelerator="tcg,thread=multi"))
+
+
 def test_a_stick_that_is_upgraded_takes_what_is_written_and_its_file_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({**SETTINGS, "upgrade": ["petrel-1", "petrel-2"]}))
     settings = Settings.read(tmp_path)
