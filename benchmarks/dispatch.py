@@ -42,6 +42,7 @@ def say(out, **row):
 def measure(database, folder, url, given):
     """Measure one database. url: "" for the file."""
     shop = workshop(folder / "state", Sandbox(None), url)
+    shop.context()  # a worker has read the configuration before it forks
     placing = []
     for number in range(given.jobs):
         began = time.monotonic()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import distwright.archive.configured as archive_part
@@ -40,13 +41,19 @@ def load_applied(database: Database, objects: ObjectStore) -> tuple[Config, str]
         return None
     files = json.loads(objects.read(row.config))["files"]
     try:
-        return parse_config(sorted(files.items())), row.commit
+        return _parsed(tuple(sorted(files.items()))), row.commit
     except BadConfig as error:
         raise BadConfig(
             f"the applied configuration (commit {row.commit[:12]}) is not what this version of distwright reads:\n"
             f"{error.message}",
             hint="correct it, push it, and: distwright config apply COMMIT --repo REPO",
         ) from error
+
+
+@lru_cache(maxsize=2)
+def _parsed(files: tuple[tuple[str, str], ...]) -> Config:
+    """Parse once what a worker reads for each job: the processes that it forks have what it knows."""
+    return parse_config(files)
 
 
 def files_of_commit(paths: StatePaths, repo: str, revision: str) -> tuple[str, dict[str, str]]:

@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,11 +105,14 @@ class Database:
     def reopen(self, *, lost_patience_s: float | None = None) -> "Database":
         """Give a database of the same URL with connections of its own, for a forked child; the parent's stay untouched.
 
-        lost_patience_s: another patience with a server that is away.
+        lost_patience_s: another patience with a server that is away. The engine stays, for it knows what this process has asked
+        before: a new one would compile each statement again, and ask the server who it is.
         """
         self._engine.dispose(close=False)
-        patience_s = self._lost_patience_s if lost_patience_s is None else lost_patience_s
-        return Database(self.url, busy_timeout_s=self._busy_timeout_s, lost_patience_s=patience_s)
+        again = copy(self)
+        if lost_patience_s is not None:
+            again._lost_patience_s = lost_patience_s
+        return again
 
     @contextmanager
     def _begun(self, *, is_write: bool) -> Iterator[Transaction]:

@@ -110,6 +110,19 @@ def test_a_change_is_named_and_made(context: WorldContext) -> None:
     assert suites(context) == ["devel", "next"]
 
 
+def test_what_is_in_force_is_parsed_once_until_something_else_is(context: WorldContext) -> None:
+    """A worker asks before each job."""
+    apply(context)
+    first, again = (load_applied(context.database, context.objects) for _ in range(2))
+    assert first is not None
+    assert again is not None
+    assert first[0] is again[0]
+    apply(context, CONFIG.replace("[suite.devel]", '[suite.next]\narchive = "petrel"\n[suite.devel]'), SECOND)
+    changed = load_applied(context.database, context.objects)
+    assert changed is not None
+    assert "next" in changed[0].suites
+
+
 def test_a_wrong_configuration_changes_nothing(context: WorldContext) -> None:
     apply(context)
     with pytest.raises(BadConfig, match=r"distwright\.toml:\d+ suite\.next"):
