@@ -4,7 +4,6 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,17 +46,23 @@ class Database:
     """A pool of connections. Not to be carried across a fork: the child opens its own (see `reopen`)."""
 
     def __init__(
-        self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, lost_patience_s: float = 0.0, may_have_moved: bool = False
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        lost_patience_s: float = 0.0,
+        may_have_moved: bool = False,
+        engine: sa.Engine | None = None,
+    ) -> None:
         """Open lazily; nothing is read or written before the first transaction. busy_timeout_s: patience with other writers.
 
         lost_patience_s: patience with a server that is away, when a transaction begins. may_have_moved: also a database that was
-        moved away is opened; else each transaction on it raises Refused.
+        moved away is opened; else each transaction on it raises Refused. engine: one of this address, to share.
         """
         self.url = url
         self._busy_timeout_s = busy_timeout_s
         self._lost_patience_s = lost_patience_s
-        self._engine = _engine(url, busy_timeout_s, may_have_moved=may_have_moved)
+        self._engine = engine or _engine(url, busy_timeout_s, may_have_moved=may_have_moved)
 
     @property
     def is_of_one_machine(self) -> bool:
@@ -109,10 +114,8 @@ class Database:
         before: a new one would compile each statement again, and ask the server who it is.
         """
         self._engine.dispose(close=False)
-        again = copy(self)
-        if lost_patience_s is not None:
-            again._lost_patience_s = lost_patience_s
-        return again
+        patience_s = self._lost_patience_s if lost_patience_s is None else lost_patience_s
+        return Database(self.url, busy_timeout_s=self._busy_timeout_s, lost_patience_s=patience_s, engine=self._engine)
 
     @contextmanager
     def _begun(self, *, is_write: bool) -> Iterator[Transaction]:
