@@ -131,8 +131,7 @@ def slow_command(yard: Yard) -> JobKind:
 
     def perform(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
         yard.sign(f"began-{context.fence}").write_text(f"{os.getpid()}\n")
-        script = f"{DAEMONS} {DAEMONS} while :; do sleep 0.1; done"
-        run(Command(("sh", "-c", script, yard.mark), 600))
+        run(Command(("sh", "-c", f"{DAEMONS} {DAEMONS} while :; do sleep 0.1; done", yard.mark), 600))
         return StepResult({})
 
     return kind_of(Action("act", perform))

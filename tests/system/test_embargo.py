@@ -276,9 +276,7 @@ def test_what_a_private_package_breaks_is_no_public_question(world: Embargoed) -
     with app.database.read() as tx:
         jobs = list_jobs(tx, kind="package.build", limit=100)
     built = next(job for job in jobs if job.inputs["source"] == CANARY and job.outcome is Outcome.OK)
-    number = ask_impact(
-        app.database, ground, CANARY, [str(built.id)], suite="next", depth=1, limit=5, actor="user ada"
-    )
+    number = ask_impact(app.database, ground, CANARY, [str(built.id)], suite="next", depth=1, limit=5, actor="user ada")
     worker = app.worker(Onlooker(), may_wait_to_retry=False)
     for _ in range(2):
         advance_inquiries(app.database, ground, LOOKS, lambda _pool: None)

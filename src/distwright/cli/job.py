@@ -13,6 +13,7 @@ from distwright.model.digests import Json
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
 from distwright.site.views import job_detail, jobs, open_events, unknown_kind
+from distwright.site.waiting import why_it_waits
 from distwright.worker.enter import SHELL, step_to_enter
 from distwright.worker.enter import enter as run_in_step
 from distwright.worker.kinds import KINDS
@@ -76,9 +77,12 @@ def show(number: int, state: str | None, as_json: bool) -> None:
         for attempt in detail.attempts
     ]
     document["log"] = str(detail.log)
+    document["waits"] = waits = why_it_waits(app.database, app.config(), detail.job, app.database.now())
     if as_json:
         print_json(document)
         return
+    if not waits:
+        del document["waits"]
     for key, value in document.items():
         echo(f"{key}: {value}" if not isinstance(value, dict | list) else f"{key}:")
         members = value.items() if isinstance(value, dict) else enumerate(value, 1) if isinstance(value, list) else ()
@@ -98,7 +102,8 @@ def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
     if not detail.log.exists() and not follow:
         raise NotFound(f"job {number} has no log yet", hint=f"distwright job show {number}")
     if follow and detail.job.state is JobState.QUEUED:
-        say(f"job {number} waits for a worker; distwright worker --until-idle runs it here")
+        waits = why_it_waits(app.database, app.config(), detail.job, app.database.now())
+        say(f"job {number} waits{': ' * bool(waits)}{waits}; distwright worker --until-idle runs it here")
     if as_json:
         while follow and _job(app, number).state is not JobState.DONE:
             time.sleep(_POLL_S)

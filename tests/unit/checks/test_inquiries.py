@@ -140,7 +140,9 @@ def test_all_that_is_asked_about_something_private_is_private_whatever_an_order_
         place_order(tx, JobOrder(COUNT, {"repo": "twin"}, "a build"), world.context.clock)
     built = claim_next(world.database, ["local"], "test", world.context.clock)
     assert built is not None
-    end_attempt(world.database, built, Ending(Outcome.OK, "", {"files": {"hello.deb": str(SECRET)}}), world.context.clock)
+    end_attempt(
+        world.database, built, Ending(Outcome.OK, "", {"files": {"hello.deb": str(SECRET)}}), world.context.clock
+    )
     ask(world.database, "count", "things", asked, "user ada", world.context.clock)
     world.advance()
     found = world.jobs()[0]
