@@ -9,6 +9,7 @@ import click
 from distwright.app import App, open_app
 from distwright.cli.options import echo, json_option, print_json, print_rows, say, shown_time, state_option
 from distwright.errors import NotFound, Refused
+from distwright.formats.log_text import HarmlessText
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
@@ -93,10 +94,16 @@ def show(number: int, state: str | None, as_json: bool) -> None:
 @command.command()
 @click.argument("number", type=int)
 @click.option("--follow", is_flag=True, help="Go on until the job ends.")
+@click.option(
+    "--raw", is_flag=True, help="Print every byte to a terminal too; whatever a build printed can command it."
+)
 @state_option
 @json_option
-def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
-    """Print the log of a job's newest attempt; as JSON when all of it is there."""
+def log(number: int, follow: bool, raw: bool, state: str | None, as_json: bool) -> None:
+    """Print the log of a job's newest attempt; as JSON when all of it is there.
+
+    On a terminal, what would command that is left out; a file or a pipe gets every byte.
+    """
     app = open_app(state)
     detail = job_detail(app.database, app.paths, number)
     if not detail.log.exists() and not follow:
@@ -119,8 +126,12 @@ def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
             }
         )
         return
+    shown = None if raw or not sys.stdout.isatty() else HarmlessText()
     for content in _log_of(app, number, follow=follow):
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.write(content if shown is None else shown.feed(content).encode())
+        sys.stdout.flush()
+    if shown is not None:
+        sys.stdout.buffer.write(shown.rest().encode())
         sys.stdout.flush()
     if missing := job_detail(app.database, app.paths, number).missing_log:
         say(missing)
