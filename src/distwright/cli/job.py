@@ -110,7 +110,9 @@ def log(number: int, follow: bool, raw: bool, state: str | None, as_json: bool) 
         raise NotFound(f"job {number} has no log yet", hint=f"distwright job show {number}")
     if follow and detail.job.state is JobState.QUEUED:
         waits = why_it_waits(app.database, app.config(), detail.job, app.database.now())
-        say(f"job {number} waits{': ' * bool(waits)}{waits}; distwright worker --until-idle runs it here")
+        say(f"job {number} waits for a worker; distwright worker --until-idle runs it here")
+        if waits:
+            say(waits)
     if as_json:
         while follow and _job(app, number).state is not JobState.DONE:
             time.sleep(_POLL_S)
