@@ -10,13 +10,12 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.system.line import state_folder
-from tests.worlds.builders import NAME, Yard, yard
+from tests.worlds.builders import NAME, SPEAKS, Yard, lone_yard
 from tests.worlds.killing import killed_before_each_change
 from tests.worlds.processes import living, wait_until
 from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
-from tests.worlds.work import ended, kind_of, shell, step, workshop
+from tests.worlds.work import ended, kind_of, shell, step
 
 from distwright.formats.enrolment import EnrolmentLine
 from distwright.jobs.lease import Ending
@@ -30,7 +29,6 @@ from distwright.store.jobs import attempts_of
 from distwright.store.paths import StatePaths
 from distwright.store.schema import jobs
 from distwright.store.times import to_text
-from distwright.tools.sandbox import sandbox_for
 from distwright.worker.context import JobContext
 from distwright.worker.execute import execute
 from distwright.worker.watchdog import tree_of
@@ -41,11 +39,8 @@ MARK = "86403.25"  # seconds that the programs of these tests would sleep; nobod
 
 @pytest.fixture
 def mason() -> Iterator[Yard]:
-    with state_folder() as folder:
-        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
-        with yard(shop, folder / "far") as made:
-            yield made
-        shop.database.close()
+    with lone_yard() as made:
+        yield made
 
 
 # Whatever ends on the way: the attempt is BROKEN, names the builder, and no program goes on there
@@ -212,32 +207,6 @@ def started(mason: Yard, kind: JobKind) -> int:
 
 # Somebody else answers there
 
-SPEAKS = """
-import hashlib, json, os, sys, time
-def send(content):
-    while content:
-        content = content[os.write(1, content):]
-def note(**values):
-    text = json.dumps(values).encode()
-    send(len(text).to_bytes(4, "big") + b"J" + text)
-def piece(of, content):
-    send((len(content) + 8).to_bytes(4, "big") + b"P" + of.to_bytes(8, "big") + content)
-def take(size):
-    content = b""
-    while len(content) < size:
-        content += os.read(0, size - len(content)) or sys.exit()
-    return content
-def hear():
-    while True:
-        size, sign = int.from_bytes(take(4), "big"), take(1)
-        content = take(size)
-        if sign != b"J":
-            return content
-        values = json.loads(content)
-        if values["say"] != "still":
-            return values
-first = hear()
-"""
 BEGUN = f'{SPEAKS}note(say="begun")\n'
 WELL = '{"exit": 0, "cut": "", "tail": []}'
 OUT = f'note(say="ended", ends=[{WELL}], outputs={{"out": 3}}, problem="")\norder = hear()\n'
@@ -250,11 +219,8 @@ _jobs = count(1)
 @pytest.fixture(scope="module")
 def lodge() -> Iterator[Yard]:
     """A builder on which one after another something else answers."""
-    with state_folder() as folder:
-        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
-        with yard(shop, folder / "far") as made:
-            yield made
-        shop.database.close()
+    with lone_yard() as made:
+        yield made
 
 
 @pytest.fixture

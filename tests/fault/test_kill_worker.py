@@ -28,6 +28,7 @@ from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Attempt, Job
 from distwright.store.events import events_after
 from distwright.store.jobs import attempts_of, list_jobs
+from distwright.tools.run import Command, run
 from distwright.tools.sandbox import sandbox_for
 
 pytestmark = pytest.mark.system
@@ -125,6 +126,17 @@ def slow_program(yard: Yard) -> JobKind:
     return _with_event(kind_of(Step("count-long", lambda _inputs, _earlier: plan)))
 
 
+def slow_command(yard: Yard) -> JobKind:
+    """A kind whose action runs a program as we are, in no sandbox, which starts daemons in sessions of their own."""
+
+    def perform(context: Context, _inputs: Inputs, _earlier: Earlier) -> StepResult:
+        yard.sign(f"began-{context.fence}").write_text(f"{os.getpid()}\n")
+        run(Command(("sh", "-c", f"{DAEMONS} {DAEMONS} while :; do sleep 0.1; done", yard.mark), 600))
+        return StepResult({})
+
+    return kind_of(Action("act", perform))
+
+
 def _with_event(kind: JobKind) -> JobKind:
     def conclude(inputs: Inputs, earlier: Earlier, now: object, job: int) -> object:
         conclusion = kind.conclude(inputs, earlier, NOW, job)
@@ -171,6 +183,15 @@ def test_programs_of_a_killed_worker_die_with_their_daemons_and_their_folder_goe
     assert ended(start_worker(yard.shop, slow_program(yard))) == 0
     assert (yard.outcomes(), yard.job().outputs) == ([Outcome.BROKEN, Outcome.OK], {"count-long/out": RESULT})
     assert list(yard.shop.paths.work.iterdir()) == []
+    yard.all_gone()
+
+
+def test_program_of_an_action_dies_with_its_worker_and_so_do_its_daemons(yard: Yard) -> None:
+    yard.place()
+    worker = start_worker(yard.shop, slow_command(yard))
+    wait_until(lambda: _daemons(yard) >= 2, "two daemons")
+    os.kill(worker, signal.SIGKILL)
+    ended(worker)
     yard.all_gone()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.worlds.installation import CONFIG
 from tests.worlds.postgres import PostgresCluster
-from tests.worlds.processes import wait_until
+from tests.worlds.processes import living, wait_until
 from tests.worlds.state import count_order
 from tests.worlds.work import IsCancelled, Tell, Workshop, ended, worker_of, workshop
 
@@ -168,7 +168,7 @@ def test_command_that_fails_or_hangs_ends_its_job_with_the_reason(site: Site, sc
 
 
 def test_command_is_not_started_twice_when_its_worker_is_killed_in_the_middle(site: Site) -> None:
-    site.says("sleep 3600")
+    site.says("while :; do sleep 1; done")
     now = site.now()
     site.waits(1, now - 6 * MINUTE)
     site.look(now)
@@ -176,6 +176,7 @@ def test_command_is_not_started_twice_when_its_worker_is_killed_in_the_middle(si
     wait_until(lambda: len(site.starts()) == 1, "the command runs")
     os.kill(worker, signal.SIGKILL)
     assert ended(worker) == -signal.SIGKILL
+    wait_until(lambda: not living(str(site.command)), "the end of the command")
     assert ended(site.start_worker()) == 0
     (job,) = site.jobs()
     assert (job.outcome, job.fence) == (Outcome.FAILED, 2)

@@ -6,12 +6,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
-from pathlib import Path
 
 import pytest
 from tests.system.line import state_folder
 from tests.system.test_reading_step import ASKS_AGAIN, GIVES_UP, HELLO, TRANSIENT, Mirror, reading_step
-from tests.worlds.builders import NAME, Yard, yard
+from tests.worlds.builders import NAME, Yard, lone_yard
 from tests.worlds.processes import living, wait_until
 from tests.worlds.rootfs import root_tar
 from tests.worlds.state import count_order, placed
@@ -37,22 +36,16 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture
-def mason(tmp_path: Path) -> Iterator[Yard]:
-    with state_folder() as folder:
-        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
-        with yard(shop, folder / "far") as made:
-            yield made
-        shop.database.close()
+def mason() -> Iterator[Yard]:
+    with lone_yard() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def lodge() -> Iterator[Yard]:
     """A builder that many tests share; each has a job of its own."""
-    with state_folder() as folder:
-        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
-        with yard(shop, folder / "far") as made:
-            yield made
-        shop.database.close()
+    with lone_yard() as made:
+        yield made
 
 
 _jobs = count(1)

@@ -7,7 +7,8 @@ from tests.worlds.state import count_order, placed
 from tests.worlds.times import NOW
 from tests.worlds.work import workshop
 
-from distwright.site.doctor import HealthFinding, examine_machine
+from distwright.site.doctor import examine_machine
+from distwright.site.health import HealthFinding
 from distwright.store.paths import StatePaths
 from distwright.tools.sandbox import Sandbox
 

@@ -7,7 +7,7 @@ import lzma
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,13 +18,20 @@ from tests.worlds.apt import make_apt_of
 from tests.worlds.embargoed import CANARY, TOPIC, Embargoed, embargoed
 from tests.worlds.servers import free_port, our_server
 from tests.worlds.web import Browser
+from tests.worlds.work import Onlooker
 
+from distwright.checks.inquiries import advance_inquiries, get_inquiry, placed_jobs
+from distwright.checks.looks import LOOKS
 from distwright.jobs import order
 from distwright.model.embargo import PUBLIC
+from distwright.model.outcomes import Outcome
 from distwright.site import readers
+from distwright.site.impacts import ask_impact
 from distwright.store import events
 from distwright.store.embargoes import list_embargoes
+from distwright.store.jobs import find_job, list_jobs
 from distwright.web.application import web_application
+from distwright.worker.kinds import KINDS
 
 pytestmark = pytest.mark.system
 _NUMBERS = range(1, 31)  # there are fewer jobs and events
@@ -258,6 +265,31 @@ def test_apt_reads_the_private_archive_with_a_token_and_not_without(world: Embar
         assert (updated.exit_code, updated.complaints) == (0, [])
         assert [line.partition("~")[0] for line in apt.candidates()] == [f"{CANARY} 1.1"]
         assert apt.download(CANARY).exit_code == 0
+
+
+def test_what_a_private_package_breaks_is_no_public_question(world: Embargoed) -> None:
+    """Titles and logs of its orders say the package, and some name it by nothing but an index that was made for the question."""
+    app = world.open()
+    tables = {**app.config().environments}
+    tables["build"] = tables["build"].model_copy(update={"checkers": "build"})
+    ground = replace(app.ground(), config=replace(app.config(), environments=tables))
+    with app.database.read() as tx:
+        jobs = list_jobs(tx, kind="package.build", limit=100)
+    built = next(job for job in jobs if job.inputs["source"] == CANARY and job.outcome is Outcome.OK)
+    number = ask_impact(app.database, ground, CANARY, [str(built.id)], suite="next", depth=1, limit=5, actor="user ada")
+    worker = app.worker(Onlooker(), may_wait_to_retry=False)
+    for _ in range(2):
+        advance_inquiries(app.database, ground, LOOKS, lambda _pool: None)
+        worker.kinds = {"package.dependents": KINDS["package.dependents"]}
+        while worker.run_one():
+            pass
+    said = crawled(web_of(world), world)
+    with app.database.read() as tx:
+        asked = [find_job(tx, job) for job in placed_jobs(get_inquiry(tx, number))]
+    titles = [job.title for job in asked if job is not None]
+    assert any(title.startswith(f"check what is installable with {CANARY} ") for title in titles), titles
+    assert leaks(world, said) == []
+    app.database.close()
 
 
 def _let_all_see(viewer: readers.Viewer, _embargo: object) -> bool:

@@ -7,8 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.system.line import state_folder
-from tests.worlds.builders import NAME, Yard, yard
+from tests.worlds.builders import NAME, Yard, lone_yard
 from tests.worlds.times import NOW
 from tests.worlds.work import Workshop, workshop
 
@@ -26,11 +25,8 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def mason() -> Iterator[Yard]:
-    with state_folder() as folder:
-        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
-        with yard(shop, folder / "far") as made:
-            yield made
-        shop.database.close()
+    with lone_yard() as made:
+        yield made
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.system.line import ROOT
+from tests.system.line import ROOT, state_folder
 from tests.worlds.installation import CONFIG
 from tests.worlds.processes import wait_until
 from tests.worlds.servers import free_port
-from tests.worlds.work import IsCancelled, Onlooker, Tell, Workshop, worker_of
+from tests.worlds.work import IsCancelled, Onlooker, Tell, Workshop, worker_of, workshop
 
 from distwright.config.load import parse_config
 from distwright.config.model import Config
@@ -28,6 +28,7 @@ from distwright.model.records import Job
 from distwright.site.builders import builders_for, enrol_builder, meet
 from distwright.site.building import join
 from distwright.store.paths import StatePaths
+from distwright.tools.sandbox import sandbox_for
 from distwright.worker.builders import Builder
 from distwright.worker.context import JobContext
 from distwright.worker.loop import Worker
@@ -49,6 +50,33 @@ LogLevel ERROR
 AuthorizedKeysFile {home}/.ssh/authorized_keys
 SetEnv PYTHONPATH={source}
 """
+SPEAKS = """
+import hashlib, json, os, sys, time
+def send(content):
+    while content:
+        content = content[os.write(1, content):]
+def note(**values):
+    text = json.dumps(values).encode()
+    send(len(text).to_bytes(4, "big") + b"J" + text)
+def piece(of, content):
+    send((len(content) + 8).to_bytes(4, "big") + b"P" + of.to_bytes(8, "big") + content)
+def take(size):
+    content = b""
+    while len(content) < size:
+        content += os.read(0, size - len(content)) or sys.exit()
+    return content
+def hear():
+    while True:
+        size, sign = int.from_bytes(take(4), "big"), take(1)
+        content = take(size)
+        if sign != b"J":
+            return content
+        values = json.loads(content)
+        if values["say"] != "still":
+            return values
+first = hear()
+"""
+"""How a script begins that answers there in place of what is ours, and has heard the first note."""
 
 
 @dataclass
@@ -186,6 +214,16 @@ def yard(shop: Workshop, folder: Path, *, slots: int = 1) -> Iterator[Yard]:
         yield made
     finally:
         made.stop()
+
+
+@contextmanager
+def lone_yard() -> Iterator[Yard]:
+    """Give one with an installation of its own, in a folder that goes with it."""
+    with state_folder() as folder:
+        shop = workshop(folder / "home", sandbox_for(os.geteuid()))
+        with yard(shop, folder / "far") as made:
+            yield made
+        shop.database.close()
 
 
 def _as_user(folder: Path, home: Path) -> Sequence[str]:

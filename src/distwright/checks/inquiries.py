@@ -8,7 +8,7 @@ from typing import Protocol
 from distwright.archive.resolve import Ground, NotReadyError
 from distwright.errors import Busy, DiskFailed, DistwrightError, NotFound, OutOfSpace, ProgramFailed, Refused, quoted
 from distwright.jobs.keeping import hold_what_job_leaves, needs_of
-from distwright.jobs.order import JobOrder, cancel, place_order
+from distwright.jobs.order import JobOrder, cancel, embargo_of, place_order
 from distwright.jobs.pools import in_its_pool, shared_pools
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256
@@ -193,12 +193,13 @@ def _write(
         return []
     add_holds(tx, holder_of(row.id), move.holds, now)
     placed, made = set(placed_jobs(row)), set(made_jobs(row))
+    under = embargo_of(tx, dict(row.asked))  # an order may name nothing but what we made of that
     jobs = []
     for order in move.orders:
         known = find_by_digest(tx, order.digest)
         if known is not None and known.id in placed:
             continue
-        job = place_order(tx, order, now, config_commit=commit, objects=ground.objects, may_repeat=True)
+        job = place_order(tx, order, now, config_commit=commit, objects=ground.objects, may_repeat=True, under=under)
         add_holds(tx, holder_of(row.id), order.holds, now)
         hold_what_job_leaves(tx, holder_of(row.id), job, now)
         placed.add(job.id)

@@ -9,10 +9,12 @@ import click
 from distwright.app import App, open_app
 from distwright.cli.options import echo, json_option, print_json, print_rows, say, shown_time, state_option
 from distwright.errors import NotFound, Refused
+from distwright.formats.log_text import HarmlessText
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState
 from distwright.model.records import Job
 from distwright.site.views import job_detail, jobs, open_events, unknown_kind
+from distwright.site.waiting import why_it_waits
 from distwright.worker.enter import SHELL, step_to_enter
 from distwright.worker.enter import enter as run_in_step
 from distwright.worker.kinds import KINDS
@@ -76,9 +78,12 @@ def show(number: int, state: str | None, as_json: bool) -> None:
         for attempt in detail.attempts
     ]
     document["log"] = str(detail.log)
+    document["waits"] = waits = why_it_waits(app.database, app.config(), detail.job, app.database.now())
     if as_json:
         print_json(document)
         return
+    if not waits:
+        del document["waits"]
     for key, value in document.items():
         echo(f"{key}: {value}" if not isinstance(value, dict | list) else f"{key}:")
         members = value.items() if isinstance(value, dict) else enumerate(value, 1) if isinstance(value, list) else ()
@@ -89,16 +94,25 @@ def show(number: int, state: str | None, as_json: bool) -> None:
 @command.command()
 @click.argument("number", type=int)
 @click.option("--follow", is_flag=True, help="Go on until the job ends.")
+@click.option(
+    "--raw", is_flag=True, help="Print every byte to a terminal too; whatever a build printed can command it."
+)
 @state_option
 @json_option
-def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
-    """Print the log of a job's newest attempt; as JSON when all of it is there."""
+def log(number: int, follow: bool, raw: bool, state: str | None, as_json: bool) -> None:
+    """Print the log of a job's newest attempt; as JSON when all of it is there.
+
+    On a terminal, what would command that is left out; a file or a pipe gets every byte.
+    """
     app = open_app(state)
     detail = job_detail(app.database, app.paths, number)
     if not detail.log.exists() and not follow:
         raise NotFound(f"job {number} has no log yet", hint=f"distwright job show {number}")
     if follow and detail.job.state is JobState.QUEUED:
+        waits = why_it_waits(app.database, app.config(), detail.job, app.database.now())
         say(f"job {number} waits for a worker; distwright worker --until-idle runs it here")
+        if waits:
+            say(waits)
     if as_json:
         while follow and _job(app, number).state is not JobState.DONE:
             time.sleep(_POLL_S)
@@ -114,8 +128,12 @@ def log(number: int, follow: bool, state: str | None, as_json: bool) -> None:
             }
         )
         return
+    shown = None if raw or not sys.stdout.isatty() else HarmlessText()
     for content in _log_of(app, number, follow=follow):
-        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.write(content if shown is None else shown.feed(content).encode())
+        sys.stdout.flush()
+    if shown is not None:
+        sys.stdout.buffer.write(shown.rest().encode())
         sys.stdout.flush()
     if missing := job_detail(app.database, app.paths, number).missing_log:
         say(missing)

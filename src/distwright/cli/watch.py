@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from distwright.errors import quoted, visible
+from distwright.formats.log_text import HarmlessText
 from distwright.jobs.lease import Ending
 from distwright.jobs.order import DEFAULT_POOL
 from distwright.model.outcomes import Outcome
@@ -26,6 +27,7 @@ class TerminalWatcher:
         self._follow = follow
         self._console = Console(stderr=True, highlight=False)
         self._is_terminal = self._console.is_terminal and not follow and is_alone
+        self._harmless = HarmlessText() if self._console.is_terminal else None
         self._is_alone = is_alone
         self._of_job = ""
         self._began = time.monotonic()
@@ -76,6 +78,7 @@ class TerminalWatcher:
         """The attempt is over."""
         if self._follow:
             self._print_new(self._log_of(job.id, job.fence))
+            sys.stderr.write("" if self._harmless is None else self._harmless.rest())
         sign = "✔" if ending.outcome is Outcome.OK else "✘"
         self._line(f"{sign} {ending.message} ({time.monotonic() - self._began:.0f} s)")
         if ending.outcome is not Outcome.OK:
@@ -103,7 +106,7 @@ class TerminalWatcher:
             file.seek(self._offset)
             content = file.read()
         self._offset += len(content)
-        sys.stderr.write(content.decode(errors="replace"))
+        sys.stderr.write(content.decode(errors="replace") if self._harmless is None else self._harmless.feed(content))
         sys.stderr.flush()
 
 

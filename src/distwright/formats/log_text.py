@@ -4,6 +4,7 @@ import re
 from typing import BinaryIO
 
 MOST_BYTES = 2 << 20
+MOST_OF_A_LINE = 1 << 16
 _CHUNK = 1 << 20
 # Sequences of ECMA-48 that a terminal would obey: CSI, strings (OSC, DCS, APC, PM, SOS) with what they say, and the short ones.
 _OBEYED = re.compile(
@@ -20,6 +21,29 @@ def harmless(content: bytes) -> str:
     """Decode what a program printed: no byte of it is a command to a terminal, and a lone carriage return ends a line."""
     text = content.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     return _HARMFUL.sub("\ufffd", _OBEYED.sub("", text))
+
+
+class HarmlessText:
+    """Harmless text of bytes that come one after another: given by whole lines, so that no sign or sequence is cut in two."""
+
+    def __init__(self) -> None:
+        """Begin at the beginning of a line."""
+        self._left = b""
+
+    def feed(self, content: bytes) -> str:
+        """Give what is whole by now; of a line without end, MOST_OF_A_LINE bytes at once."""
+        whole = self._left + content
+        # a carriage return at the very end may be half of a line's end
+        end = max(whole.rfind(b"\n"), whole.rfind(b"\r", 0, max(0, len(whole) - 1))) + 1
+        if len(whole) - end > MOST_OF_A_LINE:
+            end = len(whole)
+        self._left = whole[end:]
+        return harmless(whole[:end])
+
+    def rest(self) -> str:
+        """Give what is left of the last line."""
+        left, self._left = self._left, b""
+        return harmless(left)
 
 
 def log_text(file: BinaryIO, most_bytes: int = MOST_BYTES) -> str:

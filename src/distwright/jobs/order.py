@@ -7,7 +7,7 @@ from distwright.errors import NotFound, Refused
 from distwright.jobs.keeping import end_job_holds, hold_for_job
 from distwright.jobs.step import Inputs, KindName
 from distwright.model.branches import RefCommit, commit_of_inputs
-from distwright.model.digests import Sha256, digest_of, digests_in
+from distwright.model.digests import Json, Sha256, digest_of, digests_in
 from distwright.model.embargo import PUBLIC, REPO, Embargo, named_in
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
@@ -77,15 +77,16 @@ def place_order(
     cause: int | None = None,
     objects: ObjectStore | None = None,
     may_repeat: bool = True,
+    under: Embargo = PUBLIC,
 ) -> Job:
     """Queue the order unless its job exists already; give the job either way. cause: number of the event that asked for it.
 
     A job that ended undecided, or whose outputs are no longer in `objects`, is queued again if it may_repeat. Of two orders the
-    higher priority counts. It is under embargo for what is private in its inputs, and in what it follows from; a public order of
-    the same job opens it, for all of it can be known then.
+    higher priority counts. It is under embargo for what is private in its inputs, and in what it follows from: an event, or what
+    somebody asked (under: `embargo_of` that). A public order of the same job opens it, for all of it can be known then.
     """
     existing = find_by_digest(tx, order.digest)
-    embargo = _embargo(tx, order, cause)
+    embargo = _embargo(tx, order, cause) | under
     commits = _shown_commits((*order.commits, *commit_of_inputs(order.inputs)), embargo)
     if existing is not None:
         _join(tx, existing, order, embargo)
@@ -114,6 +115,12 @@ def place_order(
     job = get_job(tx, job_id)
     hold_for_job(tx, job, order.holds, now)
     return job
+
+
+def embargo_of(tx: Transaction, value: Json) -> Embargo:
+    """Say of what private things a value tells: by name, or by the digest of what a private job has made."""
+    private = list_private_names(tx)
+    return named_in(value, private) | embargo_of_objects(tx, value) if private else PUBLIC
 
 
 def _embargo(tx: Transaction, order: JobOrder, cause: int | None) -> Embargo:

@@ -6,7 +6,7 @@ with one key of ours, which opens nothing there but the one command; they never 
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -81,7 +81,23 @@ def builders_for(
     database: Database, objects: ObjectStore, paths: StatePaths, config: Config, pool: str
 ) -> tuple[Builder, ...]:
     """Give the builders that steps of a job of this pool may be carried out on: enrolled, not draining; by name."""
-    tables = {name: host for name, host in config.hosts.items() if host.role == "builder" and pool in host.pools}
+    return _enrolled(database, objects, paths, {
+        name: host for name, host in config.hosts.items() if host.role == "builder" and pool in host.pools
+    })  # fmt: skip
+
+
+def every_builder(
+    database: Database, objects: ObjectStore, paths: StatePaths, config: Config
+) -> tuple[Builder, ...]:  # fmt: skip
+    """Give all builders that may have work: enrolled, not draining; by name. Raises OSError where the state is not ours."""
+    return _enrolled(database, objects, paths, {
+        name: host for name, host in config.hosts.items() if host.role == "builder"
+    })  # fmt: skip
+
+
+def _enrolled(
+    database: Database, objects: ObjectStore, paths: StatePaths, tables: Mapping[str, Host]
+) -> tuple[Builder, ...]:  # fmt: skip
     if not tables:
         return ()
     with database.read() as tx:

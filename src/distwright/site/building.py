@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ from distwright.formats.frames import Note
 from distwright.model import plain
 from distwright.model.digests import Json, canonical_json
 from distwright.store.paths import StatePaths, half_made
+from distwright.tools.architectures import look_at_machine, own_architecture, way_to_run
+from distwright.tools.dpkg import installed_versions
 from distwright.tools.link import Link, refused_note
 from distwright.tools.sandbox import Sandbox
 from distwright.worker.builder import carry_out, make_folders
@@ -54,7 +57,7 @@ def join(
 
 
 def serve(paths: StatePaths, sandbox: Sandbox, now: datetime, *, hears: int = 0, speaks: int = 1) -> None:
-    """Do what the server wants: one step, or vouch for who this is. Raises Unreachable when it is gone, BadInput."""
+    """Do what the server wants: a step, a voucher of who this is, or words of what it is. Raises Unreachable, BadInput."""
     make_folders(paths)
     with Link(hears, speaks) as link:
         note = link.hear(_FIRST_S)
@@ -62,6 +65,8 @@ def serve(paths: StatePaths, sandbox: Sandbox, now: datetime, *, hears: int = 0,
             carry_out(link, note, paths, sandbox)
         elif isinstance(note, Note) and note.says == "meet":
             _vouch(link, note, paths, now)
+        elif isinstance(note, Note) and note.says == "look":
+            _look(link, note, paths)
         else:
             raise refused_note(note, "a step")
 
@@ -82,6 +87,20 @@ def _vouch(link: Link, note: Note, paths: StatePaths, now: datetime) -> None:
     answer = link.hear(_FIRST_S)
     if isinstance(answer, Note) and answer.says == "met":
         place.unlink(missing_ok=True)
+
+
+def _look(link: Link, note: Note, paths: StatePaths) -> None:
+    """Say what this machine is, and what of that which it was asked for it cannot do."""
+    seen = look_at_machine()
+    ways = [way_to_run(seen, name) for name in plain.texts(note.values, "architectures")]
+    link.say(
+        "looked",
+        version=__version__,
+        architecture=own_architecture(seen.machine),
+        programs=dict(installed_versions(plain.texts(note.values, "programs"))),
+        cannot=[way.what for way in ways if not way.is_there],
+        free_bytes=shutil.disk_usage(paths.root).free,
+    )
 
 
 def _host_keys(given: Iterable[Path]) -> list[str]:

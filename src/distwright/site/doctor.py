@@ -6,7 +6,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from distwright.repos.configured import hosting_changes
 from distwright.site.applied import load_applied
 from distwright.site.away import away_of, refuse_other_schema
 from distwright.site.endings import what_ends
+from distwright.site.examining_hosts import NO_BUILDERS, NO_OTHERS, examine_builders, examine_hosts
+from distwright.site.health import HealthFinding
 from distwright.site.programs import PATH, missing_programs
 from distwright.site.views import unknown_kind
 from distwright.store.database import Database, damages
@@ -36,23 +37,26 @@ SPACE_WANTED_BYTES = 12 << 30
 INODES_WANTED = 300_000
 
 
-@dataclass(frozen=True, slots=True)
-class HealthFinding:
-    """state: well, or wrong, or note (works, but a person should know)."""
-
-    check: str
-    state: str
-    what: str
-    hint: str
-
-
 def examine_machine(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     """Ask every question about this machine and a state folder (which need not exist); of a host, what the work there needs."""
     if paths.home.exists():
         return _asked(paths, _home, _programs, _user, _sandbox, _architectures, _space, _kvm, _limits)
     return [
         *_asked(
-            paths, _programs, _user, _sandbox, _architectures, _images, _hosting, _space, _sources, _kvm, _limits, _jobs
+            paths,
+            _programs,
+            _user,
+            _sandbox,
+            _architectures,
+            _images,
+            _hosting,
+            _space,
+            _sources,
+            _kvm,
+            _limits,
+            _jobs,
+            _hosts,
+            _builders,
         ),
         *examine_state(paths, now),
     ]
@@ -356,6 +360,30 @@ def _jobs(paths: StatePaths) -> HealthFinding:
         what = f"queued jobs are of kinds that this version does not know: {', '.join(unknown)}"
         return HealthFinding("jobs", "note", what, "distwright job list; install the version that ordered them")
     return HealthFinding("jobs", "well", f"{len(queued)} queued, each of a kind that this version knows", "")
+
+
+def _hosts(paths: StatePaths) -> HealthFinding:
+    """Ask whether the machines that work for us live, and whether jobs wait where nobody works."""
+    config = _applied_config(paths)
+    if config is None:
+        return HealthFinding("hosts", "well", NO_OTHERS, "")
+    database = Database(paths.database_url)
+    try:
+        return examine_hosts(database, config)
+    finally:
+        database.close()
+
+
+def _builders(paths: StatePaths) -> HealthFinding:
+    """Go to each builder, and ask what it is."""
+    config = _applied_config(paths)
+    if config is None:
+        return HealthFinding("builders", "well", NO_BUILDERS, "")
+    database = Database(paths.database_url)
+    try:
+        return examine_builders(database, FileObjects(paths.objects), paths, config)
+    finally:
+        database.close()
 
 
 def _own_name() -> str:

@@ -72,6 +72,11 @@ class MachineSeen:
     emulators: tuple[Emulator, ...] = ()
 
 
+def known_architectures() -> frozenset[str]:
+    """Give the names of all architectures that programs can be run of, somewhere."""
+    return frozenset({*_NATIVE.values(), *_ELF})
+
+
 def own_architecture(machine: str) -> str:
     """Give Debian's name of a machine's own architecture, as uname(2) says it; that itself, if it is none that we know."""
     return _NATIVE.get(machine, machine)

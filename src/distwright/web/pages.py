@@ -16,6 +16,7 @@ from distwright.site.line import StageRow
 from distwright.site.readers import Viewer
 from distwright.site.uploading import upload_list
 from distwright.site.views import overview, seen_job, seen_jobs, snapshots, suites, tagged_snapshots
+from distwright.site.waiting import why_it_waits
 
 _JOBS_SHOWN = 200
 _UPLOADS_SHOWN = 20
@@ -74,7 +75,10 @@ def job_page(app: App, viewer: Viewer, number: int) -> Page:
     detail = seen_job(app.database, app.paths, viewer, number)
     document = _job(detail.job) | {"inputs": dict(detail.job.inputs), "outputs": dict(detail.job.outputs or {})}
     document["embargo"] = sorted(detail.job.embargo.names)
-    return Page(f"Job {number}", "job.html", f"distwright job show {number}", {"detail": detail}, document)
+    document["waits"] = waits = why_it_waits(app.database, viewer.config, detail.job, app.database.now())
+    return Page(
+        f"Job {number}", "job.html", f"distwright job show {number}", {"detail": detail, "waits": waits}, document
+    )
 
 
 def hosts_page(app: App, _viewer: Viewer) -> Page:

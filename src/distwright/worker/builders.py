@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from distwright.jobs.lease import RETRY_DELAYS_S
 from distwright.jobs.step import Plan
 from distwright.model.digests import Sha256, digest_of
 from distwright.tools.link import SILENCE_S
@@ -29,8 +30,10 @@ def in_turn(builders: Sequence[Builder], job: int, tried: int) -> tuple[Builder,
     """Say which builders to ask for a step of a job, in order; after them, or if there are none, it is done here.
 
     Jobs begin at different ones, so that all have work. tried: how often the job was broken: each time the next place has it, and
-    here it is done at last, whatever builders do.
+    the last try is made here, whatever builders do and however many there are.
     """
+    if tried >= len(RETRY_DELAYS_S):
+        return ()
     first = job % len(builders) if builders else 0
     return (*builders[first:], *builders[:first])[tried:]
 

@@ -1,4 +1,8 @@
-"""One attempt in a process of its own: forked by the worker, dies with it, and takes along whatever it started."""
+"""One attempt in a process of its own: forked by the worker, dies with it, and takes along whatever it started.
+
+When the worker is killed, the kernel tells the attempt by a signal of its own, and not by KILL: it first ends its programs, which
+nobody else could find any more.
+"""
 
 import contextlib
 import ctypes
@@ -24,6 +28,9 @@ from distwright.worker.context import JobContext
 from distwright.worker.execute import execute
 
 _PR_SET_PDEATHSIG = 1
+_WORKER_IS_GONE = (
+    signal.SIGUSR1
+)  # no other signal: those of Ctrl-C and cancelling are noted, and come to nothing for a while
 
 
 @dataclass(slots=True)
@@ -61,10 +68,11 @@ def _be_the_child(
     stop: list[int] = []
     try:
         os.setsid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        become_subreaper()
+        signal.signal(_WORKER_IS_GONE, _end_at_once)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _WORKER_IS_GONE, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
-        become_subreaper()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
 
@@ -80,6 +88,15 @@ def _be_the_child(
         exit_code = 0
     finally:
         os._exit(exit_code)
+
+
+def _end_at_once(_number: int, _frame: object) -> NoReturn:
+    """End, with all that descends from this process: the worker is gone, and whoever has the job next begins anew."""
+    try:
+        with contextlib.suppress(DistwrightError):  # what cannot be killed now (ps: D) ends as soon as it can
+            end_descendants()
+    finally:
+        os._exit(1)
 
 
 def _attempt(kind: JobKind, job: Job, make_context: Callable[[], JobContext]) -> Ending:

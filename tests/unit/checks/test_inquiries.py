@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.killing import NEVER, run_killed_at
-from tests.worlds.state import count_order
+from tests.worlds.state import COUNT, count_order
 
 from distwright.archive.resolve import Ground, NotReadyError
 from distwright.checks.findings import see
@@ -34,16 +34,19 @@ from distwright.checks.inquiries import (
 from distwright.errors import Busy, NotFound, OutOfSpace, ProgramFailed, Refused
 from distwright.jobs.lease import Ending, Retry, claim_next, end_attempt
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
-from distwright.model.digests import Json
+from distwright.model.digests import Json, sha256_of
+from distwright.model.embargo import PUBLIC, Embargo
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Inquiry, InquiryState, Job
 from distwright.store.database import Database
+from distwright.store.embargoes import add_private_names
 from distwright.store.events import append_event
 from distwright.store.findings import list_findings
 from distwright.store.holds import Hold, holds_of, serial_hold
 from distwright.store.jobs import find_by_digest, list_jobs
 
+SECRET = sha256_of(b"made in secret")
 HOLD = serial_hold("", "debian", "2024011001", "it is asked about")
 
 
@@ -126,6 +129,27 @@ def test_an_inquiry_asks_one_thing_after_another_and_then_has_its_answer(world: 
     assert (row.state, row.answer) == (InquiryState.DONE, {"ended": ["ok", "failed", "timed-out"], "builds": 3})
     assert world.advance() == 0
     assert [job.config_commit for job in world.jobs()] == ["c" * 40] * 3
+
+
+@pytest.mark.parametrize("asked", [{"repo": "twin"}, {"candidate": {"files": {"hello.deb": str(SECRET)}}}, {}])
+def test_all_that_is_asked_about_something_private_is_private_whatever_an_order_names(
+    world: World, asked: Mapping[str, Json]
+) -> None:
+    with world.database.write() as tx:
+        add_private_names(tx, ["repo/twin"], world.context.clock)
+        place_order(tx, JobOrder(COUNT, {"repo": "twin"}, "a build"), world.context.clock)
+    built = claim_next(world.database, ["local"], "test", world.context.clock)
+    assert built is not None
+    end_attempt(
+        world.database, built, Ending(Outcome.OK, "", {"files": {"hello.deb": str(SECRET)}}), world.context.clock
+    )
+    ask(world.database, "count", "things", asked, "user ada", world.context.clock)
+    world.advance()
+    found = world.jobs()[0]
+    assert found.embargo == (Embargo(frozenset({"repo/twin"})) if asked else PUBLIC)
+    with world.database.write() as tx:
+        opened = place_order(tx, world.counting.orders[0], world.context.clock)
+    assert (opened.id, opened.embargo) == (found.id, PUBLIC), "somebody may ask the same for what is public"
 
 
 def test_nobody_looks_while_nothing_has_happened(world: World) -> None:

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from distwright.formats.log_text import LEFT_OUT, harmless, log_text
+from distwright.formats.log_text import LEFT_OUT, MOST_OF_A_LINE, HarmlessText, harmless, log_text
 
 TRICKS = {
     b"\x1b[31merror:\x1b[0m red": "error: red",
@@ -25,6 +25,21 @@ TRICKS = {
 @pytest.mark.parametrize(("content", "text"), TRICKS.items(), ids=range(len(TRICKS)))
 def test_what_a_terminal_would_obey_is_gone_and_the_rest_is_there(content: bytes, text: str) -> None:
     assert harmless(content) == text
+
+
+@pytest.mark.parametrize("content", [*TRICKS, b"".join(TRICKS), b"\n".join(TRICKS)], ids=range(len(TRICKS) + 2))
+def test_text_that_comes_in_pieces_is_the_same_wherever_it_is_cut(content: bytes) -> None:
+    for at in range(len(content) + 1):
+        text = HarmlessText()
+        assert text.feed(content[:at]) + text.feed(content[at:]) + text.rest() == harmless(content), at
+
+
+def test_lines_come_as_soon_as_they_are_whole_and_one_without_end_in_parts() -> None:
+    text = HarmlessText()
+    assert [text.feed(piece) for piece in (b"one\ntw", b"o\r", b"\n", b"50%\r6")] == ["one\n", "", "two\n", "50%\n"]
+    assert text.feed(b"x" * MOST_OF_A_LINE) == "6" + "x" * MOST_OF_A_LINE
+    assert text.feed(b"\x1b[3") + text.feed(b"x" * MOST_OF_A_LINE) == "x" * (MOST_OF_A_LINE - 1)
+    assert text.rest() == ""
 
 
 def test_short_log_is_all_there() -> None:

@@ -7,7 +7,8 @@ from tests.worlds.installation import WorldContext, make_context
 from tests.worlds.keys import key_file
 from tests.worlds.times import NOW
 
-from distwright.site.doctor import HealthFinding, examine_state
+from distwright.site.doctor import examine_state
+from distwright.site.health import HealthFinding
 from distwright.store.paths import StatePaths
 
 

@@ -3,12 +3,15 @@
 from typing import Any
 
 import pytest
+from tests.worlds.times import NOW
 
 from distwright.errors import BadInput
 from distwright.formats.frames import Note
+from distwright.jobs.lease import RETRY_DELAYS_S, retry_at
 from distwright.jobs.limits import Limits
 from distwright.jobs.step import CommandEnd, Plan, PlannedCommand
 from distwright.model.digests import Json, sha256_of
+from distwright.model.outcomes import Outcome
 from distwright.worker.builders import Builder, in_turn, key_there, time_limit_s
 from distwright.worker.far_answers import Ended, read_ended
 
@@ -34,6 +37,13 @@ def test_jobs_begin_at_different_builders_and_go_on_to_the_next_place() -> None:
     assert [in_turn(builders, job, 0) for job in (0, 1, 2, 3)] == [(A, B, C), (B, C, A), (C, A, B), (A, B, C)]
     assert [in_turn(builders, 1, tried) for tried in (1, 2, 3, 4)] == [(C, A), (A,), (), ()]
     assert in_turn((), 5, 0) == ()
+
+
+def test_last_try_of_a_broken_job_is_made_here_however_many_builders_there_are() -> None:
+    many = tuple(Builder(name, ("ssh", name)) for name in "abcdefgh")
+    last = len(RETRY_DELAYS_S)
+    assert retry_at(Outcome.BROKEN, last, NOW) is None
+    assert [bool(in_turn(many, 1, tried)) for tried in range(last + 2)] == [True] * last + [False, False]
 
 
 def test_what_a_builder_made_has_a_key_of_its_own() -> None:
