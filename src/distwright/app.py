@@ -1,7 +1,7 @@
 """Wiring: reads the environment, files and the clock once, and builds the objects that faces use."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -51,6 +51,7 @@ from distwright.site.renewals import Renewals
 from distwright.site.serving import Serving
 from distwright.site.timetable import RECORD, Entry, Timetable
 from distwright.site.uploading import UploadQueue, once
+from distwright.site.waiting import hasten, not_done, say_what_is_queued, work_until
 from distwright.store.database import Database
 from distwright.store.migrations import is_empty, upgrade
 from distwright.store.objects import FileObjects
@@ -61,7 +62,7 @@ from distwright.worker.context import CommandContext, JobContext
 from distwright.worker.kinds import KINDS, portable
 from distwright.worker.loop import Watcher, Worker
 
-IDLE_S, WAIT_S = 2.0, 0.5
+IDLE_S = 2.0
 
 
 def _say_nothing(_text: str) -> None:
@@ -342,22 +343,36 @@ class App:
         Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done. kinds: only these.
         pools: None for those at hand.
         """
-        pools = pools or pools_at_hand(self.database, self.config())
-        worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
+        worker = self._worker_here(watcher, pools)
         if kinds is not None:
             worker.kinds = worker.every_kind = {name: kind for name, kind in worker.kinds.items() if name in kinds}
+
+        def left() -> list[Job]:
+            found = worker.unfinished([job.id for job in wanted])
+            return [job for job in found if kinds is None or job.kind in kinds]
+
+        work_until(worker, self.engine, self.take_in, left, is_all=True)
+
+    def run_until_done(
+        self, watcher: Watcher, wanted: Sequence[Job] | Callable[[], list[Job]], follow: Collection[str] = ()
+    ) -> None:
+        """Run some jobs here and now, before all others, until they are done; the rest of the queue stays and is told of.
+
+        Waits for one that another worker has. wanted: the jobs, or what lists those that are not done yet, if more come up. follow:
+        kinds of what follows from the jobs and is waited for as well.
+        """
+        worker = self._worker_here(watcher, None)
+        if not callable(wanted):
+            hasten(self.database, wanted)
+            wanted = partial(not_done, self.database, [job.id for job in wanted], follow)
+        work_until(worker, self.engine, self.take_in, wanted, is_all=False)
+        say_what_is_queued(worker, self.tell)
+
+    def _worker_here(self, watcher: Watcher, pools: Sequence[str] | None) -> Worker:
+        pools = pools or pools_at_hand(self.database, self.config())
+        worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
         self._begin(worker).order_due(*self.applied(), self.now())
-        while True:
-            self.take_in()
-            if worker.run_one():
-                continue
-            left = worker.unfinished([job.id for job in wanted])
-            if kinds is not None:
-                left = [job for job in left if job.kind in kinds]
-            if not left:
-                return
-            watcher.waits(left[0])
-            self.engine.wait(tuple(worker.pools), WAIT_S)
+        return worker
 
     def run_for_ever(self, watcher: Watcher, pools: tuple[str, ...] = ("local",)) -> None:
         """Serve the job table until interrupted; while the server of the database is away, wait for it."""

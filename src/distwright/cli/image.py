@@ -15,6 +15,7 @@ from distwright.cli.image_verify import verify
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
+from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.branch_sources import Subject
 from distwright.images.forms import MAKING
 from distwright.images.resolve import image_order
@@ -61,7 +62,7 @@ def build(
     subject = Subject(branch or "", tag or "") if branch or tag else None
     order = partial(image_order, subject=subject)
     ordered = build_layer(app, name, watcher) if layer else app.order_image(name, order)
-    app.run_until_idle(watcher, [ordered])
+    app.run_until_done(watcher, [ordered], follow=(BOOT_KIND.name,))
     finish_jobs(app, [ordered], as_json=as_json)
 
 
@@ -94,7 +95,7 @@ def test(
     asked = f"{app.now():%Y-%m-%dT%H:%M:%SZ}"
     chosen = Chosen(firmwares, features, scenarios, workers, asked, upgrade_from)
     ordered = app.order_image_tests(name, chosen)
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)
 
 

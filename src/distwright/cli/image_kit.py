@@ -38,7 +38,7 @@ def make_kit(source: str, target: str, state: str | None, follow: bool, as_json:
     app = open_app(state)
     app.tell = say
     ordered = [app.order_kit(source, target)]
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)
 
 
