@@ -9,7 +9,7 @@ from distwright.errors import DistwrightError, NotFound, quoted
 from distwright.flow.keys import KeyMissing, refuse_without_keys
 from distwright.flow.rules import RULES
 from distwright.flow.standing import placed_as, standing_of
-from distwright.flow.view import OUR_FAULTS, PartlyOrdered, View
+from distwright.flow.view import FLOW, OUR_FAULTS, PartlyOrdered, View
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.pools import in_its_pool, shared_pools
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
@@ -28,11 +28,13 @@ from distwright.store.events import (
 from distwright.store.refs import applied_config
 from distwright.store.stale import mark_branches_at
 
-READER = "flow"
+READER = FLOW
 OUR_FAULT_RETRY = timedelta(minutes=5)
 
-# What an event can wait for: a snapshot, a published suite, a table of the configuration.
-_MAKES_READY = frozenset({EventKind.SNAPSHOT_RECORDED, EventKind.SUITE_PUBLISHED, EventKind.CONFIG_APPLIED})
+# What an event can wait for: a snapshot, a published suite, a table of the configuration; packages that did not come after all.
+_MAKES_READY = frozenset(
+    {EventKind.SNAPSHOT_RECORDED, EventKind.SUITE_PUBLISHED, EventKind.CONFIG_APPLIED, EventKind.JOB_ENDED}
+)
 
 
 @dataclass(slots=True)

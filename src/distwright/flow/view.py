@@ -31,6 +31,7 @@ class View:
         return self.ground.config
 
 
+FLOW = "flow"  # what reads events for the rules is called
 Rule = Callable[[Database, View, Event], list[JobOrder]]
 
 
