@@ -51,8 +51,8 @@ def check(path: str | None, state: str | None, as_json: bool) -> None:
         print_json({"ok": False, "problems": list(error.problems)})
         raise click.exceptions.Exit(error.exit_code) from error
     tables = sum(1 for _ in config.tables())
-    paths = state_paths(state)
-    missing = Keys(paths).missing(config) if paths.has_database and not paths.home.exists() else []
+    keys = Keys(state_paths(state))
+    missing = keys.missing(config) if keys.may_look and keys.paths.has_database and not keys.paths.home.exists() else []
     if as_json:
         names: list[Json] = [one.credential for one in missing]
         answer: dict[str, Json] = {"ok": True, "tables": tables, "digest": str(digest_of(config.canonical()))}

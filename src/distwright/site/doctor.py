@@ -244,6 +244,8 @@ def _keys(paths: StatePaths) -> HealthFinding:
     if config is None:
         return HealthFinding("keys", "well", "no configuration says yet which keys are needed", "")
     keys = Keys(paths)
+    if not keys.may_look:
+        return HealthFinding("keys", "note", f"{paths.keys} is not ours to look into", "run as the state's owner")
     if missing := keys.missing(config):
         hint = f"distwright key make {' '.join(one.credential for one in missing)}"
         return HealthFinding("keys", "wrong", said_missing(missing), hint)

@@ -1,5 +1,6 @@
 """The keys of an installation: which it needs, which are there, and making those that are not."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,11 @@ class Keys:
     """The keys of a state."""
 
     paths: StatePaths
+
+    @property
+    def may_look(self) -> bool:
+        """Whether we may see which keys there are: others than the owner of a state see none."""
+        return os.access(self.paths.keys, os.R_OK | os.X_OK)
 
     def has(self, credential: str) -> bool:
         """Say whether there is a key of this name, whatever it is good for."""

@@ -9,6 +9,7 @@ from tests.worlds.commands import CommandLine, command_line
 from tests.worlds.installation import CONFIG, WorldContext
 from tests.worlds.keys import gpg_home, gpg_key
 from tests.worlds.suite import OwnSuite
+from tests.worlds.times import NOW
 
 from distwright.app import open_app
 from distwright.builds.destinations import BUILD_KIND, TRY_KIND
@@ -21,6 +22,7 @@ from distwright.images.kits import KIND as KIT_KIND
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import KindName
 from distwright.site.doctor import examine_state
+from distwright.store.paths import StatePaths
 
 
 @pytest.fixture
@@ -135,6 +137,16 @@ def test_what_a_push_would_build_waits_for_the_key_and_comes_by_itself_when_it_i
     app.take_in()
     assert [row["kind"] for row in line.run("job", "list", as_json=True).answer].count("image.build") == 1
     app.database.close()
+
+
+def test_who_may_not_look_is_told_so_and_hears_of_no_missing_keys(line: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "distwright.toml").write_text(CONFIG)
+    keys = line.state / "keys"
+    keys.rename(line.state / "elsewhere")  # root may look into every folder: only one that is not there shows none
+    checked = line.run("config", "check", "--config", str(tmp_path), as_json=True)
+    assert (checked.exit_code, checked.answer["missing_keys"]) == (0, [])
+    found = {finding.check: finding for finding in examine_state(StatePaths(line.state), NOW)}["keys"]
+    assert (found.state, found.what) == ("note", f"{keys} is not ours to look into")
 
 
 def test_the_doctor_and_the_configuration_name_the_keys_that_are_missing(line: CommandLine, tmp_path: Path) -> None:
