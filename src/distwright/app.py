@@ -1,14 +1,14 @@
 """Wiring: reads the environment, files and the clock once, and builds the objects that faces use."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
 from distwright.archive.branching import SuitesOfBranches, withdraw_all_ended
 from distwright.archive.pinning import hold_pins, needs_of_pins
-from distwright.archive.resolve import Ground, machine_keyring, upstream_credential
+from distwright.archive.resolve import Ground, machine_keyring
 from distwright.builds.architectures import order_elsewhere
 from distwright.builds.destinations import Destination
 from distwright.builds.local_checkout import TryRequest, try_order
@@ -17,16 +17,16 @@ from distwright.checks.filing import file_results
 from distwright.checks.inquiries import advance_inquiries
 from distwright.checks.looks import LOOKS
 from distwright.config.model import Config
-from distwright.config.tables_archive import OwnArchive
-from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, Refused, quoted
-from distwright.flow.advance import advance
+from distwright.errors import DatabaseLost, Interrupted, NotAllowed, NotFound, Refused
+from distwright.flow.advance import advance, ask_all_again
 from distwright.flow.branch_looks import look_at_branches
 from distwright.flow.engines.chosen import engine_of
 from distwright.flow.engines.engine import Engine
+from distwright.flow.keys import NeededKey, refuse_without_keys
 from distwright.flow.view import View
 from distwright.images.kit_orders import kit_order
 from distwright.images.resolve import image_order
-from distwright.images.scenarios import Chosen, last_built, orders_of_tests
+from distwright.images.scenarios import Chosen, tests_of_last
 from distwright.jobs.lease import LEASE_S
 from distwright.jobs.order import JobOrder, cancel, place_order, retry
 from distwright.jobs.pools import in_its_pool, pools_at_hand, shared_pools
@@ -37,13 +37,14 @@ from distwright.model.records import Job
 from distwright.repos.configured import bring_up_to_date
 from distwright.repos.fetching import fetch_order, waiting_fetch
 from distwright.repos.pushes import report_unreadable, take_in_pushes
-from distwright.signing.signer import make_key
 from distwright.site.applied import applied_keyring, load_applied, note_private_names
+from distwright.site.awaited import hasten, not_done, say_what_is_queued, work_until
 from distwright.site.away import Away, away_of, refuse_other_schema
 from distwright.site.builders import builders_for
 from distwright.site.config_files import refused_by_system
 from distwright.site.handing_out import Handout
 from distwright.site.host_requests import HostRequests
+from distwright.site.keys import Keys
 from distwright.site.places import alternates, state_paths
 from distwright.site.pools import PoolWatch
 from distwright.site.recording import order_of_record
@@ -57,11 +58,11 @@ from distwright.store.objects import FileObjects
 from distwright.store.paths import StatePaths
 from distwright.tools.sandbox import Sandbox, sandbox_for
 from distwright.worker.asked import asker
-from distwright.worker.context import CommandContext, JobContext, signer_of
+from distwright.worker.context import CommandContext, JobContext
 from distwright.worker.kinds import KINDS, portable
 from distwright.worker.loop import Watcher, Worker
 
-IDLE_S, WAIT_S = 2.0, 0.5
+IDLE_S = 2.0
 
 
 def _say_nothing(_text: str) -> None:
@@ -105,15 +106,22 @@ class App:
 
     def view(self) -> View:
         """Give what flow rules see."""
-        return View(self.ground(), self.certificate)
+        return View(self.ground(), self.keys.certificate, self.keys.has)
 
     def ground(self) -> Ground:
         """Give what orders are resolved against."""
         return Ground(self.config(), self.objects, self.paths, self.now(), dict(self.pins))
 
-    def certificate(self, *credentials: str) -> bytes:
-        """Give the public certificate of a credential; of several, all in one block."""
-        return signer_of(self.paths, credentials).certificate()
+    @property
+    def keys(self) -> Keys:
+        """The keys of this installation."""
+        return Keys(self.paths)
+
+    def make_keys(self, names: Sequence[str] = ()) -> list[tuple[NeededKey, bool]]:
+        """Make the keys that the configuration needs, or those of these names, and have tried again what waits; raise NotFound."""
+        made = self.keys.make_needed(self.config(), names)
+        ask_all_again(self.database, self.now())
+        return made
 
     def take_in(self) -> None:
         """Turn pushes into events, uploads into jobs and events into orders until nothing new happens."""
@@ -173,8 +181,10 @@ class App:
         return applied_keyring(self.database, self.objects, path)
 
     def place(self, order: JobOrder, commit: str | None = None) -> Job:
-        """Queue an order."""
-        order = in_its_pool(order, shared_pools(self.database, self.config()))
+        """Queue an order; raise KeyMissing if what its job makes could not be signed."""
+        config = self.config()
+        refuse_without_keys(config, order, self.keys.has)
+        order = in_its_pool(order, shared_pools(self.database, config))
         with self.database.write() as tx:
             job = place_order(tx, order, self.now(), config_commit=commit, objects=self.objects)
         self.engine.hint(job.pool)
@@ -227,16 +237,8 @@ class App:
 
     def order_image_tests(self, name: str, chosen: Chosen) -> list[Job]:
         """Order the tests of the default branch's image that was built last. Raises NotFound if there is none, or no features."""
-        config, commit = self.applied()
-        table = config.images.get(name)
-        if table is None or not table.features:
-            raise NotFound(f"image {name} has no features", hint=f"set features and testers in [image.{name}]")
-        with self.database.read() as tx:
-            built = last_built(tx, name, config.repos[table.repo].default_branch)
-        if built is None:
-            raise NotFound(f"image {name} was not built yet", hint=f"distwright image build {name}")
-        orders = orders_of_tests(self.database, self.ground(), built, chosen)
-        return [self.place(order, commit) for order in orders]
+        commit = self.applied()[1]
+        return [self.place(order, commit) for order in tests_of_last(self.database, self.ground(), name, chosen)]
 
     def order_kit(self, source: str, target: str) -> Job:
         """Order the upgrade kit from one image to another, both by their full names. Raises NotFound, Refused."""
@@ -317,27 +319,9 @@ class App:
         """Give what answers machines that work for this one."""
         return HostRequests(self.database, self.objects, self.paths, self.sandbox, self.config, KINDS)
 
-    def own_archive(self, name: str) -> OwnArchive:
-        """Give the table of an archive of ours; raise NotFound."""
-        archive = self.config().archives.get(name)
-        if not isinstance(archive, OwnArchive):
-            raise NotFound(f"archive {quoted(name)} is not an archive of ours", hint="distwright archive list")
-        return archive
-
-    def signing_credentials(self, name: str) -> tuple[str, ...]:
-        """Name the keys that we sign an archive with, ours or a recorded one; raise NotFound, Refused."""
-        archive = self.config().archives.get(name)
-        return archive.credentials if isinstance(archive, OwnArchive) else (upstream_credential(self.config(), name),)
-
     def handout(self) -> Handout:
         """Give what tells clients how to use archives."""
-        return Handout(self.database, self.objects, self.config(), self.certificate, self.now)
-
-    def make_key(self, credential: str, user_id: str) -> bool:
-        """Make the key of a credential unless it exists, or is somewhere else (signing/named.py); say whether it was made."""
-        if (self.paths.keys / f"{credential}.toml").exists():
-            return False
-        return make_key(self.paths.key(credential), user_id)
+        return Handout(self.database, self.objects, self.config(), self.keys.certificate, self.now)
 
     def command_context(self) -> CommandContext:
         """Build what a command of a person uses that acts at once, without a job."""
@@ -359,22 +343,36 @@ class App:
         Another worker may do part of it: waits for what that one runs, and until the wanted jobs are done. kinds: only these.
         pools: None for those at hand.
         """
-        pools = pools or pools_at_hand(self.database, self.config())
-        worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
+        worker = self._worker_here(watcher, pools)
         if kinds is not None:
             worker.kinds = worker.every_kind = {name: kind for name, kind in worker.kinds.items() if name in kinds}
+
+        def left() -> list[Job]:
+            found = worker.unfinished([job.id for job in wanted])
+            return [job for job in found if kinds is None or job.kind in kinds]
+
+        work_until(worker, self.engine, self.take_in, left, is_all=True)
+
+    def run_until_done(
+        self, watcher: Watcher, wanted: Sequence[Job] | Callable[[], list[Job]], follow: Collection[str] = ()
+    ) -> None:
+        """Run some jobs here and now, before all others, until they are done; the rest of the queue stays and is told of.
+
+        Waits for one that another worker has. wanted: the jobs, or what lists those that are not done yet, if more come up. follow:
+        kinds of what follows from the jobs and is waited for as well.
+        """
+        worker = self._worker_here(watcher, None)
+        if not callable(wanted):
+            hasten(self.database, wanted)
+            wanted = partial(not_done, self.database, [job.id for job in wanted], follow)
+        work_until(worker, self.engine, self.take_in, wanted, is_all=False)
+        say_what_is_queued(worker, self.tell)
+
+    def _worker_here(self, watcher: Watcher, pools: Sequence[str] | None) -> Worker:
+        pools = pools or pools_at_hand(self.database, self.config())
+        worker = self.worker(watcher, may_wait_to_retry=False, pools=pools)
         self._begin(worker).order_due(*self.applied(), self.now())
-        while True:
-            self.take_in()
-            if worker.run_one():
-                continue
-            left = worker.unfinished([job.id for job in wanted])
-            if kinds is not None:
-                left = [job for job in left if job.kind in kinds]
-            if not left:
-                return
-            watcher.waits(left[0])
-            self.engine.wait(tuple(worker.pools), WAIT_S)
+        return worker
 
     def run_for_ever(self, watcher: Watcher, pools: tuple[str, ...] = ("local",)) -> None:
         """Serve the job table until interrupted; while the server of the database is away, wait for it."""

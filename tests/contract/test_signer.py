@@ -206,7 +206,7 @@ def test_same_key_signs_the_same_way_after_it_was_read_again(tmp_path: Path) -> 
 def test_key_that_is_missing_or_no_key_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"key .*/petrel\.pgp does not exist") as missing:
         SequoiaSigner(tmp_path / "petrel.pgp")
-    assert missing.value.hint == "distwright archive key ARCHIVE --make"
+    assert missing.value.hint == "distwright key make petrel"
     (tmp_path / "petrel.pgp").write_text("no key")
     (tmp_path / "petrel.pgp").chmod(0o600)
     with pytest.raises(Refused, match=r"key .*/petrel\.pgp cannot sign"):

@@ -60,7 +60,7 @@ def server() -> Iterator[Server]:
     with state_folder() as folder, git_server(folder) as server:
         server.begin(server.config(TABLES, {"ada": "", "bob": ""}))
         app = server.app
-        app.make_key("petrel", "petrel <petrel@archive.invalid>")
+        app.keys.make("petrel", "petrel <petrel@archive.invalid>")
         app.database.close()
         for repo in ("greeter", "live"):
             ada = server.clone("ada", repo, f"{repo}-first")

@@ -61,7 +61,7 @@ def test_it_comes_out_the_same_in_other_circumstances(built: Imaging) -> None:
 def test_somebody_with_the_bundle_and_an_address_gets_the_same_and_says_so(built: Imaging) -> None:
     """In another folder, with a clock that is really another, and nothing of ours but what is served."""
     app = open_app(str(built.line.state))
-    certificate = app.certificate("image")
+    certificate = app.keys.certificate("image")
     app.database.close()
     with state_folder() as elsewhere, built.line.serving() as url:
         shutil.copy(built.published("*.bundle"), elsewhere / "small.bundle")

@@ -54,6 +54,8 @@ def layered() -> Iterator[Layered]:
         app.database.close()
         done = line.call("image", "build", "petrel", "--layer", "--state", str(line.state), timeout_s=1500)
         assert done.returncode == 0, done.stdout + done.stderr
+        done = line.call("worker", "--until-idle", "--state", str(line.state), timeout_s=1500)
+        assert done.returncode == 0, done.stdout + done.stderr
         rows = line.answer("image", "list")
         yield Layered(
             line,

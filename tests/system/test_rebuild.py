@@ -80,6 +80,9 @@ def told() -> Iterator[Told]:
         assert recorded.returncode == 0, recorded.stderr
         done = line.call("package", "build", "tell", "--tag", "1.0", "--state", str(line.state), timeout_s=TIMEOUT_S)
         assert done.returncode == 0, done.stderr
+        assert "distwright worker --until-idle" in done.stderr, "nobody waits for what else follows"
+        after = line.call("worker", "--until-idle", "--state", str(line.state), timeout_s=TIMEOUT_S)
+        assert after.returncode == 0, after.stderr
         builds = [row["job"] for row in line.answer("job", "list") if row["kind"] == "package.build"]
         yield Told(line, builds[0], done.stderr)
         keep_in_cache(line.state)

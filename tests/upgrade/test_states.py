@@ -23,6 +23,7 @@ from distwright.model.records import InquiryState
 from distwright.repos.pushes import take_in_pushes
 from distwright.site.branches import branch_lines
 from distwright.site.endings import renew
+from distwright.site.keys import own_archive
 from distwright.site.views import (
     jobs,
     repo_refs,
@@ -104,7 +105,7 @@ def test_what_was_replaced_is_known_to_be_so_since_its_successor_was_made(app: A
 def test_everything_is_intact_and_served(app: App) -> None:
     assert list(check_objects(app.command_context())) == []
     assert list(check_archive(app.command_context(), "petrel")) == []
-    certificate = app.certificate(app.own_archive("petrel").key.credential)
+    certificate = app.keys.certificate(own_archive(app.config(), "petrel").key.credential)
     assert see_suite(app.paths.public / "petrel", "devel", certificate).packages == ["greeter 1.1"]
     [serial] = [row.serial for row in snapshots(app.database, "petrel")]
     frozen = app.paths.public / "petrel" / "snapshots" / serial
@@ -117,7 +118,7 @@ def test_work_goes_on(app: App, tmp_path: Path) -> None:
     add_packages(context, "petrel", "devel", [str(tmp_path / "new.deb")], link=False, actor="user tester", reason="")
     assert packages(app, "devel") == ["greeter 1.1", "new 1.0"]
     publish_suite(context, publish_request(app.config(), suite_named(app.database, "devel")))
-    certificate = app.certificate(app.own_archive("petrel").key.credential)
+    certificate = app.keys.certificate(own_archive(app.config(), "petrel").key.credential)
     assert see_suite(app.paths.public / "petrel", "devel", certificate).packages == ["greeter 1.1", "new 1.0"]
     for expected in (["greeter 1.1"], ["greeter 1.0"]):
         undo_change(context, "petrel", "devel", Who("user tester"), dry_run=False)

@@ -117,7 +117,7 @@ def command_line(
     app: App = open_app(str(folder / "state"), create=True)
     _apply(app, config, keyrings)
     for credential in keys:
-        app.make_key(credential, f"{credential} archive key <{credential}@archive.invalid>")
+        app.keys.make(credential, f"{credential} archive key <{credential}@archive.invalid>")
     app.database.close()
     return CommandLine(folder / "state")
 

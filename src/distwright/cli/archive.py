@@ -69,7 +69,7 @@ def record(
         app.fetch_from.update(dict.fromkeys(chosen, address))
     given = None if serial is None else Serial(serial)
     jobs = [app.order_record(name, given) for name in chosen]
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
     for ending in renew(app.command_context()):
         say(f"{'wrong' if ending.is_past else 'soon'}: {ending.subject}: {ending.what}; try: {ending.hint}")
     finish_jobs(app, jobs, as_json=as_json)

@@ -25,6 +25,7 @@ from distwright.config.load import checked_fetch_url
 from distwright.config.tables_archive import OwnArchive
 from distwright.errors import NotFound, quoted
 from distwright.model.digests import Json, Sha256
+from distwright.site.keys import own_archive
 from distwright.site.views import suites
 
 
@@ -142,7 +143,7 @@ def improve_indexes(names: tuple[str, ...], state: str | None, as_json: bool) ->
 
 def _own(app: App, names: tuple[str, ...]) -> list[str]:
     if names:
-        return [name for name in names if app.own_archive(name)]
+        return [name for name in names if own_archive(app.config(), name)]
     return sorted(name for name, archive in app.config().archives.items() if isinstance(archive, OwnArchive))
 
 

@@ -20,6 +20,7 @@ from distwright.config.tables_archive import OwnArchive
 from distwright.errors import BadUsage, quoted
 from distwright.model.digests import Json
 from distwright.signing.verify import Keyring
+from distwright.site.keys import own_archive
 from distwright.site.views import suite_named
 
 _HEADINGS = ("theirs", "ours", "added", "there already", "revision")
@@ -81,7 +82,7 @@ def import_archive(
         if print_config:
             click.echo(_configuration(app, name, theirs, names), nl=False)
             return
-        app.own_archive(name)
+        own_archive(app.config(), name)
         request = MoveRequest(
             name, getpass.getuser(), f"{kind} {path.name}", names, like=like, link=link, dry_run=dry_run
         )

@@ -12,6 +12,7 @@ from distwright.cli.options import json_option, print_json, state_option
 from distwright.errors import BadUsage, NotFound, quoted
 from distwright.model.names import installable_name
 from distwright.signing.policy import examine_certificates
+from distwright.site.keys import own_archive, signing_credentials
 from distwright.site.views import serial_named
 
 
@@ -28,11 +29,11 @@ def key(name: str, make: bool, check: bool, state: str | None, as_json: bool) ->
     such archive, or no key.
     """
     app = open_app(state)
-    credentials = app.signing_credentials(name)
+    credentials = signing_credentials(app.config(), name)
     label = app.config().archives[name].label or name
     for credential in credentials if make else ():
-        app.make_key(credential, f"{label} archive key <{credential}@{name}.invalid>")
-    certificate = app.certificate(*credentials)
+        app.keys.make(credential, f"{label} archive key <{credential}@{name}.invalid>")
+    certificate = app.keys.certificate(*credentials)
     found = examine_certificates(certificate, app.now()) if check else []
     if as_json:
         findings = [{"kind": one.kind, "fingerprint": one.subject, "evidence": one.evidence} for one in found]
@@ -98,14 +99,14 @@ def keyring(
     if not folder.is_dir():
         raise NotFound(f"folder {quoted(output)} does not exist", hint=f"mkdir -p {shlex.quote(output)}")
     app = open_app(state)
-    archive = app.own_archive(name)
+    archive = own_archive(app.config(), name)
     site = app.config().site
     made = KeyringPackage(
         archive=name,
         label=archive.label,
         package=installable_name(package or f"{name}-archive-keyring"),
         maintainer=maintainer or f"{site.name} <{site.contact or f'archive@{name}.invalid'}>",
-        certificate=app.certificate(*archive.credentials),
+        certificate=app.keys.certificate(*archive.credentials),
         is_rotating=archive.next_key is not None,
         homepage=str(site.url or ""),
     )

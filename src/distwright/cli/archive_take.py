@@ -78,7 +78,7 @@ def record_served(app: App, served: list[Served], watcher: TerminalWatcher) -> N
     for one in served:
         app.fetch_from[one.archive] = one.url
         jobs.append(app.order_record(one.archive, one.serial))
-    app.run_until_idle(watcher, jobs)
+    app.run_until_done(watcher, jobs)
     for one, job in zip(served, jobs, strict=True):
         ended = job_detail(app.database, app.paths, job.id).job
         if ended.outcome is not Outcome.OK:

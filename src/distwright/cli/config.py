@@ -3,13 +3,14 @@
 import click
 
 from distwright.app import App, open_app
-from distwright.cli.options import json_option, print_json, print_rows, state_option
+from distwright.cli.options import json_option, print_json, print_rows, say, state_option
 from distwright.config.difference import Change
 from distwright.config.load import parse_config
 from distwright.config.model import FORMAT, Config
 from distwright.config.problems import dotted
 from distwright.config.words import toml_value
 from distwright.errors import BadConfig
+from distwright.flow.keys import NeededKey
 from distwright.model.digests import Json, digest_of
 from distwright.site.applied import (
     apply_config,
@@ -20,6 +21,8 @@ from distwright.site.applied import (
     plan_changes,
 )
 from distwright.site.config_files import config_files, config_folder, read_config
+from distwright.site.keys import Keys, said_missing
+from distwright.site.places import state_paths
 
 config_option = click.option(
     "--config", "path", metavar="PATH", help="File or folder (default: $DISTWRIGHT_CONFIG, this folder)."
@@ -33,9 +36,13 @@ def command() -> None:
 
 @command.command()
 @config_option
+@state_option
 @json_option
-def check(path: str | None, as_json: bool) -> None:
-    """Check configuration files; list every problem with its file and line. Exit codes: 0 good, 2 problems."""
+def check(path: str | None, state: str | None, as_json: bool) -> None:
+    """Check configuration files; list every problem with its file and line, and the keys that this machine has not made yet.
+
+    Exit codes: 0 good, 2 problems.
+    """
     try:
         config = read_config(path)
     except BadConfig as error:
@@ -44,10 +51,15 @@ def check(path: str | None, as_json: bool) -> None:
         print_json({"ok": False, "problems": list(error.problems)})
         raise click.exceptions.Exit(error.exit_code) from error
     tables = sum(1 for _ in config.tables())
+    keys = Keys(state_paths(state))
+    missing = keys.missing(config) if keys.may_look and keys.paths.has_database and not keys.paths.home.exists() else []
     if as_json:
-        print_json({"ok": True, "tables": tables, "digest": str(digest_of(config.canonical()))})
+        names: list[Json] = [one.credential for one in missing]
+        answer: dict[str, Json] = {"ok": True, "tables": tables, "digest": str(digest_of(config.canonical()))}
+        print_json({**answer, "missing_keys": names})
     else:
         click.echo(f"good: {tables} tables")
+        _say_missing_keys(missing)
 
 
 @command.command()
@@ -79,6 +91,7 @@ def plan(path: str | None, state: str | None, as_json: bool) -> None:
     new = read_config(path)
     app = open_app(state)
     _print_changes(plan_changes(_in_force(app), new, app.paths), as_json=as_json)
+    _say_missing_keys(app.keys.missing(new))
 
 
 @command.command()
@@ -96,6 +109,7 @@ def apply(commit: str, repo: str, state: str | None, as_json: bool) -> None:
         files, keyrings, found, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
     )
     _print_changes(changes, as_json=as_json)
+    _say_missing_keys(app.keys.missing(app.config()))
 
 
 @command.command()
@@ -115,6 +129,7 @@ def init(path: str | None, state: str | None, as_json: bool) -> None:
         files, keyrings, "0" * 40, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
     )
     _print_changes(changes, as_json=as_json)
+    _say_missing_keys(app.keys.missing(config))
 
 
 def _in_force(app: App) -> Config | None:
@@ -134,6 +149,11 @@ def _print_changes(changes: list[Change], *, as_json: bool) -> None:
         for change in changes
     ]
     print_rows(rows, ("action", "table", "name", "detail"), as_json=as_json, empty="nothing to do")
+
+
+def _say_missing_keys(missing: list[NeededKey]) -> None:
+    if missing:
+        say(f"note: {said_missing(missing)}: distwright key make {' '.join(one.credential for one in missing)}")
 
 
 def _origin(place: str | None, *, wanted: bool) -> str:

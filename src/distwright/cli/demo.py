@@ -11,13 +11,13 @@ from distwright.cli.options import json_option, print_json, print_table, say, st
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url, parse_config
 from distwright.config.model import Config
-from distwright.config.tables_archive import OwnArchive, UpstreamArchive
+from distwright.config.tables_archive import UpstreamArchive
 from distwright.errors import BadUsage, NotFound, ProgramFailed, listed, quoted
+from distwright.flow.keys import keys_of_config
 from distwright.model.digests import Json
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
 from distwright.model.serials import Serial
-from distwright.signing.signer import make_key
 from distwright.site.applied import apply_config, files_of_commit, keyrings_of_commit, keyrings_of_folder
 from distwright.site.config_files import config_files
 from distwright.site.example import PACKAGES, Pushed, push_folder
@@ -26,7 +26,6 @@ from distwright.site.programs import missing_programs
 from distwright.site.views import line
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "petrel"
-ROLES = ("builder", "image")
 
 
 @click.command()
@@ -122,8 +121,9 @@ def prepare_demo(app: App, config: Config, folder: Path) -> Config:
 
 
 def _make_keys(app: App, config: Config) -> None:
-    for credential in (*ROLES, *_archive_credentials(config)):
-        if make_key(app.paths.key(credential), f"{config.site.name} demo: {credential} <{credential}@demo.invalid>"):
+    for needed in keys_of_config(config):
+        credential = needed.credential
+        if app.keys.make(credential, f"{config.site.name} demo: {credential} <{credential}@demo.invalid>"):
             say(f"made demo key {credential}")
 
 
@@ -214,11 +214,6 @@ def _row_json(row: StageRow) -> dict[str, Json]:
 
 def _result(job: Job) -> str:
     return str(job.outcome or job.state)
-
-
-def _archive_credentials(config: Config) -> list[str]:
-    own = [archive for archive in config.archives.values() if isinstance(archive, OwnArchive)]
-    return [credential for archive in own for credential in archive.credentials]
 
 
 def _serials(given: tuple[str, ...], config: Config) -> dict[str, str]:

@@ -4,7 +4,7 @@ from functools import partial
 
 import click
 
-from distwright.app import App, open_app
+from distwright.app import open_app
 from distwright.cli.image_compare import compare
 from distwright.cli.image_import import import_image
 from distwright.cli.image_keep import KEEPING
@@ -12,20 +12,14 @@ from distwright.cli.image_kit import apply_to_image, make_kit, print_key
 from distwright.cli.image_layer import build_layer
 from distwright.cli.image_rebuild import rebuild
 from distwright.cli.image_verify import verify
-from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
+from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
+from distwright.images.boot import KIND as BOOT_KIND
 from distwright.images.branch_sources import Subject
-from distwright.images.forms import MAKING
 from distwright.images.resolve import image_order
 from distwright.images.scenarios import WORKERS_LIMIT, Chosen
-from distwright.images.upgrades import described
-from distwright.jobs.step import Context
-from distwright.model import plain
-from distwright.model.digests import Json
-from distwright.model.records import Job
-from distwright.site.comparing import image_answers
-from distwright.site.views import jobs
+from distwright.site.image_rows import image_rows
 
 FIRMWARES = ("bios", "uefi", "secure-boot")
 
@@ -61,7 +55,7 @@ def build(
     subject = Subject(branch or "", tag or "") if branch or tag else None
     order = partial(image_order, subject=subject)
     ordered = build_layer(app, name, watcher) if layer else app.order_image(name, order)
-    app.run_until_idle(watcher, [ordered])
+    app.run_until_done(watcher, [ordered], follow=(BOOT_KIND.name,))
     finish_jobs(app, [ordered], as_json=as_json)
 
 
@@ -94,7 +88,7 @@ def test(
     asked = f"{app.now():%Y-%m-%dT%H:%M:%SZ}"
     chosen = Chosen(firmwares, features, scenarios, workers, asked, upgrade_from)
     ordered = app.order_image_tests(name, chosen)
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)
 
 
@@ -102,39 +96,17 @@ def test(
 @state_option
 @json_option
 def list_images(state: str | None, as_json: bool) -> None:
-    """List the images that were built and are kept, newest first; whether they came out the same again; their upgrade kits."""
+    """List the images that were built and are kept, newest first, by their full names, with their upgrade kits.
+
+    It says whether they came out the same again. The files of each are in public/images/NAME of the state, and at /images/NAME/.
+    """
     app = open_app(state)
-    context, answers = app.command_context(), image_answers(app.database)
-    built = [job for job in jobs(app.database, limit=10000) if job.kind in MAKING and _is_public(app, job)]
-    rows: list[dict[str, Json]] = [
-        {
-            "image": plain.text(job.inputs, "image"),
-            "name": plain.text(job.outputs or {}, "name"),
-            "upgrades": _upgrades(context, plain.text(job.outputs or {}, "name")),
-            "built": shown_time(job.finished_at),
-            "built again": answers.get(plain.text(job.outputs or {}, "name"), ""),
-            "layer on": plain.text(plain.mapping(job.inputs, "base"), "name") if "base" in job.inputs else "",
-            "iso sha256": plain.text(job.outputs or {}, "iso"),
-            "files": str(app.paths.public / "images" / plain.text(job.outputs or {}, "name")),
-        }
-        for job in built
-    ]
     print_rows(
-        rows,
-        ("image", "built", "built again", "layer on", "iso sha256", "files", "upgrades"),
+        image_rows(app.command_context()),
+        ("name", "built", "built again", "layer on", "upgrades"),
         as_json=as_json,
         empty="no image was built yet",
     )
-
-
-def _is_public(app: App, job: Job) -> bool:
-    return bool(job.outputs) and (app.paths.public / "images" / plain.text(job.outputs or {}, "name")).exists()
-
-
-def _upgrades(context: Context, name: str) -> list[str]:
-    """Name the images that there is a kit to."""
-    description = described(context, name)
-    return [] if description is None else [upgrade.target.name for upgrade in description.upgrades]
 
 
 for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key, rebuild, verify):

@@ -49,7 +49,7 @@ def _have_read(app: App, *images: NamedImage) -> None:
         return
     app.tell = say
     jobs = [app.place(order, app.applied()[1]) for order in orders]
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=False), jobs)
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=False), jobs)
     for job in jobs:
         ended = job_detail(app.database, app.paths, job.id).job
         if ended.outcome is not Outcome.OK:

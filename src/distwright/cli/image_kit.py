@@ -38,7 +38,7 @@ def make_kit(source: str, target: str, state: str | None, follow: bool, as_json:
     app = open_app(state)
     app.tell = say
     ordered = [app.order_kit(source, target)]
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), ordered)
     finish_jobs(app, ordered, as_json=as_json)
 
 
@@ -71,7 +71,7 @@ def apply_to_image(
     Exit codes: 0 upgraded, 2 no kit or no device, 3 not signed, or not for this device, 10 no such file, 20 no space.
     """
     if keyring is None:
-        certificates = Keyring(open_app(state).certificate(IMAGE_CREDENTIAL), f"key {IMAGE_CREDENTIAL}")
+        certificates = Keyring(open_app(state).keys.certificate(IMAGE_CREDENTIAL), f"key {IMAGE_CREDENTIAL}")
     elif keyring.is_file():
         certificates = Keyring(keyring.read_bytes(), str(keyring))
     else:
@@ -110,7 +110,7 @@ def print_key(state: str | None, as_json: bool) -> None:
 
     Exit codes: 0 printed, 10 there is no such key.
     """
-    certificate = open_app(state).certificate(IMAGE_CREDENTIAL).decode()
+    certificate = open_app(state).keys.certificate(IMAGE_CREDENTIAL).decode()
     if as_json:
         print_json({"certificate": certificate})
     else:

@@ -1,18 +1,14 @@
 """`distwright image build NAME --layer`: a layer where that is the same as a full build, else the full build, and why."""
 
 from distwright.app import App
-from distwright.archive.resolve import ACCEPT_KIND, PUBLISH_KIND
 from distwright.builds.destinations import BUILD_KIND
-from distwright.images.forms import LAYER_KIND
 from distwright.images.layer_orders import layer_order
 from distwright.images.layer_packages import NotLayered
 from distwright.model.records import Job
+from distwright.site.awaited import UNTIL_PUBLISHED
 from distwright.site.layers import say_why_in_full, why_no_layer
 from distwright.site.views import job_detail
 from distwright.worker.loop import Watcher
-
-# What lies between a push and a published suite.
-_UNTIL_PUBLISHED = (BUILD_KIND.name, ACCEPT_KIND.name, PUBLISH_KIND.name)
 
 
 def build_layer(app: App, name: str, watcher: Watcher) -> Job:
@@ -20,12 +16,12 @@ def build_layer(app: App, name: str, watcher: Watcher) -> Job:
 
     What was pushed or uploaded before is built and published first, and nothing else is done until the layer is there.
     """
-    app.run_until_idle(watcher, kinds=_UNTIL_PUBLISHED)
+    app.run_until_idle(watcher, kinds=(BUILD_KIND.name, *UNTIL_PUBLISHED))
     try:
         layer = app.order_image(name, layer_order)
     except NotLayered as reasons:
         return _order_in_full(app, name, reasons.message)
-    app.run_until_idle(watcher, kinds=(LAYER_KIND.name,))
+    app.run_until_done(watcher, [layer])
     ended = job_detail(app.database, app.paths, layer.id).job
     why = why_no_layer(ended)
     return _order_in_full(app, name, why) if why else ended

@@ -111,7 +111,7 @@ def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *,
     job = app.place(verifying.verify_order(found, is_here=asked.explain), app.applied()[1])
     if job.state is JobState.DONE and job.outcome is not Outcome.OK:
         job = app.retry_job(job.id)
-    app.run_until_idle(watcher, [job])
+    app.run_until_done(watcher, [job])
     ended = job_detail(app.database, app.paths, job.id).job
     shown = show_rebuild(app.database, app.objects, app.config(), job.id)
     try:

@@ -24,6 +24,7 @@ NOUNS: Mapping[str, str] = {
     "doctor": "Say what is missing or broken on this machine.",
     "host": "Other machines that work for this one: enrol, list, drain.",
     "image": "Build, test, compare, keep and drop images; list them.",
+    "key": "List and make the keys that the configuration needs.",
     "job": "List, follow, retry and cancel jobs.",
     "package": "Build packages from tags, commits and source packages.",
     "pin": "Freeze and thaw a branch: which serial of each archive it uses.",

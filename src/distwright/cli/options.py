@@ -14,7 +14,7 @@ from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
 from distwright.site.views import job_detail
 
-_COLUMN = 20
+_COLUMN, _WIDTH, _WIDEST = 20, 240, 4000
 F = TypeVar("F", bound=Callable[..., object])
 
 state_option = click.option(
@@ -50,13 +50,24 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, empty
     from rich.table import Table
 
     # Text from outside may have brackets and colons, which rich would take for styles and emoji.
-    console = Console(width=None if Console().is_terminal else 240, markup=False, emoji=False, highlight=False)
+    width = None if Console().is_terminal else max(_WIDTH, _needed(headings, rows))
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def _needed(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Say how wide a table is in which no name is folded: whoever reads it by a program looks for whole ones."""
+    from rich.cells import cell_len  # late, as above
+
+    columns = zip(headings, *rows, strict=True)
+    return min(
+        _WIDEST, sum(2 + max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns)
+    )
 
 
 def print_rows(rows: Sequence[dict[str, Json]], headings: Sequence[str], *, as_json: bool, empty: str) -> None:

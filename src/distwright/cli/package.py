@@ -21,6 +21,7 @@ from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage
 from distwright.model.records import Job
 from distwright.signing.verify import Keyring
+from distwright.site.awaited import UNTIL_PUBLISHED
 
 
 @click.group()
@@ -63,7 +64,7 @@ def build(
     follow: bool,
     as_json: bool,
 ) -> None:
-    """Build a package, and let follow what follows (upload, publishing, images).
+    """Build a package, accept it into its suite and publish that. What else follows (checks, images) waits in the queue.
 
     NAME is a repo with --tag and --ref, a source with --from. Without --suite, a tag and the default branch go to the suite of the
     repo, another branch to the suite of its name if there is one; everything else is only tried: nothing is uploaded.
@@ -82,7 +83,7 @@ def build(
     job = _ordered(
         app, name or "", tag, ref, dsc, archive, serial=serial, keyring=keyring, suite=suite, environment=environment
     )
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job])
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), [job], UNTIL_PUBLISHED)
     finish_jobs(app, [job], as_json=as_json)
 
 

@@ -72,7 +72,7 @@ def _explained(app: App, repo: str, pairs: dict[str, tuple[Sha256, Sha256]], *, 
         order = order_of_explanation(app.database, app.ground(), repo, pairs)
         job = app.place(order, app.applied()[1])
         app.tell = say
-        app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=False), [job])
+        app.run_until_done(TerminalWatcher(app.paths.job_log, follow=False), [job])
     return explanation(app.database, app.objects, app.config(), repo, pairs)
 
 

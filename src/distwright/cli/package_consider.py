@@ -41,7 +41,7 @@ def consider_proposal(
     for line in considered.commits:
         say(line)
     job = app.place(considered.order, app.applied()[1])
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job], kinds=(job.kind,))
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), [job])
     if output is not None:
         put_files(app, job.id, output)
     finish_jobs(app, [job], as_json=as_json)

@@ -1,6 +1,7 @@
 """`distwright package impact`: what breaks if a candidate is let in?"""
 
 import getpass
+from functools import partial
 
 import click
 
@@ -69,9 +70,7 @@ def impact(
     )
     say(f"inquiry {number}")
     watcher = TerminalWatcher(app.paths.job_log, follow=follow)
-    app.run_until_idle(watcher)
-    while left := unfinished_jobs(app.database, number):  # another worker has them
-        app.run_until_idle(watcher, left)
+    app.run_until_done(watcher, partial(unfinished_jobs, app.database, number))
     row = inquiry(app.database, number)
     print_impact(row, as_json=as_json)
 

@@ -2,6 +2,7 @@
 
 import getpass
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import click
 
@@ -168,9 +169,7 @@ def _run(app: App, number: int, *, wait: bool, follow: bool) -> ShownInquiry:
     """Run jobs until an inquiry is over, or nothing is left that could bring it further."""
     if wait:
         watcher = TerminalWatcher(app.paths.job_log, follow=follow)
-        app.run_until_idle(watcher)
-        while left := left_jobs(app.database, number):
-            app.run_until_idle(watcher, left)
+        app.run_until_done(watcher, partial(left_jobs, app.database, number))
     row = inquiry_named(app.database, number)
     if wait and row.inquiry.state is InquiryState.OPEN:
         raise Busy(

@@ -3,6 +3,7 @@
 import click
 
 from distwright.app import App, open_app
+from distwright.checks.explain import KIND as EXPLAIN_KIND
 from distwright.cli.options import json_option, print_json, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import BadUsage, WorkFailed
@@ -36,7 +37,7 @@ def rebuild(what: str, tag: str | None, state: str | None, follow: bool, explain
     number = int(what) if tag is None else app.order_build(what, tag=tag).id
     built = job_detail(app.database, app.paths, number).job
     if tag is not None and built.outcome is not Outcome.OK:
-        app.run_until_idle(watcher, [built])
+        app.run_until_done(watcher, [built])
         built = job_detail(app.database, app.paths, number).job
         if built.outcome is not Outcome.OK:
             raise WorkFailed(f"{built.title}: {built.message}", hint=f"distwright job log {number}")
@@ -49,7 +50,7 @@ def rebuild_built(app: App, number: int, watcher: TerminalWatcher, *, explain: b
     if job.state is JobState.DONE and job.outcome is not Outcome.OK:
         # An order gives the same job, but whoever asks now wants more than what it could not say.
         job = app.retry_job(job.id)
-    app.run_until_idle(watcher, [job])
+    app.run_until_done(watcher, [job], follow=(EXPLAIN_KIND.name,))
     shown = show_rebuild(app.database, app.objects, app.config(), job.id)
     if as_json:
         print_json(_as_json(shown, number, job.id))

@@ -65,7 +65,7 @@ def reproduce(
         return
     source = source_of(context, environment, info) if dsc is None else read_dsc(context, dsc, None).source
     job = app.place(reproduction_order(app.database, app.ground(), source, environment, reached), app.applied()[1])
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job])
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), [job])
     ended = job_detail(app.database, app.paths, job.id).job
     if ended.outcome is not Outcome.OK or ended.outputs is None:
         raise click.exceptions.Exit(1)

@@ -27,7 +27,7 @@ def review(build: str, state: str | None, follow: bool, as_json: bool) -> None:
     job = build_named(app.database, build)
     order = review_of_build(app.database, app.ground(), job)
     review_job = app.place(order, app.applied()[1])
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [review_job])
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), [review_job])
     ended = job_detail(app.database, app.paths, review_job.id).job
     if ended.outcome is not Outcome.OK:
         raise WorkFailed(ended.message or "the review did not end well", hint=f"distwright job log {ended.id}")

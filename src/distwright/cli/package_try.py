@@ -52,7 +52,7 @@ def try_checkout(
     if output is not None:
         make_folder(output)  # before hours of building, not after
     job = app.order_try(TryRequest(path.absolute(), repo, environment, suite))
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job])
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), [job])
     if output is not None:
         put_files(app, job.id, output)
     finish_jobs(app, [job], as_json=as_json)

@@ -47,7 +47,7 @@ def command(
         checked["configuration"] = f"good: {tables} tables"
     if proposed.has_package:
         job = app.order_try(TryRequest(path.absolute(), repo))
-        app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job], kinds=(job.kind,))
+        app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), [job])
         ended = job_detail(app.database, app.paths, job.id).job
         if ended.outcome is not Outcome.OK:
             raise WorkFailed(ended.message or "it does not build", hint=f"distwright job log {job.id}")

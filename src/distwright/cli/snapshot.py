@@ -17,6 +17,7 @@ from distwright.config.tables_archive import OwnArchive, UpstreamArchive
 from distwright.errors import BadUsage, NotFound, quoted
 from distwright.model.digests import Json
 from distwright.model.serials import Serial
+from distwright.site.keys import own_archive
 from distwright.site.views import snapshots, tagged_snapshots
 
 
@@ -61,7 +62,7 @@ def take(
 ) -> None:
     """Freeze suites of an archive of ours (all, or those named) as they are now: one row, whatever their size."""
     app = open_app(state)
-    app.own_archive(archive)
+    own_archive(app.config(), archive)
     row = take_snapshot(app.command_context(), archive, suites, None if serial is None else Serial(serial))
     if then_publish:
         publish_snapshot(app.command_context(), archive, row.serial)

@@ -14,6 +14,7 @@ from distwright.archive.tidying import judge_suite, packages_of_exceptions, tidy
 from distwright.cli.options import json_option, print_json, print_rows, shown_time, state_option
 from distwright.errors import BadUsage
 from distwright.model.digests import Json
+from distwright.site.keys import own_archive
 from distwright.site.views import freeze_exceptions, suite_named
 
 
@@ -150,7 +151,7 @@ def preferences(name: str, state: str | None) -> None:
     row = suite_named(app.database, name)
     rows = freeze_exceptions(app.database, row, ended=False)
     packages = packages_of_exceptions(app.command_context(), rows)
-    origin = app.own_archive(row.archive).origin
+    origin = own_archive(app.config(), row.archive).origin
     click.echo(preferences_text(rows, packages, f"o={origin},n={row.name}"), nl=False)
 
 

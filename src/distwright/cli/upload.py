@@ -9,6 +9,7 @@ from distwright.cli.options import echo, finish_jobs, json_option, print_json, p
 from distwright.cli.watch import TerminalWatcher
 from distwright.errors import NotFound, Refused, quoted
 from distwright.model.digests import Json
+from distwright.site.awaited import UNTIL_PUBLISHED
 from distwright.site.tokens import new_token
 from distwright.site.uploading import upload_list
 from distwright.site.views import suites
@@ -64,7 +65,8 @@ def show(number: int, state: str | None, as_json: bool) -> None:
 @click.option("--follow", is_flag=True, help="Print the logs.")
 @json_option
 def file(changes: Path, suite: str, no_wait: bool, state: str | None, follow: bool, as_json: bool) -> None:
-    """Upload a .changes with the files beside it, and let follow what follows.
+    """Upload a .changes with the files beside it, and publish its suite. What else follows (a build, checks, images) waits in the
+    queue.
 
     Exit codes: 0 accepted, 1 rejected, 10 a file or suite is missing.
     """
@@ -74,7 +76,7 @@ def file(changes: Path, suite: str, no_wait: bool, state: str | None, follow: bo
         rows: list[dict[str, Json]] = [{"upload": job.id, "title": job.title} for job in jobs]
         print_rows(rows, ("upload", "title"), as_json=as_json, empty="")
         return
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), jobs)
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), jobs, UNTIL_PUBLISHED)
     finish_jobs(app, jobs, as_json=as_json)
 
 

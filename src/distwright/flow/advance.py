@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from distwright.archive.resolve import NotReadyError
 from distwright.errors import DistwrightError, NotFound, quoted
+from distwright.flow.keys import KeyMissing, refuse_without_keys
 from distwright.flow.rules import RULES
 from distwright.flow.standing import placed_as, standing_of
-from distwright.flow.view import OUR_FAULTS, PartlyOrdered, View
+from distwright.flow.view import FLOW, OUR_FAULTS, PartlyOrdered, View
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.pools import in_its_pool, shared_pools
 from distwright.model.events import EventKind, OpenEvent, StoredEvent
@@ -27,11 +28,13 @@ from distwright.store.events import (
 from distwright.store.refs import applied_config
 from distwright.store.stale import mark_branches_at
 
-READER = "flow"
+READER = FLOW
 OUR_FAULT_RETRY = timedelta(minutes=5)
 
-# What an event can wait for: a snapshot, a published suite, a table of the configuration.
-_MAKES_READY = frozenset({EventKind.SNAPSHOT_RECORDED, EventKind.SUITE_PUBLISHED, EventKind.CONFIG_APPLIED})
+# What an event can wait for: a snapshot, a published suite, a table of the configuration; packages that did not come after all.
+_MAKES_READY = frozenset(
+    {EventKind.SNAPSHOT_RECORDED, EventKind.SUITE_PUBLISHED, EventKind.CONFIG_APPLIED, EventKind.JOB_ENDED}
+)
 
 
 @dataclass(slots=True)
@@ -141,7 +144,17 @@ def _ask_rules(database: Database, view: View, event: StoredEvent, now: datetime
             answer.wait(f"the configuration no longer has {error}")
         except Exception as error:  # one event that a rule chokes on must not hold up all that come after it
             answer.refuses.append(f"a bug of distwright in rule {rule.__name__}: {quoted(repr(error))}")
+    answer.orders = [order for order in answer.orders if _has_its_keys(view, order, answer, now)]
     return answer
+
+
+def _has_its_keys(view: View, order: JobOrder, answer: _Answer, now: datetime) -> bool:
+    try:
+        refuse_without_keys(view.config, order, view.has_key)
+    except KeyMissing as error:
+        answer.wait(f"{error.message} ({error.hint})", now + OUR_FAULT_RETRY)
+        return False
+    return True
 
 
 def unanswered(tx: Transaction) -> list[OpenEvent]:
@@ -154,6 +167,14 @@ def ask_again(database: Database, number: int, now: datetime) -> None:
     with database.write() as tx:
         if not retry_open(tx, READER, number, now):
             raise _not_open(number)
+
+
+def ask_all_again(database: Database, now: datetime) -> None:
+    """Have all waiting events tried by the next `advance`: what they wait for may be there now. Refused ones stay refused."""
+    with database.write() as tx:
+        for row in open_events(tx, READER):
+            if not row.is_refused:
+                retry_open(tx, READER, row.event.number, now)
 
 
 def drop(database: Database, number: int) -> None:

@@ -14,6 +14,7 @@ from distwright.builds.destinations import suite_of_repo
 from distwright.builds.resolve import commit_order
 from distwright.config.tables import Image, Repo
 from distwright.errors import BadInput, DistwrightError
+from distwright.flow.coming import wait_for_packages
 from distwright.flow.view import OUR_FAULTS, PartlyOrdered, View
 from distwright.images.branch_sources import OVERLAYS, Subject, is_release, own_sources
 from distwright.images.resolve import image_order, version_at
@@ -55,7 +56,7 @@ def build_pushed_topic(database: Database, view: View, event: Event) -> list[Job
 
 
 def image_of_pushed_ref(database: Database, view: View, event: Event) -> list[JobOrder]:
-    """A push to an image's repo builds the images of the pushed commit, be there newer ones or not.
+    """A push to an image's repo builds the images of the pushed commit, be there newer ones or not; of a topic, with its packages.
 
     Of a base branch, the topics that lie on it are built again; of a tag, images are built if it is the version of its changelog.
     """
@@ -75,6 +76,7 @@ def image_of_pushed_ref(database: Database, view: View, event: Event) -> list[Jo
         wanted = [Wanted(name, Subject(short(ref)), new) for name in names]
         wanted += [one for name in names for one in _topics_on(database, view, name, short(ref))]
     elif ref in refs(where) and is_topic(table, short(ref)) and not is_within(where, new, _bases(where, table)):
+        wait_for_packages(database, view, names, ref)
         wanted = [Wanted(name, Subject(short(ref)), new) for name in names]
     else:
         return []

@@ -13,12 +13,17 @@ from distwright.store.database import Database
 OUR_FAULTS = (Busy, OutOfSpace, DiskFailed, ProgramFailed)  # of this machine, not of what was asked
 
 
+def _every_key(_credential: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """What rules may look at. certificate: gives the public certificate of a credential."""
+    """What rules may look at. certificate: gives the public certificate of a credential. has_key: whether its key is there."""
 
     ground: Ground
     certificate: Callable[[str], bytes]
+    has_key: Callable[[str], bool] = _every_key
 
     @property
     def config(self) -> Config:
@@ -26,6 +31,7 @@ class View:
         return self.ground.config
 
 
+FLOW = "flow"  # what reads events for the rules is called
 Rule = Callable[[Database, View, Event], list[JobOrder]]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.branching import suites_of_topic
+from distwright.archive.tree import EMPTY_ROOT
 from distwright.config.model import Config
 from distwright.config.tables import Image, Repo
 from distwright.config.tables_archive import OwnArchive
@@ -115,7 +116,8 @@ def is_for_many(repo: Repo, label: str, version: str) -> bool:
 def sources_of(tx: Transaction, config: Config, name: str, subject: Subject, choices: Choices) -> BranchSources:
     """Say where an image comes from. Raises NotFound for a suite that is not there, BadInput for what the commit must not say.
 
-    name: of the image. A tag must be a release (`is_release`), and names no overlays.
+    name: of the image. A tag must be a release (`is_release`), and names no overlays. An overlay without packages is as none: what
+    is made of one and the same commit is the same before a topic has its suite, while that is empty, and without one.
     """
     image = config.images[name]
     base = base_of(config.repos[image.repo], image.repo, subject, choices)
@@ -131,12 +133,13 @@ def sources_of(tx: Transaction, config: Config, name: str, subject: Subject, cho
     of_base: Mapping[str, str] = {}
     if base != config.repos[image.repo].default_branch:
         of_base = {archive: _suite_of(tx, image.repo, f"{HEADS}{base}", archive) for archive in own}
-    names = [*_replaced(image, own, of_base, is_only=False)]
+    overlays: list[str] = []
     if not is_base(config.repos[image.repo], subject.branch) or subject.on_top:
-        names += suites_of_topic(tx, own, subject.on_top or subject.branch)
+        overlays += suites_of_topic(tx, own, subject.on_top or subject.branch)
     for overlay in choices.overlays:
-        names += _overlay(tx, own, overlay, f"{quoted(subject.label)} of {image.repo}")
-    return BranchSources(base, tuple(dict.fromkeys(names)))
+        overlays += _overlay(tx, own, overlay, f"{quoted(subject.label)} of {image.repo}")
+    filled = [name for name in overlays if not _is_empty(tx, name)]
+    return BranchSources(base, tuple(dict.fromkeys([*_replaced(image, own, of_base, is_only=False), *filled])))
 
 
 def own_sources(config: Config, image: Image) -> dict[str, str]:
@@ -167,6 +170,12 @@ def _replaced(image: Image, own: Mapping[str, str], suites: Mapping[str, str], *
         elif not (is_only and archive in suites):
             names.append(source)
     return tuple(names)
+
+
+def _is_empty(tx: Transaction, name: str) -> bool:
+    archive, _, suite = name.partition("/")
+    row = find_suite(tx, archive, suite)
+    return row is None or row.revision == EMPTY_ROOT.revision
 
 
 def _overlay(tx: Transaction, archives: Mapping[str, str], name: str, what: str) -> list[str]:

@@ -90,6 +90,18 @@ def orders_of_tests(
     return orders
 
 
+def tests_of_last(database: Database, ground: Ground, name: str, chosen: Chosen) -> list[JobOrder]:
+    """Order the tests of the default branch's image that was built last. Raises NotFound if there is none, or no features."""
+    table = ground.config.images.get(name)
+    if table is None or not table.features:
+        raise NotFound(f"image {name} has no features", hint=f"set features and testers in [image.{name}]")
+    with database.read() as tx:
+        built = last_built(tx, name, ground.config.repos[table.repo].default_branch)
+    if built is None:
+        raise NotFound(f"image {name} was not built yet", hint=f"distwright image build {name}")
+    return orders_of_tests(database, ground, built, chosen)
+
+
 def last_built(tx: Transaction, image: str, branch: str | None = None) -> Mapping[str, Json] | None:
     """Give the event of the image that was built last, of this branch if one is named; None if there is none."""
     for stored in newest_of_kind(tx, EventKind.IMAGE_BUILT):

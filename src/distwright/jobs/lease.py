@@ -79,12 +79,20 @@ def retry_at(outcome: Outcome, broken_count: int, now: datetime) -> datetime | N
 
 
 def claim_next(
-    database: Database, pools: Sequence[str], holder: str, now: datetime, kinds: Collection[KindName] | None = None
+    database: Database,
+    pools: Sequence[str],
+    holder: str,
+    now: datetime,
+    kinds: Collection[KindName] | None = None,
+    only: Collection[int] | None = None,
 ) -> Job | None:
-    """Lease the next job of these pools; None if nothing is ready. kinds: those that the holder knows; None takes any."""
+    """Lease the next job of these pools; None if nothing is ready. kinds: those that the holder knows; None takes any.
+
+    only: numbers of the jobs that it wants, however many others come before them; None: whatever is next.
+    """
     known = None if kinds is None else [(kind.name, kind.version) for kind in kinds]
     with database.write() as tx:
-        return claim(tx, pools, holder, now, now + timedelta(seconds=LEASE_S), known)
+        return claim(tx, pools, holder, now, now + timedelta(seconds=LEASE_S), known, only)
 
 
 def renew(database: Database, job: Job, now: datetime) -> Job | None:

@@ -15,6 +15,7 @@ For the credential NAME there is one of, in the credentials folder of systemd or
       timeout_s = 300
 """
 
+import os
 import re
 import stat
 import tomllib
@@ -41,6 +42,14 @@ def named_signer(name: str, keys: Path, guarded: Path | None = None) -> Signer:
         if folder is not None and (folder / f"{name}.toml").exists():
             return _described(folder / f"{name}.toml", folder / f"{name}.passphrase", is_guarded=folder == guarded)
     return SequoiaSigner(keys / f"{name}.pgp")
+
+
+def is_named(name: str, keys: Path, guarded: Path | None = None) -> bool:
+    """Say whether there is anything by which `named_signer` would find the key of a credential; it is not looked into."""
+    places = [keys / f"{name}.pgp", keys / f"{name}.toml"]
+    if guarded is not None:
+        places += [guarded / name, guarded / f"{name}.toml"]
+    return any(os.path.lexists(place) for place in places)
 
 
 def _described(path: Path, passphrase: Path, *, is_guarded: bool) -> Signer:

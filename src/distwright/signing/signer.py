@@ -46,7 +46,7 @@ class SequoiaSigner:
             self._key = pysequoia.Tsk.from_bytes(path.read_bytes())
             self._signer = self._key.signer()
         except FileNotFoundError:
-            raise NotFound(f"key {path} does not exist", hint="distwright archive key ARCHIVE --make") from None
+            raise NotFound(f"key {path} does not exist", hint=f"distwright key make {path.stem}") from None
         except Refused:
             raise
         except Exception as error:  # pysequoia raises plain Exception subclasses
@@ -76,12 +76,17 @@ def make_key(path: Path, user_id: str) -> bool:
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = pysequoia.Tsk.generate(user_id)
-    partial = path.with_suffix(".new")
+    partial = path.with_name(f".new-{path.name}.{os.getpid()}")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(str(key).encode())
         file.flush()
         os.fsync(file.fileno())
-    partial.rename(path)
+    try:
+        os.link(partial, path)  # not a rename: of two that make it at once, the first one's stays
+    except FileExistsError:
+        return False
+    finally:
+        partial.unlink()
     return True

@@ -19,6 +19,7 @@ from distwright.site.away import away_of, refuse_other_schema
 from distwright.site.endings import what_ends
 from distwright.site.examining_hosts import NO_BUILDERS, NO_OTHERS, examine_builders, examine_hosts
 from distwright.site.health import HealthFinding
+from distwright.site.keys import Keys, said_missing
 from distwright.site.programs import PATH, missing_programs
 from distwright.site.views import unknown_kind
 from distwright.store.database import Database, damages
@@ -68,7 +69,7 @@ def examine_state(paths: StatePaths, now: datetime) -> list[HealthFinding]:
     def endings(paths: StatePaths) -> HealthFinding:
         return _endings(paths, now)
 
-    return _asked(paths, _state, _database, endings)
+    return _asked(paths, _state, _database, _keys, endings)
 
 
 def _asked(paths: StatePaths, *checks: Callable[[StatePaths], HealthFinding]) -> list[HealthFinding]:
@@ -239,6 +240,25 @@ def _closed(paths: StatePaths, path: Path) -> str:
     if path in (paths.root, paths.objects):
         return f"chmod go-w {path}"
     return f"chmod {700 if path == paths.keys else 600} {path}"
+
+
+def _keys(paths: StatePaths) -> HealthFinding:
+    """Ask whether the keys are there that the configuration needs, and can be used by whoever asks."""
+    config = _applied_config(paths)
+    if config is None:
+        return HealthFinding("keys", "well", "no configuration says yet which keys are needed", "")
+    keys = Keys(paths)
+    if not keys.may_look:
+        return HealthFinding("keys", "note", f"{paths.keys} is not ours to look into", "run as the state's owner")
+    if missing := keys.missing(config):
+        hint = f"distwright key make {' '.join(one.credential for one in missing)}"
+        return HealthFinding("keys", "wrong", said_missing(missing), hint)
+    wrong = [state for state in keys.look(config) if state.problem]
+    if wrong:
+        what = "; ".join(f"key {state.needed.credential}: {state.problem}" for state in wrong)
+        return HealthFinding("keys", "wrong", what, "distwright key list")
+    named = ", ".join(state.needed.credential for state in keys.look(config))
+    return HealthFinding("keys", "well", f"those that the configuration needs are here: {named or 'none'}", "")
 
 
 def _mode(path: Path) -> int | None:

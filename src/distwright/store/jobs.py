@@ -169,17 +169,18 @@ def claim(
     now: datetime,
     lease_until: datetime,
     kinds: Collection[tuple[str, int]] | None = None,
+    only: Collection[int] | None = None,
 ) -> Job | None:
     """Take the next job of these pools under a lease, its fence raised by one; None if there is nothing to do.
 
-    kinds: names and versions of the kinds that the claimer knows; None takes any. One UPDATE: two claimers never get the same
-    job. Order: priority, then turn (see `next_turn`), then age: a walk along an index, however many jobs wait.
+    kinds: names and versions of those that the claimer knows; only: numbers of jobs; None takes any. One UPDATE: two claimers never
+    get the same job. Order: priority, then turn (see `next_turn`), then age: a walk along an index, however many jobs wait.
     """
     if len(pools) > 1:
-        pools = _next_pool(tx, pools, now, kinds)
+        pools = _next_pool(tx, pools, now, kinds, only)
     turn = (
         sa.select(jobs.c.id)
-        .where(_is_ready(pools, now, kinds))
+        .where(_is_ready(pools, now, kinds, only))
         .order_by(*_ORDER)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -385,22 +386,33 @@ def _first_turn(tx: Transaction, job_id: int) -> int:
 
 
 def _next_pool(
-    tx: Transaction, pools: Sequence[str], now: datetime, kinds: Collection[tuple[str, int]] | None
+    tx: Transaction,
+    pools: Sequence[str],
+    now: datetime,
+    kinds: Collection[tuple[str, int]] | None,
+    only: Collection[int] | None,
 ) -> list[str]:
     """Say in which of several pools the next job is: one short walk in each."""
     found = []
     for pool in pools:
-        query = sa.select(*_ORDER).where(_is_ready([pool], now, kinds)).order_by(*_ORDER).limit(1)
+        query = sa.select(*_ORDER).where(_is_ready([pool], now, kinds, only)).order_by(*_ORDER).limit(1)
         row = tx.connection.execute(query).first()
         if row is not None:
             found.append((*row, pool))
     return [min(found)[3]] if found else []
 
 
-def _is_ready(pools: Sequence[str], now: datetime, kinds: Collection[tuple[str, int]] | None) -> sa.ColumnElement[bool]:
+def _is_ready(
+    pools: Sequence[str],
+    now: datetime,
+    kinds: Collection[tuple[str, int]] | None,
+    only: Collection[int] | None = None,
+) -> sa.ColumnElement[bool]:
     ready = sa.and_(
         jobs.c.state == JobState.QUEUED.value, jobs.c.pool.in_(list(pools)), jobs.c.not_before <= to_text(now)
     )
+    if only is not None:
+        ready = sa.and_(ready, jobs.c.id.in_(sorted(only)))
     return ready if kinds is None else sa.and_(ready, sa.tuple_(jobs.c.kind, jobs.c.version).in_(list(kinds)))
 
 

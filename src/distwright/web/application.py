@@ -31,6 +31,7 @@ from distwright.site.uploading import once
 from distwright.web.branches import branch_page, branches_page
 from distwright.web.files import answer_file
 from distwright.web.hosts import Hosts
+from distwright.web.images import images_page
 from distwright.web.pages import Page, archive_page, front_page, hosts_page, job_page, jobs_page, state_sources
 from distwright.web.readers import Readers, viewer_of
 from distwright.web.repos import PublicRepos
@@ -95,6 +96,10 @@ class _Web:
             *Webhooks(self._app).routes(),
             *Readers(self._app).routes(),
             Mount("/static", StaticFiles(directory=static)),
+            Route("/images/", self.images),
+            Route("/images.json", self.images),
+            Route("/images/{name}/", self.images),
+            Route("/images/{name}.json", self.images),
             Route("/images/{path:path}", self.image, methods=["GET", "HEAD"]),
             Route("/{name}/{path:path}", self.file, methods=["GET", "HEAD"]),
         ]
@@ -178,6 +183,10 @@ class _Web:
         viewer = await self._viewer(request)
         log = await run_in_threadpool(self._serving.log, viewer, _number(request))
         return FileResponse(log, media_type="text/plain; charset=utf-8")
+
+    async def images(self, request: Request) -> Response:
+        """List builds of images, or the files of one."""
+        return await self._page(request, images_page, request.path_params.get("name", ""))
 
     async def image(self, request: Request) -> Response:
         """Give a file of the published images."""

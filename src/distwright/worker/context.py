@@ -18,7 +18,7 @@ from distwright.jobs.limits import NO_LIMITS, Limits, limits_of_machine
 from distwright.jobs.step import Earlier, ShelfEntry, StepResult
 from distwright.net.fetcher import Fetcher
 from distwright.signing.joint import joint_signer
-from distwright.signing.named import named_signer
+from distwright.signing.named import is_named, named_signer
 from distwright.signing.policy import refuse_weak_key
 from distwright.signing.signer import Signer
 from distwright.store.database import Database, Transaction
@@ -124,9 +124,18 @@ def _memory_mb() -> int:
 
 def signer_of(paths: StatePaths, credentials: Sequence[str]) -> Signer:
     """Give the signer of a role, from the credentials directory of systemd or from the state's keys."""
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    guarded = Path(given) if given else None
+    guarded = _credentials_folder()
     return joint_signer([named_signer(credential, paths.keys, guarded) for credential in credentials])
+
+
+def is_key_there(paths: StatePaths, credential: str) -> bool:
+    """Say whether something leads to a key of this name there, good or not."""
+    return is_named(credential, paths.keys, _credentials_folder())
+
+
+def _credentials_folder() -> Path | None:
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else None
 
 
 def strong_signer(paths: StatePaths, credentials: Sequence[str], context: "JobContext | CommandContext") -> Signer:

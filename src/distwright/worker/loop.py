@@ -134,19 +134,19 @@ class Worker:
         with contextlib.suppress(ProgramFailed):
             self.sandbox.remove(folder)
 
-    def run_one(self) -> bool:
-        """Run the next job to its end; say whether there was one.
+    def run_one(self, only: Collection[int] | None = None) -> bool:
+        """Run the next job to its end; say whether there was one. only: of these jobs; None is all.
 
         Ctrl-C and SIGTERM cancel the attempt, then KeyboardInterrupt is raised.
         """
         with interrupts_noted() as noted:
-            return self._run_next(noted)
+            return self._run_next(noted, only)
 
-    def _run_next(self, noted: Interrupts) -> bool:
+    def _run_next(self, noted: Interrupts, only: Collection[int] | None) -> bool:
         now = self.database.now()
         reap(self.database, now, self.host)
         kinds = [kind.kind for kind in self.kinds.values()]
-        job = claim_next(self.database, self.pools, holder_name(host=self.host), now, kinds)
+        job = claim_next(self.database, self.pools, holder_name(host=self.host), now, kinds, only)
         if job is None:
             return False
         self.hint(job.pool)  # where there was work there may be more: who waits looks, too

@@ -26,7 +26,7 @@ def ended(app: App, image: str, outcome: Outcome) -> int:
 
 
 def test_what_failed_is_tried_again_and_what_a_person_cancelled_is_named_and_left(tmp_path: Path) -> None:
-    app = open_app(str(command_line(tmp_path).state))
+    app = open_app(str(command_line(tmp_path, keys=("petrel", "image", "builder")).state))
     failed, cancelled = ended(app, "one", Outcome.FAILED), ended(app, "two", Outcome.CANCELLED)
     said: list[str] = []
     retry_unfinished(app, said.append)

@@ -47,7 +47,7 @@ def test_an_exception_is_tried_let_in_listed_and_served(world: Frozen) -> None:
     assert states(world) == [("2.0", "needed", "petrel/stable has 1.0")]
     listed = world.line.run("suite", "exceptions", "frozen").text
     assert all(word in listed for word in ("hello", "petrel/devel", "a crash", "needed"))
-    certificate = open_app(str(world.line.state)).certificate("petrel")
+    certificate = open_app(str(world.line.state)).keys.certificate("petrel")
     seen = see_suite(world.line.state / "public" / "petrel", "frozen", certificate)
     assert seen.packages == ["hello 2.0", "libhello 2.0"]
     assert world.line.run("suite", "preferences", "frozen").text == (
@@ -78,7 +78,7 @@ def test_it_ends_by_itself_when_the_base_moves_and_the_suite_is_published_withou
     world.line.run("suite", "merge", "stable", "devel")
     assert world.line.run("worker", "--until-idle").exit_code == 0
     assert states(world, "--all") == [("2.0", "over", "petrel/stable has 2.0")]
-    certificate = open_app(str(world.line.state)).certificate("petrel")
+    certificate = open_app(str(world.line.state)).keys.certificate("petrel")
     assert see_suite(world.line.state / "public" / "petrel", "frozen", certificate).packages == []
     jobs = world.line.run("job", "list", as_json=True).answer
     told = [row["message"] for row in jobs if row["kind"] == "suite.tidy" and "hello" in row["message"]]

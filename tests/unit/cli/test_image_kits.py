@@ -19,7 +19,7 @@ def test_the_certificate_of_images_is_printed_as_it_is_signed_with(line: Command
     missing = line.run("image", "key")
     assert (missing.exit_code, missing.text) == (10, "")
     app = open_app(str(line.state))
-    app.make_key("image", "Petrel images <image@petrel.invalid>")
+    app.keys.make("image", "Petrel images <image@petrel.invalid>")
     app.database.close()
     printed, as_json = line.run("image", "key"), line.run("image", "key", as_json=True)
     assert (printed.exit_code, as_json.answer) == (0, {"certificate": printed.text})

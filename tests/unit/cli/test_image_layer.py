@@ -26,7 +26,7 @@ from distwright.site.views import jobs
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    app = open_app(str(command_line(tmp_path, CONFIG).state))
+    app = open_app(str(command_line(tmp_path, CONFIG, keys=("petrel", "image")).state))
     yield app
     app.database.close()
 

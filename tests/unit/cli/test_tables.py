@@ -15,6 +15,14 @@ def test_brackets_and_colons_in_a_table_are_text_and_no_style(capsys: pytest.Cap
     ]  # fmt: skip
 
 
+def test_names_are_whole_where_a_program_reads_them(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["petrel-amd64-2.0-feature-x-" + sign * 100 for sign in "abc"]
+    print_table(("name", "layer on", "upgrades"), [names], empty="nothing")
+    assert capsys.readouterr().out.splitlines()[1].split() == names
+    print_table(("name",), [["ä" * 9000]], empty="nothing")
+    assert "".join(capsys.readouterr().out.split()) == "name" + "ä" * 9000, "and nothing is cut"
+
+
 def test_an_empty_table_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     print_rows([], ("a",), as_json=False, empty="nothing to do")
     assert capsys.readouterr().out == "nothing to do\n"

@@ -16,11 +16,15 @@ from distwright.archive.pins import pin_path
 from distwright.archive.record import record
 from distwright.archive.suites import Who, branch_suite
 from distwright.images.scenarios import last_built
-from distwright.jobs.order import PRIORITY_BASE, PRIORITY_RELEASE, PRIORITY_TOPIC
+from distwright.jobs.lease import Ending, claim_next, end_attempt
+from distwright.jobs.order import PRIORITY_BASE, PRIORITY_RELEASE, PRIORITY_TOPIC, cancel
 from distwright.model.digests import Json
 from distwright.model.events import Event, EventKind
+from distwright.model.outcomes import JobState, Outcome
+from distwright.model.records import Job
 from distwright.repos.branches import BASE_BRANCH
 from distwright.store.events import append_event
+from distwright.store.jobs import list_jobs
 
 OVERLAYS = "config/APT_overlays.d"
 
@@ -143,20 +147,74 @@ def test_packages_of_a_topic_are_built_with_its_overlays_where_suites_of_ours_ar
     assert all(f"'{name}'" in shelf for name in ("devel", "topic"))
 
 
-def test_an_image_of_a_topic_waits_for_its_suite_and_is_built_once(world: Branched) -> None:
+def test_an_image_of_a_topic_without_packages_is_built_once(world: Branched) -> None:
     head = world.push("live", "feature/x", {"a": "1"}, at="main")
     world.look()
-    assert world.images() == ["main"]
-    world.publish()
     assert world.images() == ["main", "feature/x"]
     made = world.jobs("image.build")[-1]
-    assert (made.inputs["commit"], states(world), made.priority) == (
-        head, ["petrel/devel", "petrel/feature-x"], PRIORITY_TOPIC,
-    )  # fmt: skip
+    assert (made.inputs["commit"], states(world), made.priority) == (head, ["petrel/devel"], PRIORITY_TOPIC)
     assert world.jobs("image.build")[0].priority == PRIORITY_BASE
+    world.publish()
     world.publish()
     assert len(world.images()) == 2
     assert world.open_reasons() == []
+
+
+@pytest.mark.parametrize("first", ["greeter", "live"])
+def test_an_image_of_a_fresh_topic_waits_for_the_packages_that_were_pushed_with_it_and_is_built_once(
+    world: Branched, first: str
+) -> None:
+    for repo in (first, "live" if first == "greeter" else "greeter"):
+        world.push(repo, "feature/x", {"a": "1"}, at="main")
+        world.take_in()
+    world.look()
+    world.publish()
+    [build] = world.jobs("package.build")
+    assert world.images() == ["main"]
+    [(subject, reason, is_refused)] = world.open_reasons()
+    assert (subject, is_refused) == ("live refs/heads/feature/x", False)
+    assert reason == f"job {build.id} ({build.title}) comes first (distwright job show {build.id})"
+    end(world, build, Outcome.OK)
+    world.fill("feature-x", str(build.inputs["version"]))
+    assert world.images() == ["main", "feature/x"]
+    assert states(world) == ["petrel/devel", "petrel/feature-x"]
+    assert world.open_reasons() == []
+
+
+def test_an_image_of_a_topic_whose_packages_do_not_build_is_built_without_them(world: Branched) -> None:
+    for repo in ("greeter", "live"):
+        world.push(repo, "feature/x", {"a": "1"}, at="main")
+    world.look()
+    world.publish()
+    assert world.images() == ["main"]
+    end(world, world.jobs("package.build")[0], Outcome.FAILED)
+    world.look()
+    assert (world.images(), states(world)) == (["main", "feature/x"], ["petrel/devel"])
+    assert world.open_reasons() == []
+
+
+def test_an_image_of_a_topic_whose_packages_were_cancelled_comes_some_minutes_later(world: Branched) -> None:
+    for repo in ("greeter", "live"):
+        world.push(repo, "feature/x", {"a": "1"}, at="main")
+    world.look()
+    world.publish()
+    with world.context.database.write() as tx:
+        cancel(tx, world.jobs("package.build")[0].id, world.context.clock)
+    world.look()
+    assert world.images() == ["main"]
+    world.context.clock += timedelta(minutes=6)
+    world.look()
+    assert world.images() == ["main", "feature/x"]
+
+
+def end(world: Branched, job: Job, outcome: Outcome) -> None:
+    """Let a job that waits end so."""
+    with world.context.database.read() as tx:
+        waiting = [one.id for one in list_jobs(tx, states=[JobState.QUEUED])]
+    assert job.id in waiting
+    taken = claim_next(world.context.database, ["local"], "worker", world.context.clock, only=[job.id])
+    assert taken is not None
+    assert end_attempt(world.context.database, taken, Ending(outcome, "ended"), world.context.clock)
 
 
 def test_a_published_overlay_builds_the_image_of_its_topic_or_the_base_with_it_on_top(world: Branched) -> None:
@@ -167,6 +225,8 @@ def test_a_published_overlay_builds_the_image_of_its_topic_or_the_base_with_it_o
     world.fill("feature-x", "1.1")
     assert world.images() == ["main", "main+feature/x"]
     assert states(world) == ["petrel/devel", "petrel/feature-x"]
+    [build] = world.jobs("package.build")
+    end(world, build, Outcome.OK)
     world.push("live", "feature/x", {"a": "1"}, at="main")
     world.look()
     assert world.images() == ["main", "main+feature/x", "feature/x"]
@@ -186,7 +246,7 @@ def test_a_published_overlay_builds_the_images_of_branches_that_name_it(world: B
     assert refused == [("live refs/heads/broken", True)]
     world.fill("bugfix", "1.1")
     assert world.images() == ["main", "topic", "topic"]
-    assert states(world) == ["petrel/bugfix", "petrel/devel", "petrel/topic"]
+    assert states(world) == ["petrel/bugfix", "petrel/devel"]
     assert len(world.open_reasons()) == 1, "what is wrong with a topic is said once"
 
 

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 from tests.unit.images.test_resolve import FILES, installation
+from tests.worlds.archive import make_deb
 from tests.worlds.installation import WorldContext
 from tests.worlds.repos import Files, commit
+from tests.worlds.suite import OwnSuite
 
 from distwright.archive.branching import SuitesOfBranches
 from distwright.archive.configured import apply_change
 from distwright.archive.pins import pin_path
 from distwright.archive.resolve import NotReadyError, publish_request
 from distwright.archive.suites import Who, branch_suite, publish_suite
+from distwright.archive.tree import EMPTY_ROOT
 from distwright.config.difference import Change
 from distwright.errors import BadInput, NotFound, Refused
 from distwright.images.branch_sources import Choices, Subject, base_of, is_release, overlay_names
@@ -78,6 +81,13 @@ def sources(context: WorldContext, **subject: str) -> list[str]:
     return own
 
 
+def fill(context: WorldContext, *names: str) -> None:
+    """Let suites have a package, and publish them."""
+    for name in names:
+        OwnSuite(context, name).hold(make_deb("mended"))
+        publish(context, name)
+
+
 def test_the_default_branch_is_ordered_as_it_always_was(context: WorldContext) -> None:
     assert sources(context, branch="main") == ["devel"]
     assert order(context, branch="main").inputs == image_order(context.database, context.ground(), "petrel").inputs
@@ -86,8 +96,8 @@ def test_the_default_branch_is_ordered_as_it_always_was(context: WorldContext) -
 
 def test_a_topic_has_the_suite_of_its_base_its_own_and_overlays(context: WorldContext) -> None:
     branch_suite(context, "petrel", "bugfix-1", "devel", "overlay", WHO)
-    publish(context, "bugfix-1")
     topic(context, {f"{OVERLAYS}/bugfix-1": "anything\n", f"{OVERLAYS}/README": "why", f"{OVERLAYS}/.placeholder": ""})
+    fill(context, "bugfix-1", "feature-x")
     assert sources(context, branch="feature/x") == ["devel", "feature-x", "bugfix-1"]
     made = order(context, branch="feature/x").inputs
     assert (made["branch"], made["base_branch"]) == ("feature/x", "main")
@@ -98,6 +108,7 @@ def test_a_topic_has_the_suite_of_its_base_its_own_and_overlays(context: WorldCo
 def test_a_base_beside_the_default_one_has_its_own_suite_and_so_have_its_topics(context: WorldContext) -> None:
     assert sources(context, branch="stable") == ["stable"]
     topic(context, {BASE_BRANCH: "stable\n"})
+    fill(context, "feature-x")
     assert sources(context, branch="feature/x") == ["stable", "feature-x"]
     assert order(context, branch="feature/x").inputs["base_branch"] == "stable"
 
@@ -107,6 +118,7 @@ def test_the_default_branch_with_a_topic_of_packages_on_top_is_never_the_image_o
 ) -> None:
     commit(context.paths, "greeter", {"a": "1"}, branch="feature/y")
     take_in(context)
+    fill(context, "feature-y")
     assert sources(context, branch="main", on_top="feature/y") == ["devel", "feature-y"]
     made, usual = order(context, branch="main", on_top="feature/y").inputs, order(context, branch="main").inputs
     assert (made["branch"], made["base_branch"], made["commit"]) == ("main+feature/y", "main", usual["commit"])
@@ -140,8 +152,26 @@ def test_an_overlay_that_is_not_there_is_a_clear_error(context: WorldContext) ->
     assert error.value.hint == "push the branch that it is of, or: git rm config/APT_overlays.d/bugfix-2"
 
 
+def test_an_overlay_without_packages_is_as_none(context: WorldContext) -> None:
+    """What a push of a topic leads to, and what a person asks for before it is known, is the same image, on the same root."""
+    commit(context.paths, "live", FILES, branch="feature/x")
+    before = order(context, branch="feature/x")
+    take_in(context)
+    with context.database.read() as tx:
+        assert get_suite(tx, "petrel", "feature-x").revision == EMPTY_ROOT.revision
+    after = order(context, branch="feature/x")
+    assert (after.inputs, after.digest) == (before.inputs, before.digest)
+    assert after.inputs["root"] == order(context, branch="main").inputs["root"]
+    fill(context, "feature-x")
+    assert order(context, branch="feature/x").digest != before.digest
+    branch_suite(context, "petrel", "bugfix-1", "devel", "overlay", WHO)
+    topic(context, {f"{OVERLAYS}/bugfix-1": ""}, branch="feature/y")
+    assert sources(context, branch="feature/y") == ["devel"]
+
+
 def test_an_overlay_that_was_never_published_is_waited_for(context: WorldContext) -> None:
     branch_suite(context, "petrel", "bugfix-1", "devel", "overlay", WHO)
+    OwnSuite(context, "bugfix-1").hold(make_deb("mended"))
     topic(context, {f"{OVERLAYS}/bugfix-1": ""})
     with pytest.raises(NotReadyError, match="suite petrel/bugfix-1 was never published"):
         order(context, branch="feature/x")
@@ -177,6 +207,7 @@ def test_pins_are_those_of_the_commit_and_must_be_as_its_own_branch_must_be(cont
     assert sources(context, branch="stable") == ["stable"]
     assert sources(context, tag="2.0_rc1") == ["2.0-rc1"]
     topic(context, {BASE_BRANCH: "stable\n"})
+    fill(context, "feature-x")
     assert sources(context, branch="feature/x") == ["stable", "feature-x"]
 
 
@@ -219,6 +250,7 @@ def test_an_image_keeps_its_other_suites_whatever_branch_it_is_of(context: World
     apply_change(Change("add", "suite", "extras", ""), context.config, context.database, context.objects, context.clock)
     publish(context, "extras")
     topic(context, {BASE_BRANCH: "stable\n"})
+    fill(context, "feature-x")
     assert sources(context, branch="feature/x") == ["stable", "extras", "feature-x"]
     topic(context, {}, "main", tag="2.0_rc1")
     assert sources(context, tag="2.0_rc1") == ["2.0-rc1"]

@@ -31,6 +31,7 @@ def test_a_state_that_is_not_there_yet_is_only_noted_and_not_made(tmp_path: Path
     assert {name: finding.state for name, finding in found.items()} == {
         "state": "note",
         "database": "note",
+        "keys": "well",
         "endings": "well",
     }
     assert not (tmp_path / "state").exists()
@@ -40,6 +41,7 @@ def test_a_state_of_ours_is_well(context: WorldContext) -> None:
     assert {name: finding.state for name, finding in findings(context.paths).items()} == {
         "state": "well",
         "database": "well",
+        "keys": "well",
         "endings": "well",
     }
 
