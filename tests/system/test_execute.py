@@ -443,4 +443,6 @@ def test_root_that_does_not_unpack_leaves_nothing() -> None:
 
 
 def test_program_of_a_plan_that_is_no_virtual_machine_does_not_see_kvm(shop: Workshop) -> None:
-    assert execute(kind_of(step(shell("[ -e /dev/null ] && [ ! -e /dev/kvm ]"))), {}, shop.context()).outcome is Outcome.OK
+    assert (
+        execute(kind_of(step(shell("[ -e /dev/null ] && [ ! -e /dev/kvm ]"))), {}, shop.context()).outcome is Outcome.OK
+    )

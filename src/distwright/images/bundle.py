@@ -80,6 +80,11 @@ class Bundle:
         """The full name of the image."""
         return plain.text(self.order, "name")
 
+    @property
+    def shelf(self) -> tuple[ShelfEntry, ...]:
+        """The suites that its roots are made of."""
+        return _shelf(self.order)
+
     @classmethod
     def from_parts(cls, small: Mapping[str, bytes]) -> Self:
         """Read the members that are no objects; raise BadInput, or Refused for an order of another version."""
@@ -240,7 +245,11 @@ def _rows(values: plain.Plain, key: str) -> list[plain.Plain]:
 
 
 def _needed_snapshot(row: plain.Plain) -> NeededSnapshot:
-    return NeededSnapshot(our_name(plain.text(row, "archive"), "archive"), Serial(plain.text(row, "serial")), plain.digest(row, "document"))
+    return NeededSnapshot(
+        our_name(plain.text(row, "archive"), "archive"),
+        Serial(plain.text(row, "serial")),
+        plain.digest(row, "document"),
+    )
 
 
 def _pool_file(row: plain.Plain) -> PoolFile:

@@ -1,6 +1,6 @@
-"""What a bundle from outside may say: looked at whole before anything is ordered of it, so that what is wrong is said of the bundle.
+"""What a bundle from outside may say: looked at whole before anything is ordered of it, so that it is the bundle that is wrong.
 
-An order of ours has all of this because it was made so; one that a stranger wrote is read by the same steps, which take it as given.
+An order of ours has all of this because it was made so; that of a stranger is read by the same steps, which take it as given.
 """
 
 import re
@@ -42,7 +42,8 @@ _OF_FORM_2: Mapping[str, _Reader] = {
 _MORE: Mapping[str, _Reader] = {
     **dict.fromkeys(("before", "excludes", "medium"), plain.digest),
     **dict.fromkeys(("preseed", "preferences", "medium_hooks"), plain.digest_map),
-    **dict.fromkeys(("trackers", "web_seeds", "mentioned"), plain.texts), **dict.fromkeys(("recommends", "documentation"), plain.flag),
+    **dict.fromkeys(("trackers", "web_seeds", "mentioned"), plain.texts),
+    **dict.fromkeys(("recommends", "documentation"), plain.flag),
     **dict.fromkeys(_SIZES, plain.number), "menu": plain.text, "compression": plain.text, "recorded": plain.mapping,
 }  # fmt: skip
 
@@ -51,7 +52,11 @@ def check_order(order: Inputs) -> None:
     """Look whether an order of another installation is one of an image. Raises BadInput; Refused for one of a later version."""
     if "form" in order and plain.number(order, "form") > FORM:
         raise Refused("a later version of distwright has made the bundle", hint="install the version that made it")
-    wanted = {**_NEEDED, **(_OF_FORM_2 if form_of(order) >= 2 else {}), **{key: _MORE[key] for key in _MORE.keys() & order.keys()}}
+    wanted = {
+        **_NEEDED,
+        **(_OF_FORM_2 if form_of(order) >= 2 else {}),
+        **{key: _MORE[key] for key in _MORE.keys() & order.keys()},
+    }
     for key, read in sorted(wanted.items()):
         read(order, key)
     our_name(plain.text(order, "image"), "image")
@@ -83,11 +88,14 @@ def check_tables(tables: Mapping[str, plain.Plain]) -> None:
 
 
 def check_shelf(
-    shelf: Iterable[ShelfEntry], snapshots: Collection[tuple[str, str]], recorded: Collection[str], ours: Collection[str]
+    shelf: Iterable[ShelfEntry],
+    snapshots: Collection[tuple[str, str]],
+    recorded: Collection[str],
+    ours: Collection[str],
 ) -> None:
     """Look whether each suite can be had: a recorded one by its snapshot, one of ours by its pool. Raises BadInput.
 
-    snapshots: archive and document of each. recorded, ours: archives of which it says how they are recorded, or which files were used.
+    snapshots: archive and document of each. recorded, ours: archives of which it says how to record them, or which files were used.
     """
     if strange := sorted({archive for archive, _ in snapshots} - set(recorded)):
         raise BadInput(f"it does not say how {quoted(strange[0])} is recorded", hint=HINT)

@@ -326,7 +326,7 @@ class LocalRunner:
 
 
 def _is_machine(argv: Sequence[str], planned: PlannedCommand) -> bool:
-    """Say whether what starts is the virtual machine of a plan: not a shell in its place, nor a word that a package has for a name."""
+    """Say whether what starts is the virtual machine of a plan: no shell in its place, and no package that is called so."""
     asks = any(map(_ACCELERATOR.fullmatch, planned.argv))
     return asks and argv[0] == planned.argv[0] == QEMU
 

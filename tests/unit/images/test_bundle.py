@@ -170,12 +170,13 @@ def packed(members: Mapping[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes
     return out.getvalue()
 
 
-SHELF = INPUTS["image.build"]["root"]["shelf"]
+ORDER: Any = INPUTS["image.build"]
+SHELF = ORDER["root"]["shelf"]
 
 
 def values(**changed: Any) -> dict[str, Any]:
     """Give what a bundle says. changed: members of it; in `order`, members of the order."""
-    order = {**INPUTS["image.build"], "name": "petrel-1", **changed.pop("order", {})}
+    order = {**ORDER, "name": "petrel-1", **changed.pop("order", {})}
     snapshots = [
         {"archive": entry["archive"], "serial": "2026112301", "document": entry["document"]}
         for entry in SHELF if not entry.get("is_own")

@@ -19,13 +19,31 @@ from distwright.jobs.step import Step, StepResult
 from distwright.model.digests import sha256_of
 from distwright.site.verifying import config_of, served_states
 
-STRANGE: tuple[Any, ...] = (None, True, -1, 1 << 70, "", "../..", "a\n[upload.eve]", "\ud800", [], [["x"]], {}, {"x": {"y": 1}}, {"/": "x"})
+STRANGE: tuple[Any, ...] = (
+    None,
+    True,
+    -1,
+    1 << 70,
+    "",
+    "../..",
+    "a\n[upload.eve]",
+    "\ud800",
+    [],
+    [["x"]],
+    {},
+    {"x": {"y": 1}},
+    {"/": "x"},
+)
+ONE = sha256_of(b"1")
 MORE = {
-    "form": 5, "repo": "live", "branch": "main", "version": "1", "url": "", "keyrings": {}, "vendors": {}, "outputs": ["iso", "usb", "netboot"],
-    "before": sha256_of(b"1"), "preseed": {"a": sha256_of(b"1")}, "medium_hooks": {"a": sha256_of(b"1")}, "menu": "linux persistence", "medium": sha256_of(b"1"),
-    "persistence_mb": 1, "upgrade_mb": 1, "compression": "xz", "recommends": True, "trackers": ["x"], "recorded": {}, "mentioned": ["x"],
+    "form": 5, "repo": "live", "branch": "main", "version": "1", "url": "", "keyrings": {}, "vendors": {},
+    "outputs": ["iso", "usb", "netboot"], "before": ONE, "preseed": {"a": ONE}, "medium_hooks": {"a": ONE}, "medium": ONE,
+    "menu": "linux persistence", "persistence_mb": 1, "upgrade_mb": 1, "compression": "xz", "recommends": True, "trackers": ["x"],
+    "recorded": {}, "mentioned": ["x"],
 }  # fmt: skip
-EARLIER = StepResult({name: sha256_of(b"1") for name in ("root", "squashfs", "iso", "vmlinuz", "initrd", "initrd-root")})
+EARLIER = StepResult(
+    {name: sha256_of(b"1") for name in ("root", "squashfs", "iso", "vmlinuz", "initrd", "initrd-root")}
+)
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
