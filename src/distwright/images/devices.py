@@ -38,12 +38,12 @@ _MTOOLS = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 def apply_kit(kit: Path, device: Path) -> str:
     """Make a device what the kit says; give the kit's last word. kit: verified before, its programs are run.
 
-    device: a folder, or a file, or a link to one, which stays a link: what it leads to is replaced. Killed at any time, it starts as the old system or as the new one. A file wants as much space
-    beside it as it has (less where its file system shares what copies have in common), and as both live systems and the kit in the
-    folder for temporary files; a copy that is left over is replaced the next time. Raises Busy if another one upgrades the same
-    file, BadInput for what is no device of ours, Refused where the kit says that it is not for it, OutOfSpace before anything is
-    written where there is no room for all of it, and if the live partition of a file is too small; NotAllowed for a file that nobody
-    may write to, or in whose folder none can be made; NotFound for a link that leads nowhere.
+    device: a folder, or a file, or a link to one, which stays a link. Killed at any time, it starts as the old system or as the new
+    one. A file wants as much space beside it as it has (less where its file system shares what copies have in common), and as both
+    live systems and the kit in the folder for temporary files; a copy that is left over is replaced the next time. Raises Busy if
+    another one upgrades the same file, BadInput for what is no device of ours, Refused where the kit says that it is not for it,
+    OutOfSpace before anything is written where there is no room for all of it, and if the live partition of a file is too small,
+    NotAllowed for a file that nobody may write to, or in whose folder none can be made, NotFound for a link that leads nowhere.
     """
     new_bytes = _new_bytes(kit)
     work_bytes = kit.stat().st_size + _WORK_BYTES
@@ -75,7 +75,8 @@ def _allowed(device: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise disk_error(error, str(device.parent)) or NotAllowed(
-            f"{error.filename or device}: {error.strerror}: nothing was changed", hint=f"ls -ld {device.parent} {device}"
+            f"{error.filename or device}: {error.strerror}: nothing was changed",
+            hint=f"ls -ld {device.parent} {device}",
         ) from error
 
 

@@ -1,5 +1,8 @@
 """A tree of live-build with every folder filled: each file is in the recipe, or is named with the reason; none is passed over."""
 
+import fcntl
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +13,11 @@ from tests.worlds.archive import signer
 
 from distwright.cli.image import command
 from distwright.config.load import parse_config
-from distwright.errors import NotFound, Refused
+from distwright.errors import Busy, NotAllowed, NotFound, OutOfSpace, Refused
 from distwright.images.from_live_build import Imported, LiveBuildTree, TreeFile, from_live_build
-from distwright.images.live_build_tree import read_tree, write_import
+from distwright.images.live_build_tree import read_tree
 from distwright.images.live_build_variables import Verdict
+from distwright.images.live_build_writing import write_import
 from distwright.images.recipe import Recipe, parse_recipe
 from distwright.images.recipe_lists import condition_values
 
@@ -321,6 +325,140 @@ def test_what_is_written_is_the_recipe_and_nothing_is_written_over(tmp_path: Pat
     with pytest.raises(Refused, match="is there already"):
         write_import(tmp_path, found)
     assert (recipe / "README.md").read_text() == "mine"
+
+
+def test_the_same_import_once_more_changes_nothing_and_a_changed_one_is_refused(tmp_path: Path) -> None:
+    found = imported()
+    recipe, tables = write_import(tmp_path, found)
+    before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert write_import(tmp_path, found) == (recipe, tables)
+    assert {path: path.lstat().st_mtime_ns for path in (*recipe.rglob("*"), tables)}.items() <= before.items()
+    tables.unlink()  # one that was killed before it came so far
+    assert write_import(tmp_path, found) == (recipe, tables)
+    assert tables.read_text() == found.tables
+    (recipe / "includes.chroot/etc/link").unlink()
+    with pytest.raises(Refused, match="is there already"):
+        write_import(tmp_path, found)
+
+
+@pytest.mark.parametrize(
+    "stop", [KeyboardInterrupt, OSError(28, "No space left on device"), OSError(13, "Permission denied")]
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_an_import_that_is_stopped_leaves_nothing(tmp_path: Path, stop: BaseException, late: bool) -> None:  # noqa: FBT001  # a parameter of the test
+    """By Ctrl-C or a full disk, while files are written or when some are at their places already."""
+    into, found = tmp_path / "repo", imported()
+    began: list[object] = []
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        is_it = event == "os.rename" if late else event == "open" and ".import-of-" in str(arguments[0])
+        if (
+            began == [True]
+            and is_it
+            and ("tables" if late else ".list")
+            and str(arguments).count("kiosk-1.toml" if late else ".list")
+        ):
+            began.clear()
+            raise stop
+
+    sys.addaudithook(watch)
+    began.append(True)
+    with pytest.raises((KeyboardInterrupt, OutOfSpace, NotAllowed)):
+        write_import(into, found)
+    assert not began, "it was stopped where it was to be"
+    assert list(tmp_path.iterdir()) == []
+    write_import(into, found)
+    assert sorted(path.name for path in into.iterdir()) == ["distwright.d", "images", "keys"]
+
+
+def test_one_import_at_a_time_writes_into_a_repository(tmp_path: Path) -> None:
+    found = imported()
+    beside = tmp_path / f".import-of-{found.name}"
+    beside.mkdir()
+    (beside / "half a recipe").touch()  # of one that was killed
+    held = os.open(beside, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(Busy, match="another import of kiosk-1 writes into"):
+        write_import(tmp_path, found)
+    os.close(held)
+    write_import(tmp_path, found)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["distwright.d", "images", "keys"]
+
+
+def test_what_is_larger_than_git_may_bring_is_named_by_its_size_and_not_read(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    for name, size in (
+        ("includes.chroot/huge", 1 << 40),
+        ("includes.chroot/large", 255 << 20),
+        ("includes.binary/b", 2 << 20),
+        ("binary", 2 << 20),
+    ):
+        (tree / "config" / name).touch()
+        os.truncate(tree / "config" / name, size)  # takes no room
+    (tree / "config/includes.chroot/linked").symlink_to("huge")
+    read = read_tree(tree, tmp_path / "none")
+    named = {notice.what: notice.how for notice in read.notices}
+    assert named["config/includes.chroot/huge"] == (
+        f"has {1 << 40} bytes, and all files of a recipe may have {256 << 20}: put what is large into a package"
+    )
+    assert named["config/includes.chroot/linked"].startswith(f"has {1 << 40} bytes")
+    assert named["config/includes.chroot/large"].startswith(f"has {255 << 20} bytes"), (
+        "with the other two it is too much"
+    )
+    assert (
+        named["config/binary"]
+        == f"has {2 << 20} bytes, and settings may have {1 << 20}: put what is large into a package"
+    )
+    assert {file.path for file in read.files} >= {"config/includes.binary/b", "config/common"}
+    assert sum(len(file.content) for file in read.files) < 4 << 20
+
+
+def test_what_git_would_take_for_its_own_is_named(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    for name in (
+        "includes.chroot/srv/site/.git/objects/x", "includes.chroot/etc/.GIT", ".git/config", "includes.chroot/srv/.gitignore",
+        "includes.binary/.gitattributes", "hooks/normal/.gitignore",
+    ):  # fmt: skip
+        (tree / "config" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / "config" / name).write_text("*\n")
+    found = from_live_build(read_tree(tree, tmp_path / "none"), "x", "r")
+    said = lost(found)
+    assert said["config/includes.chroot/srv/site/.git"].startswith("git takes nothing that is called so")
+    assert said["config/includes.chroot/etc/.GIT"].startswith("git takes nothing that is called so")
+    assert "git status --ignored" in said["config/includes.chroot/srv/.gitignore"]
+    assert "line ends" in said["config/includes.binary/.gitattributes"]
+    assert {"config/.git", "config/hooks/normal/.gitignore"}.isdisjoint(said)
+    paths = {file.path for file in found.files}
+    assert "includes.chroot/srv/.gitignore" in paths
+    assert not any(".git/" in path.casefold() or path.casefold().endswith(".git") for path in paths)
+
+
+def test_passwords_in_addresses_are_in_no_table_and_no_line_of_the_report() -> None:
+    found = from_live_build(
+        tree_of({
+            "auto/config": f"{SH}lb config --mirror-binary https://ada:s3cret@deb.example/debian "
+            "--apt-http-proxy http://s3cret@proxy:8 --mirror-chroot 'http://a:$(s3cret)@x/'\n",
+            "config/common": 'LB_DISTRIBUTION="bookworm"\nLB_MIRROR_CHROOT_SECURITY="https://s3cr@t:s3cret@deb.example/security"\n'
+            "echo http://ada:s3cret@host/\n",
+            "config/archives/o.list": "deb [arch=amd64] https://ada:s3cret@o.example/apt bookworm main\ndeb https://s3cret@broken\n",
+        }), "x", "r",
+    )  # fmt: skip
+    text = repr(found.notices) + found.tables
+    assert "s3cret" not in text.replace("$(s3cret)", "")
+    assert 'live_url = "https://deb.example/debian"' in found.tables
+    assert '"https://o.example/apt"' in found.tables
+    named = {one.what for one in found.notices if "the name and password in its address" in one.how}
+    assert named == {"LB_MIRROR_BINARY", "LB_MIRROR_CHROOT_SECURITY", "LB_APT_HTTP_PROXY", "config/archives/o.list"}
+
+
+def test_names_of_files_print_no_signs_that_a_terminal_obeys(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    (tree / "config" / "hooks" / "normal" / "\x1b[2J\nevil  honoured \u202e.hook.container").write_text(SH)
+    done = CliRunner().invoke(command, ["import", str(tree), "--into", str(tmp_path / "repo"), "--name", "kiosk"])
+    assert done.exit_code == 0, done.output
+    assert "\\x1b[2J\\nevil" in done.stdout
+    assert not any(sign in done.stdout + done.stderr for sign in "\x1b\u202e")
+    assert not any(line.startswith("evil") for line in done.stdout.splitlines())
 
 
 def test_the_command_says_everything_and_writes_it(tmp_path: Path) -> None:
