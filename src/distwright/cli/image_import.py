@@ -52,7 +52,10 @@ def import_image(tree: Path, folder: Path, name: str, dry_run: bool, as_json: bo
     lost = sum(notice.verdict is Verdict.NOT_HONOURED for notice in imported.notices)
     say(f"{imported.name}: {lost} things are not honoured" + ("" if dry_run else f"; written: {recipe}, {tables}"))
     if not dry_run and not (folder / "debian" / "changelog").is_file():
-        say(f"an image has its version and time from debian/changelog: dch --create --package {imported.name}")
+        say(
+            "an image has its version and time from debian/changelog, which is not there yet: mkdir -p debian && "
+            f"dch --create --package {imported.name} --newversion 1.0 --distribution UNRELEASED 'Moved in from live-build.'"
+        )
 
 
 def _on_one_line(text: str) -> str:
