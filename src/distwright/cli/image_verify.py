@@ -16,7 +16,7 @@ from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
 from distwright.errors import BadConfig, BadInput, BadUsage, NotFound, ProgramFailed, Refused, WorkFailed
 from distwright.images.bundle import Bundle, read_bundle
-from distwright.images.bundle_order import HINT
+from distwright.images.bundle_order import no_bundle
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.signing.signer import Signer
@@ -107,7 +107,7 @@ def _configure(app: App, found: Bundle) -> None:
             files, keyrings, _BUNDLE_COMMIT, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
         )
     except BadConfig as error:
-        raise BadInput(f"what the bundle says of its archives cannot be:\n{error.message}", hint=HINT) from error
+        raise no_bundle(f"what the bundle says of its archives cannot be:\n{error.message}") from error
 
 
 def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *, as_json: bool) -> ShownRebuild:
@@ -122,7 +122,7 @@ def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *,
         try:
             record_served(app, [one], watcher)
         except WorkFailed as error:
-            raise Refused(error.message, hint=error.hint) from error
+            raise Refused(error.message, hint=f"distwright job list --state {app.paths.root}") from error
         check_same(context, one)
     verifying.take_ours(found, asked.base, context)
     if asked.explain:

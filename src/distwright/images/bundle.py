@@ -22,7 +22,7 @@ from distwright.errors import BadInput, NotFound, Refused, disk_error, quoted
 from distwright.formats.streaming import PIECE_BYTES
 from distwright.formats.tar import TarKind
 from distwright.formats.tarheaders import TarHeader, iter_entries
-from distwright.images.bundle_order import HINT, check_order, check_shelf, check_tables
+from distwright.images.bundle_order import check_order, check_shelf, check_tables, no_bundle
 from distwright.images.forms import BUILD_KIND
 from distwright.images.recorded import recorded_archives, recorded_in
 from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
@@ -90,11 +90,11 @@ class Bundle:
         """Read the members that are no objects; raise BadInput, or Refused for an order of another version."""
         missing = {DOCUMENT, SUMS_FILE, SIGNATURE} - small.keys()
         if missing:
-            raise BadInput(f"the bundle has no {', '.join(sorted(missing))}", hint=HINT)
+            raise no_bundle(f"the bundle has no {', '.join(sorted(missing))}")
         try:
             return cls._read(small, _document(small[DOCUMENT]))
         except RecursionError as error:
-            raise BadInput(f"{DOCUMENT} is nested too deep", hint=HINT) from error
+            raise no_bundle(f"{DOCUMENT} is nested too deep") from error
 
     @classmethod
     def _read(cls, small: Mapping[str, bytes], document: plain.Plain) -> Self:
@@ -163,13 +163,13 @@ def read_bundle(path: Path, objects: ObjectStore | None = None) -> Bundle:
     try:
         if not path.is_file():
             path.stat()
-            raise BadInput("it is no file", hint=HINT)
+            raise no_bundle("it is no file")
         with path.open("rb") as file:
             for entry in iter_entries(iter(lambda: file.read(PIECE_BYTES), b""), max_members=MEMBERS_LIMIT):
                 parts.take(entry.header, entry.content)
         return Bundle.from_parts(parts.small)
     except BadInput as error:
-        raise BadInput(f"{path} is no bundle of an image: {error.message}", hint=HINT) from error
+        raise no_bundle(f"{path} is no bundle of an image: {error.message}") from error
     except OSError as error:
         if disk_error(error, str(path)) is not None:
             raise
@@ -192,16 +192,16 @@ class _Parts:
         found = _OBJECT.fullmatch(name)
         is_known = found or name in (DOCUMENT, SUMS_FILE, SIGNATURE) or _KEYRING.fullmatch(name)
         if not is_known or header.kind is not TarKind.FILE or name in self._seen:
-            raise BadInput(f"{quoted(name)} has no place in a bundle", hint=HINT)
+            raise no_bundle(f"{quoted(name)} has no place in a bundle")
         self._seen.add(name)
         if found:
             self._left -= header.size
         else:
             self._small_left -= header.size
         if name == DOCUMENT and header.size > _DOCUMENT_BYTES:
-            raise BadInput(f"{DOCUMENT} has {header.size} bytes, {_DOCUMENT_BYTES} are the most", hint=HINT)
+            raise no_bundle(f"{DOCUMENT} has {header.size} bytes, {_DOCUMENT_BYTES} are the most")
         if min(self._left, self._small_left) < 0:
-            raise BadInput(f"{quoted(name)} has {header.size} bytes: the bundle has too much", hint=HINT)
+            raise no_bundle(f"{quoted(name)} has {header.size} bytes: the bundle has too much")
         if not found:
             self.small[name] = b"".join(content)
         elif self.objects is not None:
@@ -214,7 +214,7 @@ def parse_sums(text: bytes) -> dict[str, Sha256]:
     for line in text.decode(errors="replace").splitlines():
         found = _SUM.fullmatch(line)
         if found is None:
-            raise BadInput(f"{quoted(line)} is no line of SHA256SUMS", hint=HINT)
+            raise no_bundle(f"{quoted(line)} is no line of SHA256SUMS")
         sums[found[2]] = Sha256(found[1])
     return sums
 
@@ -233,11 +233,11 @@ def _keep(digest: Sha256, content: Iterable[bytes], objects: ObjectStore) -> Non
 
 def _document(content: bytes) -> plain.Plain:
     if sum(map(content.count, (b",", b"[", b"{"))) > _VALUES_LIMIT:  # 64 bytes and more for each in memory
-        raise BadInput(f"{DOCUMENT} has more than {_VALUES_LIMIT} values", hint=HINT)
+        raise no_bundle(f"{DOCUMENT} has more than {_VALUES_LIMIT} values")
     try:
         return plain.mapping({DOCUMENT: json.loads(content)}, DOCUMENT)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{DOCUMENT} cannot be read: {quoted(str(error))}", hint=HINT) from error
+        raise no_bundle(f"{DOCUMENT} cannot be read: {quoted(str(error))}") from error
 
 
 def _rows(values: plain.Plain, key: str) -> list[plain.Plain]:
@@ -255,7 +255,7 @@ def _needed_snapshot(row: plain.Plain) -> NeededSnapshot:
 def _pool_file(row: plain.Plain) -> PoolFile:
     path, size = plain.text(row, "path"), plain.number(row, "size_bytes")
     if not _POOL_PATH.fullmatch(path) or ".." in path.split("/") or size not in range(OBJECTS_LIMIT_BYTES):
-        raise BadInput(f"{quoted(path)} of {size} bytes is no file of a pool", hint=HINT)
+        raise no_bundle(f"{quoted(path)} of {size} bytes is no file of a pool")
     return PoolFile(path, plain.digest(row, "sha256"), size)
 
 

@@ -16,7 +16,6 @@ from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.names import our_name
 
-HINT = "fetch it again; if it stays so, tell those who publish it"
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,250}")
 _FILE = re.compile(r"[^/\0]{1,200}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:+~_/=!-]{0,255}")
@@ -46,6 +45,11 @@ _MORE: Mapping[str, _Reader] = {
     **dict.fromkeys(("recommends", "documentation"), plain.flag),
     **dict.fromkeys(_SIZES, plain.number), "menu": plain.text, "compression": plain.text, "recorded": plain.mapping,
 }  # fmt: skip
+
+
+def no_bundle(message: str) -> BadInput:
+    """Say what is wrong in a bundle; raise what it gives."""
+    return BadInput(message, hint="fetch it again; if it stays so, tell those who publish it")
 
 
 def check_order(order: Inputs) -> None:
@@ -82,7 +86,7 @@ def check_tables(tables: Mapping[str, plain.Plain]) -> None:
         our_name(name, "archive")
         for key, value in table.items():
             if key not in SETTINGS:
-                raise BadInput(f"it sets {quoted(key)} of an archive", hint=HINT)
+                raise no_bundle(f"it sets {quoted(key)} of an archive")
             _check_setting(key, value)
         plain.text(table, "keyring")
 
@@ -98,11 +102,11 @@ def check_shelf(
     snapshots: archive and document of each. recorded, ours: archives of which it says how to record them, or which files were used.
     """
     if strange := sorted({archive for archive, _ in snapshots} - set(recorded)):
-        raise BadInput(f"it does not say how {quoted(strange[0])} is recorded", hint=HINT)
+        raise no_bundle(f"it does not say how {quoted(strange[0])} is recorded")
     for entry in shelf:
         is_there = entry.archive in ours if entry.is_own else (entry.archive, entry.document) in snapshots
         if not is_there and not (entry.is_own and entry.archive.startswith("_")):
-            raise BadInput(f"it does not say where {quoted(entry.name)} can be had", hint=HINT)
+            raise no_bundle(f"it does not say where {quoted(entry.name)} can be had")
 
 
 def _check_setting(key: str, value: Json) -> None:
@@ -113,11 +117,11 @@ def _check_setting(key: str, value: Json) -> None:
 
 def _check_recipe(recipe: EnvironmentRecipe) -> None:
     if not recipe.shelf:
-        raise BadInput("a root is made of no suite at all", hint=HINT)
+        raise no_bundle("a root is made of no suite at all")
     for entry in recipe.shelf:
         _check_entry(entry)
         if entry.name not in recipe.components:
-            raise BadInput(f"nothing is said of the components of {quoted(entry.name)}", hint=HINT)
+            raise no_bundle(f"nothing is said of the components of {quoted(entry.name)}")
     if recipe.variant not in _VARIANTS:
         raise _no(recipe.variant, "variant of mmdebstrap")
     _among(recipe.epoch, _EPOCHS, "epoch")
@@ -148,4 +152,4 @@ def _match(pattern: re.Pattern[str], text: str, what: str) -> None:
 
 
 def _no(text: str, what: str) -> BadInput:
-    return BadInput(f"{quoted(text)} is no {what}", hint=HINT)
+    return no_bundle(f"{quoted(text)} is no {what}")

@@ -20,7 +20,7 @@ from distwright.config.words import toml_value
 from distwright.errors import BadInput, BadUsage, Busy, NotFound, Refused, quoted
 from distwright.formats.provenance import Material, rebuild_result
 from distwright.images.bundle import Bundle
-from distwright.images.bundle_order import HINT
+from distwright.images.bundle_order import no_bundle
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import Context
 from distwright.model import plain
@@ -126,7 +126,7 @@ def check_objects(bundle: Bundle, objects: ObjectStore) -> None:
     named = {digest for _, digest in digests_in(bundle.order)} - served
     leaves = {leaf for document, name in suites.items() for leaf in _leaves(document, name, objects)}
     if missing := sorted(digest for digest in named | leaves if not objects.has(digest)):
-        raise BadInput(f"the bundle has no object {missing[0].short}, which its order names", hint=HINT)
+        raise no_bundle(f"the bundle has no object {missing[0].short}, which its order names")
 
 
 def _leaves(document: Sha256, name: str, objects: ObjectStore) -> list[Sha256]:
@@ -134,9 +134,7 @@ def _leaves(document: Sha256, name: str, objects: ObjectStore) -> list[Sha256]:
         lists = parse_root(objects.read(document)).lists if objects.has(document) else {}
         return [leaf.digest for leaves in lists.values() for leaf in leaves]
     except (BadInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadInput(
-            f"what the bundle has of suite {quoted(name)} is none: {quoted(str(error))}", hint=HINT
-        ) from error
+        raise no_bundle(f"what the bundle has of suite {quoted(name)} is none: {quoted(str(error))}") from error
 
 
 def check_answers(bundle: Bundle, base: str, fetcher: Fetcher) -> None:
