@@ -150,11 +150,13 @@ def test_the_file_of_a_device_is_whole_whenever_its_upgrade_is_killed(
     """Before the copy that takes its place is finished nothing touches it; from there on each change is tried."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     whole, kit = upgrading.sticks[0].read_bytes(), upgrading.kit
-    device = tmp_path / "device.img"
+    device, link = tmp_path / "device.img", tmp_path / "link.img"
+    link.symlink_to(device)
     seen = []
     for number in count(1):
         device.write_bytes(whole)
-        changes = run_killed_at(number, lambda: apply_kit(kit, device), since=".device.img.new")
+        changes = run_killed_at(number, lambda: apply_kit(kit, link), since=".device.img.new")
+        assert link.is_symlink()
         seen.append(device.read_bytes() == whole)
         if changes is not None:  # it was not killed any more
             break

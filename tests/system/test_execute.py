@@ -440,3 +440,9 @@ def test_root_that_does_not_unpack_leaves_nothing() -> None:
         assert execute(kind, {}, shop.context()).outcome is Outcome.BROKEN
         assert list(shop.paths.roots.iterdir()) == []
         shop.database.close()
+
+
+def test_program_of_a_plan_that_is_no_virtual_machine_does_not_see_kvm(shop: Workshop) -> None:
+    assert (
+        execute(kind_of(step(shell("[ -e /dev/null ] && [ ! -e /dev/kvm ]"))), {}, shop.context()).outcome is Outcome.OK
+    )

@@ -13,7 +13,7 @@ from tests.system import test_taking_part
 from tests.system.line import state_folder
 from tests.worlds.archive import make_deb, make_source, signer
 from tests.worlds.commands import CommandLine
-from tests.worlds.servers import DISTWRIGHT
+from tests.worlds.servers import DISTWRIGHT, free_port
 
 from distwright.app import open_app
 from distwright.archive.resolve import resolve_suites
@@ -21,6 +21,7 @@ from distwright.builds.environment import EnvironmentRecipe
 from distwright.images.bundle import write_bundle
 from distwright.jobs.step import Fetched, StepResult
 from distwright.model.digests import Json, sha256_of
+from distwright.site.verifying import claimed_folder
 
 pytestmark = pytest.mark.system
 served = test_taking_part.served  # an upstream that was recorded and packages of ours, and the address of that
@@ -84,7 +85,7 @@ def test_the_states_are_taken_and_what_cannot_be_built_is_unknown(stranger: Stra
     (published / "petrel-amd64-1.0.iso").write_bytes(b"iso")
     stranger.ours.publish("devel", make_deb("later", "1.0"), make_source("later", "1.0"))
     done = stranger.verify("--keyring", "petrel.asc", "--explain", "--json")
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 20, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["verdict"], answer["differences"], answer["statement"]) == ("unknown", [], [])
     assert "tools: " in answer["message"], answer
@@ -117,5 +118,26 @@ def test_a_server_that_has_other_states_is_refused(stranger: Stranger) -> None:
     assert snapshot["serial"].encode() in text
     (stranger.folder / "petrel.bundle").write_bytes(text.replace(snapshot["serial"].encode(), b"2001010101"))
     done = stranger.verify()
-    assert done.returncode in (1, 10), done.stderr
+    assert done.returncode == 10, done.stderr
     assert "2001010101" in done.stderr
+
+
+def test_nobody_who_answers_and_another_one_at_work_have_exit_codes_of_their_own(stranger: Stranger) -> None:
+    nobody = Stranger(stranger.folder, f"http://127.0.0.1:{free_port()}", stranger.ours)
+    done = nobody.verify()
+    assert (done.returncode, "this is a bug" in done.stderr) == (20, False), done.stderr
+    with claimed_folder(stranger.folder / "state"):
+        done = stranger.verify()
+    assert (done.returncode, "another verification of this bundle is at work in state" in done.stderr) == (11, True), (
+        done.stderr
+    )
+
+
+def test_a_bundle_with_other_words_in_it_is_no_bundle_and_no_bug(stranger: Stranger) -> None:
+    """First its table of an archive is none, then its order."""
+    whole = (stranger.folder / "petrel.bundle").read_bytes()
+    for there, instead in ((b'"components":["main"]', b'"components":["m in"]'), (b'"epoch":1', b'"epock":1')):
+        assert there in whole
+        (stranger.folder / "petrel.bundle").write_bytes(whole.replace(there, instead))
+        done = stranger.verify()
+        assert (done.returncode, "bug" in done.stderr, "bundle" in done.stderr) == (2, False, True), done.stderr

@@ -34,7 +34,7 @@ from tests.worlds.sticks import started_by_grub
 from tests.worlds.work import kind_of, workshop
 
 from distwright.cli.image_kit import apply_to_image
-from distwright.errors import BadInput, OutOfSpace, Refused
+from distwright.errors import BadInput, NotAllowed, NotFound, OutOfSpace, Refused
 from distwright.images.devices import apply_kit
 from distwright.images.forms import form_inputs
 from distwright.images.kits import IMAGE_KIT, publish
@@ -144,6 +144,54 @@ def test_a_device_image_is_upgraded_and_what_is_behind_the_live_system_stays(
     assert stick_files(device, tmp_path / "found") == {**new, **mark}
     assert device.read_bytes().endswith(b"what is kept" * 100)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_link_to_a_device_stays_and_what_it_leads_to_is_upgraded(upgrading: Upgrading, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    device, link, second = tmp_path / "images" / "device.img", tmp_path / "stick.img", tmp_path / "again.img"
+    device.write_bytes(upgrading.sticks[0].read_bytes())
+    device.chmod(0o640)
+    os.chown(device, 7 if os.geteuid() == 0 else -1, -1)
+    before = device.stat()
+    link.symlink_to("images/device.img")
+    second.symlink_to(link)
+    apply_kit(upgrading.kit, second)
+    assert (link.readlink(), second.readlink()) == (Path("images/device.img"), link)
+    assert stick_files(device, tmp_path / "found").items() >= upgrading.systems[1].items()
+    assert (device.stat().st_mode, device.stat().st_uid) == (before.st_mode, before.st_uid)
+    assert sorted(path.name for path in tmp_path.rglob("*.new")) == []
+
+
+def test_what_cannot_be_replaced_is_said_before_anything_is_done(upgrading: Upgrading, tmp_path: Path) -> None:
+    device = tmp_path / "device.img"
+    whole = upgrading.sticks[0].read_bytes()
+    device.write_bytes(whole)
+    device.chmod(0o444)
+    with pytest.raises(NotAllowed, match=r"device\.img is not to be written to: nothing was changed"):
+        apply_kit(upgrading.kit, device)
+    (tmp_path / "nowhere").symlink_to("gone.img")
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("nowhere", "circle", "gone"):
+        with pytest.raises(NotFound, match=f"{name} leads to no file"):
+            apply_kit(upgrading.kit, tmp_path / name)
+    (tmp_path / "node").symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("node", "pipe"):
+        with pytest.raises(BadInput, match=f"{name} is neither a file nor a folder"):
+            apply_kit(upgrading.kit, tmp_path / name)
+    assert device.read_bytes() == whole
+    assert Path("/dev/null").is_char_device()
+    assert {path.name for path in tmp_path.iterdir()} == {"device.img", "nowhere", "circle", "node", "pipe"}
+
+
+def test_a_folder_in_which_no_copy_can_be_made_is_named(upgrading: Upgrading, tmp_path: Path) -> None:
+    """As root, whom modes of folders do not stop: a name that is too long for the one of the copy."""
+    device = tmp_path / f"{'d' * 251}.img"
+    whole = upgrading.sticks[0].read_bytes()
+    device.write_bytes(whole)
+    with pytest.raises(NotAllowed, match="File name too long: nothing was changed"):
+        apply_kit(upgrading.kit, device)
+    assert device.read_bytes() == whole
 
 
 def test_a_folder_where_a_device_is_mounted_is_upgraded_in_place(upgrading: Upgrading, tmp_path: Path) -> None:

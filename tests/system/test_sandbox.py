@@ -246,6 +246,16 @@ def test_devices_are_the_harmless_ones(cell: Cell) -> None:
     assert cell.shell("echo x > /dev/null; head -c 3 /dev/zero; echo x > /dev/shm/y; cat /dev/shm/y") == "\0\0\0x\n"
 
 
+def test_no_host_program_but_a_machine_that_is_started_sees_kvm(cell: Cell) -> None:
+    """Scripts of packages run below mmdebstrap and sbuild: near the kernel of the machine, where the user's group may open it."""
+    look = ("sh", "-c", "test -e /dev/null && ls /dev")
+    seen, of_qemu = (
+        cell.run_host_program(*look, sees_kvm=sees_kvm).checked().stdout.decode().split() for sees_kvm in (False, True)
+    )
+    assert "kvm" not in seen
+    assert set(of_qemu) - set(seen) == ({"kvm"} if Path("/dev/kvm").exists() else set())
+
+
 def test_placed_object_cannot_be_changed_from_inside(place: Path) -> None:
     """A plain user's program is root of its own files inside: through a hard link it could make an object into something else."""
 

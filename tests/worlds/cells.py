@@ -32,12 +32,14 @@ class Cell:
         """Run a program in the root."""
         return self._run(lambda door: self.argv(*program, door=door), shelf, timeout_s)
 
-    def run_host_program(self, *program: str, shelf: LoopbackServer | None = None, timeout_s: float = 60) -> Finished:
-        """Run a program of this machine, as mmdebstrap and sbuild are."""
+    def run_host_program(
+        self, *program: str, shelf: LoopbackServer | None = None, timeout_s: float = 60, sees_kvm: bool = False
+    ) -> Finished:
+        """Run a program of this machine, as mmdebstrap and sbuild are; sees_kvm: as QEMU is."""
 
         def argv(door: Door | None) -> tuple[str, ...]:
             with acting_as(SANDBOX_USER if self.prefix else None):
-                return (*self.prefix, *self.sandbox.alone_argv(program, door))
+                return (*self.prefix, *self.sandbox.alone_argv(program, door, sees_kvm=sees_kvm))
 
         return self._run(argv, shelf, timeout_s)
 

@@ -9,7 +9,7 @@ from distwright.archive.resolve import machine_keyring
 from distwright.cli.options import json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
-from distwright.errors import BadUsage, WorkFailed, quoted
+from distwright.errors import BadUsage, Unreachable, WorkFailed, quoted
 from distwright.model.digests import Json
 from distwright.model.outcomes import Outcome
 from distwright.model.serials import Serial
@@ -46,7 +46,8 @@ def take(
     For each archive that an environment takes packages from (or those named): the newest snapshot there, under its serial; of our
     own archives the suites, as they are published now.
 
-    Exit codes: 0 the same states are here, 1 a record failed, 3 it is another state or not signed as it must be, 10 not there.
+    Exit codes: 0 the same states are here, 1 a record failed, 3 it is another state or not signed as it must be, 10 not there,
+    20 no answer.
     """
     base = checked_fetch_url(url).rstrip("/")
     app = open_app(state)
@@ -73,7 +74,7 @@ def take(
 
 
 def record_served(app: App, served: list[Served], watcher: TerminalWatcher) -> None:
-    """Record snapshots from where they are served, under the same serials; raise WorkFailed."""
+    """Record snapshots from where they are served, under the same serials; raise WorkFailed, Unreachable."""
     jobs = []
     for one in served:
         app.fetch_from[one.archive] = one.url
@@ -81,10 +82,11 @@ def record_served(app: App, served: list[Served], watcher: TerminalWatcher) -> N
     app.run_until_done(watcher, jobs)
     for one, job in zip(served, jobs, strict=True):
         ended = job_detail(app.database, app.paths, job.id).job
+        said = f"{one.archive} was not recorded from {one.url}: {ended.message}"
+        if ended.outcome is Outcome.BROKEN:
+            raise Unreachable(said, hint=f"distwright job log {job.id}")
         if ended.outcome is not Outcome.OK:
-            raise WorkFailed(
-                f"{one.archive} was not recorded from {one.url}: {ended.message}", hint=f"distwright job log {job.id}"
-            )
+            raise WorkFailed(said, hint=f"distwright job log {job.id}")
 
 
 def _pairs(given: tuple[str, ...], upstream: list[str]) -> dict[str, str]:

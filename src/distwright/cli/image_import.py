@@ -6,8 +6,9 @@ import click
 
 from distwright.cli.options import json_option, print_json, print_rows, say
 from distwright.images.from_live_build import from_live_build, summary
-from distwright.images.live_build_tree import RECIPES, read_tree, write_import
+from distwright.images.live_build_tree import read_tree
 from distwright.images.live_build_variables import Notice, Verdict
+from distwright.images.live_build_writing import RECIPES, write_import
 from distwright.model.digests import Json
 from distwright.model.names import our_name
 
@@ -28,8 +29,10 @@ def import_image(tree: Path, folder: Path, name: str, dry_run: bool, as_json: bo
     """Make the recipe of an image, and its tables, from TREE: the folder in which `lb build` is called.
 
     Nothing of TREE is run or changed. Says of each file and each LB_ variable whether it is honoured, and what to do if it is not.
+    All of it is written, or nothing.
 
-    Exit codes: 0 written (whatever is not honoured is named), 3 there is something of that name, 10 TREE has no config/.
+    Exit codes: 0 written (whatever is not honoured is named), 3 there is something else of that name, or
+    TREE has too many files, 10 TREE has no config/, 11 another import writes there, 12 not to be read or written, 20 no space.
     """
     imported = from_live_build(read_tree(tree), our_name(name, "image") if name else "", f"{RECIPES}/NAME")
     written: dict[str, Json] = {"image": imported.name, "recipe": None, "tables": None}
@@ -41,12 +44,23 @@ def import_image(tree: Path, folder: Path, name: str, dry_run: bool, as_json: bo
     else:
         rows = sorted(summary(imported.notices), key=lambda notice: notice.verdict is Verdict.NOT_HONOURED)
         print_rows(
-            [_row(notice) for notice in rows], ("what", "verdict", "how"), as_json=False, empty="the tree is empty"
+            [{key: _on_one_line(str(text)) for key, text in _row(notice).items()} for notice in rows],
+            ("what", "verdict", "how"),
+            as_json=False,
+            empty="the tree is empty",
         )
     lost = sum(notice.verdict is Verdict.NOT_HONOURED for notice in imported.notices)
     say(f"{imported.name}: {lost} things are not honoured" + ("" if dry_run else f"; written: {recipe}, {tables}"))
     if not dry_run and not (folder / "debian" / "changelog").is_file():
-        say(f"an image has its version and time from debian/changelog: dch --create --package {imported.name}")
+        say(
+            "an image has its version and time from debian/changelog, which is not there yet: mkdir -p debian && "
+            f"dch --create --package {imported.name} --newversion 1.0 --distribution UNRELEASED 'Moved in from live-build.'"
+        )
+
+
+def _on_one_line(text: str) -> str:
+    """Write out what would part or change lines: a file of the tree may be called anything."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _row(notice: Notice) -> dict[str, Json]:

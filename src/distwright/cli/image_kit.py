@@ -68,7 +68,10 @@ def apply_to_image(
     the same command goes on. A file is replaced when all of the new one is written and read again. It wants as much space beside it
     as it has, and both live systems and the kit in $TMPDIR; whether there is room is asked before.
 
-    Exit codes: 0 upgraded, 2 no kit or no device, 3 not signed, or not for this device, 10 no such file, 20 no space.
+    A link stays one: the file that it leads to is upgraded.
+
+    Exit codes: 0 upgraded, 2 no kit or no device, 3 not signed, or not for this device, 10 no such file, 11 it is being upgraded
+    already, 12 the file is not to be written to, 20 no space.
     """
     if keyring is None:
         certificates = Keyring(open_app(state).keys.certificate(IMAGE_CREDENTIAL), f"key {IMAGE_CREDENTIAL}")

@@ -9,19 +9,21 @@ import click
 
 from distwright.app import App, open_app
 from distwright.archive.resolve import machine_keyring
+from distwright.checks.rebuild import DIFFERS
 from distwright.cli.archive_take import record_served
-from distwright.cli.options import json_option, print_json, say
+from distwright.cli.options import echo, json_option, print_json, say
 from distwright.cli.watch import TerminalWatcher
 from distwright.config.load import checked_fetch_url
-from distwright.errors import BadUsage, NotFound
+from distwright.errors import BadConfig, BadInput, BadUsage, NotFound, ProgramFailed, Refused, WorkFailed
 from distwright.images.bundle import Bundle, read_bundle
-from distwright.model.digests import Json, Sha256
+from distwright.images.bundle_order import no_bundle
+from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.signing.signer import Signer
 from distwright.signing.verify import Keyring
 from distwright.site import verifying
 from distwright.site.applied import apply_config
-from distwright.site.comparing import show_rebuild
+from distwright.site.comparing import ShownRebuild, show_rebuild
 from distwright.site.elsewhere import check_same
 from distwright.site.views import job_detail
 
@@ -69,7 +71,8 @@ def verify(
     Takes the recipe from the bundle and the recorded archives from where they are served, into a state of its own that is removed
     when the image is the same; no account, configuration or key of the publisher is needed. Writes an in-toto statement.
 
-    Exit codes: 0 it came out the same, 1 it differs or could not be built, 3 refused (signature, other states), 10 not there.
+    Exit codes: 0 it came out the same, 1 it differs, 2 no bundle, 3 refused (signature, other states), 10 not there, 11 the same
+    bundle is being verified already, 20 nobody can say: an archive was not reached, or it could not be built here.
     """
     found = read_bundle(bundle)
     content = Sha256(_sha256(bundle))
@@ -81,29 +84,45 @@ def verify(
     signer = None if sign_with is None else verifying.person_signer(sign_with, os.environ)
     asked = _Asked(bundle, content, served, explain, output, signer)
     place = Path(state) if state is not None else verifying.verify_folder(os.environ, os.geteuid(), content)
-    verifying.claim_folder(place)
-    app = open_app(str(place), create=True)
-    app.tell = say
-    is_same = _verify(app, found, asked, TerminalWatcher(app.paths.job_log, follow=follow), as_json=as_json)
-    if is_same and not keep:
-        app.database.close()
-        app.sandbox.remove(app.paths.root)
-    else:
-        say(f"what it was built in is kept: {app.paths.root}")
-    if not is_same:
-        raise click.exceptions.Exit(1)
+    with verifying.claimed_folder(place):
+        app = open_app(str(place), create=True)
+        app.tell = say
+        shown = _verify(app, found, asked, TerminalWatcher(app.paths.job_log, follow=follow), as_json=as_json)
+        if shown.is_same and not keep:
+            app.database.close()
+            verifying.remove_folder(app.paths.root, app.sandbox.remove)
+        else:
+            say(f"what it was built in is kept: {app.paths.root}")
+    if shown.verdict == DIFFERS:
+        raise click.exceptions.Exit(WorkFailed.exit_code)
+    if not shown.is_same:
+        raise click.exceptions.Exit(ProgramFailed.exit_code)
 
 
-def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *, as_json: bool) -> bool:
-    """Do it, print what came of it, and say whether it is the same."""
+def _configure(app: App, found: Bundle) -> None:
+    """Make the state one that records what the bundle names, as it says; what no configuration may say is wrong in the bundle."""
     files, keyrings = verifying.config_of(found)
-    apply_config(
-        files, keyrings, _BUNDLE_COMMIT, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
-    )
-    read_bundle(asked.path, app.objects)
+    try:
+        apply_config(
+            files, keyrings, _BUNDLE_COMMIT, database=app.database, objects=app.objects, paths=app.paths, now=app.now()
+        )
+    except BadConfig as error:
+        raise no_bundle(f"what the bundle says of its archives cannot be:\n{error.message}") from error
+
+
+def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *, as_json: bool) -> ShownRebuild:
+    """Do it, print what came of it, and give it."""
+    _configure(app, found)
+    if digest_of(read_bundle(asked.path, app.objects).order) != digest_of(found.order):
+        raise BadInput(f"{asked.path} is another file than a moment ago", hint="run the same command again")
+    verifying.check_objects(found, app.objects)
     context = app.command_context()
+    verifying.check_answers(found, asked.base, context.fetcher)
     for one in verifying.served_states(found, asked.base):
-        record_served(app, [one], watcher)
+        try:
+            record_served(app, [one], watcher)
+        except WorkFailed as error:
+            raise Refused(error.message, hint=f"distwright job list --state {app.paths.root}") from error
         check_same(context, one)
     verifying.take_ours(found, asked.base, context)
     if asked.explain:
@@ -127,13 +146,13 @@ def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *,
             "varied": dict(shown.varied), "files": len(found.sums), "statement": [str(path) for path in written],
         }  # fmt: skip
         print_json(answer)
-        return shown.is_same
-    click.echo(f"{shown.verdict}: {shown.message}")
+        return shown
+    echo(f"{shown.verdict}: {shown.message}")
     for text in shown.differences[1:_SHOWN_DIFFERENCES]:
-        click.echo(f"  {text}")
+        echo(f"  {text}")
     for path in written:
-        click.echo(f"wrote {path}")
-    return shown.is_same
+        echo(f"wrote {path}")
+    return shown
 
 
 def _write(folder: Path, name: str, statement: verifying.Statement) -> list[Path]:

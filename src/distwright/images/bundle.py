@@ -10,7 +10,6 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -19,31 +18,33 @@ from distwright.archive.indexes import pool_of
 from distwright.archive.poolindex import PoolFile
 from distwright.archive.tree import parse_root
 from distwright.builds.environment import EnvironmentRecipe
-from distwright.errors import BadInput, NotFound, Refused, quoted
+from distwright.errors import BadInput, NotFound, Refused, disk_error, quoted
 from distwright.formats.streaming import PIECE_BYTES
 from distwright.formats.tar import TarKind
 from distwright.formats.tarheaders import TarHeader, iter_entries
+from distwright.images.bundle_order import check_order, check_shelf, check_tables, no_bundle
 from distwright.images.forms import BUILD_KIND
-from distwright.images.recorded import SETTINGS, recorded_archives, recorded_in
+from distwright.images.recorded import recorded_archives, recorded_in
 from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
 from distwright.model import plain
 from distwright.model.digests import Json, Sha256, canonical_json, digest_of, digests_in
+from distwright.model.names import our_name
 from distwright.model.serials import Serial
 from distwright.store.archives import list_snapshots
 from distwright.store.objects import ObjectStore
 
 FORMAT = 1
+_VALUES_LIMIT = 1 << 20
 DOCUMENT, SUMS_FILE, SIGNATURE = "bundle.json", "SHA256SUMS", "SHA256SUMS.asc"
+_POOL_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_:%/-]{0,500}")
 _OBJECT = re.compile(r"objects/([0-9a-f]{64})")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,250}")
-_KEYRING = re.compile(r"keyrings/([a-z0-9][a-z0-9.+-]*)")
-_SUM = re.compile(r"([0-9a-f]{64})  ([^/\0]+)")
-_SMALL_BYTES = 64 << 20  # of what is read whole
+_KEYRING = re.compile(r"keyrings/([a-z0-9][a-z0-9._+-]{0,63})")
+_SUM = re.compile(r"([0-9a-f]{64})  ([^/\0]{1,400})")
+_SMALL_BYTES, _DOCUMENT_BYTES = 64 << 20, 16 << 20  # of what is read whole
 MEMBERS_LIMIT, OBJECTS_LIMIT_BYTES = (
     100_000,
     16 << 30,
 )  # of objects: files of the recipe, and packages that it brings along
-_HINT = "fetch it again; if it stays so, tell those who publish it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +80,41 @@ class Bundle:
         """The full name of the image."""
         return plain.text(self.order, "name")
 
+    @property
+    def shelf(self) -> tuple[ShelfEntry, ...]:
+        """The suites that its roots are made of."""
+        return _shelf(self.order)
+
     @classmethod
     def from_parts(cls, small: Mapping[str, bytes]) -> Self:
         """Read the members that are no objects; raise BadInput, or Refused for an order of another version."""
         missing = {DOCUMENT, SUMS_FILE, SIGNATURE} - small.keys()
         if missing:
-            raise BadInput(f"the bundle has no {', '.join(sorted(missing))}", hint=_HINT)
-        document = _document(small[DOCUMENT])
+            raise no_bundle(f"the bundle has no {', '.join(sorted(missing))}")
+        try:
+            return cls._read(small, _document(small[DOCUMENT]))
+        except RecursionError as error:
+            raise no_bundle(f"{DOCUMENT} is nested too deep") from error
+
+    @classmethod
+    def _read(cls, small: Mapping[str, bytes], document: plain.Plain) -> Self:
         if plain.number(document, "format") != FORMAT or plain.number(document, "version") != BUILD_KIND.version:
             raise Refused("another version of distwright has made the bundle", hint="use the version that made it")
         order = plain.mapping(document, "order")
-        if not _NAME.fullmatch(plain.text(order, "name")):
-            raise BadInput(f"{quoted(str(order['name']))} is no name of an image", hint=_HINT)
+        check_order(order)
         archives = plain.mapping(document, "archives")
         tables = {name: plain.mapping(archives, name) for name in archives}
-        if strange := sorted({key for table in tables.values() for key in table} - SETTINGS):
-            raise BadInput(f"the bundle sets {quoted(strange[0])} of an archive", hint=_HINT)
+        check_tables(tables)
         pool = plain.mapping(document, "pool")
+        snapshots = tuple(_needed_snapshot(row) for row in _rows(document, "snapshots"))
+        check_shelf(_shelf(order), {(one.archive, one.document) for one in snapshots}, tables, pool)
         return cls(
             order=order,
             digest=digest_of({"kind": BUILD_KIND.name, "version": BUILD_KIND.version, "inputs": order}),
             url=plain.text(document, "url"),
             sums=parse_sums(small[SUMS_FILE]),
-            snapshots=tuple(_needed_snapshot(row) for row in _rows(document, "snapshots")),
-            pool={name: tuple(_pool_file(row) for row in _rows(pool, name)) for name in pool},
+            snapshots=snapshots,
+            pool={our_name(name, "archive"): tuple(_pool_file(row) for row in _rows(pool, name)) for name in pool},
             tables=tables,
             keyrings={found[1]: text for name, text in small.items() if (found := _KEYRING.fullmatch(name))},
             signed=small[SUMS_FILE],
@@ -143,40 +155,25 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
 def read_bundle(path: Path, objects: ObjectStore | None = None) -> Bundle:
     """Read a bundle that somebody gave us; keep its objects, if there is where to. Raises NotFound, BadInput, Refused.
 
+    Memory: 64 MiB of its small members at the most, and what JSON of 16 MiB takes; all else goes by in pieces.
+
     objects: what was kept before a bundle is refused stays there, and nobody names it.
     """
     parts = _Parts(objects)
     try:
+        if not path.is_file():
+            path.stat()
+            raise no_bundle("it is no file")
         with path.open("rb") as file:
-            for header, content in _entries(path, iter(lambda: file.read(PIECE_BYTES), b"")):
-                parts.take(header, content)
-    except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
-    return Bundle.from_parts(parts.small)
-
-
-def _entries(path: Path, pieces: Iterator[bytes]) -> Iterator[tuple[TarHeader, Iterator[bytes]]]:
-    """Give the members of a bundle; what reads tars says no about this file."""
-    entries = iter_entries(pieces, max_members=MEMBERS_LIMIT)
-    while True:
-        with _about(path):
-            entry = next(entries, None)
-        if entry is None:
-            return
-        yield entry.header, _content(path, entry.content)
-
-
-def _content(path: Path, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    with _about(path):
-        yield from pieces
-
-
-@contextmanager
-def _about(path: Path) -> Iterator[None]:
-    try:
-        yield
+            for entry in iter_entries(iter(lambda: file.read(PIECE_BYTES), b""), max_members=MEMBERS_LIMIT):
+                parts.take(entry.header, entry.content)
+        return Bundle.from_parts(parts.small)
     except BadInput as error:
-        raise BadInput(f"{path} is no bundle of an image: {error.message}", hint=_HINT) from error
+        raise no_bundle(f"{path} is no bundle of an image: {error.message}") from error
+    except OSError as error:
+        if disk_error(error, str(path)) is not None:
+            raise
+        raise NotFound(f"{path} cannot be read: {error.strerror}", hint=f"ls -l {path}") from error
 
 
 @dataclass(slots=True)
@@ -195,14 +192,16 @@ class _Parts:
         found = _OBJECT.fullmatch(name)
         is_known = found or name in (DOCUMENT, SUMS_FILE, SIGNATURE) or _KEYRING.fullmatch(name)
         if not is_known or header.kind is not TarKind.FILE or name in self._seen:
-            raise BadInput(f"{quoted(name)} has no place in a bundle", hint=_HINT)
+            raise no_bundle(f"{quoted(name)} has no place in a bundle")
         self._seen.add(name)
         if found:
             self._left -= header.size
         else:
             self._small_left -= header.size
+        if name == DOCUMENT and header.size > _DOCUMENT_BYTES:
+            raise no_bundle(f"{DOCUMENT} has {header.size} bytes, {_DOCUMENT_BYTES} are the most")
         if min(self._left, self._small_left) < 0:
-            raise BadInput(f"{quoted(name)} has {header.size} bytes: the bundle has too much", hint=_HINT)
+            raise no_bundle(f"{quoted(name)} has {header.size} bytes: the bundle has too much")
         if not found:
             self.small[name] = b"".join(content)
         elif self.objects is not None:
@@ -215,7 +214,7 @@ def parse_sums(text: bytes) -> dict[str, Sha256]:
     for line in text.decode(errors="replace").splitlines():
         found = _SUM.fullmatch(line)
         if found is None:
-            raise BadInput(f"{quoted(line)} is no line of SHA256SUMS", hint=_HINT)
+            raise no_bundle(f"{quoted(line)} is no line of SHA256SUMS")
         sums[found[2]] = Sha256(found[1])
     return sums
 
@@ -233,10 +232,12 @@ def _keep(digest: Sha256, content: Iterable[bytes], objects: ObjectStore) -> Non
 
 
 def _document(content: bytes) -> plain.Plain:
+    if sum(map(content.count, (b",", b"[", b"{"))) > _VALUES_LIMIT:  # 64 bytes and more for each in memory
+        raise no_bundle(f"{DOCUMENT} has more than {_VALUES_LIMIT} values")
     try:
         return plain.mapping({DOCUMENT: json.loads(content)}, DOCUMENT)
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{DOCUMENT} cannot be read: {quoted(str(error))}", hint=_HINT) from error
+        raise no_bundle(f"{DOCUMENT} cannot be read: {quoted(str(error))}") from error
 
 
 def _rows(values: plain.Plain, key: str) -> list[plain.Plain]:
@@ -244,11 +245,18 @@ def _rows(values: plain.Plain, key: str) -> list[plain.Plain]:
 
 
 def _needed_snapshot(row: plain.Plain) -> NeededSnapshot:
-    return NeededSnapshot(plain.text(row, "archive"), Serial(plain.text(row, "serial")), plain.digest(row, "document"))
+    return NeededSnapshot(
+        our_name(plain.text(row, "archive"), "archive"),
+        Serial(plain.text(row, "serial")),
+        plain.digest(row, "document"),
+    )
 
 
 def _pool_file(row: plain.Plain) -> PoolFile:
-    return PoolFile(plain.text(row, "path"), plain.digest(row, "sha256"), plain.number(row, "size_bytes"))
+    path, size = plain.text(row, "path"), plain.number(row, "size_bytes")
+    if not _POOL_PATH.fullmatch(path) or ".." in path.split("/") or size not in range(OBJECTS_LIMIT_BYTES):
+        raise no_bundle(f"{quoted(path)} of {size} bytes is no file of a pool")
+    return PoolFile(path, plain.digest(row, "sha256"), size)
 
 
 def _shelf(inputs: Inputs) -> tuple[ShelfEntry, ...]:

@@ -6,6 +6,7 @@ what comes out is written into a copy of the file, which takes its place when it
 
 import contextlib
 import fcntl
+import os
 import re
 import shutil
 import tarfile
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from distwright.errors import BadInput, Busy, OutOfSpace, Refused, WorkFailed, quoted
+from distwright.errors import BadInput, Busy, NotAllowed, NotFound, OutOfSpace, Refused, WorkFailed, disk_error, quoted
 from distwright.formats.fat import Fat
 from distwright.images.kit_scripts import WORK_KIB
 from distwright.images.room import Wanted, want_room
@@ -25,6 +26,7 @@ _OFFSET = ESP_SECTOR * 512
 _WORK_BYTES = WORK_KIB << 10
 _BLOCK_BYTES = 4096  # of the file system that files are put on
 _SCRIPT_BYTES = 1 << 20
+_ANY_MAY_WRITE = 0o222
 # In kits that were made up to version 0.3, and from there on.
 _ROOM = re.compile(rb'(?:"\$free" -gt|room "\$PWD") ([0-9]{1,12}) ')
 _NO_ROOM = 20  # exit code of `apply`
@@ -36,11 +38,12 @@ _MTOOLS = {"MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null"}
 def apply_kit(kit: Path, device: Path) -> str:
     """Make a device what the kit says; give the kit's last word. kit: verified before, its programs are run.
 
-    device: a folder, or a file. Killed at any time, it starts as the old system or as the new one. A file wants as much space
-    beside it as it has (less where its file system shares what copies have in common), and as both live systems and the kit in the
-    folder for temporary files; a copy that is left over is replaced the next time. Raises Busy if another one upgrades the same
-    file, BadInput for what is no device of ours, Refused where the kit says that it is not for it, OutOfSpace before anything is
-    written where there is no room for all of it, and if the live partition of a file is too small.
+    device: a folder, or a file, or a link to one, which stays a link. Killed at any time, it starts as the old system or as the new
+    one. A file wants as much space beside it as it has (less where its file system shares what copies have in common), and as both
+    live systems and the kit in the folder for temporary files; a copy that is left over is replaced the next time. Raises Busy if
+    another one upgrades the same file, BadInput for what is no device of ours, Refused where the kit says that it is not for it,
+    OutOfSpace before anything is written where there is no room for all of it, and if the live partition of a file is too small,
+    NotAllowed for a file that nobody may write to, or in whose folder none can be made, NotFound for a link that leads nowhere.
     """
     new_bytes = _new_bytes(kit)
     work_bytes = kit.stat().st_size + _WORK_BYTES
@@ -49,8 +52,10 @@ def apply_kit(kit: Path, device: Path) -> str:
             want_room([Wanted(Path(folder), work_bytes, "the kit")])
             _unpack(kit, Path(folder))
             return _apply(Path(folder, "kit"), device, Path(folder))
-    old_bytes = _live_bytes(device)
-    with _alone(device), tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
+    with _allowed(device):
+        device = _writable(device)
+        old_bytes = _live_bytes(device)
+    with _allowed(device), _alone(device), tempfile.TemporaryDirectory(prefix="distwright-kit-") as folder:
         copy = device.with_name(f".{device.name}.new")
         copy.unlink(missing_ok=True)  # of a run that was killed: we are alone
         taken = 0 if _is_shared(device, copy) else device.stat().st_blocks * 512
@@ -58,7 +63,38 @@ def apply_kit(kit: Path, device: Path) -> str:
         want_room(
             [both, Wanted(device.absolute().parent, taken + new_bytes, "the copy that takes the place of the file")]
         )
-        return _apply_to_file(kit, device, copy, Path(folder))
+        said = _apply_to_file(kit, device, copy, Path(folder))
+    settle_folders({device.parent})
+    return said
+
+
+@contextlib.contextmanager
+def _allowed(device: Path) -> Iterator[None]:
+    """Say what the system has against it as what it is. Raises OutOfSpace, DiskFailed, NotAllowed."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, str(device.parent)) or NotAllowed(
+            f"{error.filename or device}: {error.strerror}: nothing was changed",
+            hint=f"ls -ld {device.parent} {device}",
+        ) from error
+
+
+def _writable(device: Path) -> Path:
+    """Give the file itself, which will be replaced in its folder. Raises NotFound, BadInput, NotAllowed."""
+    try:
+        found = device.resolve(strict=True)
+    except (FileNotFoundError, RuntimeError) as error:  # or links in a circle
+        raise NotFound(f"{device} leads to no file", hint=f"ls -l {device}") from error
+    if not found.is_file():
+        raise BadInput(
+            f"{device} is neither a file nor a folder",
+            hint="mount the live partition of a real device and give that folder",
+        )
+    # Who may write to its folder may replace it all the same, and root may anything: but somebody wants it as it is.
+    if not found.stat().st_mode & _ANY_MAY_WRITE or not os.access(found, os.W_OK):
+        raise NotAllowed(f"{found} is not to be written to: nothing was changed", hint=f"chmod u+w {found}")
+    return found
 
 
 @contextlib.contextmanager
@@ -68,8 +104,14 @@ def _alone(device: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"{device} is being upgraded already", hint="try again when that is done") from None
+            raise _busy(device) from None
+        if not os.path.samestat(os.fstat(file.fileno()), device.stat()):  # it was replaced between both
+            raise _busy(device)
         yield
+
+
+def _busy(device: Path) -> Busy:
+    return Busy(f"{device} is being upgraded already", hint="try again when that is done")
 
 
 def _apply_to_file(kit: Path, device: Path, copy: Path, folder: Path) -> str:
@@ -83,12 +125,14 @@ def _apply_to_file(kit: Path, device: Path, copy: Path, folder: Path) -> str:
         _put_back(unpacked, live, copy)
         shutil.rmtree(live)  # both would take twice the room
         _compare(unpacked, copy, folder / "again")
-        _checked(("sync", "--", str(copy)))
+        before = device.stat()
+        with contextlib.suppress(PermissionError):  # only root may give it away
+            os.chown(copy, before.st_uid, before.st_gid)
         shutil.copystat(device, copy)
+        _checked(("sync", "--", str(copy)))
         copy.replace(device)
     finally:
         copy.unlink(missing_ok=True)
-    settle_folders({device.absolute().parent})
     return said
 
 
@@ -106,11 +150,6 @@ def _is_shared(device: Path, copy: Path) -> bool:
 
 def _live_bytes(device: Path) -> int:
     """Say how much the live system of a device takes, as files elsewhere. Raises BadInput for what is no device of ours."""
-    if not device.is_file():
-        raise BadInput(
-            f"{device} is neither a file nor a folder",
-            hint="mount the live partition of a real device and give that folder",
-        )
     try:
         with device.open("rb") as file:
             sizes = [one.size for one in Fat(file, _OFFSET).files()]

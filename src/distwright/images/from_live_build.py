@@ -26,6 +26,15 @@ MODES_HOOK = "hooks/0000-modes-of-includes.hook.chroot"
 _INCLUDES = (BEFORE, AFTER, AFTER_TOO)
 _FREE = (*_INCLUDES, ON_MEDIUM)
 _FOR_GIT = re.compile(r"(^|/)\.git(keep|ignore|attributes)$")
+_READ_BY_GIT = re.compile(r"(?:^|/)\.git(ignore|attributes)$")
+_GIT_DOES = {
+    "ignore": "is in the recipe, where git obeys it: see git status --ignored, and give git add --force what it hides",
+    "attributes": "is in the recipe, where git obeys it: files beside it may get other line ends or contents",
+}
+_LOGIN = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^/\s]*@")
+_LOGIN_LEFT = (
+    "the name and password in its address are left out: fetch the archive under a credential (docs/how-to/snapshots.md)"
+)
 _LIST = re.compile(r"archives/([^/]+)\.list(\.chroot|\.binary)?")
 _KEY = re.compile(r"archives/([^/]+)\.key(\.chroot|\.binary)?")
 _CONF = re.compile(r"archives/[^/]+\.conf")
@@ -88,7 +97,7 @@ class Imported:
 def from_live_build(tree: LiveBuildTree, name: str, recipe: str) -> Imported:
     """Translate a tree (pure). name: of the image; "" takes LB_IMAGE_NAME. recipe: its folder, NAME stands for the name there."""
     texts = {file.path: file.content.decode(errors="replace") for file in tree.files if is_settings(file.path)}
-    settings = read_settings(texts)
+    settings, secrets = _without_passwords(read_settings(texts))
     tables = tables_of(settings)
     name = name or _name(settings.get("LB_IMAGE_NAME", default="live-image"))
     notices = [*tree.notices, *(Notice(path, Verdict.HONOURED, "its variables, one by one below") for path in texts)]
@@ -98,7 +107,24 @@ def from_live_build(tree: LiveBuildTree, name: str, recipe: str) -> Imported:
     files = _checked(work.files, here, notices)
     said = [tables.said.get(key) or notice_of(key, value) for key, value in sorted(settings.values.items())]
     toml = toml_of(tables, name, recipe.replace("NAME", name))
-    return Imported(name, tuple(files), work.keys, toml, (*notices, *settings.notices, *said))
+    everything = (_without_password(one) for one in (*notices, *settings.notices, *secrets, *said))
+    return Imported(name, tuple(files), work.keys, toml, tuple(everything))
+
+
+def is_include(path: str) -> bool:
+    """Say whether a path below the tree is that of a file which the recipe gives to the image, or its medium, as it is."""
+    return path.removeprefix("config/").startswith(_FREE)
+
+
+def _without_passwords(settings: Settings) -> tuple[Settings, list[Notice]]:
+    """Leave out who fetches from an address, and name the variables that said it: tables and reports are for everybody."""
+    values = {name: _LOGIN.sub(r"\1", value) for name, value in settings.values.items()}
+    changed = [name for name in sorted(values) if values[name] != settings.values[name]]
+    return replace(settings, values=values), [Notice(name, Verdict.NOT_HONOURED, _LOGIN_LEFT) for name in changed]
+
+
+def _without_password(notice: Notice) -> Notice:
+    return replace(notice, what=_LOGIN.sub(r"\1", notice.what), how=_LOGIN.sub(r"\1", notice.how))
 
 
 def _name(text: str) -> str:
@@ -158,6 +184,8 @@ class _Work:
         path = file.path
         if path.startswith(_FREE):
             self._add(file)
+            if (found := _READ_BY_GIT.search(path)) is not None:
+                self._say(path, Verdict.NOT_HONOURED, _GIT_DOES[found[1]])
         elif _FOR_GIT.search(path):
             self._say(path, Verdict.NOT_NEEDED, "is git's")
         elif not file.is_there:
@@ -219,7 +247,11 @@ class _Work:
         used: set[str] = set()
         for stem, stage, file in lists:
             problems: list[str] = []
-            sources = sources_in(f"config/{file.path}", file.content.decode(errors="replace"), self.here, problems)
+            written = file.content.decode(errors="replace")
+            text = _LOGIN.sub(r"\1", written)
+            if text != written:
+                self._say(file.path, Verdict.NOT_HONOURED, _LOGIN_LEFT)
+            sources = sources_in(f"config/{file.path}", text, self.here, problems)
             self.notices += [
                 Notice(place, Verdict.NOT_HONOURED, why) for place, _, why in (one.partition(": ") for one in problems)
             ]

@@ -5,32 +5,39 @@ signed these is looked at if the person says whose signature counts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from distwright.archive.fetching import fetch_object
 from distwright.archive.gathering import gather
+from distwright.archive.tree import parse_root
 from distwright.checks.image_rebuild import order_of
 from distwright.config.model import FORMAT
 from distwright.config.problems import dotted
 from distwright.config.words import toml_value
-from distwright.errors import BadUsage, NotFound, Refused
+from distwright.errors import BadInput, BadUsage, Busy, NotFound, Refused, quoted
 from distwright.formats.provenance import Material, rebuild_result
 from distwright.images.bundle import Bundle
+from distwright.images.bundle_order import no_bundle
 from distwright.jobs.order import JobOrder
 from distwright.jobs.step import Context
 from distwright.model import plain
-from distwright.model.digests import Sha256
+from distwright.model.digests import Sha256, digests_in
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job
+from distwright.net.fetcher import Fetcher
 from distwright.signing.gpg import GpgSigner
 from distwright.signing.signer import SequoiaSigner, Signer
 from distwright.signing.verify import Keyring
 from distwright.site.elsewhere import Served
+from distwright.store.locks import locked
+from distwright.store.objects import ObjectStore
 
 ROOT_CACHE = Path("/var/cache/distwright")
-_MARK = "image-verification"
+MARK = "image-verification"
+_RELEASE_BYTES = 16 << 20
 _FINGERPRINT = re.compile(r"[0-9A-Fa-f]{40}")
 
 
@@ -41,17 +48,53 @@ def verify_folder(environment: Mapping[str, str], uid: int, bundle: Sha256) -> P
     return base / "verify" / bundle[:16]
 
 
-def claim_folder(place: Path) -> None:
-    """Make the folder of a verification, or find that it is one; raise Refused for a folder that is something else."""
+@contextmanager
+def claimed_folder(place: Path) -> Iterator[None]:
+    """Make the folder of a verification, or find that it is one, and keep others out of it.
+
+    Its lock is the mark by which such a folder is known; `remove_folder` removes it last. Raises Refused for a folder that is
+    something else, Busy while another verification is in it.
+    """
+    mark = place / MARK
     try:
         place.mkdir(parents=True, exist_ok=True)
-        if any(place.iterdir()) and not (place / _MARK).is_file():
+        if any(place.iterdir()) and not (mark.is_file() and not mark.is_symlink()):
             raise Refused(
                 f"{place} is not empty, and no folder of a verification", hint="name a new folder: --state DIR"
             )
-        (place / _MARK).write_text("Made by distwright image verify, which may remove all of it.\n")
     except OSError as error:
         raise BadUsage(f"{place} cannot be used: {error.strerror}", hint="name another folder: --state DIR") from error
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(mark, patience_s=0))
+            is_gone = not mark.exists()  # who was in it has just ended, and removed what we have locked
+        except OSError as error:
+            raise BadUsage(
+                f"{place} cannot be used: {error.strerror}", hint="name another folder: --state DIR"
+            ) from error
+        except Busy as error:
+            raise _in_use(place) from error
+        if is_gone:
+            raise _in_use(place)
+        mark.write_text("Made by distwright image verify, which may remove all of it.\n")
+        yield
+
+
+def remove_folder(place: Path, remove: Callable[[Path], None]) -> None:
+    """Remove the folder of a verification by whoever has claimed it, the lock at the end. remove: removes a file or a folder."""
+    for path in sorted(place.iterdir()):
+        if path.name != MARK:
+            remove(path)
+    (place / MARK).unlink(missing_ok=True)
+    with suppress(OSError):  # the next one has it already
+        place.rmdir()
+
+
+def _in_use(place: Path) -> Busy:
+    return Busy(
+        f"another verification of this bundle is at work in {place}",
+        hint="try again when it has ended, or name a folder for this one: --state DIR",
+    )
 
 
 def config_of(bundle: Bundle) -> tuple[dict[str, str], dict[str, bytes]]:
@@ -71,6 +114,34 @@ def config_of(bundle: Bundle) -> tuple[dict[str, str], dict[str, bytes]]:
         lines.append(f"[{dotted(('archive', name))}]")
         lines += [f"{key} = {toml_value(value)}" for key, value in sorted(settings.items())]
     return {"distwright.toml": "\n".join(lines) + "\n"}, keyrings
+
+
+def check_objects(bundle: Bundle, objects: ObjectStore) -> None:
+    """Look whether a bundle has all that its order names, and suites of ours that can be read. Raises BadInput.
+
+    objects: where its own were kept.
+    """
+    served = {one.document for one in bundle.snapshots}
+    suites = {entry.document: entry.name for entry in bundle.shelf if entry.is_own}
+    named = {digest for _, digest in digests_in(bundle.order)} - served
+    leaves = {leaf for document, name in suites.items() for leaf in _leaves(document, name, objects)}
+    if missing := sorted(digest for digest in named | leaves if not objects.has(digest)):
+        raise no_bundle(f"the bundle has no object {missing[0].short}, which its order names")
+
+
+def _leaves(document: Sha256, name: str, objects: ObjectStore) -> list[Sha256]:
+    try:
+        lists = parse_root(objects.read(document)).lists if objects.has(document) else {}
+        return [leaf.digest for leaves in lists.values() for leaf in leaves]
+    except (BadInput, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise no_bundle(f"what the bundle has of suite {quoted(name)} is none: {quoted(str(error))}") from error
+
+
+def check_answers(bundle: Bundle, base: str, fetcher: Fetcher) -> None:
+    """Ask for the Release of each state before anything is made of it. Raises NotFound where it is not served, Unreachable."""
+    for one in served_states(bundle, base):
+        for suite in plain.texts(bundle.tables[one.archive], "suites")[:1]:
+            fetcher.fetch_page(f"{one.url}/dists/{suite}/InRelease", limit_bytes=_RELEASE_BYTES)
 
 
 def served_states(bundle: Bundle, base: str) -> list[Served]:

@@ -7,7 +7,7 @@ Arguments: `rooted` lower upper scratch merged work program [argument …]: the 
 Or `alone` program [argument …], for programs of the machine, below which maintainer scripts run as root of a namespace, in a
 chroot that such a root can leave. What they find outside is what we put together: the machine's programs, what these need of
 /etc, devices, and the folder that we are started in, at its place. Nothing of it is theirs to change but that folder and empty
-ones.
+ones. `machine` is the same with /dev/kvm, for QEMU: whoever has that is near the machine's kernel, and no package's script must be.
 
 Either way nothing else of the machine is left to see, and of /sys not /sys/fs. Control groups are there: who was delegated them
 owns them, is root inside, and could change them, and take away again whatever we would mount over them.
@@ -44,7 +44,7 @@ SETTINGS = (
     *("login.defs", "nsswitch.conf", "os-release", "passwd", "perl", "protocols", "services", "subgid", "subuid"),
 )
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
-OF_THE_MACHINE = ("console", "kvm")
+CONSOLE, KVM = "console", "kvm"
 LINKS = (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx"))
 EMPTY = ("mnt", "run", "tmp", "var/tmp")  # mmdebstrap mounts on /mnt
 SIZE = ",size=256m"  # of what is written to them; what is large goes to the folder
@@ -113,15 +113,18 @@ def build_rooted(lower: str, upper: str, scratch: str, merged: str, work: str) -
     mount(work, f"{merged}/work", flags=MS_BIND)
 
 
-def build_alone(root: str, held: int) -> None:
-    """Put together what is to be seen of the machine, on top of the folder `root`, which `held` is and which stays there."""
+def build_alone(root: str, held: int, more: tuple[str, ...]) -> None:
+    """Put together what is to be seen of the machine, on top of the folder `root`, which `held` is and which stays there.
+
+    more: devices, beside the ordinary ones.
+    """
     mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=0755{SIZE}")
     for folder in ("etc", *EMPTY):
         os.makedirs(f"{root}/{folder}", exist_ok=True)
     for folder in ("tmp", "var/tmp"):
         os.chmod(f"{root}/{folder}", 0o1777)
     show(root, *PROGRAMS, *(f"etc/{name}" for name in SETTINGS))
-    show_kernel(root, (*DEVICES, *OF_THE_MACHINE), SIZE)
+    show_kernel(root, (*DEVICES, CONSOLE, *more), SIZE)
     os.makedirs(f"{root}{root}", exist_ok=True)
     mount(f"/proc/self/fd/{held}", f"{root}{root}", flags=MS_BIND)  # not MS_REC: it is covered by `root` itself
 
@@ -159,7 +162,7 @@ def main() -> None:
     else:
         program, here = words, os.getcwd()
         held = os.open(".", os.O_PATH | os.O_DIRECTORY)
-        build_alone(here, held)
+        build_alone(here, held, (KVM,) if way == "machine" else ())
         os.close(held)
         enter(here, here)
     os.umask(mask)

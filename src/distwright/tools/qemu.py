@@ -44,7 +44,7 @@ def _kvm_boots(sandbox: Sandbox, kernel: Path) -> bool:
         QEMU, "-accel", "kvm", "-m", "512", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none",
         "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1",
     )  # fmt: skip
-    alone = sandbox.alone_argv(argv)
+    alone = sandbox.alone_argv(argv, sees_kvm=True)
     try:
         return run(Command(alone, timeout_s=_CANARY_TIMEOUT_S, until=_CANARY_TEXT, cwd=kernel.parent)).saw
     except ProgramFailed:

@@ -66,12 +66,16 @@ class Sandbox:
             return ("setpriv", "--pdeathsig", "KILL", "--", *program)
         return self._as_user(program)
 
-    def alone_argv(self, program: Sequence[str], door: Door | None = None) -> tuple[str, ...]:
+    def alone_argv(
+        self, program: Sequence[str], door: Door | None = None, *, sees_kvm: bool = False
+    ) -> tuple[str, ...]:
         """Wrap a program of the machine as `argv` does, with no network but the door, and no file but what programs need.
 
-        It must be started in its work folder, the only one that it can change or that keeps anything.
+        It must be started in its work folder, the only one that it can change or that keeps anything. sees_kvm: /dev/kvm is there,
+        for QEMU; never for what runs scripts of packages.
         """
-        before = (*(() if door is None else door.opened), *_PYTHON, _ENTER_ROOT.read_text(), "alone")
+        way = "machine" if sees_kvm else "alone"
+        before = (*(() if door is None else door.opened), *_PYTHON, _ENTER_ROOT.read_text(), way)
         if self.user is not None:
             return self._as_user(program, namespaces=("--net", "--ipc", "--uts", "--cgroup"), before=before)
         return self.argv(_in_namespaces(program, before, keeps_ids=door is not None))

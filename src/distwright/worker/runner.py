@@ -22,7 +22,7 @@ from distwright.store.paths import StatePaths
 from distwright.store.settle import settle_file_system
 from distwright.tools.architectures import look_at_machine, way_to_run
 from distwright.tools.dpkg import installed_versions
-from distwright.tools.qemu import accelerator
+from distwright.tools.qemu import QEMU, accelerator
 from distwright.tools.run import ENVIRONMENT, Command, Finished, last_lines, run, run_in_terminal
 from distwright.tools.sandbox import Door, RootFolders, Sandbox
 from distwright.worker.guard import Guard, guarding
@@ -289,7 +289,7 @@ class LocalRunner:
         if planned.reads_shelf:
             door = Door(stack.enter_context(tokens.server.door()), tokens.server.port)
         if planned.root is None:
-            return sandbox.alone_argv(argv, door), door
+            return sandbox.alone_argv(argv, door, sees_kvm=_is_machine(argv, planned)), door
         return sandbox.rooted_argv(self._root_folders(planned.root, work, number), argv, door), door
 
     def _look_for_machine(self, plan: Plan) -> None:
@@ -323,6 +323,12 @@ class LocalRunner:
         seen = _Tokens("/work", tokens.server) if rooted else tokens
         cache, sandbox = self._context.paths.cache, self._context.sandbox
         return seen.fill_in(text, plan, lambda kernel: accelerator(cache, sandbox, Path(tokens.work) / kernel))
+
+
+def _is_machine(argv: Sequence[str], planned: PlannedCommand) -> bool:
+    """Say whether what starts is the virtual machine of a plan: no shell in its place, and no package that is called so."""
+    asks = any(map(_ACCELERATOR.fullmatch, planned.argv))
+    return asks and argv[0] == planned.argv[0] == QEMU
 
 
 def _with_cut(finished: Finished, guard: Guard, name: str) -> Finished:

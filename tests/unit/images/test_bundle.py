@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.habits.samples import INPUTS
 from tests.unit.images import test_account
 from tests.unit.images.test_account import OURS, World
 from tests.unit.images.test_build import HELLO, fetched
@@ -50,7 +51,7 @@ def inputs_of(world: World) -> dict[str, Json]:
     recipe = EnvironmentRecipe.from_json(plain.mapping(world.inputs, "root"))
     root, _ = with_own_packages(recipe, {"carried.deb": CARRIED.content}, world.context.objects)
     return {
-        **world.inputs, "outputs": ["iso", "bundle"], "root": root.to_json(), "includes": str(put(TAR)),
+        **INPUTS["image.build"], **world.inputs, "outputs": ["iso", "bundle"], "root": root.to_json(), "includes": str(put(TAR)),
         "hooks": {"0100-a.hook.chroot": str(put(HOOK))},
     }  # fmt: skip
 
@@ -169,12 +170,26 @@ def packed(members: Mapping[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes
     return out.getvalue()
 
 
-def document(**changed: Any) -> bytes:
-    order = {"name": "petrel-1", **changed.pop("order", {})}
-    values = {
-        "format": 1, "version": 1, "order": order, "url": "", "snapshots": [], "pool": {}, "archives": {}, **changed,
+ORDER: Any = INPUTS["image.build"]
+SHELF = ORDER["root"]["shelf"]
+
+
+def values(**changed: Any) -> dict[str, Any]:
+    """Give what a bundle says. changed: members of it; in `order`, members of the order."""
+    order = {**ORDER, "name": "petrel-1", **changed.pop("order", {})}
+    snapshots = [
+        {"archive": entry["archive"], "serial": "2026112301", "document": entry["document"]}
+        for entry in SHELF if not entry.get("is_own")
+    ]  # fmt: skip
+    return {
+        "format": 1, "version": 1, "order": order, "url": "", "snapshots": snapshots,
+        "pool": {entry["archive"]: [] for entry in SHELF if entry.get("is_own")},
+        "archives": {one["archive"]: {"keyring": "/k"} for one in snapshots}, **changed,
     }  # fmt: skip
-    return json.dumps(values).encode()
+
+
+def document(**changed: Any) -> bytes:
+    return json.dumps(values(**changed)).encode()
 
 
 GOOD = {"bundle.json": document(), "SHA256SUMS": b"", "SHA256SUMS.asc": b""}

@@ -1,5 +1,6 @@
 """A tree of live-build with every folder filled: each file is in the recipe, or is named with the reason; none is passed over."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from tests.worlds.archive import signer
 
 from distwright.cli.image import command
 from distwright.config.load import parse_config
-from distwright.errors import NotFound, Refused
+from distwright.errors import NotFound
 from distwright.images.from_live_build import Imported, LiveBuildTree, TreeFile, from_live_build
-from distwright.images.live_build_tree import read_tree, write_import
+from distwright.images.live_build_tree import read_tree
 from distwright.images.live_build_variables import Verdict
 from distwright.images.recipe import Recipe, parse_recipe
 from distwright.images.recipe_lists import condition_values
@@ -308,19 +309,80 @@ def test_a_folder_that_is_no_tree_is_refused(tmp_path: Path) -> None:
         read_tree(tmp_path)
 
 
-def test_what_is_written_is_the_recipe_and_nothing_is_written_over(tmp_path: Path) -> None:
-    found = imported()
-    recipe, tables = write_import(tmp_path, found)
-    assert {str(path.relative_to(recipe)) for path in recipe.rglob("*") if not path.is_dir()} == {
-        file.path for file in found.files
-    }
-    assert (recipe / "includes.chroot/etc/link").readlink() == Path("late")
-    assert tables.read_text() == found.tables
-    assert (tmp_path / "keys/other.asc").read_text() == KEY
-    (recipe / "README.md").write_text("mine")
-    with pytest.raises(Refused, match="is there already"):
-        write_import(tmp_path, found)
-    assert (recipe / "README.md").read_text() == "mine"
+def test_what_is_larger_than_git_may_bring_is_named_by_its_size_and_not_read(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    for name, size in (
+        ("includes.chroot/huge", 1 << 40),
+        ("includes.chroot/large", 255 << 20),
+        ("includes.binary/b", 2 << 20),
+        ("binary", 2 << 20),
+    ):
+        (tree / "config" / name).touch()
+        os.truncate(tree / "config" / name, size)  # takes no room
+    (tree / "config/includes.chroot/linked").symlink_to("huge")
+    read = read_tree(tree, tmp_path / "none")
+    named = {notice.what: notice.how for notice in read.notices}
+    assert named["config/includes.chroot/huge"] == (
+        f"has {1 << 40} bytes, and all files of a recipe may have {256 << 20}: put what is large into a package"
+    )
+    assert named["config/includes.chroot/linked"].startswith(f"has {1 << 40} bytes")
+    assert named["config/includes.chroot/large"].startswith(f"has {255 << 20} bytes"), (
+        "with the other two it is too much"
+    )
+    assert (
+        named["config/binary"]
+        == f"has {2 << 20} bytes, and settings may have {1 << 20}: put what is large into a package"
+    )
+    assert {file.path for file in read.files} >= {"config/includes.binary/b", "config/common"}
+    assert sum(len(file.content) for file in read.files) < 4 << 20
+
+
+def test_what_git_would_take_for_its_own_is_named(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    for name in (
+        "includes.chroot/srv/site/.git/objects/x", "includes.chroot/etc/.GIT", ".git/config", "includes.chroot/srv/.gitignore",
+        "includes.binary/.gitattributes", "hooks/normal/.gitignore",
+    ):  # fmt: skip
+        (tree / "config" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / "config" / name).write_text("*\n")
+    found = from_live_build(read_tree(tree, tmp_path / "none"), "x", "r")
+    said = lost(found)
+    assert said["config/includes.chroot/srv/site/.git"].startswith("git takes nothing that is called so")
+    assert said["config/includes.chroot/etc/.GIT"].startswith("git takes nothing that is called so")
+    assert "git status --ignored" in said["config/includes.chroot/srv/.gitignore"]
+    assert "line ends" in said["config/includes.binary/.gitattributes"]
+    assert {"config/.git", "config/hooks/normal/.gitignore"}.isdisjoint(said)
+    paths = {file.path for file in found.files}
+    assert "includes.chroot/srv/.gitignore" in paths
+    assert not any(".git/" in path.casefold() or path.casefold().endswith(".git") for path in paths)
+
+
+def test_passwords_in_addresses_are_in_no_table_and_no_line_of_the_report() -> None:
+    found = from_live_build(
+        tree_of({
+            "auto/config": f"{SH}lb config --mirror-binary https://ada:s3cret@deb.example/debian "
+            "--apt-http-proxy http://s3cret@proxy:8 --mirror-chroot 'http://a:$(s3cret)@x/'\n",
+            "config/common": 'LB_DISTRIBUTION="bookworm"\nLB_MIRROR_CHROOT_SECURITY="https://s3cr@t:s3cret@deb.example/security"\n'
+            "echo http://ada:s3cret@host/\n",
+            "config/archives/o.list": "deb [arch=amd64] https://ada:s3cret@o.example/apt bookworm main\ndeb https://s3cret@broken\n",
+        }), "x", "r",
+    )  # fmt: skip
+    text = repr(found.notices) + found.tables
+    assert "s3cret" not in text.replace("$(s3cret)", "")
+    assert 'live_url = "https://deb.example/debian"' in found.tables
+    assert '"https://o.example/apt"' in found.tables
+    named = {one.what for one in found.notices if "the name and password in its address" in one.how}
+    assert named == {"LB_MIRROR_BINARY", "LB_MIRROR_CHROOT_SECURITY", "LB_APT_HTTP_PROXY", "config/archives/o.list"}
+
+
+def test_names_of_files_print_no_signs_that_a_terminal_obeys(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    (tree / "config" / "hooks" / "normal" / "\x1b[2J\nevil  honoured \u202e.hook.container").write_text(SH)
+    done = CliRunner().invoke(command, ["import", str(tree), "--into", str(tmp_path / "repo"), "--name", "kiosk"])
+    assert done.exit_code == 0, done.output
+    assert "\\x1b[2J\\nevil" in done.stdout
+    assert not any(sign in done.stdout + done.stderr for sign in "\x1b\u202e")
+    assert not any(line.startswith("evil") for line in done.stdout.splitlines())
 
 
 def test_the_command_says_everything_and_writes_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Verifying somebody else's image: where it happens, by which configuration, and what is said of it."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,24 +15,32 @@ from tests.worlds.archive import signer
 from tests.worlds.keys import key_file
 from tests.worlds.times import NOW
 
+from distwright.builds.environment import EnvironmentRecipe
 from distwright.config.load import parse_config
-from distwright.errors import BadUsage, NotFound, Refused
+from distwright.errors import BadInput, BadUsage, Busy, NotFound, Refused, Unreachable
 from distwright.images.bundle import Bundle, NeededSnapshot
+from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import sha256_of
 from distwright.model.outcomes import Outcome
 from distwright.model.serials import Serial
+from distwright.net.fetcher import NO_VALIDATORS, Page, Validators
 from distwright.signing.verify import Keyring
 from distwright.site.verifying import (
+    MARK,
     base_of,
+    check_answers,
+    check_objects,
     check_signature,
-    claim_folder,
+    claimed_folder,
     config_of,
     person_signer,
+    remove_folder,
     served_states,
     statement_of,
     verify_folder,
     verify_order,
 )
+from distwright.store.memory import MemoryObjects
 
 ISO, SUMS = "petrel-1.iso", f"{sha256_of(b'iso')}  petrel-1.iso\n".encode()
 KEY = signer("image")
@@ -93,13 +102,86 @@ def test_it_works_in_the_cache_of_the_user_and_in_no_folder_that_is_something_el
     assert verify_folder({"HOME": "/root"}, 0, BUNDLE.digest).is_relative_to("/var/cache")
     place = tmp_path / "new" / "folder"
     for _ in range(2):
-        claim_folder(place)
+        with claimed_folder(place):
+            (place / "db.sqlite").touch()
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear ada").touch()
-    with pytest.raises(Refused, match="is not empty, and no folder of a verification"):
-        claim_folder(tmp_path / "letters")
-    with pytest.raises(BadUsage, match="cannot be used"):
-        claim_folder(tmp_path / "letters" / "dear ada")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / MARK).symlink_to(tmp_path / "letters" / "dear ada")
+    for strange in (tmp_path / "letters", tmp_path / "linked"):
+        with pytest.raises(Refused, match="is not empty, and no folder of a verification"), claimed_folder(strange):
+            pass
+    with pytest.raises(BadUsage, match="cannot be used"), claimed_folder(tmp_path / "letters" / "dear ada"):
+        pass
+
+
+def test_one_verification_at_a_time_is_in_a_folder_and_what_removes_it_lets_the_next_one_in(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+
+    def remove(path: Path) -> None:
+        with (
+            pytest.raises(Busy, match=f"another verification of this bundle is at work in {place}"),
+            claimed_folder(place),
+        ):
+            pass
+        path.unlink()
+
+    with claimed_folder(place):
+        (place / "one").touch()
+        (place / "other").touch()
+        remove_folder(place, remove)
+        assert not place.exists()
+        with claimed_folder(place):
+            remove_folder(place, Path.unlink)  # the first one, once more: it has no folder any more
+    assert not place.exists()
+
+
+TREE = (
+    b'{"format":1,"lists":{"main/source":[["' + b"a" * 64 + b'",1,1,"x"]]},"tombstones":[]}',
+    b'{"format":1,"lists":{"main/source":[[1]]},"tombstones":[]}', b'{"format":7}', b"[]", b"\xff", b"[" * 100_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tree", TREE)
+def test_what_the_bundle_lacks_or_has_broken_is_named_before_anything_is_ordered(tree: bytes) -> None:
+    objects = MemoryObjects()
+    suite = ShelfEntry("petrel", "devel", objects.put(tree), is_own=True)
+    recipe = EnvironmentRecipe((suite,), {suite.name: ("main",)}, "minbase", (), "amd64", 1).to_json()
+    bundle = replace(BUNDLE, order={**BUNDLE.order, "root": recipe, "tools": recipe})
+    with pytest.raises(
+        BadInput, match=r"the bundle has no object aaaaaaaaaaaa|what the bundle has of suite 'petrel/devel' is none"
+    ):
+        check_objects(bundle, objects)
+    with pytest.raises(BadInput, match="the bundle has no object"):
+        check_objects(bundle, MemoryObjects())
+
+
+def test_where_a_state_is_not_served_or_nobody_answers_it_is_said_as_that_and_not_as_a_difference() -> None:
+    with pytest.raises(NotFound):
+        check_answers(BUNDLE, "http://127.0.0.1", Answers(NotFound("gone", hint="see there")))
+    with pytest.raises(Unreachable):
+        check_answers(BUNDLE, "http://127.0.0.1", Answers(Unreachable("silent", hint="see there")))
+    answers = Answers(None)
+    check_answers(BUNDLE, "http://127.0.0.1", answers)
+    assert answers.asked == ["http://127.0.0.1/debian/2024011001/dists/stable/InRelease"]
+
+
+class Answers:
+    """A server that gives one answer to all."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error, self.asked = error, list[str]()
+
+    def fetch(self, url: str, *, limit_bytes: int) -> Iterator[bytes]:
+        """Nothing asks for it."""
+        raise NotImplementedError(url, limit_bytes)
+
+    def fetch_page(self, url: str, *, limit_bytes: int, known: Validators = NO_VALIDATORS) -> Page | None:
+        """Answer."""
+        self.asked.append(url)
+        if self.error is not None:
+            raise self.error
+        return Page(b"x"[:limit_bytes], known)
 
 
 def test_only_a_signature_of_a_given_certificate_counts() -> None:
