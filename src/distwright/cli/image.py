@@ -11,6 +11,7 @@ from distwright.cli.image_keep import KEEPING
 from distwright.cli.image_kit import apply_to_image, make_kit, print_key
 from distwright.cli.image_layer import build_layer
 from distwright.cli.image_rebuild import rebuild
+from distwright.cli.image_rehearse import rehearse
 from distwright.cli.image_verify import verify
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, shown_time, state_option
 from distwright.cli.watch import TerminalWatcher
@@ -137,5 +138,5 @@ def _upgrades(context: Context, name: str) -> list[str]:
     return [] if description is None else [upgrade.target.name for upgrade in description.upgrades]
 
 
-for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key, rebuild, verify):
+for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key, rebuild, rehearse, verify):
     command.add_command(verb)
