@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 ON_THE_LINE = ("line", "web", "review", "bad_builds", "sources_of_packages", "taking_part", "cgroups")
 BUILDING = ("real_sources", "rebuild", "stops_building", "impact", "impact_of_libbsd", "bring_a_package", "foreign")
 OF_IMAGES = ("image_test", "kits")
-WHOLE_IMAGES = ("desktop", "image_rebuild", "live_build_tree", "real_layer", "topic")
+WHOLE_IMAGES = ("guest", "desktop", "image_rebuild", "live_build_tree", "real_layer", "rehearsal", "topic")
 # Patterns of files; a file belongs to the first that fits. The longest bundles stand first, for they begin first.
 BUNDLES: Mapping[str, tuple[str, ...]] = {
     "the line": tuple(f"tests/system/test_{name}.py" for name in ON_THE_LINE),

@@ -100,6 +100,13 @@ INPUTS: Mapping[str, Mapping[str, Json]] = {
         "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
         "kernel_options": ["quiet"], "includes": TAR, "built": {"petrel-amd64-1.0.iso": DEB}, "variation": VARIATION,
     },
+    "image.rehearsal": {
+        "image": "petrel", "name": "petrel-amd64-1.0", "commit": "0" * 40, "epoch": EPOCH, "root": RECIPE, "tools": RECIPE,
+        "hooks": {"0100-a.hook.chroot": DSC}, "files": {"hostname": "petrel\n", "live.sources": ""},
+        "states": {"debian/bookworm": STATE}, "title": "Petrel 1.0", "label": "PETREL 1.0", "disk_info": "petrel-amd64-1.0",
+        "kernel_options": ["quiet"], "includes": TAR, "built": {"petrel-amd64-1.0.iso": DEB}, "tag": "1.0",
+        "tagged": {"debian": TREE, "petrel": TREE},
+    },
     "image.boot": {
         "image": "petrel", "name": "petrel-amd64-1.0", "iso": ISO, "vmlinuz": VMLINUZ, "tools": ROOT, "firmware": "bios",
         "expect": "petrel greets you", "timeout_s": 900,

@@ -8,6 +8,7 @@ import fcntl
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def small_machine(firmware: Firmware = Firmware.BIOS, more: str = "") -> Hardwar
 
 
 @cache
-def _kernel_and_initrd() -> tuple[Path, Path]:
-    """Make both once, from the package of Debian's kernel, and keep them with the other dear things of the tests."""
+def debian_kernel() -> Path:
+    """Give a folder with `kernel` and, in `package`, its modules: unpacked once from Debian's package, and kept."""
     shown = subprocess.run(
         ["apt-cache", "show", "linux-image-amd64"], capture_output=True, text=True, check=True
     ).stdout
@@ -63,9 +64,27 @@ def _kernel_and_initrd() -> tuple[Path, Path]:
             _unpack(match[1], fresh)
             (fresh / "kernel").symlink_to(f"package/boot/vmlinuz-{match[2]}")
             fresh.rename(place)
+    return place
+
+
+@cache
+def _kernel_and_initrd() -> tuple[Path, Path]:
+    place = debian_kernel()
     initrd = place / "initrd"
-    _pack(place / "package", match[2], initrd)
+    _pack(place, initrd)
     return place / "kernel", initrd
+
+
+def modules_with_needs(kernel: Path, names: Sequence[str], root: Path) -> None:
+    """Copy modules of a kernel, and those that they need, to where modprobe looks. kernel: as `debian_kernel` gave it."""
+    [modules] = (kernel / "package/lib/modules").iterdir()
+    target = root / "lib/modules" / modules.name
+    target.mkdir(parents=True)
+    for name in ("modules.dep", "modules.alias", "modules.symbols"):
+        shutil.copy(modules / name, target / name)
+    for file in _needed(modules, names):
+        (target / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(modules / file, target / file)
 
 
 def _unpack(package: str, folder: Path) -> None:
@@ -79,10 +98,10 @@ def _unpack(package: str, folder: Path) -> None:
     )
 
 
-def _pack(package: Path, version: str, target: Path) -> None:
+def _pack(kernel: Path, target: Path) -> None:
     root = target.with_suffix(".root")
     shutil.rmtree(root, ignore_errors=True)
-    for name in ("bin", "etc", f"lib/modules/{version}"):
+    for name in ("bin", "etc"):
         (root / name).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin/busybox")
     (root / "init").write_text(_INIT)
@@ -92,13 +111,7 @@ def _pack(package: Path, version: str, target: Path) -> None:
     )
     (root / "etc/passwd").write_text(f"root:x:0:0:root:/:/bin/sh\n{USER}:{coded.stdout.strip()}:0:0:user:/:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
-    modules = package / "lib/modules" / version
-    for name in ("modules.dep", "modules.alias", "modules.symbols"):
-        shutil.copy(modules / name, root / "lib/modules" / version / name)
-    for file in _needed(modules):
-        copy = root / "lib/modules" / version / file
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(modules / file, copy)
+    modules_with_needs(kernel, _MODULES, root)
     names = "".join(f"{path.relative_to(root)}\n" for path in root.rglob("*"))
     with target.with_suffix(".new").open("wb") as out:
         argv = [str(BUSYBOX), "cpio", "-o", "-H", "newc"]
@@ -107,7 +120,7 @@ def _pack(package: Path, version: str, target: Path) -> None:
     shutil.rmtree(root)
 
 
-def _needed(modules: Path) -> set[str]:
+def _needed(modules: Path, names: Sequence[str]) -> set[str]:
     lines = [line.partition(":") for line in (modules / "modules.dep").read_text().splitlines()]
     needs = {Path(file).stem.replace("-", "_"): (file, others.split()) for file, _, others in lines}
-    return {one for name in _MODULES if name in needs for one in (needs[name][0], *needs[name][1])}
+    return {one for name in names if name in needs for one in (needs[name][0], *needs[name][1])}

@@ -78,7 +78,12 @@ def judge_look(end: StepEnd) -> Verdict:
 
 
 def compare_isos(
-    name: str, iso: Pair, looked: Mapping[str, Sha256], objects: ObjectStore, markers: Markers, look: Callable[[], None]
+    name: str,
+    iso: Pair,
+    looked: Mapping[str, Sha256],
+    objects: ObjectStore,
+    markers: Markers | None,
+    look: Callable[[], None],
 ) -> list[Difference]:
     """Say what differs in two ISOs, what is in the squashfs first. looked: what `plan_look` gave, perhaps nothing."""
     inside = {
@@ -93,7 +98,7 @@ def compare_isos(
 
 
 def compare_initrds(
-    name: str, pair: Pair, objects: ObjectStore, markers: Markers, look: Callable[[], None]
+    name: str, pair: Pair, objects: ObjectStore, markers: Markers | None, look: Callable[[], None]
 ) -> list[Difference]:
     """Say what differs in two initrds; where one cannot be read, at which byte they do."""
     found = _of_initrds(pair, objects, markers, look)
@@ -105,13 +110,15 @@ def _both(looked: Mapping[str, Sha256], name: str) -> Pair | None:
     return None if first is None or second is None or first == second else (first, second)
 
 
-def _of_trees(pair: Pair | None, objects: ObjectStore, markers: Markers, look: Callable[[], None]) -> list[Difference]:
+def _of_trees(
+    pair: Pair | None, objects: ObjectStore, markers: Markers | None, look: Callable[[], None]
+) -> list[Difference]:
     """Compare two tars; the name of the file is for the caller to say."""
     return [] if pair is None else [replace(one, part="") for one in _compare("tree.tar", pair, objects, markers, look)]
 
 
 def _of_initrds(
-    pair: Pair | None, objects: ObjectStore, markers: Markers, look: Callable[[], None]
+    pair: Pair | None, objects: ObjectStore, markers: Markers | None, look: Callable[[], None]
 ) -> list[Difference]:
     if pair is None:
         return []
@@ -163,7 +170,7 @@ class _Reading:
 
 
 def _compare(
-    name: str, pair: Pair, objects: ObjectStore, markers: Markers, look: Callable[[], None]
+    name: str, pair: Pair, objects: ObjectStore, markers: Markers | None, look: Callable[[], None]
 ) -> list[Difference]:
     with objects.open(pair[0]) as first, objects.open(pair[1]) as second:
         return compare_files(name, first, second, markers, look=look)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from distwright.checks.causes import Markers
 from distwright.checks.difference import Difference, DifferenceKind, compare_files
@@ -18,6 +19,7 @@ from distwright.checks.rebuild import DIFFERS, SAME, UNKNOWN
 from distwright.errors import Refused
 from distwright.images.build import IMAGE_BUILD
 from distwright.images.describing import SUMS, summed_files
+from distwright.images.made_by import KEY as MADE_BY
 from distwright.jobs.order import PRIORITY_DAILY, JobOrder
 from distwright.jobs.step import (
     Action,
@@ -42,13 +44,15 @@ from distwright.store.holds import Hold, holds_on_all, replace_holds
 KIND = KindName("image.rebuild", 1)
 QUESTION = "rebuild"
 _TOLD_DIFFERENCES = 20
+NOT_SAID: Mapping[str, str] = MappingProxyType({})
 _NOT_SUMMED = (SUMS, f"{SUMS}.asc")
 _ANNOUNCED = ("image", "name", "commit", "version", "states")
 # What follows from the rest comes last: what vouches for files, what is named by them, and lists of packages.
 _TELLING = (".manifest.json", ".packages", ".iso", ".initrd.img", ".squashfs", ".vmlinuz", ".usb.img")
 
 # inputs: those of image.build, and built: name -> object of each file that its sums name; variation: see image_variations.py;
-# elsewhere (absent: false): the files themselves are not here, only their sums are.
+# elsewhere (absent: false): the files themselves are not here, only their sums are; made_by (absent: not said): what made the first
+# root.
 
 
 def image_rebuild_order(job: Job, holds: tuple[Hold, ...] = ()) -> JobOrder:
@@ -60,18 +64,24 @@ def image_rebuild_order(job: Job, holds: tuple[Hold, ...] = ()) -> JobOrder:
         raise Refused(f"job {job.id} has built no image but is a {job.kind}", hint="distwright image list")
     if job.outcome is not Outcome.OK or job.outputs is None:
         raise Refused(f"job {job.id} has built nothing", hint=f"distwright job show {job.id}")
-    return order_of(job.inputs, job.digest, summed(plain.digest_map(job.outputs, "files")), holds)
+    made_by = plain.text_map(job.outputs, MADE_BY) if MADE_BY in job.outputs else {}
+    return order_of(job.inputs, job.digest, summed(plain.digest_map(job.outputs, "files")), holds, made_by=made_by)
 
 
 def order_of(
-    inputs: Inputs, build: Sha256, built: Mapping[str, Sha256], holds: tuple[Hold, ...] = (), *, elsewhere: bool = False
-) -> JobOrder:
-    """Order the second build of what an order of digest `build` gave: the files that its sums name."""
+    inputs: Inputs, build: Sha256, built: Mapping[str, Sha256], holds: tuple[Hold, ...] = (), *, elsewhere: bool = False,
+    made_by: Mapping[str, str] = NOT_SAID,
+) -> JobOrder:  # fmt: skip
+    """Order the second build of what an order of digest `build` gave: the files that its sums name.
+
+    made_by: what made the first root, which is a part of what is said of the image.
+    """
     variation = image_variation(build, plain.text(inputs, "image"))
     more: dict[str, Json] = {
         "built": {name: str(digest) for name, digest in sorted(built.items())},
         "variation": variation.to_json(),
         **({"elsewhere": True} if elsewhere else {}),
+        **({MADE_BY: dict(made_by)} if made_by else {}),
     }
     return JobOrder(KIND, {**inputs, **more}, f"rebuild image {inputs['name']}", PRIORITY_DAILY, holds=holds)
 
@@ -83,7 +93,7 @@ def summed(files: Mapping[str, Sha256]) -> dict[str, Sha256]:
     }
 
 
-def _look(inputs: Inputs, earlier: Earlier) -> Plan:
+def look_at_both(inputs: Inputs, earlier: Earlier) -> Plan:
     """Plan to look into both ISOs, if they differ and both are here."""
     name = f"{inputs['name']}.iso"
     first, second = plain.digest_map(inputs, "built").get(name), earlier["papers"].outputs.get(name)
@@ -92,7 +102,7 @@ def _look(inputs: Inputs, earlier: Earlier) -> Plan:
     return plan_look(earlier, (first, second))
 
 
-def _papers(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
+def write_papers(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     """Write what the sums would name. Nothing is signed, and nothing public."""
     return StepResult(summed_files(context, inputs, earlier))
 
@@ -133,7 +143,7 @@ def _differences(
 ) -> list[Difference]:
     if "elsewhere" in inputs:
         return [Difference(name, "", "", DifferenceKind.CONTENT, f"sha256 {pair[0]}", str(pair[1]))]
-    markers = Markers.of(variation_in(inputs), "/work")
+    markers = Markers.of(variation_in(inputs), "/work") if "variation" in inputs else None
     if name == f"{inputs['name']}.iso":
         return compare_isos(name, pair, earlier["look"].outputs, context.objects, markers, context.check_cancelled)
     if name.endswith(".initrd.img"):
@@ -181,7 +191,7 @@ def _anew(step: Step | Action) -> tuple[Step | Action, ...]:
     if step.name == "tools":
         return (step, COMPILER_STEP, CIRCUMSTANCES_STEP)
     if step.name == "describe":
-        return (Action("papers", _papers), Step("look", _look, judge_look), Action("compare", compare))
+        return (Action("papers", write_papers), Step("look", look_at_both, judge_look), Action("compare", compare))
     return (varied_step(step),) if isinstance(step, Step) else (step,)
 
 

@@ -11,6 +11,7 @@ from distwright.cli.image_keep import KEEPING
 from distwright.cli.image_kit import apply_to_image, make_kit, print_key
 from distwright.cli.image_layer import build_layer
 from distwright.cli.image_rebuild import rebuild
+from distwright.cli.image_rehearse import rehearse
 from distwright.cli.image_verify import verify
 from distwright.cli.options import finish_jobs, json_option, print_rows, say, state_option
 from distwright.cli.watch import TerminalWatcher
@@ -109,5 +110,5 @@ def list_images(state: str | None, as_json: bool) -> None:
     )
 
 
-for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key, rebuild, verify):
+for verb in (compare, import_image, *KEEPING, make_kit, apply_to_image, print_key, rebuild, rehearse, verify):
     command.add_command(verb)

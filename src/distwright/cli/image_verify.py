@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from distwright.config.load import checked_fetch_url
 from distwright.errors import BadConfig, BadInput, BadUsage, NotFound, ProgramFailed, Refused, WorkFailed
 from distwright.images.bundle import Bundle, read_bundle
 from distwright.images.bundle_order import no_bundle
+from distwright.images.made_by import other_programs, programs_here
 from distwright.model.digests import Json, Sha256, digest_of
 from distwright.model.outcomes import JobState, Outcome
 from distwright.signing.signer import Signer
@@ -33,7 +35,7 @@ _SHOWN_DIFFERENCES = 8
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a person asked for. content: the digest of the bundle."""
+    """What a person asked for. content: the digest of the bundle. here: programs that make roots -> version."""
 
     path: Path
     content: Sha256
@@ -41,6 +43,7 @@ class _Asked:
     explain: bool
     output: Path
     signer: Signer | None
+    here: Mapping[str, str]
 
 
 @click.command("verify")
@@ -82,8 +85,11 @@ def verify(
         say("note: nobody said whose signature of the sums counts: --keyring FILE")
     served = checked_fetch_url(verifying.base_of(found, base))
     signer = None if sign_with is None else verifying.person_signer(sign_with, os.environ)
-    asked = _Asked(bundle, content, served, explain, output, signer)
+    here = programs_here()
+    asked = _Asked(bundle, content, served, explain, output, signer, here)
     place = Path(state) if state is not None else verifying.verify_folder(os.environ, os.geteuid(), content)
+    for sentence in other_programs(found.made_by, here):
+        say(f"note: {sentence}")
     with verifying.claimed_folder(place):
         app = open_app(str(place), create=True)
         app.tell = say
@@ -134,7 +140,7 @@ def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *,
     ended = job_detail(app.database, app.paths, job.id).job
     shown = show_rebuild(app.database, app.objects, app.config(), job.id)
     try:
-        statement = verifying.statement_of(found, asked.content, ended, asked.signer)
+        statement = verifying.statement_of(found, asked.content, ended, asked.signer, asked.here)
     except NotFound as error:
         say(error.message)
         written: list[Path] = []
@@ -144,6 +150,7 @@ def _verify(app: App, found: Bundle, asked: _Asked, watcher: TerminalWatcher, *,
         answer: dict[str, Json] = {
             "image": found.name, "verdict": shown.verdict, "message": shown.message, "differences": list(shown.differences),
             "varied": dict(shown.varied), "files": len(found.sums), "statement": [str(path) for path in written],
+            "other_programs": list(other_programs(found.made_by, asked.here)),
         }  # fmt: skip
         print_json(answer)
         return shown

@@ -44,10 +44,13 @@ class Making:
     materials: Sequence[Material]
 
 
-def rebuild_result(subjects: Mapping[str, Sha256], same: Collection[str], against: Material, at: str) -> bytes:
+def rebuild_result(
+    subjects: Mapping[str, Sha256], same: Collection[str], against: Material, at: str, made_by: Mapping[str, Mapping[str, str]]
+) -> bytes:  # fmt: skip
     """Say of files, by name, whether somebody else's build gave the same, as canonical JSON. It has passed if all are in `same`.
 
-    against: what it was built from. at: when, in ISO form. Source: https://github.com/in-toto/attestation, predicate test-result.
+    against: what it was built from. at: when, in ISO form. made_by: `here` and `there` -> program -> version, empty if unsaid.
+    Source: https://github.com/in-toto/attestation, predicate test-result.
     """
     failed: list[Json] = [name for name in sorted(subjects) if name not in same]
     return canonical_json(
@@ -61,7 +64,7 @@ def rebuild_result(subjects: Mapping[str, Sha256], same: Collection[str], agains
                 "passedTests": [name for name in sorted(subjects) if name in same],
                 "failedTests": failed,
                 "warnedTests": [],
-                "annotations": {"finishedOn": at},
+                "annotations": {"finishedOn": at, "madeBy": {where: dict(made_by[where]) for where in sorted(made_by)}},
             },
         }
     )

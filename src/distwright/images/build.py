@@ -23,7 +23,7 @@ def conclude(inputs: Inputs, earlier: Earlier, now: datetime, job: int) -> Concl
     """Name the files and announce the image."""
     files: dict[str, Json] = {name: str(digest) for name, digest in earlier["describe"].outputs.items()}
     iso = str(earlier["iso"].outputs["iso"])
-    outputs: dict[str, Json] = {"name": inputs["name"], "iso": iso, "files": files}
+    outputs: dict[str, Json] = {"name": inputs["name"], "iso": iso, "files": files, **earlier["describe"].values}
     body: dict[str, Json] = {
         "image": inputs["image"],
         "name": inputs["name"],

@@ -24,6 +24,8 @@ from distwright.formats.tar import TarKind
 from distwright.formats.tarheaders import TarHeader, iter_entries
 from distwright.images.bundle_order import check_order, check_shelf, check_tables, no_bundle
 from distwright.images.forms import BUILD_KIND
+from distwright.images.made_by import KEY as MADE_BY
+from distwright.images.made_by import parse_programs
 from distwright.images.recorded import recorded_archives, recorded_in
 from distwright.jobs.step import Context, Earlier, Fetched, Inputs, ShelfEntry
 from distwright.model import plain
@@ -61,7 +63,7 @@ class Bundle:
     """What a bundle says. order: the inputs of the build, digest: the identity of that order. sums: what must come out.
 
     url: where its archives are served, "" if it does not say. tables: settings of recorded archives, by name. keyrings: by archive.
-    pool: archive of ours -> the files of it that were used.
+    pool: archive of ours -> the files of it that were used. made_by: Debian package -> version of the programs that made the root.
     """
 
     order: Inputs
@@ -74,6 +76,7 @@ class Bundle:
     keyrings: Mapping[str, bytes]
     signed: bytes
     signature: bytes
+    made_by: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -119,11 +122,12 @@ class Bundle:
             keyrings={found[1]: text for name, text in small.items() if (found := _KEYRING.fullmatch(name))},
             signed=small[SUMS_FILE],
             signature=small[SIGNATURE],
+            made_by=parse_programs(document),
         )
 
 
 def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes, signature: bytes) -> Sha256:
-    """Make the bundle of an image that was just built; give its object.
+    """Make the bundle of an image that was just built; give its object. inputs: of the order, with what made the root.
 
     Memory: one piece of a file. Raises NotFound if a state that was used is recorded no more.
     """
@@ -134,7 +138,8 @@ def write_bundle(context: Context, inputs: Inputs, earlier: Earlier, sums: bytes
     document: dict[str, Json] = {
         "format": FORMAT,
         "version": BUILD_KIND.version,
-        "order": dict(inputs),
+        "order": {key: value for key, value in inputs.items() if key != MADE_BY},
+        **({MADE_BY: inputs[MADE_BY]} if MADE_BY in inputs else {}),
         "url": plain.text(inputs, "url") if "url" in inputs else "",
         "snapshots": _snapshots(context, shelf),
         "pool": _used_of_ours(shelf, fetched),

@@ -11,6 +11,8 @@ from distwright.images.accounting import ENDINGS
 from distwright.images.bills import components_of, packages_of
 from distwright.images.bundle import write_bundle
 from distwright.images.forms import form_of, texts_asked, wants
+from distwright.images.made_by import KEY as MADE_BY
+from distwright.images.made_by import programs_of
 from distwright.images.netboot import netboot_menus, netboot_set
 from distwright.images.provenance import provenance
 from distwright.images.public import show_image
@@ -31,6 +33,8 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     upgrades: that there is none, until a kit is made.
     """
     name = plain.text(inputs, "name")
+    if form_of(inputs) >= 5:
+        inputs = {**inputs, MADE_BY: dict(programs_of(inputs))}
     files = summed_files(context, inputs, earlier)
     sums = sums_of(files)
     files[SUMS] = context.objects.put(sums)
@@ -45,7 +49,7 @@ def describe(context: Context, inputs: Inputs, earlier: Earlier) -> StepResult:
     if form_of(inputs) >= 2:
         say_no_upgrade(context, inputs)
     show_image(context.paths.public / "images", name, files, context.objects)
-    return StepResult(files)
+    return StepResult(files, values={MADE_BY: inputs[MADE_BY]} if MADE_BY in inputs else {})
 
 
 def summed_files(context: Context, inputs: Inputs, earlier: Earlier) -> dict[str, Sha256]:
@@ -102,4 +106,6 @@ def _torrent(context: Context, inputs: Inputs, iso: Sha256) -> bytes:
 def _provenance(context: Context, inputs: Inputs, earlier: Earlier, made: Mapping[str, Sha256]) -> bytes:
     manifest = earlier["account"].outputs["manifest"]
     packages = packages_of(json.loads(context.objects.read(manifest)))
-    return provenance(inputs, made, manifest, components_of(inputs, packages, {}), root_of(earlier["tools"]))
+    return provenance(
+        inputs, made, manifest, components_of(inputs, packages, {}), root_of(earlier["tools"]), programs_of(inputs)
+    )

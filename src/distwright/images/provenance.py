@@ -13,14 +13,17 @@ from distwright.model.digests import Json, Sha256
 
 
 def provenance(
-    inputs: Inputs, subjects: Mapping[str, Sha256], manifest: Sha256, components: list[Component], tools: Sha256
-) -> bytes:
+    inputs: Inputs, subjects: Mapping[str, Sha256], manifest: Sha256, components: list[Component], tools: Sha256,
+    programs: Mapping[str, str],
+) -> bytes:  # fmt: skip
     """Give the statement. manifest: the object that names every package file; components: those that are installed.
 
-    tools: the root whose programs made the image.
+    tools: the root whose programs made the image. programs: those of the machine that made both roots, package -> version.
     """
     external: dict[str, Json] = {key: inputs[key] for key in ("image", "repo", "branch", "commit")}
     internal: dict[str, Json] = {key: inputs[key] for key in ("name", "epoch")}
+    if programs:
+        internal["made_by"] = dict(programs)
     kind = "image.build"
     if "base" in inputs:
         kind, internal["layer_on"] = "image.layer", plain.text(plain.mapping(inputs, "base"), "name")

@@ -40,7 +40,9 @@ from distwright.store.signed import list_tags
 from distwright.tools.git import tagged_commits
 
 # Kinds of jobs that look at an image, and who holds what they leave beside `job 12`; those of later rooms by name.
-LOOKS = {BOOT.name: "", TEST.name: "test", "image.contents": "contents", "image.rebuild": "comparison"}
+LOOKS = {BOOT.name: "", TEST.name: "test", "image.contents": "contents"} | dict.fromkeys(
+    ("image.rebuild", "image.rehearsal"), "comparison"
+)
 _TESTS = (BOOT.name, TEST.name)
 _LOOKED_AT = 1_000_000
 _STEP = "step "

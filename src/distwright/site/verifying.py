@@ -180,7 +180,7 @@ def take_first_build(bundle: Bundle, base: str, context: Context) -> None:
 
 def verify_order(bundle: Bundle, *, is_here: bool) -> JobOrder:
     """Order the second build of what a bundle describes. is_here: the files of the first one were fetched."""
-    return order_of(bundle.order, bundle.digest, bundle.sums, elsewhere=not is_here)
+    return order_of(bundle.order, bundle.digest, bundle.sums, elsewhere=not is_here, made_by=bundle.made_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,14 +191,21 @@ class Statement:
     signature: bytes | None
 
 
-def statement_of(bundle: Bundle, content: Sha256, job: Job, signer: Signer | None) -> Statement:
-    """Say which files came out the same; raise NotFound for a job that could not compare them. content: the bundle's own digest."""
+def statement_of(
+    bundle: Bundle, content: Sha256, job: Job, signer: Signer | None, here: Mapping[str, str]
+) -> Statement:
+    """Say which files came out the same; raise NotFound for a job that could not compare them. content: the bundle's own digest.
+
+    here: the programs that made the root this time, with their versions.
+    """
     outputs = job.outputs or {}
     if job.outcome is not Outcome.OK or "same" not in outputs or job.finished_at is None:
         raise NotFound(f"job {job.id} has compared nothing: {job.message}", hint=f"distwright job log {job.id}")
     name = f"{bundle.name}.bundle"
     against = Material(f"{bundle.url}/images/{bundle.name}/{name}" if bundle.url else name, "sha256", content, name)
-    text = rebuild_result(bundle.sums, plain.texts(outputs, "same"), against, f"{job.finished_at:%Y-%m-%dT%H:%M:%SZ}")
+    made_by = {"here": here, "there": bundle.made_by}
+    at = f"{job.finished_at:%Y-%m-%dT%H:%M:%SZ}"
+    text = rebuild_result(bundle.sums, plain.texts(outputs, "same"), against, at, made_by)
     return Statement(text, None if signer is None else signer.sign_detached(text))
 
 

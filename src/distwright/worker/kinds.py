@@ -12,6 +12,7 @@ from distwright.checks.dependents import PACKAGE_DEPENDENTS
 from distwright.checks.explain import PACKAGE_EXPLAIN
 from distwright.checks.image_contents import IMAGE_CONTENTS
 from distwright.checks.image_rebuild import IMAGE_REBUILD
+from distwright.checks.image_rehearsal import IMAGE_REHEARSAL
 from distwright.checks.piuparts import PACKAGE_PIUPARTS
 from distwright.checks.rebuild import PACKAGE_REBUILD
 from distwright.checks.review import PACKAGE_REVIEW
@@ -46,6 +47,7 @@ KINDS: Mapping[str, JobKind] = {
         IMAGE_CONTENTS,
         IMAGE_KIT,
         IMAGE_REBUILD,
+        IMAGE_REHEARSAL,
         PACKAGE_REVIEW,
         PACKAGE_DEPENDENTS,
         PACKAGE_AUTOPKGTEST,

@@ -63,6 +63,13 @@ def test_an_order_has_the_inputs_of_the_build_and_what_its_sums_name() -> None:
     assert summed({name: Sha256(digest) for name, digest in FILES.items()}) == order.inputs["built"]
 
 
+def test_an_order_says_what_made_the_first_root_if_the_build_said_it() -> None:
+    job = image_job()
+    told = replace(job, outputs={**(job.outputs or {}), "made_by": {"apt": "2.6.1"}})
+    assert image_rebuild_order(told).inputs["made_by"] == {"apt": "2.6.1"}
+    assert "made_by" not in image_rebuild_order(job).inputs
+
+
 def test_what_has_built_no_image_is_not_rebuilt() -> None:
     with pytest.raises(Refused, match=r"job 3 has built no image but is a package\.build"):
         image_rebuild_order(build_job())

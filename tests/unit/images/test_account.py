@@ -25,8 +25,9 @@ from distwright.errors import BadInput
 from distwright.formats.deb822 import parse_stanzas
 from distwright.images.accounting import account
 from distwright.images.build import KIND
-from distwright.images.describing import describe
+from distwright.images.describing import describe, summed_files
 from distwright.images.kit_descriptions import Description, Release, read_description
+from distwright.images.made_by import programs_here
 from distwright.jobs.lease import claim_next, holder_name
 from distwright.jobs.order import JobOrder, place_order
 from distwright.jobs.step import Inputs, ShelfEntry, StepResult
@@ -255,6 +256,26 @@ def test_the_provenance_names_what_was_made_and_everything_that_it_was_made_of(w
         "hello-data 2.0": ("pkg:deb/debian/hello-data@2.0", DATA.sha256),
         "petrel-greeter 1.0": ("pkg:deb/petrel/petrel-greeter@1.0", OURS.sha256),
     }
+
+
+def test_from_form_5_on_it_names_the_programs_of_the_machine_that_made_the_root(world: World) -> None:
+    """A second build says what the first one was made by, or its papers would be others."""
+    inputs: dict[str, Json] = {**world.inputs, "form": 5}
+    earlier = world.earlier({"hello": DEP5})
+    earlier["customise"] = earlier["installed"]
+    earlier["account"] = account(world.context, inputs, earlier)
+    told = describe(world.context, inputs, earlier)
+    assert told.values == {"made_by": programs_here()}
+    assert programs_here().keys() >= {"apt", "dpkg", "mmdebstrap"}
+    statement = json.loads(world.context.objects.read(told.outputs["petrel-1.intoto.json"]))
+    assert statement["predicate"]["buildDefinition"]["internalParameters"]["made_by"] == programs_here()
+    other = {"apt": "9.9"}
+    again = summed_files(world.context, {**inputs, "made_by": other}, earlier)
+    statement = json.loads(world.context.objects.read(again["petrel-1.intoto.json"]))
+    assert statement["predicate"]["buildDefinition"]["internalParameters"]["made_by"] == other
+    as_first = summed_files(world.context, {**inputs, **told.values}, earlier)
+    assert as_first.items() <= told.outputs.items()
+    assert describe(world.context, world.inputs, earlier).values == {}, "orders of form 2 say what they said"
 
 
 def test_what_a_table_asks_for_is_public_and_among_the_sums_and_subjects(world: World) -> None:

@@ -87,6 +87,14 @@ def test_a_bundle_has_the_order_and_all_that_it_names_but_what_archives_serve(wo
 
 
 @pytest.mark.usefixtures("keyring")
+@pytest.mark.usefixtures("keyring")
+def test_it_says_what_made_the_root_beside_the_order_and_not_in_it(world: World, tmp_path: Path) -> None:
+    plain_one = read_bundle(made(world, tmp_path / "a"))
+    told = read_bundle(made(world, tmp_path / "b", made_by={"apt": "2.6.1", "mmdebstrap": "1.3.5-7"}))
+    assert (plain_one.made_by, told.made_by) == ({}, {"apt": "2.6.1", "mmdebstrap": "1.3.5-7"})
+    assert (told.order, told.digest) == (plain_one.order, plain_one.digest)
+
+
 def test_it_names_states_by_their_serial_and_the_files_of_ours_that_were_used(world: World, tmp_path: Path) -> None:
     found = read_bundle(made(world, tmp_path / "b"))
     [snapshot] = found.snapshots
@@ -207,6 +215,8 @@ GOOD = {"bundle.json": document(), "SHA256SUMS": b"", "SHA256SUMS.asc": b""}
         (packed({**GOOD, "bundle.json": document(version=2)}), Refused, "another version"),
         (packed({**GOOD, "bundle.json": document(order={"name": "../x"})}), BadInput, "no name of an image"),
         (packed({**GOOD, "bundle.json": document(archives={"d": {"x\n[upload.eve]": 1}})}), BadInput, "of an archive"),
+        (packed({**GOOD, "bundle.json": document(made_by={"x\n": "1"})}), BadInput, "makes no root of an image"),
+        (packed({**GOOD, "bundle.json": document(made_by={"apt": "1 \x1b"})}), BadInput, "version"),
         (packed({**GOOD, "bundle.json": document(archives={"d": {"fetch_from": "file:///"}})}), BadInput, "'fetch_from'"),
         (packed({**GOOD, "SHA256SUMS": b"no sum\n"}), BadInput, "is no line of SHA256SUMS"),
         (packed({**GOOD, "SHA256SUMS": b"0" * 64 + b"  a/b\n"}), BadInput, "is no line of SHA256SUMS"),

@@ -19,6 +19,7 @@ from distwright.builds.environment import EnvironmentRecipe
 from distwright.config.load import parse_config
 from distwright.errors import BadInput, BadUsage, Busy, NotFound, Refused, Unreachable
 from distwright.images.bundle import Bundle, NeededSnapshot
+from distwright.images.made_by import other_programs
 from distwright.jobs.step import ShelfEntry
 from distwright.model.digests import sha256_of
 from distwright.model.outcomes import Outcome
@@ -195,7 +196,9 @@ def test_only_a_signature_of_a_given_certificate_counts() -> None:
 @pytest.mark.parametrize(("same", "result"), [([ISO, "petrel-1.packages"], "PASSED"), ([ISO], "FAILED")])
 def test_a_statement_is_one_of_in_toto_and_says_which_files_came_out_the_same(same: list[str], result: str) -> None:
     job = build_job(kind="image.rebuild", outputs={"verdict": "x", "same": same})
-    said = statement_of(BUNDLE, sha256_of(b"bundle"), job, KEY)
+    made_by = {"here": {"apt": "3.0"}, "there": {"apt": "2.6.1"}}
+    bundle = replace(BUNDLE, made_by=made_by["there"])
+    said = statement_of(bundle, sha256_of(b"bundle"), job, KEY, made_by["here"])
     read = json.loads(said.content)
     message = ParseDict(read, StatementMessage())
     Statement.copy_from_pb(message).validate()
@@ -203,6 +206,7 @@ def test_a_statement_is_one_of_in_toto_and_says_which_files_came_out_the_same(sa
     predicate = read["predicate"]
     assert read["predicateType"] == "https://in-toto.io/attestation/test-result/v0.1"
     assert (predicate["result"], predicate["passedTests"]) == (result, same)
+    assert predicate["annotations"]["madeBy"] == made_by
     assert predicate["failedTests"] == sorted(set(BUNDLE.sums) - set(same))
     [against] = predicate["configuration"]
     assert against["digest"] == {"sha256": sha256_of(b"bundle")}
@@ -215,9 +219,10 @@ def test_a_statement_is_one_of_in_toto_and_says_which_files_came_out_the_same(sa
 def test_without_a_comparison_there_is_no_statement() -> None:
     for job in (build_job(outcome=Outcome.BROKEN, outputs=None), build_job(outputs={"verdict": "unknown"})):
         with pytest.raises(NotFound, match="has compared nothing"):
-            statement_of(BUNDLE, sha256_of(b"bundle"), job, None)
+            statement_of(BUNDLE, sha256_of(b"bundle"), job, None, {})
     assert (
-        statement_of(BUNDLE, sha256_of(b"b"), build_job(outputs={"same": []}, finished_at=NOW), None).signature is None
+        statement_of(BUNDLE, sha256_of(b"b"), build_job(outputs={"same": []}, finished_at=NOW), None, {}).signature
+        is None
     )
 
 
@@ -230,3 +235,15 @@ def test_a_person_signs_with_a_key_in_a_file_or_one_of_gpg(tmp_path: Path) -> No
     assert person_signer(fingerprint, {"GNUPGHOME": str(tmp_path)}).fingerprints == (fingerprint.lower(),)
     with pytest.raises(NotFound):
         person_signer(str(tmp_path / "gone.pgp"), {})
+
+
+def test_other_programs_are_told_by_name_and_nothing_is_told_of_what_nobody_said() -> None:
+    there = {"apt": "2.6.1", "dpkg": "1.21.22", "mmdebstrap": "1.3.5-7"}
+    assert other_programs(there, there) == other_programs({}, there) == ()
+    assert other_programs(there, {"apt": "3.0.3", "dpkg": "1.21.22"}) == (
+        "apt is 3.0.3 here, and was 2.6.1 where the image was made",
+        "mmdebstrap is not installed here, and was 1.3.5-7 where the image was made",
+    )
+    order = verify_order(replace(BUNDLE, made_by=there), is_here=True)
+    assert order.inputs["made_by"] == there, "what is said of the image is said again"
+    assert "made_by" not in verify_order(BUNDLE, is_here=True).inputs
