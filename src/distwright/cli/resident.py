@@ -50,6 +50,7 @@ def start_resident(state: Path, command: Callable[[], None]) -> int | None:
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
+    gc.freeze()  # what is loaded stays, and looked through again and again it would not be shared with the fork
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
