@@ -49,6 +49,7 @@ _POLL_S, _BEGIN_S = 0.2, 300.0  # it may have to tidy up first
 _AGAIN_S = 60.0  # a builder that could not be reached is let alone for so long
 _LOG_MORE_BYTES = 16 << 20
 _ASKED_AT_ONCE, _ASKED_OFTEN, _PATH_SIGNS = 256, 8, 4096
+_NUMBERS = 1 << 63  # a frame has eight bytes for one
 _FREE_BYTES = 256 << 20
 
 
@@ -269,7 +270,7 @@ class _Answers:
         with objects_of_ours():
             self._offered = {digest: _offer_of(digest, objects.size(digest), objects.open) for digest in named}
         self._asked: dict[str, int] = {}
-        self._own: list[DistwrightError | OSError] = []
+        self._own: list[Exception] = []
         self._troubles: list[DistwrightError] = []
         self._unserved: dict[str, DistwrightError] = {}
         self._threads = ThreadPoolExecutor(max_workers=8)
@@ -294,6 +295,8 @@ class _Answers:
     def answer(self, note: Note) -> None:
         """Begin to answer; raise BadInput for what no builder of ours asks."""
         of = plain.number(note.values, "of")
+        if not 0 < of < _NUMBERS:
+            raise BadInput("it gives a question a number that there is not", hint="see what runs on the builder")
         if note.says == "find":
             path = plain.text(note.values, "path")
             if len(path) > _PATH_SIGNS:
@@ -320,7 +323,7 @@ class _Answers:
         def answered() -> None:
             try:
                 answer()
-            except (DistwrightError, OSError) as error:
+            except Exception as error:  # a thread's own is seen by nobody, and the builder would wait for ever
                 self._own.append(error)
             finally:
                 self._room.release()

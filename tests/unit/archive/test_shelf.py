@@ -121,6 +121,8 @@ def test_a_pool_file_that_several_ask_for_at_once_is_fetched_once(context: World
         "", "debian", "other/dists/stable/Release", "debian/dists/unstable/Release", "debian/dists/stable/Contents-amd64.gz",
         "debian/pool/main/h/hello/hello_9_amd64.deb", "debian/pool/", "debian/dists/stable/", "debian/../db.sqlite",
         f"debian/dists/stable/main/by-hash/SHA256/{'0' * 64}", "debian/dists/stable/main/by-hash/SHA256/../../../x",
+        "debian/pool/main/\0", "debian/pool/main/\ud800", "debian/dists/stable/\0", "debian/dists/stable/\udcff/by-hash/SHA256/x",
+        "debian/pool/main/\nh", "debian/dists/stable/main/binary-amd64/\u202e",
     ],
 )  # fmt: skip
 def test_what_is_not_recorded_is_not_found(context: WorldContext, snapshot: Sha256, path: str) -> None:
