@@ -37,12 +37,13 @@ def read_tree(place: Path, of_live_build: Path = OF_LIVE_BUILD) -> LiveBuildTree
         raise NotFound(
             f"{quoted(str(place))} has no folder config", hint="name the folder in which `lb build` is called"
         )
-    notices = list(_others(place))
+    notices: list[Notice] = []
     files: list[TreeFile] = []
     folders: list[str] = []
     templates = of_live_build / _TEMPLATES
     places = (place.resolve(), of_live_build.resolve())
     try:
+        notices += _others(place)
         found = [path for name in _READ for path in islice(_below(place / name), _FILES_LIMIT + 1)]
         if len(found) > _FILES_LIMIT:
             raise Refused(

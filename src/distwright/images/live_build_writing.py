@@ -30,8 +30,8 @@ def write_import(folder: Path, imported: Imported) -> tuple[Path, Path]:
     keys = {f"{KEYS}/{name}": ImageFile(name, content, is_executable=False) for name, content in imported.keys.items()}
     files |= keys | {tables: ImageFile(tables, imported.tables.encode(), is_executable=False)}
     targets = (*keys, recipe, tables)  # the tables last: they name the others
-    missing = [target for target in targets if not _is_there(folder, target, files)]
     try:
+        missing = [target for target in targets if not _is_there(folder, target, files)]
         with _folders_for(folder, targets), _beside(folder, imported.name) as beside:
             for name, file in files.items():
                 _write(beside / name, file)
