@@ -40,7 +40,7 @@ from = ["debian/bookworm"]
 tools = "image-tools"
 rebuild = false
 {TABLE}""",
-)
+).replace("[site]\n", f'[site]\nurl = "{SERVER}"\n')
 PACKAGES = (
     "live-boot\nlive-boot-initramfs-tools\nlinux-image-cloud-amd64\nsystemd-sysv\nzstd\n"  # a kernel with few drivers
 )
@@ -50,10 +50,10 @@ RECIPE = {
     "planted/hooks/0100-planted.hook.chroot*": f"#!/bin/sh\nuname -r >/{PLANTED}\n",
 }
 # The second one takes tools and snapshots from the first. --keep: what came out is hashed here, too, by another program.
-VERIFY = f"""\
+VERIFY = """\
 uname -r
 for image in small planted; do
-    distwright image verify $image.bundle --from {SERVER} --keyring image.asc --state state --keep --explain --json >$image.json
+    distwright image verify $image.bundle --keyring image.asc --state state --keep --explain --json >$image.json
     echo "ENDED $image $?"
     cat $image.json
     echo "ENDED"

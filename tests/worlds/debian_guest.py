@@ -22,7 +22,7 @@ from distwright.tools.qemu import accelerator
 from distwright.tools.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
-SERVER = "http://10.0.2.100:8000"  # in the guest: the one server
+SERVER = "http://archives.test:8000"  # in the guest: the one server, which must answer to that name
 # What boots images and builds packages is not needed to build an image again.
 _NOT_NEEDED = frozenset({"qemu-system-x86", "sbuild", "git", "python3-venv"})
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "squashfs", "overlay", "crc32c_generic", "ext4")
@@ -45,6 +45,7 @@ _BEGIN = """#!/bin/sh
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts; mount -t tmpfs shm /dev/shm; mount -t tmpfs run /run; mount -t cgroup2 cgroup /sys/fs/cgroup
 hostname stranger
+echo 10.0.2.100 archives.test >>/etc/hosts
 export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 PYTHONPATH=/guest/python
 cd /guest
 echo GUEST BEGINS

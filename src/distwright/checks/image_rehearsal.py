@@ -22,6 +22,7 @@ from distwright.model import plain
 from distwright.model.digests import Json
 from distwright.model.outcomes import Outcome
 from distwright.model.records import Job, TaggedSnapshot
+from distwright.store.holds import Hold
 from distwright.store.objects import ObjectStore
 
 KIND = KindName("image.rehearsal", 1)
@@ -40,8 +41,10 @@ def tagged_archives(job: Job) -> list[str]:
     return sorted({entry.archive for entry in recipe.shelf if not _is_made(entry.archive)})
 
 
-def rehearsal_order(job: Job, tag: str, rows: Mapping[str, TaggedSnapshot], objects: ObjectStore) -> JobOrder:
-    """Order the rehearsal of an image against a tag. rows: archive -> its tagged snapshot.
+def rehearsal_order(
+    job: Job, tag: str, rows: Mapping[str, TaggedSnapshot], objects: ObjectStore, holds: tuple[Hold, ...] = ()
+) -> JobOrder:
+    """Order the rehearsal of an image against a tag. rows: archive -> its tagged snapshot. holds: the serials of the image.
 
     Raises NotFound if an archive of the image is not tagged so, Refused if the tag was made of another image's manifest.
     """
@@ -70,7 +73,7 @@ def rehearsal_order(job: Job, tag: str, rows: Mapping[str, TaggedSnapshot], obje
         "tagged": tagged,
         **({MADE_BY: outputs[MADE_BY]} if MADE_BY in outputs else {}),
     }
-    return JobOrder(KIND, {**job.inputs, **more}, f"rehearse image {name} with {tag}", PRIORITY_DAILY)
+    return JobOrder(KIND, {**job.inputs, **more}, f"rehearse image {name} with {tag}", PRIORITY_DAILY, holds=holds)
 
 
 def _is_made(archive: str) -> bool:

@@ -7,6 +7,7 @@ from distwright.checks.rebuild import SAME, UNKNOWN
 from distwright.jobs.order import JobOrder, get_job
 from distwright.model import plain
 from distwright.store.database import Database
+from distwright.store.holds import holds_of
 from distwright.store.objects import ObjectStore
 from distwright.store.signed import find_tag
 
@@ -30,7 +31,10 @@ def order_of_rehearsal(database: Database, objects: ObjectStore, number: int, ta
     with database.read() as tx:
         job = get_job(tx, number)
         found = {archive: find_tag(tx, archive, tag) for archive in tagged_archives(job)}
-    return rehearsal_order(job, tag, {archive: row for archive, row in found.items() if row is not None}, objects)
+        serials = tuple(hold for hold in holds_of(tx, f"image {number}") if hold.kind == "serial")
+    return rehearsal_order(
+        job, tag, {archive: row for archive, row in found.items() if row is not None}, objects, serials
+    )
 
 
 def show_rehearsal(database: Database, number: int) -> ShownRehearsal:
