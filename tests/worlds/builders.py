@@ -1,15 +1,14 @@
 """A builder behind a real sshd on loopback, as another user of this machine, and the server that has it work.
 
-As root the builder is a system user that each Debian has, with a home and subordinate ids of its own: sshd sees another /etc/passwd
-and /etc/subuid, in a mount namespace. Else it is the user who runs the tests. What answers there may be replaced by a script.
+As root the builder is a system user with a home and subordinate ids of its own (worlds/sshd.py). Else it is the user who runs the
+tests. What answers there may be replaced by a script.
 """
 
 import os
-import pwd
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from tests.system.line import ROOT, state_folder
 from tests.worlds.installation import CONFIG
 from tests.worlds.processes import wait_until
 from tests.worlds.servers import free_port
+from tests.worlds.sshd import begun_as, host_key, user_of_sshd, without_penalties
 from tests.worlds.work import IsCancelled, Onlooker, Tell, Workshop, worker_of, workshop
 
 from distwright.config.load import parse_config
@@ -34,7 +34,7 @@ from distwright.worker.context import JobContext
 from distwright.worker.loop import Worker
 
 NAME = "mason"
-USER = "games" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+USER = user_of_sshd()
 SECRET = "postgresql://distwright:Vo7quahw@127.0.0.1/distwright"
 """What no builder may ever see."""
 _FIRST_ID = 300_000
@@ -179,7 +179,10 @@ class Yard:
         argv = ["/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "sshd_config")]
         with (self.folder / "sshd.log").open("ab") as log:
             self.sshd = subprocess.Popen(
-                [*_as_user(self.folder, self.home), *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*begun_as(self.folder, self.home, first_id=_FIRST_ID), *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         scan = ["ssh-keyscan", "-T", "1", "-p", str(self.port), "127.0.0.1"]
         wait_until(lambda: subprocess.run(scan, capture_output=True, check=False).stdout, "sshd answers")
@@ -203,11 +206,9 @@ def yard(shop: Workshop, folder: Path, *, slots: int = 1) -> Iterator[Yard]:
     folder.mkdir(exist_ok=True)
     made.home.mkdir()
     made.give()
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")], check=True)
+    host_key(folder)
     settings = _SSHD.format(port=made.port, folder=folder, home=made.home, source=ROOT / "src")
-    if b"persourcepenalties" in Path("/usr/sbin/sshd").read_bytes():  # from 9.8 on, as in worlds/hosting.py
-        settings += "PerSourcePenalties no\n"
-    (folder / "sshd_config").write_text(settings)
+    (folder / "sshd_config").write_text(without_penalties(settings))
     made.start()
     try:
         made.enrol()
@@ -224,22 +225,3 @@ def lone_yard() -> Iterator[Yard]:
         with yard(shop, folder / "far") as made:
             yield made
         shop.database.close()
-
-
-def _as_user(folder: Path, home: Path) -> Sequence[str]:
-    """Say how sshd is begun; its end is that of these tests, whatever ends them."""
-    ending = ["setpriv", "--pdeathsig", "TERM"]
-    if os.geteuid() != 0:
-        return [*ending, "--"]
-    entry = pwd.getpwnam(USER)
-    os.chown(folder / "host_key", entry.pw_uid, entry.pw_gid)
-    lines = Path("/etc/passwd").read_text().splitlines()
-    user = f"{USER}:x:{entry.pw_uid}:{entry.pw_gid}::{home}:/bin/sh"
-    shown = [user if line.startswith(f"{USER}:") else line for line in lines]
-    (folder / "passwd").write_text("\n".join([*shown, ""]))
-    (folder / "subid").write_text(f"{USER}:{_FIRST_ID}:65536\n")
-    mounts = [f'mount --bind "$1/{source}" /etc/{place}' for source, place in
-              (("passwd", "passwd"), ("subid", "subuid"), ("subid", "subgid"))]  # fmt: skip
-    script = " && ".join([*mounts, "shift", 'exec "$@"'])
-    become = ["setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "--pdeathsig", "TERM", "--"]
-    return [*ending, "--", "unshare", "--mount", "--", "sh", "-c", script, "sh", str(folder), *become]

@@ -1,14 +1,12 @@
 """A git server of the tests' own: real Gitolite behind a real sshd on loopback, and persons with keys of theirs.
 
-As root, the server is a system user that each Debian has, with a shell and its home in the state, as docs/how-to/host-git.md says:
-sshd sees another /etc/passwd, in a mount namespace of its own, and its settings are Debian's. Else the server is the user who runs
-the tests, and sshd is told where everything is. Either way sshd is not root, so it lets nobody else in.
+As root, the server is a system user with a shell and its home in the state (worlds/sshd.py), as docs/how-to/host-git.md says, and
+its settings are Debian's. Else the server is the user who runs the tests, and sshd is told where everything is.
 """
 
 import contextlib
 import json
 import os
-import pwd
 import shlex
 import socket
 import subprocess
@@ -20,13 +18,14 @@ from pathlib import Path
 
 from tests.worlds.processes import wait_until
 from tests.worlds.servers import free_port
+from tests.worlds.sshd import begun_as, host_key, user_of_sshd, without_penalties
 
 from distwright.app import App, open_app
 from distwright.config.difference import Change
 from distwright.repos.configured import begin_hosting
 from distwright.site.applied import apply_config
 
-GIT_USER = "games" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+GIT_USER = user_of_sshd()
 _SSHD = """\
 Port {port}
 ListenAddress 127.0.0.1
@@ -191,19 +190,14 @@ class Checkout:
 def git_server(folder: Path) -> Iterator[Server]:
     """Run sshd for a state below a folder until the block ends."""
     server = Server(folder)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "host_key")], check=True)
+    host_key(folder)
     home = server.state / "hosting"
     settings = _SSHD + ("" if os.geteuid() == 0 else _AT_ANOTHER_HOME)
-    if (
-        b"persourcepenalties" in Path("/usr/sbin/sshd").read_bytes()
-    ):  # from 9.8 on, who is refused is let wait, and all are one address
-        settings += "PerSourcePenalties no\n"
-    (folder / "sshd_config").write_text(settings.format(port=server.port, folder=folder, home=home))
+    settings = without_penalties(settings).format(port=server.port, folder=folder, home=home)
+    (folder / "sshd_config").write_text(settings)
     argv = ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")]
     with (folder / "sshd.log").open("wb") as log:
-        process = subprocess.Popen(
-            [*_as_git_user(folder, home), *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        process = subprocess.Popen([*begun_as(folder, home), *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         wait_until(lambda: process.poll() is not None or _listens(server.port), f"sshd listens on {server.port}")
         server.sshd = process.pid
@@ -212,22 +206,6 @@ def git_server(folder: Path) -> Iterator[Server]:
     finally:
         process.terminate()
         process.wait(20)
-
-
-def _as_git_user(folder: Path, home: Path) -> list[str]:
-    """Say how sshd is begun; its end is that of these tests, whatever ends them."""
-    ending = ["setpriv", "--pdeathsig", "TERM"]
-    if os.geteuid() != 0:
-        return [*ending, "--"]
-    entry = pwd.getpwnam(GIT_USER)
-    os.chown(folder / "host_key", entry.pw_uid, entry.pw_gid)
-    lines = Path("/etc/passwd").read_text().splitlines()
-    git_user = f"{GIT_USER}:x:{entry.pw_uid}:{entry.pw_gid}::{home}:/bin/sh"
-    shown = [git_user if line.startswith(f"{GIT_USER}:") else line for line in lines]
-    (folder / "passwd").write_text("\n".join([*shown, ""]))
-    script = 'mount --bind "$1" /etc/passwd && shift && exec "$@"'
-    become = ["setpriv", "--reuid", GIT_USER, "--regid", GIT_USER, "--clear-groups", "--pdeathsig", "TERM", "--"]
-    return [*ending, "--", "unshare", "--mount", "--", "sh", "-c", script, "sh", str(folder / "passwd"), *become]
 
 
 def _listens(port: int) -> bool:
