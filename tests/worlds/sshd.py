@@ -1,6 +1,6 @@
 """A real sshd on loopback that lets one user in, who is another system user of this machine if we are root, with a home of his own.
 
-As root, sshd sees another /etc/passwd (and /etc/subuid, /etc/subgid), in a mount namespace. Either way it is not root, so it lets in
+As root, sshd sees another /etc/passwd, and other subordinate ids, in a mount namespace. Either way it is not root, so it lets in
 nobody else.
 """
 
