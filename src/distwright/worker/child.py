@@ -28,9 +28,8 @@ from distwright.worker.context import JobContext
 from distwright.worker.execute import execute
 
 _PR_SET_PDEATHSIG = 1
-_WORKER_IS_GONE = (
-    signal.SIGUSR1
-)  # no other signal: those of Ctrl-C and cancelling are noted, and come to nothing for a while
+# No other signal: those of Ctrl-C and cancelling are noted, and come to nothing for a while.
+_WORKER_IS_GONE = signal.SIGUSR1
 
 
 @dataclass(slots=True)

@@ -118,5 +118,5 @@ def test_work_that_says_nothing_about_a_branch_is_in_no_stage() -> None:
     in_none = {kind for kind in KINDS if status_of([job_of(1, kind)]).state is S.NOTHING}
     assert in_none == {
         "archive.record", "archive.renew", "repo.fetch", "suite.tidy", "package.try", "package.dependents", "image.kit",
-        "pool.scale",
+        "image.rehearsal", "pool.scale",
     }  # fmt: skip
