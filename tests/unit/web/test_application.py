@@ -117,7 +117,6 @@ def test_every_answer_says_what_it_is_and_that_nothing_in_it_is_to_be_run(web: B
         "/images/%00/",
         f"/images/{'a' * 5000}/",
         f"/images/{'a' * 5000}.json",
-        "/images/../",
         "/images/one/",
         "/archive/%00",
         f"/archive/{'a' * 5000}.json",
