@@ -79,6 +79,18 @@ def work() -> Iterator[Work]:
         yield work
 
 
+def test_a_command_that_records_leaves_what_else_is_queued_to_a_worker() -> None:
+    with working(has_key=False) as work:
+        assert work.call("suite", "branch", "stable", "release").returncode == 0
+        work.record("1.0", timedelta(hours=1))
+        states = {row["kind"]: row["state"] for row in work.line.answer("job", "list")}
+        assert states == {"archive.record": "ok", "suite.publish": "queued"}
+        told = work.call("archive", "record", "debian").stderr
+        assert "1 job more is in the queue: `distwright worker --until-idle` carries out all, or serve does" in told
+        assert work.call("worker", "--until-idle").returncode == 0
+        assert {row["state"] for row in work.line.answer("job", "list")} == {"ok"}
+
+
 def test_a_worker_prolongs_what_is_held_whatever_upstream_does() -> None:
     """Nobody records any more, or the mirror is down: a job signs anew what a person holds, two days before its end."""
     with working(has_key=True) as work:
