@@ -6,6 +6,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+from distwright import __version__
 from distwright.archive.own_snapshots import publish_snapshot, take_snapshot
 from distwright.archive.record import record
 from distwright.archive.resolve import accept_order, publish_request
@@ -17,12 +18,13 @@ from distwright.jobs.lease import Ending, claim_next, end_attempt
 from distwright.jobs.order import place_order
 from distwright.model.digests import sha256_of
 from distwright.model.outcomes import Outcome
-from distwright.model.records import Trial
+from distwright.model.records import HostHealth, Trial
 from distwright.repos.pushes import take_in_pushes
 from distwright.site.applied import apply_config
 from distwright.store.database import Transaction
+from distwright.store.embargoes import add_private_names
 from distwright.store.holds import add_holds, serial_hold
-from distwright.store.hosts import keep_token, offer_enrolment
+from distwright.store.hosts import keep_token, offer_enrolment, see_host
 from distwright.store.inquiries import insert_inquiry
 from distwright.store.suites import get_suite
 from distwright.store.timetable import serve
@@ -34,6 +36,7 @@ from tests.worlds.keys import key_file
 from tests.worlds.repos import changelog, commit
 
 FOLDER = Path(__file__).parent
+PRIVATE = "repo/secret"
 
 
 def fill(folder: Path) -> WorldContext:
@@ -70,7 +73,9 @@ def fill(folder: Path) -> WorldContext:
         add_holds(tx, "user keeper", [held], context.clock)
         serve(tx, "record debian", None, context.clock)
         offer_enrolment(tx, "pear", sha256_of(b"once"), context.clock + timedelta(hours=1))
-        keep_token(tx, "pear", sha256_of(b"token"), "0.4.0", context.clock)
+        keep_token(tx, "pear", sha256_of(b"token"), __version__, context.clock)
+        see_host(tx, "pear", __version__, context.clock, HostHealth(free_bytes=1 << 30, load=0.5))
+        add_private_names(tx, [PRIVATE], context.clock)
         _answers(tx, context)
     context.database.close()
     return context

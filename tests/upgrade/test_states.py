@@ -35,12 +35,14 @@ from distwright.site.views import (
     uploads,
 )
 from distwright.store.archives import list_publications
+from distwright.store.embargoes import list_private_names
 from distwright.store.findings import list_findings
+from distwright.store.hosts import find_host
 from distwright.store.inquiries import list_inquiries
 from distwright.store.moving import move_database
 from distwright.store.paths import StatePaths
 from distwright.store.trials import list_trials
-from tests.states.keep import FOLDER, fill
+from tests.states.keep import FOLDER, PRIVATE, fill
 from tests.worlds.archive import make_deb
 from tests.worlds.client import see_suite
 from tests.worlds.installation import close_worlds
@@ -50,6 +52,8 @@ from tests.worlds.repos import commit
 NOW = "today"
 MOVED = "today, on PostgreSQL"
 WITHOUT_ANSWERS = ("v0.1.0", "v0.2.0")  # nothing was asked about packages yet
+WITHOUT_HOSTS = (*WITHOUT_ANSWERS, "v0.3.0")
+WITHOUT_EMBARGO = (*WITHOUT_HOSTS, "v0.4.0")  # nothing was private yet, and no host had said how it is
 KEPT = sorted(path.name.removesuffix(".tar.xz") for path in FOLDER.glob("v*.tar.xz"))
 
 
@@ -163,6 +167,15 @@ def test_what_was_found_out_is_known(app: App, version: str) -> None:
     assert found == [("fails-to-build", "greeter", "devel", why)]
     assert trials == [("greeter", "1.1", Outcome.FAILED, why)]
     assert asked == [("sweep", "user keeper", InquiryState.OPEN)]
+
+
+def test_what_is_private_stays_so_and_hosts_are_known(app: App, version: str) -> None:
+    with app.database.read() as tx:
+        private, host = list_private_names(tx), find_host(tx, "pear")
+    assert private == (frozenset() if version in WITHOUT_EMBARGO else {PRIVATE})
+    assert (host is not None) is (version not in WITHOUT_HOSTS)
+    if host is not None:
+        assert (host.health is not None) is (version not in WITHOUT_EMBARGO)
 
 
 def test_a_state_in_which_an_older_version_runs_jobs_is_left_alone(tmp_path: Path) -> None:
