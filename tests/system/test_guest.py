@@ -40,7 +40,10 @@ from = ["debian/bookworm"]
 tools = "image-tools"
 rebuild = false
 {TABLE}""",
-).replace("[site]\n", f'[site]\nurl = "{SERVER}"\n')
+)
+CONFIG = CONFIG.replace("[site]\n", f'[site]\nurl = "{SERVER}"\n').replace(
+    'label = "Debian"\n', 'label = "Debian"\nsources = false\ntranslations = []\n'
+)  # what the guest records, too
 PACKAGES = (
     "live-boot\nlive-boot-initramfs-tools\nlinux-image-cloud-amd64\nsystemd-sysv\nzstd\n"  # a kernel with few drivers
 )
@@ -49,7 +52,7 @@ RECIPE = {
     "planted/package-lists/small.list.chroot": PACKAGES,
     "planted/hooks/0100-planted.hook.chroot*": f"#!/bin/sh\nuname -r >/{PLANTED}\n",
 }
-# The second one takes tools and snapshots from the first. --keep: what came out is hashed here, too, by another program.
+# The second one takes tools and snapshots from what the first one kept.
 VERIFY = """\
 uname -r
 for image in small planted; do
