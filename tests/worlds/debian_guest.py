@@ -91,8 +91,9 @@ class Guest:
         _pack_initrd(self.folder / "initrd.root", kernel, initrd)
         how = accelerator(CACHE, Sandbox(None), kernel / "kernel")
         forward = f"guestfwd=tcp:10.0.2.100:8000-cmd:{BUSYBOX} nc 127.0.0.1 {port}"
+        # One processor where it is emulated: a second loses timers (images/driving/hardware.py).
         argv = [
-            "qemu-system-x86_64", "-accel", how, "-cpu", "max", "-smp", "2", "-m", "4096",
+            "qemu-system-x86_64", "-accel", how, "-cpu", "max", "-smp", "2" if how == "kvm" else "1", "-m", "4096",
             "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{self.folder / 'serial'}",
             "-drive", f"file={root},if=virtio,format=raw,readonly=on",
             "-drive", f"file={self.folder / 'disk'},if=virtio,format=raw,cache=unsafe",
