@@ -27,6 +27,7 @@ def app(tmp_path: Path, postgres: PostgresCluster) -> Iterator[App]:
     paths.database_place.write_text(postgres.new_database())
     app = open_app(str(paths.root), create=True)
     configure(app, HOSTS.format(own=own_architecture(look_at_machine().machine)))
+    app.make_keys()
     yield app
     app.database.close()
 
@@ -37,7 +38,9 @@ def configure(app: App, tables: str) -> None:
 
 
 def build(architecture: str) -> JobOrder:
-    return JobOrder(KindName("package.build", 1), {"environment": {"architecture": architecture}}, "build")
+    return JobOrder(
+        KindName("package.build", 1), {"archive": "petrel", "environment": {"architecture": architecture}}, "build"
+    )
 
 
 def pool_of(app: App, number: int) -> str:

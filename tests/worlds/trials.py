@@ -277,7 +277,7 @@ def make_ground(folder: Path) -> Ground:
     trial.done("snapshot", "take", "petrel", "--serial", DROPPED, "--publish")
     trial.done("suite", "branch", "devel", "topic")
     write_packages(folder / "topic", make_deb("hello", "2.0"), make_source("hello", "2.0"), make_deb("gull", "1.0"))
-    trial.done("suite", "add", "topic", "topic")
+    trial.done("suite", "add", "topic", "topic", "--publish")
     trial.done("archive", "record", "debian", "--serial", "2029010101")
     upstream.add(make_deb("hello", "2.0"), make_deb("wave"), make_source("wave"))
     upstream.publish(DATE + DAY)
