@@ -335,5 +335,6 @@ def test_worker_that_is_killed_at_any_moment_of_a_job_loses_nothing(field: Field
     assert field.home.shop.objects.is_intact(Sha256(str(done.outputs["count/out"])))
     field.anvil.away.carry_late_logs(age_s=0)
     assert job_detail(field.home.shop.database, field.home.shop.paths, job.id).missing_log == ""
-    assert "made" in field.home.shop.log(job.id, done.fence)
+    log = field.home.shop.log(job.id, done.fence)
+    assert "made" in log or "count is known already" in log, "an attempt before may have sent what it made"
     wait_until(lambda: not living(str(field.anvil.away.paths.work)), "the end of all programs")

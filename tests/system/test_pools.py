@@ -28,6 +28,7 @@ def app(tmp_path: Path, postgres: PostgresCluster) -> Iterator[App]:
     app = open_app(str(paths.root), create=True)
     configure(app, HOSTS.format(own=own_architecture(look_at_machine().machine)))
     app.make_keys()
+    app.keys.make("builder", "a builder")
     yield app
     app.database.close()
 
