@@ -17,6 +17,7 @@ from distwright.flow.engines.chosen import engine_of
 from distwright.jobs.lease import Ending, claim_next, end_attempt, holder_name
 from distwright.jobs.order import PRIORITY_RELEASE, PRIORITY_WAITED, JobOrder, get_job, place_order
 from distwright.jobs.step import JobKind, KindName
+from distwright.model import plain
 from distwright.model.events import Event, EventKind
 from distwright.model.outcomes import JobState, Outcome
 from distwright.model.records import Job
@@ -52,7 +53,7 @@ def followed(shop: Workshop) -> None:
             orders: list[JobOrder] = []
             if job.kind == COUNT.name:
                 orders = [count_order(100 + job.id, kind=NEXT), count_order(200 + job.id, kind=OTHER)]
-            elif job.kind == NEXT.name and job.inputs["number"] < 1000:  # type: ignore[operator]  # a number here
+            elif job.kind == NEXT.name and plain.number(job.inputs, "number") < 1000:
                 orders = [count_order(1000 + job.id, kind=NEXT)]
             for order in orders:
                 place_order(tx, order, NOW, cause=stored.number)

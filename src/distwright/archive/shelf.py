@@ -100,9 +100,8 @@ class Shelf:
 
     def find(self, path: str) -> tuple[BinaryIO, int]:
         """Open a file by its path; raise NotFound, Lost, Refused (wrong bytes from upstream) or Unreachable."""
-        if (
-            not path.isprintable()
-        ):  # no name of an archive; half a surrogate, from a builder's JSON, could not even be looked up
+        # No name of an archive; half a surrogate, from a builder's JSON, could not even be looked up.
+        if not path.isprintable():
             raise NotFound(f"{quoted(path)} is not on the shelf", hint="distwright snapshot list")
         archive, _, below = path.partition("/")
         for suite in self._suites:

@@ -31,7 +31,7 @@ def rehearse(what: str, tag: str, state: str | None, follow: bool, as_json: bool
     job = app.place(order_of_rehearsal(app.database, app.objects, built, tag), app.applied()[1])
     if job.state is JobState.DONE and job.outcome is not Outcome.OK:
         job = app.retry_job(job.id)
-    app.run_until_idle(TerminalWatcher(app.paths.job_log, follow=follow), [job])
+    app.run_until_done(TerminalWatcher(app.paths.job_log, follow=follow), [job])
     shown = show_rehearsal(app.database, job.id)
     if as_json:
         print_json({

@@ -384,24 +384,28 @@ def _jobs(paths: StatePaths) -> HealthFinding:
 
 def _hosts(paths: StatePaths) -> HealthFinding:
     """Ask whether the machines that work for us live, and whether jobs wait where nobody works."""
-    config = _applied_config(paths)
-    if config is None:
-        return HealthFinding("hosts", "well", NO_OTHERS, "")
-    database = Database(paths.database_url)
-    try:
-        return examine_hosts(database, config)
-    finally:
-        database.close()
+    return _with_rows(paths, HealthFinding("hosts", "well", NO_OTHERS, ""), examine_hosts)
 
 
 def _builders(paths: StatePaths) -> HealthFinding:
     """Go to each builder, and ask what it is."""
+
+    def examine(database: Database, config: Config) -> HealthFinding:
+        return examine_builders(database, FileObjects(paths.objects), paths, config)
+
+    return _with_rows(paths, HealthFinding("builders", "well", NO_BUILDERS, ""), examine)
+
+
+def _with_rows(
+    paths: StatePaths, unconfigured: HealthFinding, examine: Callable[[Database, Config], HealthFinding]
+) -> HealthFinding:
+    """Examine what the configuration in force and the rows say; `unconfigured` where there is none."""
     config = _applied_config(paths)
     if config is None:
-        return HealthFinding("builders", "well", NO_BUILDERS, "")
+        return unconfigured
     database = Database(paths.database_url)
     try:
-        return examine_builders(database, FileObjects(paths.objects), paths, config)
+        return examine(database, config)
     finally:
         database.close()
 

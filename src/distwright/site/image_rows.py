@@ -12,14 +12,14 @@ from distwright.worker.context import CommandContext
 _LOOKED_AT = 10_000
 
 
-def image_rows(context: CommandContext, image: str = "", *, with_private: bool = True) -> list[dict[str, Json]]:
-    """List the images that are shown, newest first, by their full names. image: of this table; "" is of all.
+def image_rows(context: CommandContext, *, with_private: bool = True) -> list[dict[str, Json]]:
+    """List the images that are shown, newest first, by their full names.
 
     with_private: also those whose job is under an embargo. One that was made twice, as a layer and in full, has two rows.
     """
     with context.database.read() as tx:
         built = [job for kind in MAKING for job in list_jobs(tx, kind=kind, limit=_LOOKED_AT)]
-    shown = [job for job in built if _is_shown(context, job) and image in ("", job.inputs["image"])]
+    shown = [job for job in built if _is_shown(context, job)]
     answers = image_answers(context.database) if shown else {}
     newest_first = sorted(shown, key=lambda job: job.id, reverse=True)
     return [_row(context, job, answers) for job in newest_first if with_private or not job.embargo]

@@ -16,6 +16,7 @@ from distwright.app import open_app
 from distwright.config.load import parse_config
 from distwright.config.model import Config
 from distwright.jobs.lease import claim_next
+from distwright.model.digests import Sha256
 from distwright.site.examining_hosts import NO_OTHERS, examine_hosts
 from distwright.site.hosts import host_rows
 from distwright.site.waiting import SOON, nobody_takes, why_it_waits
@@ -46,8 +47,8 @@ def known(database: Database, *names: str) -> None:
     """Let hosts be enrolled, and heard of at NOW."""
     with database.write() as tx:
         for name in names:
-            offer_enrolment(tx, name, "1" * 64, LATER)  # type: ignore[arg-type]  # any sum
-            keep_token(tx, name, "2" * 64, "1", NOW)  # type: ignore[arg-type]  # any sum
+            offer_enrolment(tx, name, Sha256("1" * 64), LATER)
+            keep_token(tx, name, Sha256("2" * 64), "1", NOW)
             see_host(tx, name, "1", NOW)
 
 

@@ -29,9 +29,9 @@ class Medium(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A machine. accelerator: as QEMU's -accel. image: of a disc or stick; else kernel, initrd and the
-    kernel's command line. cpus: at most.
+    """A machine. accelerator: as QEMU's -accel. image: of a disc or stick; else kernel, initrd and the kernel's command line.
 
+    cpus: at most, see `_cpus`.
     keeps_writes: the machine can write to its stick, and finds it again until it is switched off; the file stays as it is.
     """
 
